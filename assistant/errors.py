@@ -1,0 +1,62 @@
+"""Everything that can go wrong in a way a person can act on.
+
+    AssistantError
+    ├── ConfigError          a setting or a command line that makes no sense together
+    ├── ModelError           a model that cannot be fetched, loaded or run
+    │   └── ContextOverflow  a prompt with more tokens than the model can hold
+    ├── AttachmentError      a picture that cannot be read, or may not be
+    ├── SkillError           a skill that cannot do its work on this input
+    ├── VoiceError           ears or mouth that do not work
+    ├── HistoryError         conversations that cannot be read or written
+    └── MissingExtraError    a part that needs an optional package or a system library
+
+The text of each says in one sentence what happened, to what, and what to do next. The command line prints that
+sentence and exits with 1, the terminal app shows it as a notice; neither ever shows a traceback for one of these.
+"""
+
+
+class AssistantError(Exception):
+    """Root of the tree; catch this to catch all that Parley raises on purpose."""
+
+
+class ConfigError(AssistantError):
+    """A setting has no valid value, or two contradict each other."""
+
+
+class ModelError(AssistantError):
+    """A model cannot be fetched, loaded or run."""
+
+
+class ContextOverflow(ModelError):
+    """The prompt is longer than the model's context.
+
+    `prompt_tokens` is what the prompt would take, `limit` the most that leaves room for a reply.
+    """
+
+    def __init__(self, prompt_tokens: int, limit: int) -> None:
+        super().__init__(
+            f"The prompt takes {prompt_tokens} tokens and the model has room for {limit}: "
+            "shorten it or attach fewer pictures."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.limit = limit
+
+
+class AttachmentError(AssistantError):
+    """A picture cannot be read, is refused, or may not be fetched."""
+
+
+class SkillError(AssistantError):
+    """A skill cannot do its work on this input."""
+
+
+class VoiceError(AssistantError):
+    """Speech cannot be heard or spoken."""
+
+
+class HistoryError(AssistantError):
+    """A conversation cannot be read, written or found."""
+
+
+class MissingExtraError(AssistantError):
+    """An optional package or system library is needed and not there."""

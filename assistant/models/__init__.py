@@ -1,0 +1,1 @@
+"""Models that hold a conversation, behind one protocol of three members."""

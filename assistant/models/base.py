@@ -1,0 +1,59 @@
+"""The one protocol every model is spoken to through."""
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from assistant.events import Usage
+from assistant.messages import Message
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is, for the status line and for `--json`.
+
+    `name` as people know it, `device` like "cpu" or "cuda:0", `quantization` like "int8", "nf4" or "none",
+    `context_tokens` the longest prompt and reply together, `sees_images` whether pictures can be shown to it.
+    """
+
+    name: str
+    device: str
+    quantization: str
+    context_tokens: int
+    sees_images: bool
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How a reply is written. Temperature 0 is greedy; a seed makes sampling repeatable."""
+
+    max_tokens: int = 512
+    temperature: float = 0.0
+    seed: int | None = None
+
+
+class ChatModel(Protocol):
+    """A model that continues a conversation.
+
+    Synchronous and not thread-safe: whoever owns it calls it from one thread at a time.
+    """
+
+    @property
+    def info(self) -> ModelInfo:
+        """What this model is."""
+        ...
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        """Yield the reply to `messages` piece by piece and return what it took.
+
+        Setting `stop` ends the stream within one token, with no error. Raises `ContextOverflow` before the first
+        piece if the prompt does not fit, and `ModelError` if the model cannot do what is asked.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model's memory. Calling it twice is fine."""
+        ...

@@ -1,0 +1,111 @@
+"""One conversation and its turns.
+
+How a turn flows, whoever listens to it:
+
+    user's Message ─▶ Session.turn ─▶ ChatModel.stream on the model's thread ─▶ TextDelta … ─▶ history ─▶ TurnFinished
+
+There is one way to stop it: leave the stream (cancel the task, or close the iterator). The model then stops within
+one token, and the reply is kept cut to what was handed out.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol
+
+from assistant.errors import ContextOverflow
+from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
+from assistant.messages import Message, assistant
+from assistant.models.base import ChatModel, GenerationOptions
+from assistant.threads import finish, stream_in_thread
+
+
+class TurnStore(Protocol):
+    """Where finished and interrupted turns are kept; blocking, and durable when `append` returns."""
+
+    def append(self, user: Message, reply: Message, usage: Usage) -> None:
+        """Add one turn. Raises `HistoryError` if it cannot be written."""
+        ...
+
+
+class Session:
+    """A conversation with one model. At most one turn runs at a time; a second one waits for the first."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        *,
+        options: GenerationOptions | None = None,
+        system: Message | None = None,
+        messages: Sequence[Message] = (),
+        store: TurnStore | None = None,
+    ) -> None:
+        self.model = model
+        self.options = options or GenerationOptions()
+        self.messages = list(messages)
+        """Every turn so far, oldest first, without the system message."""
+        self._system = system
+        self._forgotten = 0
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._executor = ThreadPoolExecutor(1, "model")
+
+    async def turn(self, message: Message) -> AsyncIterator[Event]:
+        """Answer `message`. Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
+
+        Raises what the model raises. A turn that failed before its first word leaves the conversation as it was;
+        one that failed or was stopped later is kept with the reply as far as it got, marked interrupted.
+        """
+        async with self._lock:
+            pieces: list[str] = []
+            usage = Usage()
+            kept = interrupted = True
+            try:
+                while True:
+                    produce = partial(self.model.stream, self._prompt(message), self.options)
+                    try:
+                        async with stream_in_thread(self._executor, produce) as stream:
+                            async for piece in stream:
+                                pieces.append(piece)
+                                yield TextDelta(piece)
+                            usage = stream.result
+                        break
+                    except ContextOverflow:
+                        if not self._drop_oldest_turns():
+                            raise
+                        yield Notice(
+                            "The conversation no longer fits the model: "
+                            f"its oldest {self._forgotten // 2} turns are left out from here on."
+                        )
+                interrupted = False
+            except Exception:
+                kept = bool(pieces)
+                raise
+            finally:
+                if kept:
+                    reply = assistant("".join(pieces), interrupted=interrupted)
+                    self.messages += [message, reply]
+                    if self._store is not None:
+                        loop = asyncio.get_running_loop()
+                        await finish(loop.run_in_executor(None, self._store.append, message, reply, usage))
+            yield TurnFinished(reply, usage)
+
+    async def close(self) -> None:
+        """Wait for a running turn to end, then free the model."""
+        async with self._lock:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self.model.close)
+            self._executor.shutdown()
+
+    def _prompt(self, message: Message) -> list[Message]:
+        instructions = [self._system] if self._system else []
+        return [*instructions, *self.messages[self._forgotten :], message]
+
+    def _drop_oldest_turns(self) -> bool:
+        """Leave the oldest quarter of the turns, at least one, out of this and all later prompts; False if none is left.
+
+        More than the least needed, because each drop costs a new prefill of all that remains.
+        """
+        turns = (len(self.messages) - self._forgotten) // 2
+        self._forgotten += 2 * max(1, turns // 4) if turns else 0
+        return turns > 0

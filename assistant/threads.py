@@ -1,0 +1,77 @@
+"""The one bridge between engines that block and the event loop that must not.
+
+An engine runs as a plain generator on its own thread. Its items cross to the loop through a queue that belongs to
+this one stream and dies with it, so nothing of an abandoned turn can surface in the next.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager, suppress
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ThreadStream(Generic[Item, Result]):
+    """A generator running on another thread, as an async iterator; `result` is what it returned, once it ended."""
+
+    result: Result
+
+    def __init__(self, queue: "asyncio.Queue[tuple[Item] | None]", work: "asyncio.Future[Result]") -> None:
+        self._queue = queue
+        self._work = work
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        # None marks the end of the stream; items travel in a one-tuple, so that None can be an item as well.
+        while (boxed := await self._queue.get()) is not None:
+            yield boxed[0]
+        self.result = await self._work
+
+
+@asynccontextmanager
+async def stream_in_thread(
+    executor: Executor, produce: Callable[[threading.Event], Generator[Item, None, Result]]
+) -> AsyncIterator[ThreadStream[Item, Result]]:
+    """Run `produce(stop)` on `executor`. Leaving the block for whatever reason sets `stop` and waits for the thread.
+
+    What the generator raises is raised out of the iteration.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[tuple[Item] | None] = asyncio.Queue()
+    stop = threading.Event()
+
+    def run() -> Result:
+        try:
+            generator = produce(stop)
+            while True:
+                loop.call_soon_threadsafe(queue.put_nowait, (next(generator),))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            loop.call_soon_threadsafe(queue.put_nowait, None)
+
+    work = loop.run_in_executor(executor, run)
+    try:
+        yield ThreadStream(queue, work)
+    finally:
+        stop.set()
+        # What the generator raised came out of the iteration, or the stream was abandoned before it could.
+        with suppress(Exception):
+            await finish(work)
+
+
+async def finish(work: "asyncio.Future[Result]") -> Result:
+    """Wait until `work` is done even if this task is cancelled meanwhile, and only then let the cancellation through."""
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return work.result()
