@@ -1,0 +1,1 @@
+"""How the speed figures were measured."""

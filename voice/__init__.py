@@ -1,0 +1,1 @@
+"""Ears and mouth: hearing, turn-taking and speaking."""
