@@ -1,0 +1,60 @@
+# From a fresh clone: `make chat`. All that is needed beforehand is Python 3.11 or newer and make.
+#
+# Standard output carries answers only and standard input reaches the conversation: setup speaks on standard error.
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+ARGS ?=
+
+.SILENT:
+.PHONY: help setup setup-dev chat test test-slow test-gpu coverage lint format types contracts check bench train-deps lock
+
+help: ## Show what can be made
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install all that Parley needs into .venv
+	scripts/setup
+
+setup-dev: ## Install what the checks need as well
+	scripts/setup dev
+
+chat: setup ## Open the conversation; piped input is answered line by line (ARGS="--help" for options)
+	$(BIN)/parley $(ARGS)
+
+test: setup-dev ## Run the tests that take seconds
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+test-slow: setup-dev ## Run the tests that take minutes or downloads, a fresh clone among them
+	$(PYTEST) -m "slow and not gpu" $(ARGS)
+
+test-gpu: setup-dev ## Run the tests that need a CUDA device
+	$(PYTEST) -m gpu $(ARGS)
+
+coverage: setup-dev ## Show which lines no test reaches
+	$(BIN)/coverage run -m pytest -m "not slow and not gpu"
+	$(BIN)/coverage report
+
+lint: setup-dev ## Look for mistakes and for style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup-dev ## Put the style right
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: setup-dev ## Check types
+	$(BIN)/mypy
+
+contracts: setup-dev ## Check who imports whom
+	$(BIN)/lint-imports
+
+check: lint types contracts test ## All that is quick
+
+bench: setup ## Measure speed, start-up and memory
+	$(BIN)/python -m benchmarks $(ARGS)
+
+train-deps: setup ## Install the caption scorers (without their own dependencies: a Java tokenizer, and plots)
+	$(BIN)/python -m pip install --quiet --no-deps pycocoevalcap==1.2 >&2
+
+lock: ## Pin the newest versions that pyproject.toml allows
+	scripts/lock
