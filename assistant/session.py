@@ -9,12 +9,13 @@ one token, and the reply is kept cut to what was handed out.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
-from assistant.errors import ContextOverflow
+from assistant.errors import ContextOverflow, HistoryError
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
@@ -48,25 +49,33 @@ class Session:
         self._system = system
         self._forgotten = 0
         self._store = store
+        self._unwritten: deque[tuple[Message, Message, Usage]] = deque()
+        self.unsaved: HistoryError | None = None
+        """Why the latest turns are in memory only, while they are; each further turn tries to write them all."""
+        self._told_unsaved = False
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
-    async def turn(self, message: Message) -> AsyncIterator[Event]:
+    async def turn(self, message: Message) -> AsyncGenerator[Event, None]:
         """Answer `message`. Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
 
         Raises what the model raises. A turn that failed before its first word leaves the conversation as it was;
-        one that failed or was stopped later is kept with the reply as far as it got, marked interrupted.
+        one that failed or was stopped later is kept with the reply as far as it got, marked interrupted. A store
+        that cannot be written ends no conversation: it is a notice once, and `unsaved`.
         """
         async with self._lock:
             pieces: list[str] = []
             usage = Usage()
             kept = interrupted = True
+            forgotten = self._forgotten
             try:
                 while True:
                     produce = partial(self.model.stream, self._prompt(message), self.options)
                     try:
                         async with stream_in_thread(self._executor, produce) as stream:
                             async for piece in stream:
+                                if not pieces and self._forgotten > forgotten:
+                                    yield self._forgetting()
                                 pieces.append(piece)
                                 yield TextDelta(piece)
                             usage = stream.result
@@ -74,21 +83,20 @@ class Session:
                     except ContextOverflow:
                         if not self._drop_oldest_turns():
                             raise
-                        yield Notice(
-                            "The conversation no longer fits the model: "
-                            f"its oldest {self._forgotten // 2} turns are left out from here on."
-                        )
                 interrupted = False
             except Exception:
                 kept = bool(pieces)
+                if not kept:
+                    self._forgotten = forgotten
                 raise
             finally:
                 if kept:
                     reply = assistant("".join(pieces), interrupted=interrupted)
                     self.messages += [message, reply]
-                    if self._store is not None:
-                        loop = asyncio.get_running_loop()
-                        await finish(loop.run_in_executor(None, self._store.append, message, reply, usage))
+                    await self._save(message, reply, usage)
+            if self.unsaved is not None and not self._told_unsaved:
+                self._told_unsaved = True
+                yield Notice(f"{self.unsaved} The conversation goes on, but until that is put right it is not saved.")
             yield TurnFinished(reply, usage)
 
     async def close(self) -> None:
@@ -97,12 +105,34 @@ class Session:
             await asyncio.get_running_loop().run_in_executor(self._executor, self.model.close)
             self._executor.shutdown()
 
+    async def _save(self, message: Message, reply: Message, usage: Usage) -> None:
+        if self._store is None:
+            return
+        self._unwritten.append((message, reply, usage))
+        await finish(asyncio.get_running_loop().run_in_executor(None, self._write, self._store))
+
+    def _write(self, store: TurnStore) -> None:
+        try:
+            while self._unwritten:
+                store.append(*self._unwritten[0])
+                self._unwritten.popleft()
+        except HistoryError as error:
+            self.unsaved = error
+        else:
+            self.unsaved = None
+            self._told_unsaved = False
+
+    def _forgetting(self) -> Notice:
+        turns = self._forgotten // 2
+        what = "oldest turn is" if turns == 1 else f"oldest {turns} turns are"
+        return Notice(f"The conversation no longer fits the model: its {what} left out from here on.")
+
     def _prompt(self, message: Message) -> list[Message]:
         instructions = [self._system] if self._system else []
         return [*instructions, *self.messages[self._forgotten :], message]
 
     def _drop_oldest_turns(self) -> bool:
-        """Leave the oldest quarter of the turns, at least one, out of this and all later prompts; False if none is left.
+        """Leave the oldest quarter of the turns, at least one, out of this and later prompts; False if none is left.
 
         More than the least needed, because each drop costs a new prefill of all that remains.
         """

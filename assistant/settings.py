@@ -1,0 +1,161 @@
+"""What can be set, and where each value comes from: command line, else environment, else TOML file, else default."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from assistant.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "PARLEY_"
+
+# For people who mistyped a value: pydantic's own words speak of types and parsers.
+_WANTED = {
+    "model": '"auto", "pocket", a folder or a hub id',
+    "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
+    "quantize": '"auto", "none" or "int8"',
+    "system": "text",
+    "max_tokens": "a whole number from 1 up",
+    "temperature": "a number from 0 to 2",
+    "seed": "a whole number from 0 up",
+    "allow_urls": "true or false",
+    "max_image_megapixels": "a number above 0 and up to 100",
+    "data_dir": "a folder",
+    "cache_dir": "a folder",
+}
+
+FolderPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+def _expand_home(model: str) -> str:
+    return str(Path(model).expanduser()) if model.startswith("~") else model
+
+
+class Settings(BaseSettings):
+    """Every setting with its default. `Settings(...)` takes what it is given; `load` also asks file and environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, use_attribute_docstrings=True
+    )
+
+    model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
+    """Which model answers: "auto" (the best this machine runs), "pocket" (the embedded one), a folder or a hub id."""
+
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
+
+    quantize: Literal["auto", "none", "int8"] = "auto"
+    """How its weights are held: "int8", "none" (as stored), or "auto" (what is fastest on the device)."""
+
+    system: str | None = None
+    """Instructions that stand before every conversation."""
+
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    """The longest reply, in tokens."""
+
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    """How freely words are chosen: 0 always takes the likeliest, 1 samples as the model was trained."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Makes sampling repeatable; no effect at temperature 0."""
+
+    allow_urls: bool = False
+    """Whether pictures may be fetched from http(s) addresses. Private addresses are refused either way."""
+
+    max_image_megapixels: Annotated[float, Field(gt=0, le=100)] = 50.0
+    """The largest picture that is opened, in millions of pixels, judged by its header before it is decoded."""
+
+    data_dir: FolderPath = Field(default_factory=lambda: user_data_path("parley", appauthor=False))
+    """Where conversations and their pictures are kept."""
+
+    cache_dir: FolderPath = Field(default_factory=lambda: user_cache_path("parley", appauthor=False))
+    """Where fetched and assembled models are kept; may be deleted at any time."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - all five are pydantic's to pass
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: `load` asks the other sources itself, so that it knows where each value came from."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Settings in force; `origins` says for each name where its value came from, in words."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def default_config_file() -> Path:
+    """Where the TOML file is looked for unless told otherwise."""
+    return user_config_path("parley", appauthor=False) / "config.toml"
+
+
+def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = None) -> Loaded:
+    """Settings out of `overrides` (the command line; None means not given), environment, TOML file and defaults.
+
+    Raises `ConfigError`, naming the file or variable and the key, for a value that makes no sense, for an unknown
+    key, for a file that is no TOML, and for a `config_file` that does not exist (without one, the default may be
+    missing).
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for found, origin in (
+        _from_file(config_file),
+        _from_environment(),
+        ({name: value for name, value in (overrides or {}).items() if value is not None}, "command line"),
+    ):
+        values |= found
+        origins |= dict.fromkeys(found, origin)
+    try:
+        return Loaded(Settings(**values), origins)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, origins)) from error
+
+
+def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
+    path = (config_file or default_config_file()).expanduser()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if config_file is None:
+            return {}, "default"
+        raise ConfigError(f"There is no configuration file {path}: check the path.") from None
+    except OSError as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"The configuration file {path} is not text in UTF-8: save it as such.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The configuration file {path} is not valid TOML: {error}.") from error
+    if unknown := next((key for key in values if key not in Settings.model_fields), None):
+        names = ", ".join(Settings.model_fields)
+        raise ConfigError(f"The configuration file {path} sets {unknown}, which is no setting; there are {names}.")
+    return values, str(path)
+
+
+def _from_environment() -> tuple[dict[str, Any], str]:
+    return EnvSettingsSource(Settings)(), "environment"
+
+
+def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
+    first = error.errors(include_url=False)[0]
+    key = str(first["loc"][0])
+    match origins[key]:
+        case "command line":
+            where = f"--{key.replace('_', '-')}"
+        case "environment":
+            where = f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment"
+        case file:
+            where = f"{key} in {file}"
+    return f"{where} is {first['input']!r}, but it should be {_WANTED[key]}."
