@@ -2,9 +2,8 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
@@ -89,8 +88,7 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """Settings in force; `origins` says for each name where its value came from, in words."""
 
     settings: Settings

@@ -1,0 +1,5 @@
+"""`python -m assistant` is `parley`."""
+
+from assistant.cli import main
+
+main()

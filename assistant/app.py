@@ -1,0 +1,122 @@
+"""Where Parley is put together: the one place that knows which parts make a conversation, used by tests too."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.errors import ConfigError, HistoryError, ModelError
+from assistant.messages import system
+from assistant.models.base import ChatModel, GenerationOptions
+from assistant.session import Session
+
+if TYPE_CHECKING:
+    from assistant.history import History
+    from assistant.parcels import Progress
+    from assistant.settings import Settings
+
+# Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
+
+EMBEDDED_MODELS = ("auto", "pocket")
+"""Names of the model that needs no hub."""
+
+SCRIPTED_MODEL = "scripted"
+"""Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
+
+
+def unheard(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def start(
+    settings: "Settings", progress: "Progress" = unheard, *, resume: str | None = None, keep: bool = True
+) -> Session:
+    """A conversation ready to be spoken to, with all its parts: the new one, or the one whose id is `resume`.
+
+    Without `keep` nothing of it is saved. Blocks like `build_model`; raises `ModelError` and `HistoryError`.
+    """
+    model = build_model(settings, progress)
+    return build_session(settings, model, open_history(settings), resume=resume, keep=keep)
+
+
+def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+    """Load the model that `settings` ask for, fetching and assembling it first where that is needed.
+
+    Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is.
+    Raises `ModelError`.
+    """
+    name, _, pace = settings.model.partition(":")
+    if name == SCRIPTED_MODEL:
+        from assistant.models.scripted import ScriptedModel
+
+        try:
+            return ScriptedModel(token_seconds=float(pace or 0))
+        except ValueError:
+            raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.") from None
+
+    source = str(assemble_pocket(settings, progress)) if settings.model in EMBEDDED_MODELS else settings.model
+
+    from assistant.models.local import LocalModel
+
+    return LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
+
+
+def assemble_pocket(settings: "Settings", progress: "Progress" = unheard) -> Path:
+    """Make sure that the embedded model lies in the cache, and return its folder. Raises `ModelError`."""
+    from assistant.pocket import assemble
+
+    try:
+        return assemble.ensure(settings.cache_dir, progress)
+    except OSError as error:
+        raise ModelError(
+            f"The embedded model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
+            "Make room there, or name another folder with PARLEY_CACHE_DIR."
+        ) from error
+
+
+def open_history(settings: "Settings") -> "History":
+    """The conversations kept on this machine."""
+    from assistant.history import History
+
+    return History(settings.data_dir / "history.sqlite3")
+
+
+def find_conversation(history: "History", wanted: str | None) -> str:
+    """The id of the conversation `wanted`, which may be cut short where that is unambiguous; None wants the latest.
+
+    Raises `HistoryError` if there is none, or more than one.
+    """
+    if wanted is None:
+        latest = history.latest()
+        if latest is None:
+            raise HistoryError("There is no conversation to continue yet: start one without --continue.")
+        return latest
+    ids = [summary.id for summary in history.list()]
+    matches = [wanted] if wanted in ids else [identifier for identifier in ids if identifier.startswith(wanted)]
+    match matches:
+        case [identifier] if wanted:
+            return identifier
+        case []:
+            raise HistoryError(f"There is no conversation {wanted}: `parley history list` shows those there are.")
+        case _:
+            raise HistoryError(f"{len(matches)} conversations begin with {wanted!r}: give more of the id.")
+
+
+def build_session(
+    settings: "Settings", model: ChatModel, history: "History", *, resume: str | None = None, keep: bool = True
+) -> Session:
+    """A conversation with `model`: a new one, or the one in `history` whose id is `resume`.
+
+    Its turns are kept in `history`, or without `keep` in memory only. Instructions in `settings` stand in for those
+    of the resumed conversation. Raises `HistoryError` if that cannot be read.
+    """
+    if resume is None:
+        conversation, earlier = history.create(model.info.name, settings.system), []
+    else:
+        conversation, earlier = history.load(resume)
+    instructions = settings.system or conversation.system
+    return Session(
+        model,
+        options=GenerationOptions(settings.max_tokens, settings.temperature, settings.seed),
+        system=system(instructions) if instructions else None,
+        messages=earlier,
+        store=conversation if keep else None,
+    )

@@ -1,0 +1,161 @@
+"""`parley` itself: without a command it opens the conversation, on a terminal as an app and elsewhere line by line."""
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from assistant import __version__
+from assistant.cli import INTERRUPTED
+from assistant.cli.ask import ask
+from assistant.cli.history import history
+from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
+from assistant.cli.terminal import (
+    ProgressLine,
+    discard_output,
+    quiet_libraries,
+    say,
+    survive_any_encoding,
+    tell,
+)
+from assistant.errors import AssistantError
+
+CLOSED_PIPE = 141
+"""Exit code when the reader of standard output has gone, as shells report it: 128 and the number of SIGPIPE."""
+
+
+class Root(click.Group):
+    """The one place where failures turn into a line on standard error and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        survive_any_encoding()
+        quiet_libraries()
+        try:
+            return super().invoke(ctx)
+        except AssistantError as error:
+            tell(str(error))
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            discard_output()
+            ctx.exit(CLOSED_PIPE)
+        except OSError as error:
+            # Standard output on a full disk, in practice: files are spoken for where they are opened.
+            discard_output()
+            tell(f"{error.filename or 'The output'} cannot be written or read: {error.strerror or error}.")
+            ctx.exit(1)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and " " in args[0] and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"{args[0]!r} is no command. To ask it: parley ask {args[0]!r}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Root, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@conversation_options
+@config_option
+@click.version_option(__version__, "--version", "-V", prog_name="parley", message="%(prog)s %(version)s")
+@click.pass_context
+def parley(ctx: click.Context, /, **options: Any) -> None:
+    """A private assistant on your own machine: talk about pictures.
+
+    Without a command it opens the conversation. Where standard input is not a terminal, each line of it is one turn,
+    and the answers go to standard output.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    choices = choose(ctx, options)
+    if _is_terminal():
+        _open_app(choices)
+    else:
+        _answer_lines(choices)
+
+
+def _is_terminal() -> bool:
+    streams = (sys.stdin, sys.stdout)
+    return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
+
+
+def _open_app(choices: Choices) -> None:
+    from assistant.app import start
+    from tui.app import ParleyApp
+
+    settings, resume, keep = choices
+    ParleyApp(
+        lambda progress: start(settings, progress, resume=resume, keep=keep),
+        allow_urls=settings.allow_urls,
+        max_megapixels=settings.max_image_megapixels,
+    ).run()
+
+
+def _answer_lines(choices: Choices) -> None:
+    from assistant.app import start
+    from assistant.lines import converse
+
+    settings, resume, keep = choices
+    with ProgressLine() as progress:
+        session = start(settings, progress, resume=resume, keep=keep)
+    well = converse(
+        sys.stdin or (),
+        session,
+        say,
+        tell,
+        allow_urls=settings.allow_urls,
+        max_megapixels=settings.max_image_megapixels,
+    )
+    if not well:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("model", type=click.Choice(["pocket"]))
+@click.pass_context
+def pull(ctx: click.Context, model: str) -> None:  # noqa: ARG001 - there is one to choose from
+    """Fetch a model ahead of time.
+
+    Prints the folder it is in.
+    """
+    from assistant.app import assemble_pocket
+
+    with ProgressLine() as progress:
+        folder = assemble_pocket(load_settings(ctx).settings, progress)
+    say(f"{folder}\n")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print shell completion for SHELL.
+
+    \b
+    bash:  eval "$(parley completion bash)"   in ~/.bashrc
+    zsh:   eval "$(parley completion zsh)"    in ~/.zshrc
+    fish:  parley completion fish | source    in ~/.config/fish/config.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    completer = get_completion_class(shell)
+    if completer is None:
+        raise click.UsageError(f"There is no completion for {shell}.")
+    say(completer(parley, {}, "parley", "_PARLEY_COMPLETE").source() + "\n")
+
+
+@click.command()
+@click.pass_context
+def config(ctx: click.Context) -> None:
+    """Show every setting in force, and where it came from."""
+    from assistant.settings import default_config_file
+
+    settings, origins = load_settings(ctx)
+    width = max(map(len, origins))
+    for name, origin in origins.items():
+        say(f"{name:{width}}  {getattr(settings, name)!s:32}  {origin}\n")
+    say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
+
+
+for command in (ask, history, pull, config, completion):
+    parley.add_command(command)

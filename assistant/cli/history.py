@@ -1,0 +1,147 @@
+"""`parley history`: the conversations kept on this machine."""
+
+import json
+import shutil
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from assistant.cli.options import complete_conversation, load_settings
+from assistant.cli.terminal import say, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from assistant.history import History, Summary
+    from assistant.messages import Message
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+conversation_argument = click.argument("conversation", shell_complete=complete_conversation)
+
+
+@click.group()
+def history() -> None:
+    """List, show, search and delete conversations."""
+
+
+@history.command("list")
+@as_json_option
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """List conversations, the latest first."""
+    _print_summaries(_open(ctx).list(), as_json=as_json)
+
+
+@history.command()
+@click.argument("words", nargs=-1, required=True)
+@as_json_option
+@click.pass_context
+def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
+    """List the conversations in which all WORDS occur."""
+    _print_summaries(_open(ctx).search(" ".join(words)), as_json=as_json)
+
+
+@history.command()
+@conversation_argument
+@as_json_option
+@click.pass_context
+def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
+    """Print one CONVERSATION. The first characters of its id are enough."""
+    from assistant.app import find_conversation
+
+    kept = _open(ctx)
+    found, messages = kept.load(find_conversation(kept, conversation))
+    if as_json:
+        head = {"id": found.id, "title": found.title, "model": found.model, "system": found.system}
+        _print_json({**head, "created": found.created.isoformat(), "messages": [_plain(each) for each in messages]})
+        return
+    say(f"{found.title}\n{found.created.astimezone():%Y-%m-%d %H:%M}, {found.model}\n")
+    for message in messages:
+        say(f"\n{_headed(message)}\n")
+
+
+@history.command()
+@click.argument("conversations", nargs=-1, required=True, shell_complete=complete_conversation)
+@click.pass_context
+def delete(ctx: click.Context, conversations: tuple[str, ...]) -> None:
+    """Delete CONVERSATIONS, with the pictures that no other one shows."""
+    from assistant.app import find_conversation
+
+    kept = _open(ctx)
+    # All are found before any is deleted: a mistyped id deletes nothing.
+    for identifier in dict.fromkeys(find_conversation(kept, conversation) for conversation in conversations):
+        kept.delete(identifier)
+        say(f"Deleted {identifier}\n")
+
+
+def _open(ctx: click.Context) -> "History":
+    from assistant.app import open_history
+
+    return open_history(load_settings(ctx).settings)
+
+
+def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
+    summaries = list(summaries)
+    if as_json:
+        _print_json(
+            [
+                {
+                    "id": summary.id,
+                    "title": summary.title,
+                    "model": summary.model,
+                    "updated": summary.updated.isoformat(),
+                    "turns": summary.turns,
+                }
+                for summary in summaries
+            ]
+        )
+        return
+    if not summaries:
+        tell("No conversations.")
+    rows = [
+        (summary.id, f"{summary.updated.astimezone():%Y-%m-%d %H:%M}", str(summary.turns), summary.model, summary.title)
+        for summary in summaries
+    ]
+    widths = [max((_columns(row[column]) for row in rows), default=0) for column in range(4)]
+    room = shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths)
+    for row in rows:
+        cells = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=False)]
+        say("  ".join([*cells, _cut(row[4], max(room, 20))]) + "\n")
+
+
+def _print_json(value: Any) -> None:
+    say(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def _plain(message: "Message") -> dict[str, Any]:
+    pictures = [
+        {"name": image.name, "width": image.width, "height": image.height, "digest": image.digest}
+        for image in message.images
+    ]
+    return {"role": message.role, "text": message.text, "images": pictures, "interrupted": message.interrupted}
+
+
+def _headed(message: "Message") -> str:
+    who = "You" if message.role == "user" else "Parley"
+    pictures = [f"[{image.name}, {image.width} × {image.height}]" for image in message.images]
+    ending = ["(interrupted)"] if message.interrupted else []
+    return "\n".join([f"{who}:", *pictures, *filter(None, [message.text]), *ending])
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal `text` takes: wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    """As much of the first line of `text` as fits into `room` columns."""
+    line = " ".join(text.split())
+    if _columns(line) <= room:
+        return line
+    while line and _columns(line) >= room:
+        line = line[:-1]
+    return f"{line}…"

@@ -1,0 +1,124 @@
+"""Standard output for answers, standard error for everything else: notices, failures and progress."""
+
+import logging
+import os
+import sys
+import time
+import warnings
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import click
+
+BAR_WIDTH = 24
+REDRAW_SECONDS = 0.1
+
+UNPRINTABLE = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)))
+"""Control characters but for tab and newline: in an answer or a file's name they could only drive the terminal."""
+
+
+def say(text: str) -> None:
+    """Write a piece of an answer to standard output, at once. Raises `OSError` if it cannot be written."""
+    click.echo(text.translate(UNPRINTABLE), nl=False)
+
+
+def tell(sentence: str) -> None:
+    """Say something on standard error that is not part of an answer."""
+    # With standard error gone there is nobody left to tell.
+    with suppress(OSError):
+        click.echo(f"parley: {' '.join(sentence.split()).translate(UNPRINTABLE)}", err=True)
+
+
+def read_input(limit: int = -1) -> bytes:
+    """Standard input to its end, or its first `limit` bytes; nothing where it is closed."""
+    return sys.stdin.buffer.read(limit) if sys.stdin else b""
+
+
+def discard_output() -> None:
+    """Send what is still buffered for a reader that has gone nowhere, so that Python does not complain at its exit."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def survive_any_encoding() -> None:
+    """Show a replacement for what a terminal cannot, or what is no text, rather than fail."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # Any of the three may have been closed by the caller, and tests put others in their places.
+        with suppress(AttributeError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def quiet_libraries() -> None:
+    """Keep advice, warnings and progress bars of libraries off the screen. To be called before they are imported.
+
+    What a person can act on arrives as an `AssistantError`. Variables that are set already stay as they are, and
+    `python -W` brings the warnings back.
+    """
+    for variable, value in {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "TQDM_DISABLE": "1",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }.items():
+        os.environ.setdefault(variable, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    # Without any handler Python prints warnings that were logged to standard error itself.
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+class ProgressLine:
+    """Progress on standard error: a bar that grows on a terminal, elsewhere one line for each thing that is done."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._drawn = 0.0
+        self._open = False
+        self._bar = sys.stderr is not None and sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end_bar()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that of `what`, `done` bytes of `total` are there; a total of 0 is not known."""
+        if what != self._what:
+            self._end_bar()
+            self._what = what
+            self._drawn = 0.0
+            if not self._bar:
+                tell(f"{what}{f' ({megabytes(total)})' if total else ''}")
+        now = time.monotonic()
+        if self._bar and (now - self._drawn >= REDRAW_SECONDS or done == total):
+            self._drawn = now
+            self._open = True
+            with suppress(OSError):
+                click.echo(f"\r\x1b[K{bar(what, done, total)}", nl=False, err=True)
+
+    def _end_bar(self) -> None:
+        if self._open:
+            self._open = False
+            with suppress(OSError):
+                click.echo(err=True)
+
+
+def bar(what: str, done: int, total: int) -> str:
+    """One line that shows how far `what` is; `done` and `total` in bytes."""
+    if not total:
+        return f"{what}  {megabytes(done)}"
+    filled = BAR_WIDTH * min(done, total) // total
+    drawn = "━" * filled + "─" * (BAR_WIDTH - filled)
+    return f"{what}  {drawn}  {100 * min(done, total) // total:3} %  of {megabytes(total)}"
+
+
+def megabytes(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"

@@ -1,0 +1,89 @@
+"""Conversation as plain text: what a turn says goes out as it comes, and line mode is one turn for each line read."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+
+from assistant.attachments import find_images, load_image
+from assistant.errors import AssistantError
+from assistant.events import Notice, TextDelta, TurnFinished, Usage
+from assistant.messages import Message, user
+from assistant.session import Session
+
+Write = Callable[[str], None]
+"""Takes the next piece of text, and shows it at once."""
+
+
+class Answer:
+    """What has come of a turn: complete once `finished`, and otherwise as far as it got."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.usage = Usage()
+        self.finished = False
+
+    async def follow(self, session: Session, message: Message, write: Write, tell: Write) -> None:
+        """Run the turn. Words go to `write` as they come, notices to `tell` as whole sentences."""
+        async with aclosing(session.turn(message)) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        self.text += text
+                        write(text)
+                    case Notice(text):
+                        tell(text)
+                    case TurnFinished(_, usage):
+                        self.usage = usage
+                        self.finished = True
+
+
+def converse(
+    lines: Iterable[str],
+    session: Session,
+    write: Write,
+    tell: Write,
+    *,
+    allow_urls: bool = False,
+    max_megapixels: float = 50.0,
+) -> bool:
+    """Answer each of `lines` that is not blank, with the pictures named in it; True if all went well.
+
+    A line that cannot be answered is told with its number, and the next one goes on.
+    """
+    well = True
+    with asyncio.Runner() as runner:
+        # One event loop for all turns, but none running while a line is read: there Ctrl-C has to interrupt at once.
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            answer = Answer()
+            try:
+                message = read_message(line, tell, allow_urls=allow_urls, max_megapixels=max_megapixels)
+                runner.run(answer.follow(session, message, write, tell))
+            except AssistantError as error:
+                well = False
+                end_line(answer, write)
+                tell(f"line {number}: {error}")
+            except KeyboardInterrupt:
+                end_line(answer, write)
+                raise
+            else:
+                write("\n")
+        runner.run(session.close())
+    return well and session.unsaved is None
+
+
+def read_message(line: str, tell: Write, *, allow_urls: bool, max_megapixels: float) -> Message:
+    """The user's message that a typed line stands for. Raises `AttachmentError` for a picture that cannot be read."""
+    found = find_images(line.strip())
+    attached = [load_image(source, allow_urls=allow_urls, max_megapixels=max_megapixels) for source in found.sources]
+    for picture in attached:
+        for notice in picture.notices:
+            tell(notice)
+    return user(found.text, *(picture.image for picture in attached))
+
+
+def end_line(answer: Answer, write: Write) -> None:
+    """Finish the line of an answer that was cut off, so that what follows does not run into it."""
+    if answer.text and not answer.text.endswith("\n"):
+        write("\n")
