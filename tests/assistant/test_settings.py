@@ -1,0 +1,128 @@
+"""Settings: which source wins, and what a person is told about a value that makes no sense."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from assistant.errors import ConfigError
+from assistant.settings import Settings, default_config_file, load
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("CONFIG", "DATA", "CACHE"):
+        monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable.lower()))
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"PARLEY_{name.upper()}", raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "my config.toml"
+
+
+def test_defaults_stand_where_nothing_else_is_said(tmp_path: Path) -> None:
+    settings, origins = load()
+    assert settings.model == "auto"
+    assert settings.max_tokens == 512
+    assert settings.data_dir == tmp_path / "data" / "parley"
+    assert settings.cache_dir == tmp_path / "cache" / "parley"
+    assert set(origins.values()) == {"default"}
+
+
+def test_command_line_beats_environment_beats_file_beats_default(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text('model = "file"\nmax_tokens = 1\ntemperature = 0.1\n')
+    monkeypatch.setenv("PARLEY_MODEL", "environment")
+    monkeypatch.setenv("PARLEY_MAX_TOKENS", "2")
+    settings, origins = load({"model": "line", "seed": None}, config)
+    assert (settings.model, settings.max_tokens, settings.temperature, settings.seed) == ("line", 2, 0.1, None)
+    assert origins["model"] == "command line"
+    assert origins["max_tokens"] == "environment"
+    assert origins["temperature"] == str(config)
+    assert origins["seed"] == "default"
+
+
+def test_the_usual_file_is_read_without_being_named() -> None:
+    default_config_file().parent.mkdir(parents=True)
+    default_config_file().write_text('system = "Be brief."')
+    assert load().settings.system == "Be brief."
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_SEED", "")
+    assert load().settings.seed is None
+
+
+def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
+    config.write_text('model = "~/models/mine"\ncache_dir = "~/cache"')
+    settings = load(config_file=config).settings
+    assert settings.model == str(Path.home() / "models/mine")
+    assert settings.cache_dir == Path.home() / "cache"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_tokens = 'many'", "max_tokens in {} is 'many', but it should be a whole number from 1 up."),
+        ("max_tokens = 0", "max_tokens in {} is 0, but it should be a whole number from 1 up."),
+        ("temperature = nan", "temperature in {} is nan, but it should be a number from 0 to 2."),
+        ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1"."""),
+        ("quantize = 'int3'", """quantize in {} is 'int3', but it should be "auto", "none" or "int8"."""),
+        ("model = ' '", """model in {} is ' ', but it should be "auto", "pocket", a folder or a hub id."""),
+        ("allow_urls = 7", "allow_urls in {} is 7, but it should be true or false."),
+        ("max_image_megapixels = 101", "max_image_megapixels in {} is 101, but it should be a number above 0 and up"),
+        ("[system]\nname = 'x'", "system in {} is {{'name': 'x'}}, but it should be text."),
+        ("modle = 'x'", "The configuration file {} sets modle, which is no setting; there are model, device,"),
+        ("max_tokens =", "The configuration file {} is not valid TOML: Invalid value (at"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_that_names_file_and_key(config: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load(config_file=config)
+    assert said.format(config) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_has_words_for_what_it_should_be(name: str, config: Path) -> None:
+    config.write_text(f"[{name}]\nno = 'setting is a table'")
+    with pytest.raises(ConfigError, match=f"{name} in .* but it should be "):
+        load(config_file=config)
+
+
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_TEMPERATURE", "hot")
+    with pytest.raises(ConfigError, match=r"PARLEY_TEMPERATURE in the environment is 'hot'"):
+        load()
+
+
+def test_a_wrong_option_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"--max-tokens is -1"):
+        load({"max_tokens": -1})
+
+
+def test_a_named_file_has_to_exist(config: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no configuration file .*my config\.toml"):
+        load(config_file=config)
+
+
+def test_a_folder_or_bytes_in_place_of_the_file_are_named(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(config_file=tmp_path)
+    config.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not text in UTF-8"):
+        load(config_file=config)
+
+
+def test_settings_do_not_change_and_have_a_description_each() -> None:
+    settings = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.model = "other"  # type: ignore[misc]
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_settings_made_by_hand_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MAX_TOKENS", "3")
+    assert Settings(model="scripted").max_tokens == 512
