@@ -1,0 +1,83 @@
+"""What a file is by its first bytes, whatever its name says."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that is read: its media type, and the name people know it by (empty if it is a variant of another)."""
+
+    media_type: str
+    label: str
+
+
+FORMATS = {
+    "JPEG": Format("image/jpeg", "JPEG"),
+    "MPO": Format("image/jpeg", ""),
+    "PNG": Format("image/png", "PNG"),
+    "GIF": Format("image/gif", "GIF"),
+    "WEBP": Format("image/webp", "WebP"),
+    "BMP": Format("image/bmp", "BMP"),
+    "AVIF": Format("image/avif", "AVIF"),
+}
+"""The formats that are read, by the names Pillow gives them.
+
+The many others it knows are rare and little tested. TIFF is left out because libtiff writes its complaints about a file
+straight to standard error, which is where the terminal app draws its screen.
+"""
+
+HEAD_BYTES = 1024
+"""How much of a file is enough to tell."""
+
+_labels = [known.label for known in FORMATS.values() if known.label]
+_READS = f"{', '.join(_labels[:-1])} and {_labels[-1]}"
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def sniff(data: bytes) -> str:
+    """A key of `FORMATS`, or "PDF", "SVG", "HEIC", "TIFF" or "HTML" for what is often taken for a picture, or ""."""
+    head = data[:HEAD_BYTES]
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if head[4:8] == b"ftyp":
+        return "AVIF" if head[8:12] in (b"avif", b"avis") else "HEIC" if head[8:12] in _HEIC_BRANDS else ""
+    # Two letters are a weak sign: the four reserved bytes are zero in practice.
+    if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
+        return "BMP"
+    return _sniff_document(head)
+
+
+def _sniff_document(head: bytes) -> str:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"%pdf-" in text:
+        return "PDF"
+    if b"<svg" in text and text.startswith(b"<"):
+        return "SVG"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "HTML"
+    return ""
+
+
+def describe_foreign(data: bytes, name: str) -> str:
+    """One sentence on why `data`, which is in none of `FORMATS`, is no picture to us, and what to do."""
+    match sniff(data):
+        case "PDF":
+            return f"{name} is a PDF, not a picture: save the page you mean as PNG or JPEG."
+        case "SVG":
+            return f"{name} is an SVG drawing, which is not read: export it as PNG."
+        case "HEIC":
+            return f"{name} is a HEIC photo, which is not read: export it as JPEG."
+        case "TIFF":
+            return f"{name} is a TIFF, which is not read: export it as PNG or JPEG."
+        case "HTML":
+            return f"{name} is a web page, not a picture: use the picture's own file or link."
+        case _:
+            return f"{name} is no picture that can be read: use {_READS}."
