@@ -94,14 +94,14 @@ def fetch(
     `AttachmentError` if anything on the way is refused or fails.
     """
     deadline = time.monotonic() + deadline_seconds
+    parts = _checked_url(url)
     for _ in range(MAX_REDIRECTS + 1):
-        parts = _checked_url(url)
         try:
             addresses = _checked_addresses(parts, resolve, permits)
             response = _request(parts, addresses, deadline, context)
             with response:
                 if response.status in _REDIRECTS and (location := response.headers.get("Location")):
-                    url = urljoin(parts.geturl(), location)
+                    parts = _checked_url(location, base=parts.geturl())
                     continue
                 if response.status != HTTPStatus.OK:
                     raise AttachmentError(f"{shown_url(parts)} answered {_status(response.status)}: check the link.")
@@ -127,9 +127,9 @@ def shown_url(parts: SplitResult) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def _checked_url(url: str) -> SplitResult:
+def _checked_url(url: str, base: str = "") -> SplitResult:
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(urljoin(base, url.strip()))
         port_is_valid = parts.port != 0
     except ValueError as error:
         raise AttachmentError("That link is not a valid address: check it.") from error
