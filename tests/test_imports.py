@@ -1,0 +1,38 @@
+"""What a start does not load: the heavy libraries, until something needs them.
+
+import-linter keeps the rooms apart (`make contracts`); which imports happen at a start only running it can tell.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio")
+
+
+def loaded_by(program: str) -> set[str]:
+    """Which of the heavy libraries a fresh interpreter holds at the end of `program`, whatever its exit code."""
+    report = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('LOADED', *sys.modules.keys() & {set(HEAVY)}, file=sys.stderr))\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", report + program], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    return set(finished.stderr.rpartition("LOADED")[2].split())
+
+
+@pytest.mark.parametrize("module", ["assistant", "assistant.cli", "assistant.messages", "tui", "skills", "voice"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    assert loaded_by(f"import {module}") == set()
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_loads_nothing_heavy(option: str) -> None:
+    program = f"import sys\nfrom assistant.cli import main\nsys.argv = ['parley', {option!r}]\nsys.exit(main())"
+    assert loaded_by(program) == set()
+
+
+def test_the_session_does_without_tensors_and_screens() -> None:
+    assert loaded_by("import assistant.session, assistant.models.scripted") <= {"asyncio"}
