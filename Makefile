@@ -46,7 +46,7 @@ types: setup-dev ## Check types
 	$(BIN)/mypy
 
 contracts: setup-dev ## Check who imports whom
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 check: lint types contracts test ## All that is quick
 
