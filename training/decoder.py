@@ -1,0 +1,133 @@
+"""The pocket model's decoder as training sees it: frozen in bfloat16, with LoRA in float32 beside every projection.
+
+The same Llama as transformers', written as one function per layer so that it compiles once for all thirty, takes an
+arbitrary attention mask, and computes logits only where a loss needs them. `tests/training` holds it to
+transformers' logits.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PROJECTIONS = (
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+)
+
+
+class LoraLinear(nn.Module):
+    """A frozen linear map plus a trained one of low rank: x W' + scale * x A' B' (Hu et al. 2021)."""
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.scale = alpha / rank if rank else 0.0
+        out_features, in_features = weight.shape
+        self.lora_A = nn.Parameter(torch.randn(rank, in_features) / math.sqrt(in_features)) if rank else None
+        self.lora_B = nn.Parameter(torch.zeros(out_features, rank)) if rank else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.linear(x, self.weight)
+        if self.lora_A is None or self.lora_B is None:
+            return y
+        low = F.linear(x, self.lora_A.to(x.dtype))
+        return y + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
+
+
+class Layer(nn.Module):
+    """One Llama layer."""
+
+    def __init__(self, weights: dict[str, Tensor], heads: int, key_heads: int, eps: float, rank: int, alpha: float) -> None:
+        super().__init__()
+        self.heads, self.key_heads, self.eps = heads, key_heads, eps
+        self.input_norm = nn.Parameter(weights["input_layernorm.weight"], requires_grad=False)
+        self.post_norm = nn.Parameter(weights["post_attention_layernorm.weight"], requires_grad=False)
+        for name in PROJECTIONS:
+            self.add_module(name.rpartition(".")[2], LoraLinear(weights[f"{name}.weight"], rank, alpha))
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        size = width // self.heads
+        h = _rms_norm(x, self.input_norm, self.eps)
+        q = self.q_proj(h).view(batch, length, self.heads, size).transpose(1, 2)
+        k = self.k_proj(h).view(batch, length, self.key_heads, size).transpose(1, 2)
+        v = self.v_proj(h).view(batch, length, self.key_heads, size).transpose(1, 2)
+        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        groups = self.heads // self.key_heads
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.o_proj(attended.transpose(1, 2).reshape(batch, length, width))
+        h = _rms_norm(x, self.post_norm, self.eps)
+        return x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
+
+
+class Decoder(nn.Module):
+    """SmolLM2 from a transformers folder; `rank` 0 leaves LoRA out."""
+
+    def __init__(self, folder: Path, rank: int, alpha: float, dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__()
+        config = json.loads((folder / "config.json").read_text())
+        weights = {name: tensor.to(dtype) for name, tensor in load_file(folder / "model.safetensors").items()}
+        self.eps: float = config["rms_norm_eps"]
+        self.theta: float = config["rope_parameters"]["rope_theta"]
+        self.size: int = config["head_dim"]
+        self.rank, self.alpha = rank, alpha
+        self.embedding = nn.Parameter(weights["model.embed_tokens.weight"], requires_grad=False)
+        self.norm = nn.Parameter(weights["model.norm.weight"], requires_grad=False)
+        self.layers = nn.ModuleList()
+        for index in range(config["num_hidden_layers"]):
+            prefix = f"model.layers.{index}."
+            own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+            self.layers.append(
+                Layer(own, config["num_attention_heads"], config["num_key_value_heads"], self.eps, rank, alpha)
+            )
+
+    def forward(self, embeddings: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states (batch, length, width).
+
+        `embeddings` (batch, length, width); `positions` (batch, length) int64; `mask` (batch, 1, length, length), added
+        to the attention scores.
+        """
+        frequencies = self.theta ** (-torch.arange(0, self.size, 2, device=positions.device).float() / self.size)
+        angles = positions[:, None, :, None].float() * frequencies
+        cos = torch.cat([angles.cos()] * 2, -1).to(embeddings.dtype)
+        sin = torch.cat([angles.sin()] * 2, -1).to(embeddings.dtype)
+        x = embeddings
+        for layer in self.layers:
+            x = layer(x, cos, sin, mask)
+        return _rms_norm(x, self.norm, self.eps)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the vocabulary for hidden states (any, width)."""
+        return F.linear(hidden, self.embedding)
+
+    def lora_state(self) -> dict[str, Tensor]:
+        """The adapter under transformers' module names, as `picture_adapter.safetensors` keeps it."""
+        state: dict[str, Tensor] = {}
+        for index, layer in enumerate(self.layers):
+            for name in PROJECTIONS:
+                linear = getattr(layer, name.rpartition(".")[2])
+                if linear.lora_A is not None:
+                    state[f"layers.{index}.{name}.lora_A"] = linear.lora_A.detach()
+                    state[f"layers.{index}.{name}.lora_B"] = linear.lora_B.detach()
+        return state
+
+
+def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    wide = x.float()
+    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype) * weight
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin
