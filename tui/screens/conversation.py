@@ -1,0 +1,151 @@
+"""The conversation: what was said above, what is about to be said below, and the state of things at the bottom."""
+
+import asyncio
+from contextlib import aclosing, suppress
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+from textual.worker import Worker, WorkerCancelled
+
+from assistant.errors import AssistantError
+from assistant.events import Notice, TextDelta, TurnFinished
+from assistant.session import Session
+from tui.widgets.composer import Composer
+from tui.widgets.reply import Reply
+from tui.widgets.status_bar import StatusBar
+from tui.widgets.transcript import Transcript
+from tui.widgets.user_turn import UserTurn
+
+
+class ConversationScreen(Screen[None]):
+    """One conversation. It can be typed into from the start, and is answered once `begin` has given it a session."""
+
+    AUTO_FOCUS = "Prompt"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "stop", "Stop the reply"),
+        # The prompt is a few lines high and has no use for pages; the transcript cannot be focused.
+        Binding("pageup", "page(-1)", "Scroll up", priority=True),
+        Binding("pagedown", "page(1)", "Scroll down", priority=True),
+    ]
+
+    class SessionWanted(Message):
+        """Building the session failed before, and there is a reason to try again."""
+
+    def __init__(self, *, allow_urls: bool, max_megapixels: float) -> None:
+        super().__init__()
+        self._transcript = Transcript()
+        self._composer = Composer(allow_urls=allow_urls, max_megapixels=max_megapixels)
+        self._status = StatusBar()
+        self._session: Session | None = None
+        self._failed = False
+        self._queued: tuple[Composer.Submitted, UserTurn] | None = None
+        self._turn: Worker[None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self._transcript
+        yield self._composer
+        yield self._status
+
+    def show_loading(self, state: str) -> None:
+        """Tell how far the session is, like "loading …"."""
+        self._failed = False
+        self._status.state = state
+
+    async def show_failure(self, reason: str) -> None:
+        """There will be no session, for this reason. What was to be sent goes back into the input."""
+        self._failed = True
+        self._status.state = "no model"
+        self._transcript.add_notice(f"{reason} Send again to try once more.", failure=True)
+        await self._unqueue()
+
+    async def begin(self, session: Session) -> None:
+        """Show what the session remembers, and answer what was sent while it was being built."""
+        self._session = session
+        self._status.model = session.model.info
+        self._status.state = "ready"
+        await self._transcript.add_earlier(session.messages)
+        if self._queued is not None:
+            (submitted, user_turn), self._queued = self._queued, None
+            self._turn = self._answer(session, submitted, user_turn)
+
+    async def end_turn(self) -> None:
+        """Stop the reply being written, if there is one, and return when it is kept."""
+        if self._turn is not None:
+            self._turn.cancel()
+            with suppress(WorkerCancelled):
+                await self._turn.wait()
+
+    async def action_stop(self) -> None:
+        """Stop the reply within one token, or take back what still waits for the model."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._status.state = "stopping …"
+        else:
+            await self._unqueue()
+
+    def action_page(self, direction: int) -> None:
+        """Scroll the transcript by a page, up for -1, down for 1."""
+        if direction < 0:
+            self._transcript.scroll_page_up()
+        else:
+            self._transcript.scroll_page_down()
+
+    @on(Composer.Submitted)
+    async def _send(self, submitted: Composer.Submitted) -> None:
+        user_turn = await self._transcript.add_user_turn(submitted.message)
+        for notice in submitted.notices:
+            self._transcript.add_notice(notice)
+        if self._session is not None:
+            self._turn = self._answer(self._session, submitted, user_turn)
+        else:
+            self._queued = submitted, user_turn
+            if self._failed:
+                self.post_message(self.SessionWanted())
+
+    async def _unqueue(self) -> None:
+        if self._queued is not None:
+            (submitted, user_turn), self._queued = self._queued, None
+            await user_turn.remove()
+            await self._composer.restore(submitted)
+
+    @work(exclusive=True, group="turn")
+    async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
+        reply = await self._transcript.add_reply()
+        self._status.state = "thinking … (Esc stops)"
+        try:
+            await self._consume(session, submitted, reply)
+        except asyncio.CancelledError:
+            # Too late a stop finds the reply already complete and kept as such.
+            await reply.finish(interrupted=session.messages[-1].interrupted)
+            raise
+        except AssistantError as error:
+            self._transcript.add_notice(str(error), failure=True)
+            if reply.text:
+                await reply.finish(interrupted=True)
+            else:
+                await reply.remove()
+                await user_turn.remove()
+                await self._composer.restore(submitted)
+        else:
+            await reply.finish()
+        finally:
+            self._turn = None
+            self._status.state = "ready"
+            self._composer.release()
+
+    async def _consume(self, session: Session, submitted: Composer.Submitted, reply: Reply) -> None:
+        async with aclosing(session.turn(submitted.message)) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        self._status.state = "writing … (Esc stops)"
+                        await reply.write(text)
+                    case Notice(text):
+                        self._transcript.add_notice(text, before=reply)
+                    case TurnFinished(usage=usage):
+                        self._status.usage = usage

@@ -1,0 +1,137 @@
+"""Where a message is put together: the pictures attached so far, what is wrong with them, and the words."""
+
+import asyncio
+from collections.abc import Sequence
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalGroup
+from textual.message import Message
+from textual.widgets import Static
+
+from assistant import attachments, messages
+from assistant.attachments import Attached
+from assistant.errors import AttachmentError
+from tui.widgets.attachment import Attachment
+from tui.widgets.prompt import Prompt
+
+
+class Composer(Vertical):
+    """Makes messages, one at a time: after each it waits for `release` or `restore`. Typing goes on meanwhile."""
+
+    class Submitted(Message):
+        """A message is ready to be answered."""
+
+        def __init__(
+            self, message: messages.Message, typed: str, attached: Sequence[messages.Image], notices: Sequence[str]
+        ) -> None:
+            super().__init__()
+            self.message = message
+            """What to send: the words without the paths of pictures, and all the pictures."""
+            self.typed = typed
+            """The words as they were typed, paths and all."""
+            self.attached = attached
+            """The pictures that were attached before sending."""
+            self.notices = notices
+            """Remarks about pictures whose paths were among the words."""
+
+    def __init__(self, *, allow_urls: bool, max_megapixels: float) -> None:
+        super().__init__()
+        self._allow_urls = allow_urls
+        self._max_megapixels = max_megapixels
+        self._remark_line = Static(classes="remark", markup=False)
+        self._chips = VerticalGroup()
+        self._prompt = Prompt()
+        self._busy = False
+        # Pictures are read on other threads. Whoever holds this decides what becomes of them, in the order of the keys.
+        self._order = asyncio.Lock()
+
+    def compose(self) -> ComposeResult:
+        yield self._remark_line
+        yield self._chips
+        yield self._prompt
+
+    @property
+    def attached(self) -> list[messages.Image]:
+        """The pictures that will go with the next message."""
+        return [chip.image for chip in self._chips.query(Attachment)]
+
+    def release(self) -> None:
+        """The last message is done with; the next may be sent."""
+        self._busy = False
+        self._remark()
+
+    async def restore(self, submitted: Submitted) -> None:
+        """The last message could not be answered: put it back, before anything typed since."""
+        self.release()
+        await self._add(submitted.attached)
+        self._prompt.put_back(submitted.typed)
+
+    @on(Prompt.Sent)
+    def _submit(self, sent: Prompt.Sent) -> None:
+        if self._busy:
+            self._remark("One message at a time: Esc stops the one before.")
+            return
+        self._busy = True
+        self._prompt.take()
+        self._prepare(sent.text)
+
+    @work(group="attach")
+    async def _prepare(self, typed: str) -> None:
+        async with self._order:
+            found = attachments.find_images(typed)
+            try:
+                opened = await self._open(found.sources)
+            except AttachmentError as error:
+                self._keep(typed, str(error))
+                return
+            images = [one.image for one in opened]
+            notices = [notice for one in opened for notice in one.notices]
+            if words := found.text.strip():
+                attached = self.attached
+                await self._chips.query(Attachment).remove()
+                self._remark()
+                self.post_message(self.Submitted(messages.user(words, *attached, *images), typed, attached, notices))
+            else:
+                await self._add(images)
+                self._keep("", " ".join([*notices, "There are no words to send yet: type a question."]))
+
+    @on(Prompt.PicturesPasted)
+    @work(group="attach")
+    async def _attach_pasted(self, pasted: Prompt.PicturesPasted) -> None:
+        async with self._order:
+            try:
+                opened = await self._open(pasted.sources)
+            except AttachmentError as error:
+                self._prompt.insert(pasted.text)
+                self._remark(str(error))
+            else:
+                await self._add([one.image for one in opened])
+                self._remark(" ".join(notice for one in opened for notice in one.notices))
+
+    @on(Prompt.BackspacedWhenEmpty)
+    async def _detach_last(self) -> None:
+        if chips := self._chips.query(Attachment):
+            await chips.last().remove()
+
+    async def _open(self, sources: Sequence[str]) -> list[Attached]:
+        def load() -> list[Attached]:
+            return [
+                attachments.load_image(source, allow_urls=self._allow_urls, max_megapixels=self._max_megapixels)
+                for source in sources
+            ]
+
+        return await asyncio.to_thread(load)
+
+    async def _add(self, images: Sequence[messages.Image]) -> None:
+        await self._chips.mount_all([Attachment(image) for image in images])
+
+    def _keep(self, typed: str, why: str) -> None:
+        """Go back to typing, as nothing could be sent."""
+        self._busy = False
+        self._prompt.put_back(typed)
+        self._remark(why)
+
+    def _remark(self, text: str = "") -> None:
+        self._remark_line.update(text)
+        self._remark_line.display = bool(text)

@@ -1,0 +1,25 @@
+"""What an empty conversation shows: what can be done, and with which keys."""
+
+from textual.content import Content
+from textual.widgets import Static
+
+TEXT = """\
+[b]Parley[/b]  talk about your pictures, on your own machine
+
+Type a question. To show a picture, type or paste its path,
+or drop the file onto the terminal.
+
+[b $accent]Enter[/]        send
+[b $accent]Ctrl+J[/]       new line [dim](Shift+Enter where the terminal tells them apart)[/dim]
+[b $accent]Esc[/]          stop the reply
+[b $accent]Backspace[/]    in an empty input: take back the last picture
+[b $accent]↑[/] [b $accent]↓[/]          what you sent before
+[b $accent]PgUp[/] [b $accent]PgDn[/]    scroll
+[b $accent]Ctrl+Q[/]       quit"""
+
+
+class Welcome(Static):
+    """Shown until the first turn."""
+
+    def __init__(self) -> None:
+        super().__init__(Content.from_markup(TEXT))
