@@ -1,0 +1,224 @@
+"""The SQLite file behind the history: opened for each operation, brought up to date, and set aside if it is broken.
+
+    run(work) ─▶ open ─▶ ours? newer? whole? ─▶ older: migrate ─▶ work in one transaction ─▶ close
+                              │
+                              └─ broken: history.corrupt-<date>.sqlite3, a notice, and again with a new file
+
+Nothing is held open between operations, so any thread and any process may work on the file at any time. It is a
+write-ahead log database: readers see the last finished transaction while another process writes.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from assistant.errors import HistoryError
+
+APPLICATION_ID = 0x5061726C  # "Parl", in the file's header: tells it from the databases of other programs
+
+BUSY_SECONDS = 10.0
+"""How long an operation waits for another process to finish its transaction."""
+
+Result = TypeVar("Result")
+Work = Callable[[sqlite3.Connection], Result]
+
+
+class Database:
+    """One SQLite file, whose schema is the result of `migrations`: lists of statements, one list for each version.
+
+    What happened to the file that a person should know is added to `notices`.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[Sequence[str]], notices: list[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._notices = notices
+        self._lock = threading.Lock()
+        self._known_whole: tuple[int, int] | None = None
+
+    def read(self, work: Work[Result]) -> Result:
+        """What `work` makes of one consistent state of the file; of an empty one if there is no file.
+
+        Raises `HistoryError` if it cannot be read.
+        """
+        return self._run(work, "DEFERRED")
+
+    def write(self, work: Work[Result]) -> Result:
+        """What `work` returns, once what it wrote is on the disk; if it raises, nothing is written.
+
+        `work` may run twice, on a new file, if the first one proves broken. Raises `HistoryError` if the file cannot
+        be written.
+        """
+        return self._run(work, "IMMEDIATE")
+
+    def _run(self, work: Work[Result], transaction: str) -> Result:
+        seen = self._identity()
+        try:
+            try:
+                return self._attempt(work, transaction)
+            except (sqlite3.DatabaseError, _BrokenError) as error:
+                if not _is_broken(error):
+                    raise
+                self._set_aside(seen)
+                return self._attempt(work, transaction)
+        except (sqlite3.Error, _BrokenError) as error:
+            raise self._explained(error) from error
+        except OSError as error:
+            raise HistoryError(
+                f"{self.path.parent} cannot be written ({(error.strerror or str(error)).lower()}): "
+                "make room or name another folder with PARLEY_DATA_DIR."
+            ) from error
+
+    def _attempt(self, work: Work[Result], transaction: str) -> Result:
+        with closing(self._open(transaction)) as connection:
+            connection.execute(f"BEGIN {transaction}")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            finally:
+                # A full disk makes SQLite roll back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return result
+
+    def _open(self, transaction: str) -> sqlite3.Connection:
+        if transaction == "IMMEDIATE":
+            self._make_private_file()
+        elif not self.path.exists():
+            return self._prepared(sqlite3.connect(":memory:", isolation_level=None))
+        # `mode=rw` never creates a file, so one that is being set aside by another thread is not replaced by accident.
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        try:
+            return self._prepared(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS))
+        except sqlite3.OperationalError as error:
+            # Readers of a write-ahead log need a file beside it, which a read-only folder does not let them make.
+            # Without a log there is nothing but this one file, and nobody who could change it.
+            is_closed = not self.path.with_name(f"{self.path.name}-wal").exists()
+            may_not_write = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+            if transaction == "IMMEDIATE" or not may_not_write or not is_closed:
+                raise
+        uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
+        return self._prepared(sqlite3.connect(uri, uri=True, isolation_level=None))
+
+    def _make_private_file(self) -> None:
+        """Conversations are nobody else's business: only their owner may read the folder and the file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def _prepared(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            # FULL syncs the log at each commit: a turn reported as finished survives a power cut.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+            self._check(connection)
+            if self._version(connection) < len(self._migrations):
+                self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        version = self._version(connection)
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != APPLICATION_ID and (tables or version):
+            raise _BrokenError("it belongs to another program")
+        if version > len(self._migrations):
+            raise HistoryError(
+                f"{self.path} was written by a newer version of Parley: update Parley, or name another folder with "
+                "PARLEY_DATA_DIR."
+            )
+        # Reading every page takes 0.1 s for 100 MB, so it is done once for each file that is found.
+        if (identity := self._identity()) != self._known_whole:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise _BrokenError("it is damaged")
+            self._known_whole = identity
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Again, as another process may have done it while this one waited.
+            for version in range(self._version(connection), len(self._migrations)):
+                for statement in self._migrations[version]:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection) -> int:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _set_aside(self, seen: tuple[int, int] | None) -> None:
+        """Rename the broken file, unless it is no longer the one that was `seen` to be broken."""
+        with self._lock:
+            if self._identity() != seen:
+                return
+            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+            names = (f"{self.path.stem}.corrupt-{stamp}{nth}{self.path.suffix}" for nth in ("", *_COUNTED))
+            target = next(target for name in names if not (target := self.path.with_name(name)).exists())
+            # The log first: left beside a new file, it would be replayed into that.
+            for suffix in ("-wal", "-shm", ""):
+                with suppress(FileNotFoundError):
+                    Path(f"{self.path}{suffix}").rename(f"{target}{suffix}")
+            self._notices.append(
+                f"The history in {self.path} could not be read: it is kept as {target.name}, and a new one was started."
+            )
+
+    def _explained(self, error: Exception) -> HistoryError:
+        match _code(error):
+            case sqlite3.SQLITE_FULL:
+                return HistoryError(
+                    f"The disk is full, so {self.path} cannot be written: make room or name another folder with "
+                    "PARLEY_DATA_DIR."
+                )
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+                return HistoryError(
+                    f"{self.path} cannot be opened for writing: check its permissions or name another folder with "
+                    "PARLEY_DATA_DIR."
+                )
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return HistoryError(f"{self.path} is in use by another program: try again when that has finished.")
+            case _:
+                return HistoryError(
+                    f"{self.path} cannot be used ({error}): check the disk or name another folder with PARLEY_DATA_DIR."
+                )
+
+
+_COUNTED = tuple(f"-{nth}" for nth in range(2, 100))
+
+
+class _BrokenError(Exception):
+    """The file is no history of ours, or no longer whole."""
+
+
+def _code(error: Exception) -> int:
+    """The primary result code. Errors that Python raises by itself have none."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_broken(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, _BrokenError)
