@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import ConfigError, HistoryError, ModelError
-from assistant.messages import system
+from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
 
@@ -79,25 +79,14 @@ def open_history(settings: "Settings") -> "History":
     return History(settings.data_dir / "history.sqlite3")
 
 
-def find_conversation(history: "History", wanted: str | None) -> str:
-    """The id of the conversation `wanted`, which may be cut short where that is unambiguous; None wants the latest.
-
-    Raises `HistoryError` if there is none, or more than one.
-    """
-    if wanted is None:
-        latest = history.latest()
-        if latest is None:
-            raise HistoryError("There is no conversation to continue yet: start one without --continue.")
-        return latest
-    ids = [summary.id for summary in history.list()]
-    matches = [wanted] if wanted in ids else [identifier for identifier in ids if identifier.startswith(wanted)]
-    match matches:
-        case [identifier] if wanted:
-            return identifier
-        case []:
-            raise HistoryError(f"There is no conversation {wanted}: `parley history list` shows those there are.")
-        case _:
-            raise HistoryError(f"{len(matches)} conversations begin with {wanted!r}: give more of the id.")
+def find_conversation(history: "History", beginning: str | None) -> str:
+    """The id that starts with `beginning`, or of the latest conversation. Raises `HistoryError` if there is none."""
+    if beginning is not None:
+        return history.find(beginning)
+    latest = history.latest()
+    if latest is None:
+        raise HistoryError("There is no conversation to continue yet: start one without --continue.")
+    return latest
 
 
 def build_session(
@@ -109,7 +98,7 @@ def build_session(
     of the resumed conversation. Raises `HistoryError` if that cannot be read.
     """
     if resume is None:
-        conversation, earlier = history.create(model.info.name, settings.system), []
+        conversation, earlier = history.create(model.info.name, settings.system), list[Message]()
     else:
         conversation, earlier = history.load(resume)
     instructions = settings.system or conversation.system
@@ -119,4 +108,5 @@ def build_session(
         system=system(instructions) if instructions else None,
         messages=earlier,
         store=conversation if keep else None,
+        notices=history.notices,
     )

@@ -23,18 +23,27 @@ class Answer:
         self.finished = False
 
     async def follow(self, session: Session, message: Message, write: Write, tell: Write) -> None:
-        """Run the turn. Words go to `write` as they come, notices to `tell` as whole sentences."""
-        async with aclosing(session.turn(message)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        self.text += text
-                        write(text)
-                    case Notice(text):
-                        tell(text)
-                    case TurnFinished(_, usage):
-                        self.usage = usage
-                        self.finished = True
+        """Run the turn. Words go to `write` as they come and end with a line; notices go to `tell`, never within it."""
+        late: list[str] = []
+        try:
+            async with aclosing(session.turn(message)) as events:
+                async for event in events:
+                    match event:
+                        case TextDelta(text):
+                            self.text += text
+                            write(text)
+                        case Notice(text):
+                            (late.append if self.text else tell)(text)
+                        case TurnFinished(_, usage):
+                            self.usage = usage
+                            self.finished = True
+        except (AssistantError, asyncio.CancelledError):
+            if self.text:
+                write("\n")
+            raise
+        write("\n")
+        for notice in late:
+            tell(notice)
 
 
 def converse(
@@ -56,19 +65,12 @@ def converse(
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            answer = Answer()
             try:
                 message = read_message(line, tell, allow_urls=allow_urls, max_megapixels=max_megapixels)
-                runner.run(answer.follow(session, message, write, tell))
+                runner.run(Answer().follow(session, message, write, tell))
             except AssistantError as error:
                 well = False
-                end_line(answer, write)
                 tell(f"line {number}: {error}")
-            except KeyboardInterrupt:
-                end_line(answer, write)
-                raise
-            else:
-                write("\n")
         runner.run(session.close())
     return well and session.unsaved is None
 
@@ -81,9 +83,3 @@ def read_message(line: str, tell: Write, *, allow_urls: bool, max_megapixels: fl
         for notice in picture.notices:
             tell(notice)
     return user(found.text, *(picture.image for picture in attached))
-
-
-def end_line(answer: Answer, write: Write) -> None:
-    """Finish the line of an answer that was cut off, so that what follows does not run into it."""
-    if answer.text and not answer.text.endswith("\n"):
-        write("\n")

@@ -31,7 +31,10 @@ class TurnStore(Protocol):
 
 
 class Session:
-    """A conversation with one model. At most one turn runs at a time; a second one waits for the first."""
+    """A conversation with one model. At most one turn runs at a time; a second one waits for the first.
+
+    What others add to `notices` is passed on, and taken out, by the turn that runs or comes next.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Session:
         system: Message | None = None,
         messages: Sequence[Message] = (),
         store: TurnStore | None = None,
+        notices: list[str] | None = None,
     ) -> None:
         self.model = model
         self.options = options or GenerationOptions()
@@ -53,6 +57,7 @@ class Session:
         self.unsaved: HistoryError | None = None
         """Why the latest turns are in memory only, while they are; each further turn tries to write them all."""
         self._told_unsaved = False
+        self._notices = [] if notices is None else notices
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
@@ -68,6 +73,8 @@ class Session:
             usage = Usage()
             kept = interrupted = True
             forgotten = self._forgotten
+            while self._notices:
+                yield Notice(self._notices.pop(0))
             try:
                 while True:
                     produce = partial(self.model.stream, self._prompt(message), self.options)
@@ -94,9 +101,8 @@ class Session:
                     reply = assistant("".join(pieces), interrupted=interrupted)
                     self.messages += [message, reply]
                     await self._save(message, reply, usage)
-            if self.unsaved is not None and not self._told_unsaved:
-                self._told_unsaved = True
-                yield Notice(f"{self.unsaved} The conversation goes on, but until that is put right it is not saved.")
+            while self._notices:
+                yield Notice(self._notices.pop(0))
             yield TurnFinished(reply, usage)
 
     async def close(self) -> None:
@@ -118,6 +124,9 @@ class Session:
                 self._unwritten.popleft()
         except HistoryError as error:
             self.unsaved = error
+            if not self._told_unsaved:
+                self._told_unsaved = True
+                self._notices.append(f"{error} The conversation goes on, but until that is put right it is not saved.")
         else:
             self.unsaved = None
             self._told_unsaved = False

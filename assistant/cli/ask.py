@@ -8,7 +8,6 @@ import click
 
 from assistant.cli.options import Choices, choose, conversation_options
 from assistant.cli.terminal import ProgressLine, read_input, say, tell
-from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
     from assistant.lines import Answer, Write
@@ -77,26 +76,19 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
     """Run the turn; with `notices`, collect them for one JSON object instead of streaming. True if all is saved."""
     import asyncio
 
-    from assistant.lines import Answer, end_line
+    from assistant.lines import Answer
 
     answer = Answer()
     with asyncio.Runner() as runner:
-        try:
-            if notices is None:
-                runner.run(answer.follow(session, message, say, tell))
-            else:
-                runner.run(answer.follow(session, message, lambda _: None, notices.append))
-        except (AssistantError, KeyboardInterrupt):
-            # Ctrl-C or a failure half-way: what has been said so far is still an answer.
-            if notices is not None and answer.text:
-                _print_json(session, answer, notices)
-            elif notices is None:
-                end_line(answer, say)
-            raise
         if notices is None:
-            say("\n")
+            runner.run(answer.follow(session, message, say, tell))
         else:
-            _print_json(session, answer, notices)
+            try:
+                runner.run(answer.follow(session, message, lambda _: None, notices.append))
+            finally:
+                # Also after Ctrl-C or a failure half-way: what has been said so far is still an answer.
+                if answer.text or answer.finished:
+                    _print_json(session, answer, notices)
         runner.run(session.close())
     return session.unsaved is None
 

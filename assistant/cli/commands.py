@@ -14,6 +14,7 @@ from assistant.cli.options import Choices, choose, config_option, conversation_o
 from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
+    ensure_terminal_size,
     quiet_libraries,
     say,
     survive_any_encoding,
@@ -44,7 +45,8 @@ class Root(click.Group):
         except OSError as error:
             # Standard output on a full disk, in practice: files are spoken for where they are opened.
             discard_output()
-            tell(f"{error.filename or 'The output'} cannot be written or read: {error.strerror or error}.")
+            what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
+            tell(f"{what}: {error.strerror or error}.")
             ctx.exit(1)
 
     def resolve_command(
@@ -82,6 +84,8 @@ def _is_terminal() -> bool:
 
 def _open_app(choices: Choices) -> None:
     from assistant.app import start
+
+    ensure_terminal_size()
     from tui.app import ParleyApp
 
     settings, resume, keep = choices

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from assistant.cli.options import complete_conversation, load_settings
+from assistant.cli.options import complete_conversation, load_settings, opened_history
 from assistant.cli.terminal import say, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from assistant.history import History, Summary
+    from assistant.history import Summary
     from assistant.messages import Message
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -30,7 +30,8 @@ def history() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List conversations, the latest first."""
-    _print_summaries(_open(ctx).list(), as_json=as_json)
+    with opened_history(load_settings(ctx).settings) as kept:
+        _print_summaries(kept.list(), as_json=as_json)
 
 
 @history.command()
@@ -38,8 +39,12 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 @as_json_option
 @click.pass_context
 def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
-    """List the conversations in which all WORDS occur."""
-    _print_summaries(_open(ctx).search(" ".join(words)), as_json=as_json)
+    """List the conversations in which WORDS occur.
+
+    All of them have to stand in one message; a word also finds longer ones that begin with it.
+    """
+    with opened_history(load_settings(ctx).settings) as kept:
+        _print_summaries(kept.search(" ".join(words)), as_json=as_json)
 
 
 @history.command()
@@ -48,10 +53,8 @@ def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
     """Print one CONVERSATION. The first characters of its id are enough."""
-    from assistant.app import find_conversation
-
-    kept = _open(ctx)
-    found, messages = kept.load(find_conversation(kept, conversation))
+    with opened_history(load_settings(ctx).settings) as kept:
+        found, messages = kept.load(conversation)
     if as_json:
         head = {"id": found.id, "title": found.title, "model": found.model, "system": found.system}
         _print_json({**head, "created": found.created.isoformat(), "messages": [_plain(each) for each in messages]})
@@ -66,19 +69,11 @@ def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
 @click.pass_context
 def delete(ctx: click.Context, conversations: tuple[str, ...]) -> None:
     """Delete CONVERSATIONS, with the pictures that no other one shows."""
-    from assistant.app import find_conversation
-
-    kept = _open(ctx)
-    # All are found before any is deleted: a mistyped id deletes nothing.
-    for identifier in dict.fromkeys(find_conversation(kept, conversation) for conversation in conversations):
-        kept.delete(identifier)
-        say(f"Deleted {identifier}\n")
-
-
-def _open(ctx: click.Context) -> "History":
-    from assistant.app import open_history
-
-    return open_history(load_settings(ctx).settings)
+    with opened_history(load_settings(ctx).settings) as kept:
+        # All are found before any is deleted: a mistyped id deletes nothing.
+        for identifier in dict.fromkeys([kept.find(conversation) for conversation in conversations]):
+            kept.delete(identifier)
+            say(f"Deleted {identifier}\n")
 
 
 def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
@@ -92,6 +87,7 @@ def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
                     "model": summary.model,
                     "updated": summary.updated.isoformat(),
                     "turns": summary.turns,
+                    "excerpt": summary.excerpt,
                 }
                 for summary in summaries
             ]
@@ -100,14 +96,17 @@ def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
     if not summaries:
         tell("No conversations.")
     rows = [
-        (summary.id, f"{summary.updated.astimezone():%Y-%m-%d %H:%M}", str(summary.turns), summary.model, summary.title)
+        (summary.id, f"{summary.updated.astimezone():%Y-%m-%d %H:%M}", str(summary.turns), summary.model)
         for summary in summaries
     ]
     widths = [max((_columns(row[column]) for row in rows), default=0) for column in range(4)]
-    room = shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths)
-    for row in rows:
-        cells = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=False)]
-        say("  ".join([*cells, _cut(row[4], max(room, 20))]) + "\n")
+    width_in_all = shutil.get_terminal_size((120, 24)).columns
+    room = max(width_in_all - sum(widths) - 2 * len(widths), 20)
+    for summary, row in zip(summaries, rows, strict=True):
+        cells = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
+        say("  ".join([*cells, _cut(summary.title, room)]) + "\n")
+        if summary.excerpt.strip("…") not in summary.title:
+            say(f"    {_cut(summary.excerpt, width_in_all - 4)}\n")
 
 
 def _print_json(value: Any) -> None:

@@ -1,15 +1,19 @@
 """The options that `parley` and its commands share, and what they come to together with environment and file."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from assistant.cli.terminal import tell
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from assistant.history import History
     from assistant.settings import Loaded, Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -98,10 +102,24 @@ def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:
     resume = None
     if latest or wanted is not None:
         # Looked up now, so that a mistyped id is told before the model is loaded.
-        from assistant.app import find_conversation, open_history
+        from assistant.app import find_conversation
 
-        resume = find_conversation(open_history(settings), wanted)
+        with opened_history(settings) as history:
+            resume = find_conversation(history, wanted)
     return Choices(settings, resume, keep=not given.get("no_history"))
+
+
+@contextmanager
+def opened_history(settings: "Settings") -> "Iterator[History]":
+    """The conversations on this machine, to be asked in the block; what is to be known about them is told after it."""
+    from assistant.app import open_history
+
+    history = open_history(settings)
+    try:
+        yield history
+    finally:
+        for notice in history.notices:
+            tell(notice)
 
 
 def _together(ctx: click.Context, own: dict[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,18 @@ def discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def ensure_terminal_size() -> None:
+    """Give the terminal of standard output a size if it says 0 × 0, as one opened by another program may.
+
+    What draws pictures in terminals divides by it.
+    """
+    terminal = sys.stdout.fileno()
+    if 0 in os.get_terminal_size(terminal) and sys.platform != "win32":
+        import termios
+
+        termios.tcsetwinsize(terminal, (24, 80))
+
+
 def survive_any_encoding() -> None:
     """Show a replacement for what a terminal cannot, or what is no text, rather than fail."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):

@@ -1,0 +1,83 @@
+"""What the composition root builds out of settings."""
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from assistant.app import build_model, build_session, find_conversation, open_history, start
+from assistant.errors import ConfigError, HistoryError
+from assistant.messages import assistant, system, user
+from assistant.models.scripted import ScriptedModel
+from assistant.session import Session
+from assistant.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(model="scripted", data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+
+
+async def say(session: Session, text: str) -> None:
+    async with aclosing(session.turn(user(text))) as events:
+        async for _ in events:
+            pass
+
+
+def changed(settings: Settings, **values: object) -> Settings:
+    return settings.model_copy(update=values)
+
+
+def test_a_new_conversation_has_the_instructions_and_options_of_the_settings(settings: Settings) -> None:
+    model = ScriptedModel()
+    wanted = changed(settings, system="Be brief.", max_tokens=2, temperature=0.5, seed=3)
+    session = build_session(wanted, model, open_history(wanted))
+    asyncio.run(say(session, "Hello"))
+    assert model.prompts[0] == (system("Be brief."), user("Hello"))
+    assert (session.options.max_tokens, session.options.temperature, session.options.seed) == (2, 0.5, 3)
+
+
+def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Settings) -> None:
+    history = open_history(settings)
+    asyncio.run(say(build_session(changed(settings, system="Be brief."), ScriptedModel(), history), "Hello"))
+    model = ScriptedModel()
+    session = build_session(settings, model, history, resume=history.latest())
+    assert session.messages == [user("Hello"), assistant("You said: Hello")]
+    asyncio.run(say(session, "Again"))
+    assert model.prompts[0][0] == system("Be brief.")
+    assert len(history.list()) == 1
+    other = ScriptedModel()
+    resumed = build_session(changed(settings, system="Rhyme."), other, history, resume=history.latest())
+    asyncio.run(say(resumed, "And again"))
+    assert other.prompts[0][0] == system("Rhyme.")
+
+
+def test_without_keep_nothing_is_written(settings: Settings) -> None:
+    asyncio.run(say(start(settings, keep=False), "Hello"))
+    assert open_history(settings).latest() is None
+
+
+def test_opening_a_conversation_and_saying_nothing_leaves_nothing(settings: Settings) -> None:
+    start(settings)
+    assert open_history(settings).list() == []
+
+
+def test_the_beginning_of_an_id_finds_a_conversation_unless_two_share_it(settings: Settings) -> None:
+    history = open_history(settings)
+    for _ in range(40):
+        asyncio.run(say(build_session(settings, ScriptedModel(), history), "Hello"))
+    ids = [summary.id for summary in history.list()]
+    assert find_conversation(history, None) == history.latest()
+    assert all(find_conversation(history, identifier) == identifier for identifier in ids)
+    shared = next(first[0] for first in ids if sum(other[0] == first[0] for other in ids) > 1)
+    with pytest.raises(HistoryError, match=f"Several conversations begin with {shared}"):
+        find_conversation(history, shared)
+    with pytest.raises(HistoryError, match="There is no conversation xyz"):
+        find_conversation(history, "xyz")
+
+
+def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:
+    assert build_model(changed(settings, model="scripted:0.01")).info.name == "scripted"
+    with pytest.raises(ConfigError, match="scripted:slow should say"):
+        build_model(changed(settings, model="scripted:slow"))
