@@ -77,7 +77,8 @@ def converse(
 
 def read_message(line: str, tell: Write, *, allow_urls: bool, max_megapixels: float) -> Message:
     """The user's message that a typed line stands for. Raises `AttachmentError` for a picture that cannot be read."""
-    found = find_images(line.strip())
+    # Some editors begin a file with a byte order mark.
+    found = find_images(line.removeprefix("\ufeff").strip())
     attached = [load_image(source, allow_urls=allow_urls, max_megapixels=max_megapixels) for source in found.sources]
     for picture in attached:
         for notice in picture.notices:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from assistant.cli.options import Choices, choose, conversation_options
-from assistant.cli.terminal import ProgressLine, read_input, say, tell
+from assistant.cli.terminal import ProgressLine, legible, read_input, say, tell
 
 if TYPE_CHECKING:
     from assistant.lines import Answer, Write
@@ -29,8 +29,7 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
     """
     if [prompt, *images].count("-") > 1:
         raise click.UsageError("Standard input can be the prompt or one picture: give - once.", ctx)
-    if prompt == "-":
-        prompt = read_input().decode(errors="replace")
+    prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else legible(prompt)
     if not prompt.strip():
         raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
     choices = choose(ctx, options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from assistant.cli.terminal import tell
+from assistant.cli.terminal import legible, tell
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -30,11 +30,22 @@ class Device(click.ParamType[str]):
         return str(value)
 
 
+class Words(click.ParamType[str]):
+    """Text for the model."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        return legible(str(value))
+
+
 SETTINGS_OPTIONS = (
     click.option("--model", "-m", metavar="MODEL", help="auto, pocket (the embedded one), a folder or a hub id."),
     click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1."),
     click.option("--quantize", type=click.Choice(["auto", "none", "int8"]), help="How weights are held."),
-    click.option("--system", "-s", metavar="TEXT", help="Instructions that stand before the conversation."),
+    click.option(
+        "--system", "-s", type=Words(), metavar="TEXT", help="Instructions that stand before the conversation."
+    ),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest reply, in tokens."),
     click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 takes the likeliest word, always."),
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Makes sampling repeatable."),

@@ -35,6 +35,12 @@ def read_input(limit: int = -1) -> bytes:
     return sys.stdin.buffer.read(limit) if sys.stdin else b""
 
 
+def legible(argument: str) -> str:
+    """An argument of the command line as text: bytes of it that are no UTF-8 show as replacement characters."""
+    # Python hides such bytes in lone surrogates, which paths need and which no file or database takes as text.
+    return os.fsencode(argument).decode(errors="replace")
+
+
 def discard_output() -> None:
     """Send what is still buffered for a reader that has gone nowhere, so that Python does not complain at its exit."""
     with suppress(OSError, ValueError, AttributeError):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from assistant.app import build_model, build_session, find_conversation, open_history, start
-from assistant.errors import ConfigError, HistoryError
+from assistant.app import assemble_pocket, build_model, build_session, find_conversation, open_history, start
+from assistant.errors import ConfigError, HistoryError, ModelError
 from assistant.messages import assistant, system, user
 from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
@@ -75,6 +75,14 @@ def test_the_beginning_of_an_id_finds_a_conversation_unless_two_share_it(setting
         find_conversation(history, shared)
     with pytest.raises(HistoryError, match="There is no conversation xyz"):
         find_conversation(history, "xyz")
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError) as raised:
+        assemble_pocket(changed(settings, cache_dir=tmp_path / "file" / "cache"))
+    assert str(tmp_path / "file" / "cache") in str(raised.value)
+    assert "PARLEY_CACHE_DIR" in str(raised.value)
 
 
 def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:

@@ -49,7 +49,7 @@ def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
     return CliRunner().invoke(parley, arguments, input=stdin)
 
 
-def command(*arguments: str) -> list[str]:
+def command(*arguments: str | bytes) -> list[str | bytes]:
     return [sys.executable, "-m", "assistant", *arguments]
 
 
@@ -57,7 +57,7 @@ def start(*arguments: str, stdin: int | IO[Any] = subprocess.DEVNULL) -> "subpro
     return subprocess.Popen(command(*arguments), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finish(arguments: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+def finish(arguments: Sequence[str | bytes], **options: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command(*arguments), check=False, capture_output=True, text=True, timeout=60, **options)
 
 
@@ -217,6 +217,18 @@ class TestAsk:
 
     def test_text_that_is_no_utf8_is_answered_as_far_as_it_is_legible(self) -> None:
         assert run("ask", "-", stdin=b"caf\xe9").stdout == "You said: caf\N{REPLACEMENT CHARACTER}\n"
+        done = finish([b"ask", b"caf\xe9", b"--system", b"\xe9"])
+        assert (done.returncode, done.stdout) == (0, "You said: caf\N{REPLACEMENT CHARACTER}\n")
+
+    def test_a_picture_whose_name_is_no_utf8_is_shown(self, photo: Path, tmp_path: Path) -> None:
+        name = b"caf\xe9.png"
+        try:
+            photo.rename(tmp_path / os.fsdecode(name))
+        except OSError:
+            pytest.skip("the file system takes no such names")
+        done = finish([b"ask", b"What is it?", b"-i", name])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [image["width"] for image in last_messages()[0]["images"]] == [40]
 
 
 class TestConversations:

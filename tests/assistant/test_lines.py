@@ -46,6 +46,12 @@ def test_each_line_is_a_turn_of_one_conversation() -> None:
     assert model.closed
 
 
+def test_a_byte_order_mark_and_foreign_line_ends_are_no_words() -> None:
+    model = ScriptedModel()
+    Heard(Session(model), "\ufeffHi!\r\n")
+    assert model.prompts[0][0].text == "Hi!"
+
+
 def test_words_are_written_as_they_come() -> None:
     assert Heard(Session(ScriptedModel("one two three")), "Count.").pieces == ["one", " two", " three", "\n"]
 

@@ -296,6 +296,20 @@ def test_an_unwritable_history_ends_no_conversation_is_said_once_and_caught_up_o
     assert store.turns == [("a", "one", False), ("b", "two", False), ("c", "three", False)]
 
 
+def test_what_others_have_to_say_is_passed_on_by_the_turn_that_comes_next() -> None:
+    notices = ["The old history was set aside."]
+    model = ScriptedModel("one", "two")
+
+    async def talk() -> list[list[Event]]:
+        session = Session(model, notices=notices)
+        return [await events_of(session, user("a")), await events_of(session, user("b"))]
+
+    first, second = asyncio.run(talk())
+    assert first[0] == Notice("The old history was set aside.")
+    assert not any(isinstance(event, Notice) for event in second)
+    assert notices == []
+
+
 def test_a_turn_is_durable_before_it_is_reported_finished() -> None:
     store = Store()
 
