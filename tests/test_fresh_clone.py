@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 pytestmark = [
     pytest.mark.slow,
+    # Gigabytes to fetch on an ordinary line.
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no repository to clone"),
 ]
 
