@@ -281,7 +281,7 @@ class Trainer:
         logits = self.decoder.logits(hidden.flatten(0, 1)[batch.predictors.to(self.device)])
         targets = batch.targets.to(self.device)
         losses = F.cross_entropy(logits.float(), targets, reduction="none")
-        return batch, losses, logits.argmax(-1) == targets
+        return batch, losses, torch.empty(0) if training else logits.argmax(-1) == targets
 
 
 def class_probabilities(work: Path, photos: Photos, tower: Any) -> dict[str, Tensor]:

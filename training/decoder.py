@@ -26,34 +26,40 @@ PROJECTIONS = (
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear map plus a trained one of low rank: x W' + scale * x A' B' (Hu et al. 2021)."""
+    """A frozen linear map plus a trained one of low rank, x (W + scale * B A)' (Hu et al. 2021).
 
-    def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
+    The sum is formed anew in each step: one large product and its gradient are three times as fast here as the six
+    thin ones of LoRA kept apart. W stays in float32 so that small changes to it survive the rounding to bfloat16.
+    """
+
+    def __init__(self, weight: Tensor, rank: int, alpha: float, dtype: torch.dtype) -> None:
         super().__init__()
-        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.weight = nn.Parameter(weight if rank else weight.to(dtype), requires_grad=False)
         self.scale = alpha / rank if rank else 0.0
+        self.dtype = dtype
         out_features, in_features = weight.shape
         self.lora_A = nn.Parameter(torch.randn(rank, in_features) / math.sqrt(in_features)) if rank else None
         self.lora_B = nn.Parameter(torch.zeros(out_features, rank)) if rank else None
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.linear(x, self.weight)
         if self.lora_A is None or self.lora_B is None:
-            return y
-        low = F.linear(x, self.lora_A.to(x.dtype))
-        return y + F.linear(low, self.lora_B.to(x.dtype)) * self.scale
+            return F.linear(x, self.weight)
+        change = self.lora_B.to(self.dtype) @ self.lora_A.to(self.dtype)
+        return F.linear(x, (self.weight + change * self.scale).to(self.dtype))
 
 
 class Layer(nn.Module):
     """One Llama layer."""
 
-    def __init__(self, weights: dict[str, Tensor], heads: int, key_heads: int, eps: float, rank: int, alpha: float) -> None:
+    def __init__(
+        self, weights: dict[str, Tensor], heads: int, key_heads: int, eps: float, rank: int, alpha: float, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         self.heads, self.key_heads, self.eps = heads, key_heads, eps
-        self.input_norm = nn.Parameter(weights["input_layernorm.weight"], requires_grad=False)
-        self.post_norm = nn.Parameter(weights["post_attention_layernorm.weight"], requires_grad=False)
+        self.input_norm = nn.Parameter(weights["input_layernorm.weight"].to(dtype), requires_grad=False)
+        self.post_norm = nn.Parameter(weights["post_attention_layernorm.weight"].to(dtype), requires_grad=False)
         for name in PROJECTIONS:
-            self.add_module(name.rpartition(".")[2], LoraLinear(weights[f"{name}.weight"], rank, alpha))
+            self.add_module(name.rpartition(".")[2], LoraLinear(weights[f"{name}.weight"], rank, alpha, dtype))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -65,7 +71,9 @@ class Layer(nn.Module):
         q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
         groups = self.heads // self.key_heads
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        # Compiled, this is faster on a CPU than the fused kernel, whose backward pass takes three times as long.
+        scores = (q @ k.transpose(2, 3)) * size**-0.5 + mask
+        attended = scores.float().softmax(-1).to(q.dtype) @ v
         x = x + self.o_proj(attended.transpose(1, 2).reshape(batch, length, width))
         h = _rms_norm(x, self.post_norm, self.eps)
         return x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
@@ -77,19 +85,19 @@ class Decoder(nn.Module):
     def __init__(self, folder: Path, rank: int, alpha: float, dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
         config = json.loads((folder / "config.json").read_text())
-        weights = {name: tensor.to(dtype) for name, tensor in load_file(folder / "model.safetensors").items()}
+        weights = load_file(folder / "model.safetensors")
         self.eps: float = config["rms_norm_eps"]
         self.theta: float = config["rope_parameters"]["rope_theta"]
         self.size: int = config["head_dim"]
         self.rank, self.alpha = rank, alpha
-        self.embedding = nn.Parameter(weights["model.embed_tokens.weight"], requires_grad=False)
-        self.norm = nn.Parameter(weights["model.norm.weight"], requires_grad=False)
+        self.embedding = nn.Parameter(weights["model.embed_tokens.weight"].to(dtype), requires_grad=False)
+        self.norm = nn.Parameter(weights["model.norm.weight"].to(dtype), requires_grad=False)
         self.layers = nn.ModuleList()
         for index in range(config["num_hidden_layers"]):
             prefix = f"model.layers.{index}."
             own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
             self.layers.append(
-                Layer(own, config["num_attention_heads"], config["num_key_value_heads"], self.eps, rank, alpha)
+                Layer(own, config["num_attention_heads"], config["num_key_value_heads"], self.eps, rank, alpha, dtype)
             )
 
     def forward(self, embeddings: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
