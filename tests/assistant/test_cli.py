@@ -423,8 +423,11 @@ class Screen:
         self.text = ""
 
     def wait_for(self, wanted: str) -> None:
+        # The cursor blinks for ever: that something still comes does not mean that it is what is waited for.
+        deadline = time.monotonic() + 30
         while wanted not in self.text:
-            assert self.read(), f"{wanted!r} never came: {self.text[-2000:]!r}"
+            assert self.read(), f"The process ended, and {wanted!r} never came: {self.text[-2000:]!r}"
+            assert time.monotonic() < deadline, f"{wanted!r} never came: {self.text[-2000:]!r}"
 
     def drain(self) -> str:
         while self.read():
