@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,18 +42,27 @@ def read_annotations(data: Path, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def read_photos(data: Path, name: str) -> Iterator[tuple[str, Image.Image]]:
-    """Each photo of a collection with its name as the annotations write it, in archive order, as RGB."""
+def photo_names(data: Path, name: str) -> list[str]:
+    """The names of a collection's photos as the annotations write them, in archive order."""
     wanted = {row["image"] for row in read_annotations(data, name)}
     with tarfile.open(data / COLLECTIONS[name].archive) as archive:
+        return [photo for member in archive if (photo := _name_of(member, wanted))]
+
+
+def read_photos(data: Path, name: str, only: AbstractSet[str] | None = None) -> Iterator[tuple[str, Image.Image]]:
+    """Each photo of a collection with its name, in archive order, as RGB; of those in `only`, if it is given."""
+    wanted = {row["image"] for row in read_annotations(data, name)}
+    wanted = wanted if only is None else wanted & only
+    with tarfile.open(data / COLLECTIONS[name].archive) as archive:
         for member in archive:
-            if not member.isfile():
-                continue
-            # Archives differ in how many folders stand above the name the annotations use.
-            parts = Path(member.name).parts
-            names = {"/".join(parts[depth:]) for depth in range(len(parts))} & wanted
-            file = archive.extractfile(member)
-            if not names or file is None:
-                continue
-            photo = Image.open(io.BytesIO(file.read())).convert("RGB")
-            yield names.pop(), photo
+            photo = _name_of(member, wanted)
+            file = archive.extractfile(member) if photo else None
+            if photo and file:
+                yield photo, Image.open(io.BytesIO(file.read())).convert("RGB")
+
+
+def _name_of(member: tarfile.TarInfo, wanted: AbstractSet[str]) -> str | None:
+    """Which of the `wanted` photos a file is; archives differ in how many folders stand above the name."""
+    parts = Path(member.name).parts
+    names = ("/".join(parts[depth:]) for depth in range(len(parts)))
+    return next((name for name in names if name in wanted), None) if member.isfile() else None

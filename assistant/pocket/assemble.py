@@ -105,9 +105,9 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
 
     `decoder_file` is the GGUF, `tower_file` the published state dict, `weights` the folder of what was trained.
     """
-    from transformers import CLIPImageProcessor, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+    from transformers import CLIPImageProcessorPil, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 
-    decoder, tokenizer = _read_decoder(decoder_file)
+    decoder, tokenizer = read_decoder(decoder_file)
     names = json.loads((weights / "names.json").read_text())
     trained = load_file(weights / "eyes.safetensors")
     eyes = PocketEyesConfig(**json.loads((weights / "eyes.json").read_text()))
@@ -143,7 +143,7 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
     model.save_pretrained(target)
     side = eyes.image_size
     processor = LlavaProcessor(
-        image_processor=CLIPImageProcessor(
+        image_processor=CLIPImageProcessorPil(
             size={"height": side, "width": side},
             do_center_crop=False,
             resample=3,
@@ -158,7 +158,8 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
         chat_template=CHAT_TEMPLATE,
     )
     processor.save_pretrained(target)
-    shutil.copyfile(weights / "picture_adapter.safetensors", target / "picture_adapter.safetensors")
+    for kept in ("picture_adapter.safetensors", "names.json"):
+        shutil.copyfile(weights / kept, target / kept)
 
 
 def tag_table(names: list[str], tokenizer: Any, embedding: Tensor, pieces: int) -> tuple[Tensor, Tensor]:
@@ -176,14 +177,16 @@ def tag_table(names: list[str], tokenizer: Any, embedding: Tensor, pieces: int) 
     return table, lengths
 
 
-def _read_decoder(file: Path) -> tuple[Any, Any]:
+def read_decoder(file: Path) -> tuple[Any, Any]:
     """The decoder with its weights dequantized to float32, and its tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    # Dequantized, it is an ordinary model; the mark it keeps would forbid saving it.
-    del model.config.quantization_config
+    # Dequantized, it is an ordinary model; the marks it keeps would forbid saving it.
+    del model.config.quantization_config, model.hf_quantizer
+    # The path it was read from has no place in the folder.
+    model.config.name_or_path = ""
     if (model.config.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")) != (2, 2):
         raise ModelError("The decoder's tokenizer is not the one the pocket model was trained with: update Parley.")
     return model, tokenizer
@@ -192,7 +195,7 @@ def _read_decoder(file: Path) -> tuple[Any, Any]:
 def _digest() -> str:
     """What goes into the model, as twelve hexadecimal digits."""
     digest = hashlib.sha256(f"{LAYOUT} {DECODER.sha256} {TOWER.sha256}".encode())
-    for file in sorted(WEIGHTS.iterdir()):
+    for file in sorted((*WEIGHTS.glob("*.safetensors"), *WEIGHTS.glob("*.json"))):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
 

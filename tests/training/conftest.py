@@ -1,0 +1,202 @@
+"""A pocket model small enough to be put together in seconds, from files of the real formats with random weights."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from assistant.pocket import assemble
+from assistant.pocket.efficientnet import IMAGENET_CLASSES, EfficientNetLite
+from assistant.pocket.eyes import PocketEyes, PocketEyesConfig
+from training.decoder import PROJECTIONS
+from training.export import EYES_OPTIONS
+from training.names import EVERYDAY
+from training.questions import ASK
+
+WIDTH, INNER, LAYERS, HEADS, KEY_HEADS = 48, 64, 2, 6, 2
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", assemble.IMAGE_TOKEN)
+# The decoder's own, from its published tokenizer configuration.
+DECODER_TEMPLATE = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+RANK, ALPHA = 4, 8.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What `assemble` is given: the decoder's GGUF, the tower's state dict, the folder of trained weights."""
+
+    decoder: Path
+    tower: Path
+    weights: Path
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors here are so small that a second thread only waits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """The three parts of a tiny pocket model."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("parts")
+    weights = folder / "weights"
+    weights.mkdir()
+    write_decoder(folder / "decoder.gguf")
+    config = PocketEyesConfig(
+        variant="lite0", grid=2, hidden_size=WIDTH, connector_width=32, vocabulary=120, word_hidden=16,
+        classes=3, class_slots=5, words=4, word_slots=6,
+    )  # fmt: skip
+    eyes = PocketEyes(config)
+    torch.save(as_published(eyes.tower), folder / "tower.pth")
+    trained = {
+        name: value.half().contiguous()
+        for name, value in eyes.state_dict().items()
+        if not name.startswith("tower.") and name not in ("tagger.table", "tagger.lengths")
+    }
+    save_file(trained, weights / "eyes.safetensors")
+    sizes = {"q_proj": WIDTH, "o_proj": WIDTH, "gate_proj": INNER, "up_proj": INNER, "down_proj": WIDTH}
+    adapter = {}
+    for layer in range(LAYERS):
+        for name in PROJECTIONS:
+            out = sizes.get(name.rpartition(".")[2], WIDTH // HEADS * KEY_HEADS)
+            into = INNER if name.endswith("down_proj") else WIDTH
+            adapter[f"layers.{layer}.{name}.lora_A"] = torch.randn(RANK, into).half() / 4
+            adapter[f"layers.{layer}.{name}.lora_B"] = torch.randn(out, RANK).half() / 4
+    save_file(adapter, weights / "picture_adapter.safetensors", {"alpha": str(ALPHA), "r": str(RANK)})
+    (weights / "eyes.json").write_text(json.dumps({name: getattr(config, name) for name in EYES_OPTIONS}))
+    everyday = list(dict.fromkeys(first for first, *_ in EVERYDAY.values()))
+    words = everyday + [f"thing {number}" for number in range(config.vocabulary - len(everyday))]
+    classes = [f"class of {number}" for number in range(IMAGENET_CLASSES)]
+    (weights / "names.json").write_text(json.dumps({"classes": classes, "words": words}))
+    return Parts(folder / "decoder.gguf", folder / "tower.pth", weights)
+
+
+@pytest.fixture(scope="session")
+def pocket(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `parts` are assembled into."""
+    target = tmp_path_factory.mktemp("pocket")
+    assemble.assemble(parts.decoder, parts.tower, parts.weights, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def decoder_folder(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The decoder of `parts` alone, as a folder for transformers: what training reads."""
+    from training.prepare import write_decoder as prepare
+
+    target = tmp_path_factory.mktemp("decoder")
+    prepare(parts.decoder, target)
+    return target
+
+
+@pytest.fixture
+def photo() -> PIL.Image.Image:
+    """Noise, neither square nor of the size the tower wants."""
+    return noise(0)
+
+
+def noise(seed: int, side: tuple[int, int] = (150, 201)) -> PIL.Image.Image:
+    """A picture unlike any other."""
+    return PIL.Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*side, 3), dtype=np.uint8))
+
+
+def write_decoder(path: Path) -> None:
+    """A Llama with random weights and a byte-level tokenizer, in the format of the decoder's parcel."""
+    text = [*(question for questions in ASK.values() for question in questions), *map(str, EVERYDAY), "Yes. No. A dog runs."]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=480,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(text * 3, trainer)
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(LAYERS)
+    writer.add_context_length(512)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(INNER)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KEY_HEADS)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token in SPECIAL else 1 for token in tokens])
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_pad_token_id(2)
+    writer.add_add_bos_token(value=False)
+    writer.add_add_space_prefix(value=False)
+    writer.add_chat_template(DECODER_TEMPLATE)
+    random = np.random.default_rng(0)
+
+    def tensor(name: str, *shape: int) -> None:
+        values = random.normal(0, 0.2, shape) if len(shape) > 1 else random.normal(1, 0.1, shape)
+        writer.add_tensor(f"{name}.weight", values.astype(np.float32))
+
+    tensor("token_embd", len(tokens), WIDTH)
+    tensor("output_norm", WIDTH)
+    key_width = WIDTH // HEADS * KEY_HEADS
+    for layer in range(LAYERS):
+        for name, *shape in (
+            ("attn_norm", WIDTH), ("ffn_norm", WIDTH), ("attn_q", WIDTH, WIDTH), ("attn_k", key_width, WIDTH),
+            ("attn_v", key_width, WIDTH), ("attn_output", WIDTH, WIDTH), ("ffn_gate", INNER, WIDTH),
+            ("ffn_up", INNER, WIDTH), ("ffn_down", WIDTH, INNER),
+        ):  # fmt: skip
+            tensor(f"blk.{layer}.{name}", *shape)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def as_published(tower: EfficientNetLite) -> dict[str, torch.Tensor]:
+    """A state dict in the published naming, random but tame, that fits `tower`."""
+    state: dict[str, torch.Tensor] = {}
+
+    def convolution(ours: torch.nn.Module, name: str, norm: str) -> None:
+        weight = ours.get_parameter("weight")
+        state[f"{name}.weight"] = torch.randn_like(weight) / weight[0].numel() ** 0.5
+        for statistic in ("weight", "running_var"):
+            state[f"{norm}.{statistic}"] = 1 + 0.1 * torch.rand(len(weight))
+        for statistic in ("bias", "running_mean"):
+            state[f"{norm}.{statistic}"] = 0.1 * torch.randn(len(weight))
+
+    convolution(tower.stem, "_conv_stem", "_bn0")
+    convolution(tower.head, "_conv_head", "_bn1")
+    for index, block in enumerate(tower.blocks):
+        if block.expand is not None:
+            convolution(block.expand, f"_blocks.{index}._expand_conv", f"_blocks.{index}._bn0")
+        convolution(block.depthwise, f"_blocks.{index}._depthwise_conv", f"_blocks.{index}._bn1")
+        convolution(block.project, f"_blocks.{index}._project_conv", f"_blocks.{index}._bn2")
+    state["_fc.weight"] = torch.randn_like(tower.classifier.weight) / 20
+    state["_fc.bias"] = torch.zeros_like(tower.classifier.bias)
+    return state

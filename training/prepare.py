@@ -1,0 +1,42 @@
+"""Stage 0: the two frozen parts, as the later stages read them.
+
+    python -m training.prepare --work WORK
+
+Fetches the parcels of the decoder and of the tower like the product does, and writes `WORK/decoder/`, a transformers
+folder with the dequantized decoder, and `WORK/tower.pth`.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from assistant.parcels import fetch
+from assistant.pocket.assemble import DECODER, TOWER, read_decoder
+
+
+def write_decoder(file: Path, folder: Path) -> None:
+    """Write the decoder of a GGUF `file` as float32 weights with its tokenizer."""
+    model, tokenizer = read_decoder(file)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    work: Path = parser.parse_args().work
+    work.mkdir(parents=True, exist_ok=True)
+    said: set[str] = set()
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in said:
+            said.add(what)
+            print(what, flush=True)
+
+    shutil.copyfile(fetch(TOWER, work / "parcels", progress), work / "tower.pth")
+    write_decoder(fetch(DECODER, work / "parcels", progress), work / "decoder")
+
+
+if __name__ == "__main__":
+    main()
