@@ -30,7 +30,7 @@ from training.data import COLLECTIONS, read_annotations
 from training.decoder import Decoder
 from training.features import load_tower
 from training.names import EVERYDAY, family, with_article
-from training.questions import Companions, Exchange, about_captions, about_thing, room_answer, room_question
+from training.questions import Companions, Exchange, about_captions, about_room, about_thing
 from training.rows import Batch, Row, RowBuilder, collate
 from training.words import COLOURS as WORD_COLOURS
 from training.words import HeadOnly, Photos, Vocabulary, hold_out
@@ -165,9 +165,7 @@ class Lessons:
             exchanges = about_captions(self.captions[row], self.companions, rng)
             return exchanges if self.recipe.mix else exchanges[:1]
         if collection == "daquar":
-            questions = list(self.rooms[row])
-            rng.shuffle(questions)
-            return [Exchange(room_question(question), [room_answer(answer)], "room") for question, answer in questions]
+            return about_room(self.rooms[row], self.companions, rng)
         if collection == "caltech101":
             name = EVERYDAY[self.category[row]][0]
             return about_thing(name, None, True, name, self.companions, rng)

@@ -151,6 +151,12 @@ UNKNOWABLE = (
     "Who is this?", "What is the {actor} thinking about?", "How much does it cost?", "What happened before this?",
 )  # fmt: skip
 CANNOT_TELL = "I can't tell from the picture."
+READ = ("What does the sign say?", "What does it say?", "Read the text in the picture.", "What is written here?")
+CANNOT_READ = "I can't read text in pictures."
+PEOPLE = (
+    "man men woman women boy boys girl girls child children kid kids baby toddler person people lady ladies guy guys couple family crowd player players"
+    " skier surfer biker cyclist climber hiker skateboarder snowboarder rider team group someone swimmer runner worker band dancer he she his her"
+).split()
 
 
 @dataclass
@@ -322,8 +328,13 @@ def about_captions(captions: Sequence[str], companions: Companions, rng: random.
         others.append(name)
         if place:
             others.append(Exchange(rng.choice(ASK["where"]).format(actor=actor), [sentence(place)], "where"))
+    if rng.random() < 0.35:
+        anyone = bool(set(PEOPLE) & set(words(" ".join(clean))))
+        others.append(Exchange(rng.choice(ASK["people"]), ["Yes." if anyone else "No."], "there"))
     there, absent = shown(clean)
-    if rng.random() < 0.4:
+    if rng.random() < 0.08:
+        others.append(Exchange(rng.choice(READ), [CANNOT_READ], "unknowable"))
+    if rng.random() < 0.25:
         others.append(Exchange(rng.choice(UNKNOWABLE).format(actor=actor or "person"), [CANNOT_TELL], "unknowable"))
     missing = companions.absent_thing(there, absent, rng)
     if missing and rng.random() < 0.4 and missing not in ("snow", "beach"):
@@ -354,6 +365,25 @@ def about_thing(name: str, kind: str | None, sure: bool, guess: str, companions:
         out.append(Exchange(rng.choice(UNKNOWABLE[1:3]), [CANNOT_TELL], "unknowable"))
     rng.shuffle(out)
     return out
+
+
+def about_room(asked: Sequence[tuple[str, str]], companions: Companions, rng: random.Random) -> list[Exchange]:
+    """Exchanges about a photo of a room: its (question, answer) pairs, and what follows from them."""
+    out = [Exchange(room_question(question), [room_answer(answer)], "room") for question, answer in asked]
+    rng.shuffle(out)
+    things = Counter(thing.strip().replace("_", " ") for _, answer in asked for thing in answer.split(","))
+    named = [thing for thing in things if thing and not thing.isdigit() and thing not in COLOURS]
+    if not named:
+        return out
+    rng.shuffle(named)
+    said = [thing if thing.endswith("s") else with_article(thing) for thing in named[:3]]
+    listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    more = [
+        Exchange(rng.choice(ASK["caption"]), [f"A room with {listed}."], "room caption"),
+        Exchange(there_question(named[0], rng) if not named[0].endswith("s") else f"Are there {named[0]}?", ["Yes."], "there"),
+        Exchange(there_question(companions.absent_thing(set(), set(THINGS) - {"bed", "couch", "bottle", "flowers"} - set(named), rng) or "horse", rng), ["No."], "there"),
+    ]
+    return [*more, *out] if rng.random() < 0.5 else [*out[:4], *more, *out[4:]]
 
 
 def room_answer(answer: str) -> str:
