@@ -60,6 +60,8 @@ class Recipe:
     warmup: int = 40
     tag_dropout: float = 0.08
     picture_dropout: float = 0.04
+    chatter: float = 0.1
+    """How many rows hold a question that is not about the photo, answered as the untouched decoder would."""
     substitution: float = 0.12
     """How many dog photos become another animal by their tags and words, so that tags are believed."""
 
@@ -123,7 +125,7 @@ class Sample:
 class Lessons:
     """Draws photos and what to say about them."""
 
-    def __init__(self, data: Path, photos: Photos, class_probability: dict[str, Tensor], recipe: Recipe) -> None:
+    def __init__(self, data: Path, work: Path, photos: Photos, class_probability: dict[str, Tensor], recipe: Recipe) -> None:
         annotations = {name: read_annotations(data, name) for name in COLLECTIONS}
         self.recipe = recipe
         self.class_probability = class_probability
@@ -151,6 +153,10 @@ class Lessons:
         train["caltech101"] = kept.tolist()
         train["daquar"] = rooms[80:]
         train["imagenet1000"] = things[100:]
+        lines = (work / "chatter.jsonl").read_text().splitlines()
+        self.chatter = [
+            Exchange(line["question"], [line["answer"]], "chatter", complete=not line["cut"]) for line in map(json.loads, lines)
+        ]
         self.train = train
         self.dev = {"flickr8k": [row for row in sorted(split) if split[row] == "dev"], "caltech101": held.tolist(), "daquar": rooms[:80], "imagenet1000": things[:100]}
 
@@ -180,6 +186,8 @@ class Lessons:
         collection = rng.choices(list(MIX), list(MIX.values()))[0] if self.recipe.mix else "flickr8k"
         row = rng.choice(self.train[collection])
         exchanges = self.exchanges(collection, row, rng)
+        if self.recipe.mix and rng.random() < self.recipe.chatter:
+            exchanges.insert(1, rng.choice(self.chatter))
         sample = Sample(collection, row, rng.random() < 0.5, exchanges)
         if collection == "flickr8k" and self.recipe.tags and self.recipe.mix and rng.random() < 3 * self.recipe.substitution:
             self._substitute(sample, rng)
@@ -221,7 +229,7 @@ class Trainer:
         self.vocabulary = Vocabulary.load(arguments.work / "words" / "vocabulary.json")
         self.word_probability = load_file(arguments.work / "words" / "probabilities.safetensors")
         self.class_probability = class_probabilities(arguments.work, self.photos, tower)
-        self.lessons = Lessons(arguments.data, self.photos, self.class_probability, recipe)
+        self.lessons = Lessons(arguments.data, arguments.work, self.photos, self.class_probability, recipe)
         self.tokenizer = Tokenizer.from_file(str(arguments.decoder / "tokenizer.json"))
         self.decoder = Decoder(arguments.decoder, recipe.rank, recipe.alpha).to(self.device)
         self.eyes = Eyes(recipe, self.vocabulary, self.lessons.class_names, self.tokenizer, self.decoder.embedding.cpu()).to(self.device)

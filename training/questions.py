@@ -167,6 +167,8 @@ class Exchange:
     answers: list[str]
     task: str
     then: "list[Exchange]" = field(default_factory=list)
+    complete: bool = True
+    """Whether the answers end where they end; a cut one teaches nothing about stopping."""
 
 
 def sentence(text: str) -> str:

@@ -81,7 +81,7 @@ class RowBuilder:
 
     def _add(self, row: Row, parent: int, exchange: Exchange, opening: list[int]) -> None:
         question = opening + self.encode(exchange.question) + self.turn
-        answers = [self.encode(answer) + self.stop for answer in exchange.answers]
+        answers = [self.encode(answer) + (self.stop if exchange.complete else []) for answer in exchange.answers]
         if row.length + len(question) + len(answers[0]) > self.length:
             return
         asked = row.add(parent, question)
