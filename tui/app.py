@@ -5,15 +5,19 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import App
 from textual.message import Message
 
 from assistant.errors import AssistantError
-from assistant.parcels import Progress
 from assistant.session import Session
 from tui.screens.conversation import ConversationScreen
+
+if TYPE_CHECKING:
+    # Fetching needs modules that the first paint can do without.
+    from assistant.parcels import Progress
 
 
 class ParleyApp(App[None]):
@@ -43,7 +47,7 @@ class ParleyApp(App[None]):
             """Bytes in all, 0 if there is nothing to count."""
 
     def __init__(
-        self, build: Callable[[Progress], Session], *, allow_urls: bool = False, max_megapixels: float = 50.0
+        self, build: "Callable[[Progress], Session]", *, allow_urls: bool = False, max_megapixels: float = 50.0
     ) -> None:
         super().__init__()
         self._build = build

@@ -10,6 +10,7 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 from textual import events
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.widget import Widget
 
@@ -27,11 +28,19 @@ class Person:
     def __init__(self, pilot: Pilot[None]) -> None:
         self._pilot = pilot
         self.app = pilot.app
-        self.press = pilot.press
+
+    async def press(self, *keys: str) -> None:
+        """Press named keys or characters, fast: `Pilot.press` waits up to a second after each for an idle processor."""
+        for key in keys:
+            event = events.Key(_character_to_key(key), key) if len(key) == 1 else events.Key(key, None)
+            self.app.post_message(event)
+        await self._pilot.pause(0.01)
 
     async def type(self, text: str) -> None:
-        """Key by key; a new line is Ctrl+J."""
+        """Key by key; a new line is Ctrl+J. Returns when it stands in the input."""
+        before = self.input
         await self.press(*["ctrl+j" if character == "\n" else character for character in text])
+        await self.until(lambda: len(self.input) == len(before) + len(text), lambda: f"typing led to {self.input!r}")
 
     async def click(self, selector: str) -> None:
         await self._pilot.click(selector)
@@ -41,7 +50,11 @@ class Person:
 
     async def paste(self, text: str) -> None:
         self.app.post_message(events.Paste(text))
-        await self._pilot.pause()
+        await self._pilot.pause(0.01)
+
+    async def settle(self) -> None:
+        """Wait until nothing moves."""
+        await self._pilot.wait_for_scheduled_animations()
 
     @property
     def input(self) -> str:
@@ -64,13 +77,14 @@ class Person:
         )
 
     async def until(self, condition: Callable[[], object], complaint: Callable[[], str] = str) -> None:
-        """Wait until something is so, for five seconds at most."""
+        """Wait until something is so, for half a minute at most (a busy machine is slow)."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not condition():
                     await self._pilot.pause(0.01)
         except TimeoutError:
-            pytest.fail(complaint())
+            # Not `pytest.fail`, which is no Exception and would leave an app that runs for a snapshot running.
+            raise AssertionError(complaint()) from None
 
 
 class Use(Protocol):

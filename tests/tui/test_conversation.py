@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from assistant.errors import ModelError
 from assistant.events import Usage
 from assistant.messages import Message, assistant, user
+from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from assistant.parcels import Progress
 from assistant.session import Session
@@ -20,6 +22,7 @@ from tests.tui.conftest import MakeApp, Use
 from tui.app import ParleyApp
 from tui.widgets.reply import Reply
 from tui.widgets.status_bar import StatusBar
+from tui.widgets.transcript import Transcript
 
 
 class Kept:
@@ -229,6 +232,25 @@ async def test_a_turn_that_fails_before_its_first_word_returns_the_text(make_app
         await person.sees("Better now.", "Reply")
 
 
+async def test_a_turn_that_fails_after_some_words_keeps_them(make_app: MakeApp, use: Use) -> None:
+    class Faltering(ScriptedModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+        ) -> Generator[str, None, Usage]:
+            yield "It is a"
+            raise ModelError("The model ran out of memory: choose a smaller picture.")
+
+    store = Kept()
+    async with use(make_app(Faltering(), store=store)) as person:
+        await person.type("What is this?")
+        await person.press("enter")
+        await person.sees("ran out of memory", "NoticeLine")
+        await person.sees("It is a", "Reply")
+        await person.sees("stopped", "Reply")
+        assert person.input == ""
+        assert store.turns == [(user("What is this?"), assistant("It is a", interrupted=True))]
+
+
 async def test_a_message_too_long_for_the_model_returns_with_its_words(make_app: MakeApp, use: Use) -> None:
     async with use(make_app(ScriptedModel(context_tokens=8))) as person:
         await person.type("one two three four five six seven eight nine")
@@ -283,10 +305,9 @@ async def test_of_a_very_long_conversation_the_end_is_shown(make_app: MakeApp, u
     earlier = [made for number in range(100) for made in (user(f"question {number}"), assistant(f"answer {number}"))]
     async with use(make_app(ScriptedModel(), messages=earlier)) as person:
         await person.sees("answer 99", "Reply")
-        for _ in range(20):
-            await person.press("pageup")
+        person.app.screen.query_one(Transcript).scroll_home(animate=False)
         await person.sees("140 earlier messages are remembered", "NoticeLine")
-        assert "question 70" in person.read("UserTurn")
+        await person.sees("question 70", "UserTurn")
 
 
 @pytest.mark.parametrize("way", ["ctrl+q", "exit", "signal"])
@@ -320,6 +341,7 @@ async def test_the_transcript_follows_the_reply_unless_scrolled_up(make_app: Mak
         await person.press("enter")
         await person.sees("more10", "Transcript")
         await person.press("pageup", "pageup")
+        await person.settle()
         here = re.findall(r"more\d+", person.read("Transcript"))
         reply = person.app.screen.query(Reply).last()
         length = len(reply.text)
@@ -344,6 +366,16 @@ async def test_ctrl_c_copies_what_is_selected_and_does_not_quit(make_app: MakeAp
         assert person.app.is_running
 
 
+async def test_clicking_into_the_transcript_does_not_take_the_keyboard_away(make_app: MakeApp, use: Use) -> None:
+    async with use(make_app(ScriptedModel("Hello."))) as person:
+        await person.type("Hi")
+        await person.press("enter")
+        await person.sees("Hello.", "Reply")
+        for place in ("Transcript", "Reply", "StatusBar"):
+            await person.click(place)
+            await person.type("x")
+
+
 async def test_what_was_sent_comes_back_with_the_arrow_keys(make_app: MakeApp, use: Use) -> None:
     async with use(make_app(ScriptedModel("First.", "Second."))) as person:
         await person.type("one")
@@ -354,11 +386,11 @@ async def test_what_was_sent_comes_back_with_the_arrow_keys(make_app: MakeApp, u
         await person.sees("Second.")
         await person.type("draft")
         await person.press("up")
-        assert person.input == "two\nlines"
+        await person.until(lambda: person.input == "two\nlines")
         await person.press("up", "up")
-        assert person.input == "one"
+        await person.until(lambda: person.input == "one")
         await person.press("down", "down")
-        assert person.input == "draft"
+        await person.until(lambda: person.input == "draft")
 
 
 async def test_a_small_terminal_shows_the_essential(make_app: MakeApp, use: Use) -> None:

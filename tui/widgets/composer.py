@@ -1,4 +1,4 @@
-"""Where a message is put together: the pictures attached so far, what is wrong with them, and the words."""
+"""Where a message is put together: the pictures attached so far, what is wrong if something is, and the words."""
 
 import asyncio
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ class Composer(Vertical):
         self._order = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
-        yield self._remark_line
         yield self._chips
+        yield self._remark_line
         yield self._prompt
 
     @property
@@ -70,11 +70,11 @@ class Composer(Vertical):
     @on(Prompt.Sent)
     def _submit(self, sent: Prompt.Sent) -> None:
         if self._busy:
+            self._prompt.put_back(sent.text)
             self._remark("One message at a time: Esc stops the one before.")
-            return
-        self._busy = True
-        self._prompt.take()
-        self._prepare(sent.text)
+        else:
+            self._busy = True
+            self._prepare(sent.text)
 
     @work(group="attach")
     async def _prepare(self, typed: str) -> None:
@@ -90,6 +90,7 @@ class Composer(Vertical):
             if words := found.text.strip():
                 attached = self.attached
                 await self._chips.query(Attachment).remove()
+                self._prompt.remember(typed)
                 self._remark()
                 self.post_message(self.Submitted(messages.user(words, *attached, *images), typed, attached, notices))
             else:

@@ -37,7 +37,8 @@ class Picture(Vertical):
         yield Static(f"{self._image.name} · {self._image.width}×{self._image.height}", classes="caption", markup=False)
 
     def on_mount(self) -> None:
-        self._draw()
+        # Once it is laid out it knows what room there is.
+        self.call_after_refresh(self._draw)
 
     def on_resize(self) -> None:
         self.fit()
@@ -45,9 +46,9 @@ class Picture(Vertical):
     def fit(self) -> None:
         """Size the drawing to the room there is."""
         if self._canvas is not None:
-            # Before the first layout there is no room at all, but a drawing without size is one that cannot be drawn.
-            room = max(1, min(MAX_COLUMNS, self.content_size.width)), min(MAX_ROWS, self.app.size.height // 2)
-            columns, rows = cells(self._image.width, self._image.height, *room, self._cell)
+            # A drawing without size cannot be drawn, even where there is no room at all.
+            room = min(MAX_COLUMNS, self.content_size.width), min(MAX_ROWS, self.app.size.height // 2)
+            columns, rows = cells(self._image.width, self._image.height, max(1, room[0]), max(1, room[1]), self._cell)
             self._canvas.styles.width = columns
             self._canvas.styles.height = rows
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -14,20 +13,16 @@ from assistant.attachments import find_images
 class Prompt(TextArea):
     """What a person is about to say."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # Ahead of the text area's own keys, which would make a new line of Enter.
-        Binding("enter", "send", "Send", priority=True),
-        # Most terminals cannot tell Shift+Enter or Alt+Enter from Enter; all of them can send Ctrl+J.
-        Binding("ctrl+j,shift+enter,alt+enter", "new_line", "New line", priority=True),
-    ]
+    # Most terminals cannot tell Shift+Enter or Alt+Enter from Enter; all of them can send Ctrl+J.
+    NEW_LINE_KEYS: ClassVar[frozenset[str]] = frozenset({"ctrl+j", "shift+enter", "alt+enter"})
 
     class Sent(Message):
-        """Enter was pressed."""
+        """Enter was pressed. The input is empty again; `put_back` undoes that."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
-            """All that is in the input."""
+            """All that was in the input."""
 
     class PicturesPasted(Message):
         """The paths of pictures, and nothing else, were pasted or dropped."""
@@ -49,27 +44,29 @@ class Prompt(TextArea):
         self._recalled: int | None = None
         self._draft = ""
 
-    def take(self) -> None:
-        """Empty the input and remember what was in it."""
-        text = self.text
-        if text.strip() and self._sent[-1:] != [text]:
+    def remember(self, text: str) -> None:
+        """Let the arrow keys bring this text back."""
+        if self._sent[-1:] != [text]:
             self._sent.append(text)
-        self._recalled = None
-        self.clear()
 
     def put_back(self, text: str) -> None:
-        """Return a text that was taken, above what was typed since."""
+        """Return a text that was sent, above what was typed since."""
         if text:
             self.load_text(f"{text}\n{self.text}" if self.text else text)
             self.move_cursor(self.document.end)
 
-    def action_send(self) -> None:
-        """Enter."""
-        self.post_message(self.Sent(self.text))
-
-    def action_new_line(self) -> None:
-        """Ctrl+J, Shift+Enter, Alt+Enter."""
-        self.insert("\n")
+    def on_key(self, event: events.Key) -> None:
+        # Not as bindings: Textual runs those out of turn with the letters, and fast typing would end up in disorder.
+        if event.key == "enter":
+            self._recalled = None
+            self.post_message(self.Sent(self.text))
+            self.clear()
+        elif event.key in self.NEW_LINE_KEYS:
+            self.replace("\n", *self.selection, maintain_selection_offset=False)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
 
     def action_cursor_up(self, select: bool = False) -> None:  # noqa: FBT001, FBT002 the text area's signature
         """A line up; from the first one, to what was sent before."""

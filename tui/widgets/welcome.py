@@ -4,13 +4,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 TEXT = """\
-[b]Parley[/b]  talk about your pictures, on your own machine
+[b $foreground]Parley[/]  talk about your pictures, on your own machine
 
 Type a question. To show a picture, type or paste its path,
 or drop the file onto the terminal.
 
 [b $accent]Enter[/]        send
-[b $accent]Ctrl+J[/]       new line [dim](Shift+Enter where the terminal tells them apart)[/dim]
+[b $accent]Ctrl+J[/]       new line [dim](or Shift+Enter, if your terminal has it)[/dim]
 [b $accent]Esc[/]          stop the reply
 [b $accent]Backspace[/]    in an empty input: take back the last picture
 [b $accent]↑[/] [b $accent]↓[/]          what you sent before
