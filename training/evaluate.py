@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from training.answering import Answerer, PlainModel, ProductModel
+from training.answering import PHOTOS_AT_ONCE, Answerer, PlainModel, ProductModel
 from training.connector import SEED
 from training.data import photo_names, read_annotations, read_photos
 from training.metrics import caption_scores, room_key, share, yes_or_no
@@ -207,12 +207,14 @@ def heads_alone(folder: Path, photos: Sequence[Image.Image]) -> tuple[list[str],
     columns = [known["words"].index(name) for name in everyday]
     plain = PlainModel.load(folder)
     eyes = plain.model.model.vision_tower
-    by_class, by_word = [], []
-    for photo in photos:
-        pixels = plain.processor.image_processor(photo, return_tensors="pt")["pixel_values"]
+    by_class: list[str] = []
+    by_word: list[str] = []
+    for first in range(0, len(photos), PHOTOS_AT_ONCE):
+        group = list(photos[first : first + PHOTOS_AT_ONCE])
+        pixels = plain.processor.image_processor(group, return_tensors="pt")["pixel_values"]
         features = eyes.tower.features(eyes.tower.neck(pixels))
-        by_class.append(known["classes"][int(eyes.tower.class_logits(features)[0].argmax())])
-        by_word.append(everyday[int(eyes.word_head(features)[0, columns].argmax())])
+        by_class += [known["classes"][index] for index in eyes.tower.class_logits(features).argmax(1).tolist()]
+        by_word += [everyday[index] for index in eyes.word_head(features)[:, columns].argmax(1).tolist()]
     return by_class, by_word
 
 

@@ -29,7 +29,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     said: set[str] = set()
 
-    def progress(what: str, done: int, total: int) -> None:
+    def progress(what: str, *_: int) -> None:
         if what not in said:
             said.add(what)
             print(what, flush=True)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from assistant.pocket import assemble
-from assistant.pocket.efficientnet import IMAGENET_CLASSES, EfficientNetLite
+from assistant.pocket.efficientnet import IMAGENET_CLASSES, EfficientNetLite, InvertedResidual
 from assistant.pocket.eyes import PocketEyes, PocketEyesConfig
+from training import prepare
 from training.decoder import PROJECTIONS
 from training.export import EYES_OPTIONS
 from training.names import EVERYDAY
@@ -27,20 +27,12 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", assembl
 # The decoder's own, from its published tokenizer configuration.
 DECODER_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
-    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
+    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
+    "{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 RANK, ALPHA = 4, 8.0
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What `assemble` is given: the decoder's GGUF, the tower's state dict, the folder of trained weights."""
-
-    decoder: Path
-    tower: Path
-    weights: Path
 
 
 @pytest.fixture(autouse=True)
@@ -52,26 +44,40 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+CONFIG = PocketEyesConfig(
+    variant="lite0", grid=2, hidden_size=WIDTH, connector_width=32, vocabulary=120, word_hidden=16,
+    classes=3, class_slots=5, words=4, word_slots=6,
+)  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """The three parts of a tiny pocket model."""
+def decoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The GGUF of a decoder."""
+    path = tmp_path_factory.mktemp("decoder parcel") / "decoder.gguf"
+    write_decoder(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tower_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published state dict of a tower."""
+    path = tmp_path_factory.mktemp("tower parcel") / "tower.pth"
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("parts")
-    weights = folder / "weights"
-    weights.mkdir()
-    write_decoder(folder / "decoder.gguf")
-    config = PocketEyesConfig(
-        variant="lite0", grid=2, hidden_size=WIDTH, connector_width=32, vocabulary=120, word_hidden=16,
-        classes=3, class_slots=5, words=4, word_slots=6,
-    )  # fmt: skip
-    eyes = PocketEyes(config)
-    torch.save(as_published(eyes.tower), folder / "tower.pth")
+    torch.save(as_published(EfficientNetLite(CONFIG.variant)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of trained weights, as `training.export` writes it."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
     trained = {
         name: value.half().contiguous()
-        for name, value in eyes.state_dict().items()
+        for name, value in PocketEyes(CONFIG).state_dict().items()
         if not name.startswith("tower.") and name not in ("tagger.table", "tagger.lengths")
     }
-    save_file(trained, weights / "eyes.safetensors")
+    save_file(trained, folder / "eyes.safetensors")
     sizes = {"q_proj": WIDTH, "o_proj": WIDTH, "gate_proj": INNER, "up_proj": INNER, "down_proj": WIDTH}
     adapter = {}
     for layer in range(LAYERS):
@@ -80,37 +86,47 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
             into = INNER if name.endswith("down_proj") else WIDTH
             adapter[f"layers.{layer}.{name}.lora_A"] = torch.randn(RANK, into).half() / 4
             adapter[f"layers.{layer}.{name}.lora_B"] = torch.randn(out, RANK).half() / 4
-    save_file(adapter, weights / "picture_adapter.safetensors", {"alpha": str(ALPHA), "r": str(RANK)})
-    (weights / "eyes.json").write_text(json.dumps({name: getattr(config, name) for name in EYES_OPTIONS}))
+    save_file(adapter, folder / "picture_adapter.safetensors", {"alpha": str(ALPHA), "r": str(RANK)})
+    (folder / "eyes.json").write_text(json.dumps({name: getattr(CONFIG, name) for name in EYES_OPTIONS}))
     everyday = list(dict.fromkeys(first for first, *_ in EVERYDAY.values()))
-    words = everyday + [f"thing {number}" for number in range(config.vocabulary - len(everyday))]
+    words = everyday + [f"thing {number}" for number in range(CONFIG.vocabulary - len(everyday))]
     classes = [f"class of {number}" for number in range(IMAGENET_CLASSES)]
-    (weights / "names.json").write_text(json.dumps({"classes": classes, "words": words}))
-    return Parts(folder / "decoder.gguf", folder / "tower.pth", weights)
+    (folder / "names.json").write_text(json.dumps({"classes": classes, "words": words}))
+    return folder
 
 
 @pytest.fixture(scope="session")
-def pocket(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `parts` are assembled into."""
+def pocket(decoder_file: Path, tower_file: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the three are assembled into."""
     target = tmp_path_factory.mktemp("pocket")
-    assemble.assemble(parts.decoder, parts.tower, parts.weights, target)
+    assemble.assemble(decoder_file, tower_file, weights, target)
     return target
 
 
 @pytest.fixture(scope="session")
-def decoder_folder(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The decoder of `parts` alone, as a folder for transformers: what training reads."""
-    from training.prepare import write_decoder as prepare
-
+def decoder_folder(decoder_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The decoder alone, as a folder for transformers: what training reads."""
     target = tmp_path_factory.mktemp("decoder")
-    prepare(parts.decoder, target)
+    prepare.write_decoder(decoder_file, target)
     return target
 
 
 @pytest.fixture
-def photo() -> PIL.Image.Image:
-    """Noise, neither square nor of the size the tower wants."""
-    return noise(0)
+def adapter_shape() -> tuple[int, float]:
+    """Rank and alpha of the picture adapter."""
+    return RANK, ALPHA
+
+
+@pytest.fixture
+def photos() -> list[PIL.Image.Image]:
+    """Three pictures of noise, neither square nor of the size the tower wants."""
+    return [noise(seed) for seed in range(3)]
+
+
+@pytest.fixture
+def photo(photos: list[PIL.Image.Image]) -> PIL.Image.Image:
+    """One of them."""
+    return photos[0]
 
 
 def noise(seed: int, side: tuple[int, int] = (150, 201)) -> PIL.Image.Image:
@@ -120,7 +136,11 @@ def noise(seed: int, side: tuple[int, int] = (150, 201)) -> PIL.Image.Image:
 
 def write_decoder(path: Path) -> None:
     """A Llama with random weights and a byte-level tokenizer, in the format of the decoder's parcel."""
-    text = [*(question for questions in ASK.values() for question in questions), *map(str, EVERYDAY), "Yes. No. A dog runs."]
+    text = [
+        *(question for questions in ASK.values() for question in questions),
+        *map(str, EVERYDAY),
+        "Yes. No. A dog runs.",
+    ]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -193,6 +213,7 @@ def as_published(tower: EfficientNetLite) -> dict[str, torch.Tensor]:
     convolution(tower.stem, "_conv_stem", "_bn0")
     convolution(tower.head, "_conv_head", "_bn1")
     for index, block in enumerate(tower.blocks):
+        assert isinstance(block, InvertedResidual)
         if block.expand is not None:
             convolution(block.expand, f"_blocks.{index}._expand_conv", f"_blocks.{index}._bn0")
         convolution(block.depthwise, f"_blocks.{index}._depthwise_conv", f"_blocks.{index}._bn1")

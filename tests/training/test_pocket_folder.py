@@ -22,19 +22,22 @@ from training.questions import Exchange
 from training.rows import RowBuilder, collate
 from training.words import Vocabulary
 
-from .conftest import ALPHA, RANK, Parts, noise
-
 CONVERSATIONS: list[list[dict[str, str]]] = [
     [{"role": "user", "content": "Hi"}],
     [{"role": "system", "content": "Be  brief.\n"}, {"role": "user", "content": " Hi\n\nthere & <b> "}],
-    [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes.\n"}, {"role": "user", "content": "And?"}],
+    [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes.\n"},
+        {"role": "user", "content": "And?"},
+    ],
 ]
 
 
 @pytest.fixture(scope="module")
 def loaded(pocket: Path) -> tuple[Any, dict[str, Any]]:
     """The model of the folder, and what transformers says about the loading."""
-    model, report = AutoModelForImageTextToText.from_pretrained(pocket, dtype=torch.float32, output_loading_info=True)
+    found: Any = AutoModelForImageTextToText.from_pretrained(pocket, dtype=torch.float32, output_loading_info=True)
+    model, report = found
     return model.eval(), report
 
 
@@ -48,9 +51,9 @@ def test_it_loads_whole(loaded: tuple[Any, dict[str, Any]]) -> None:
     assert {name: list(found) for name, found in report.items() if found} == {}
 
 
-def test_it_tells_nothing_of_the_machine_it_was_made_on(pocket: Path, parts: Parts) -> None:
+def test_it_tells_nothing_of_the_machine_it_was_made_on(pocket: Path, decoder_file: Path) -> None:
     for file in pocket.glob("*.json"):
-        assert str(parts.decoder.parent) not in file.read_text()
+        assert str(decoder_file.parent) not in file.read_text()
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS)
@@ -106,15 +109,15 @@ def test_a_question_about_a_picture_reads_as_in_training(
 
 
 def test_the_eyes_see_what_training_saw(
-    loaded: tuple[Any, dict[str, Any]], parts: Parts, decoder_folder: Path, photo: PIL.Image.Image
+    loaded: tuple[Any, dict[str, Any]], weights: Path, decoder_folder: Path, photo: PIL.Image.Image
 ) -> None:
     eyes = loaded[0].model.vision_tower
-    known = json.loads((parts.weights / "names.json").read_text())
+    known = json.loads((weights / "names.json").read_text())
     recipe = Recipe(grid=eyes.config.grid)
     embedding = loaded[0].get_input_embeddings().weight.detach()
     tokenizer = Tokenizer.from_file(str(decoder_folder / "tokenizer.json"))
     lesson = lesson_eyes(recipe, eyes.config, known, tokenizer, embedding)
-    trained = load_file(parts.weights / "eyes.safetensors")
+    trained = load_file(weights / "eyes.safetensors")
     lesson.load_state_dict({name: trained[name].float() for name in lesson.trained_state()}, strict=False)
     picture = pixels(photo, eyes.config.image_size)[None]
     with torch.inference_mode():
@@ -133,11 +136,11 @@ def lesson_eyes(recipe: Recipe, config: Any, known: Any, tokenizer: Tokenizer, e
 
 
 def test_answers_follow_the_decoder_that_was_trained(
-    pocket: Path, decoder_folder: Path, photo: PIL.Image.Image
+    pocket: Path, decoder_folder: Path, adapter_shape: tuple[int, float], photo: PIL.Image.Image
 ) -> None:
     """The adapter, merged, gives the logits of training's own decoder with the same adapter."""
     model = PlainModel.load(pocket, torch.float32)
-    learner = Decoder(decoder_folder, RANK, ALPHA, torch.float32)
+    learner = Decoder(decoder_folder, *adapter_shape, torch.float32)
     for name, value in load_file(pocket / "picture_adapter.safetensors").items():
         learner.get_parameter(name.replace("self_attn.", "").replace("mlp.", "")).data = value.float()
     tokens = model.model.config.vision_config.tokens
@@ -155,35 +158,39 @@ def test_answers_follow_the_decoder_that_was_trained(
     assert torch.allclose(logits, expected, atol=1e-3)
 
 
-def test_the_adapter_changes_what_is_said(pocket: Path, photo: PIL.Image.Image) -> None:
+def test_the_adapter_is_added_to_the_decoder(pocket: Path, adapter_shape: tuple[int, float]) -> None:
     plain = AutoModelForImageTextToText.from_pretrained(pocket, dtype=torch.float32)
     before = plain.model.language_model.layers[0].mlp.up_proj.weight.detach().clone()
     merge_adapter(plain.model.language_model, pocket / "picture_adapter.safetensors")
     adapter = load_file(pocket / "picture_adapter.safetensors")
+    rank, alpha = adapter_shape
     low, high = (adapter[f"layers.0.mlp.up_proj.lora_{side}"].float() for side in "AB")
     after = plain.model.language_model.layers[0].mlp.up_proj.weight
-    assert torch.allclose(after - before, ALPHA / RANK * high @ low, atol=1e-5)
+    assert torch.allclose(after - before, alpha / rank * high @ low, atol=1e-5)
 
 
-def test_many_questions_at_once_are_answered_like_each_alone(pocket: Path) -> None:
+def test_many_questions_at_once_are_answered_like_each_alone(pocket: Path, photos: list[PIL.Image.Image]) -> None:
     model = PlainModel.load(pocket, torch.float32)
-    photos = [noise(seed) for seed in range(3)]
     questions = ["What is this?", "Describe the photo.", "Is there a dog in the picture?"]
     together = model.answer([photo for photo in photos for _ in questions], questions * 3, 6)
     alone = []
     for photo in photos:
         for question in questions:
             content = [{"type": "image"}, {"type": "text", "text": question}]
-            prompt = model.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+            prompt = model.processor.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True
+            )
             given = model.processor(text=prompt, images=[photo], return_tensors="pt")
             said = model.model.generate(**given, max_new_tokens=6, do_sample=False)
-            alone.append(model.processor.decode(said[0, given["input_ids"].shape[1] :], skip_special_tokens=True).strip())
+            alone.append(
+                model.processor.decode(said[0, given["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+            )
     assert together == alone
     assert len(set(together)) > 1
 
 
 @pytest.mark.slow
-def test_the_real_decoder_keeps_its_voice(parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_real_decoder_keeps_its_voice(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With the published decoder: same prompts, and the same logits without pictures."""
     cache = tmp_path_factory.mktemp("cache")
     file = fetch(assemble.DECODER, cache, lambda *_: None)
