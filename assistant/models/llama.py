@@ -1,0 +1,253 @@
+"""A lean Llama for one conversation: fused linear layers, and keys and values in one block of memory that never moves.
+
+transformers' Llama spends more time between its matrix products than in them when one token is decoded, and copies
+all keys and values for each new token. This one takes its weights out of transformers' modules and does the same
+arithmetic. With int8 layers it attends in float64: sums then differ between one call and another by less than anything
+after them can see, and as everything else works row by row, a token's result does not depend on how a prompt was cut.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from assistant.errors import ModelError
+
+Rows = Callable[[Tensor], Tensor]
+"""A linear map of rows: (tokens, inputs) to (tokens, outputs)."""
+
+MakeRows = Callable[[Tensor, float], Rows]
+"""What makes such a map of a weight (outputs, inputs), told the most an input can be in absolute value."""
+
+_FIRST_CAPACITY = 512
+_LORA_SUFFIXES = ("lora_A", "lora_B")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A low-rank change of some weights (LoRA, Hu et al. 2021): W + alpha/r · B A.
+
+    `tensors` holds `layers.{i}.{self_attn.q_proj|…|mlp.down_proj}.lora_A` (r, inputs) and `.lora_B` (outputs, r).
+    """
+
+    tensors: Mapping[str, Tensor]
+    alpha: float
+    rank: int
+
+    def merged(self, name: str, weight: Tensor) -> Tensor:
+        """`weight` of the module `name` with the change added; itself where there is none."""
+        down, up = (self.tensors.get(f"{name}.{suffix}") for suffix in _LORA_SUFFIXES)
+        if down is None or up is None:
+            return weight
+        change = (up.float() @ down.float()) * (self.alpha / self.rank)
+        return (weight.float() + change.to(weight.device)).to(weight.dtype)
+
+    def check(self, module: nn.Module) -> None:
+        """Raise `ModelError` unless every tensor belongs to a linear layer of `module` and has its shape."""
+        layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
+        for key, tensor in self.tensors.items():
+            name, _, suffix = key.rpartition(".")
+            layer = layers.get(name)
+            shapes = {} if layer is None else {
+                "lora_A": (self.rank, layer.in_features), "lora_B": (layer.out_features, self.rank)
+            }  # fmt: skip
+            if shapes.get(suffix) != tuple(tensor.shape):
+                raise ModelError(f"The picture adapter's {key} {tuple(tensor.shape)} fits no layer of this model.")
+
+
+@dataclass(frozen=True)
+class _Layer:
+    attention_norm: Tensor
+    query_key_value: Rows
+    attention_out: Rows
+    mlp_norm: Tensor
+    gate_up: Rows
+    down: Rows
+
+
+Layers = list[_Layer]
+"""The weights of all layers, with or without an adapter."""
+
+
+def is_plain_llama(decoder: nn.Module) -> bool:
+    """Whether `LlamaDecoder` does what transformers' `decoder` does."""
+    from transformers import LlamaModel
+
+    if type(decoder) is not LlamaModel:
+        return False
+    config = decoder.config
+    rope = (config.rope_parameters or {}).get("rope_type")
+    # Other kinds of rotary embeddings change their frequencies with the length of the prompt.
+    constant = rope in {"default", "linear", "llama3"}
+    return config.hidden_act == "silu" and not config.attention_bias and not config.mlp_bias and constant
+
+
+def plain_rows(weight: Tensor, bound: float) -> Rows:  # noqa: ARG001 - unquantized, any input is fine
+    """The unquantized linear map by `weight` (outputs, inputs)."""
+    return lambda rows: F.linear(rows, weight)
+
+
+class LlamaDecoder:
+    """The decoder of a Llama and the keys and values of the tokens it has read, `length` of them.
+
+    Takes the weights away from `decoder` (a transformers `LlamaModel`), which is of no use afterwards. `make_rows`
+    makes each linear map out of a weight; `dtype` is that of everything between them, `attention_dtype` another for
+    keys, values and attention. Raises `ModelError` if `adapter` does not fit.
+    """
+
+    length: int
+
+    def __init__(
+        self,
+        decoder: Any,
+        head: Tensor,
+        *,
+        make_rows: MakeRows = plain_rows,
+        adapter: Adapter | None = None,
+        dtype: torch.dtype = torch.float32,
+        attention_dtype: torch.dtype | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        config = decoder.config
+        self.context_tokens: int = config.max_position_embeddings
+        self.embedding: Tensor = decoder.embed_tokens.weight.data
+        self.length = 0
+        self._width: tuple[int] = (config.hidden_size,)
+        self._heads: int = config.num_attention_heads
+        self._kv_heads: int = config.num_key_value_heads
+        self._head_dim: int = decoder.layers[0].self_attn.head_dim
+        self._inner: int = config.intermediate_size
+        self._eps: float = config.rms_norm_eps
+        self._norm: Tensor = decoder.norm.weight.data.to(dtype)
+        self._head = make_rows(head, normed_bound(self._norm))
+        self._attention_dtype = attention_dtype or dtype
+        self._rotary = decoder.rotary_emb
+        if adapter is not None:
+            adapter.check(decoder)
+        self._plain: Layers = []
+        self._adapted: Layers = self._plain if adapter is None else []
+        for index in range(len(decoder.layers)):
+            layer = decoder.layers[index]
+            prefix = f"layers.{index}."
+            self._plain.append(_fused(layer, prefix, None, make_rows, dtype))
+            if adapter is not None:
+                self._adapted.append(_fused(layer, prefix, adapter, make_rows, dtype))
+            # Freed at once: both forms of all layers together are the peak of memory otherwise.
+            decoder.layers[index] = nn.Identity()
+            progress()
+        self._layers = self._plain
+        self._rotation = self._new_rotation(_FIRST_CAPACITY)
+        self._memory = self._new_memory(_FIRST_CAPACITY)
+        """Keys and values, (layers, 2, heads of them, tokens, head size)."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the adapter is in use."""
+        return self._layers is not self._plain
+
+    def use(self, *, adapted: bool) -> None:
+        """Decode with or without the adapter from here on; changing that forgets every token."""
+        layers = self._adapted if adapted else self._plain
+        if layers is not self._layers:
+            self._layers = layers
+            self.length = 0
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (tokens,) to their embeddings (tokens, width)."""
+        return F.embedding(ids, self.embedding).to(self._norm.dtype)
+
+    def read(self, x: Tensor) -> Tensor:
+        """Append tokens by their embeddings (tokens, width); logits (vocabulary,) of the one after the last."""
+        count, start = x.shape[0], self.length
+        end = start + count
+        self._reserve(end)
+        cos, sin = self._turns(start, end)
+        # One new token may look at everything; of several each only at those before it.
+        mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
+        for layer, memory in zip(self._layers, self._memory, strict=True):
+            normed = F.rms_norm(x, self._width, layer.attention_norm, self._eps)
+            heads = layer.query_key_value(normed).view(count, -1, self._head_dim)
+            # The halves of a head change places for the rotation. Values are turned too, by nothing: one write for all.
+            swapped = heads.view(count, -1, 2, self._head_dim // 2).flip(2).view_as(heads)
+            # Two products and a sum, not one fused call: at the end of a vector some processors round that differently.
+            heads = heads * cos + swapped * sin
+            memory[:, :, start:end] = heads[:, self._heads :].view(count, 2, -1, self._head_dim).permute(1, 2, 0, 3)
+            query = heads[:, : self._heads].transpose(0, 1)[None]
+            keys, values = memory[:, None, :, :end]
+            attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)
+            x = x + layer.attention_out(attended[0].transpose(0, 1).reshape(count, -1).to(x.dtype))
+            normed = F.rms_norm(x, self._width, layer.mlp_norm, self._eps)
+            gate, up = layer.gate_up(normed).split(self._inner, -1)
+            x = x + layer.down(F.silu(gate).mul_(up))
+        self.length = end
+        return self._head(F.rms_norm(x[-1:], self._width, self._norm, self._eps))[0]
+
+    def _reserve(self, tokens: int) -> None:
+        capacity = self._memory.shape[3]
+        if tokens <= capacity:
+            return
+        while capacity < tokens:
+            capacity *= 2
+        memory = self._new_memory(capacity)
+        memory[:, :, :, : self.length] = self._memory[:, :, :, : self.length]
+        self._memory = memory
+        self._rotation = self._new_rotation(capacity)
+
+    def _new_memory(self, capacity: int) -> Tensor:
+        shape = (len(self._layers), 2, self._kv_heads, capacity, self._head_dim)
+        return torch.empty(shape, dtype=self._attention_dtype, device=self.embedding.device)
+
+    def _new_rotation(self, positions: int) -> Tensor:
+        """Cosines and sines (2, positions, 1, head size), computed by transformers, so with any scaling it knows.
+
+        The first half of the sines has its sign turned, so that swapped halves can be multiplied as they are.
+        """
+        places = torch.arange(positions, device=self.embedding.device)[None]
+        cos, sin = (table[0].to(self._attention_dtype) for table in self._rotary(self._norm, places))
+        sin[:, : self._head_dim // 2].neg_()
+        return torch.stack((cos, sin))[:, :, None]
+
+    def _turns(self, start: int, end: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for every head of the tokens from `start` to `end`, (tokens, heads, head size) each."""
+        cos, sin = self._rotation[:, start:end].expand(-1, -1, self._heads + 2 * self._kv_heads, -1).clone()
+        values = self._heads + self._kv_heads
+        cos[:, values:] = 1
+        sin[:, values:] = 0
+        return cos, sin
+
+
+def _fused(layer: Any, prefix: str, adapter: Adapter | None, make_rows: MakeRows, dtype: torch.dtype) -> _Layer:
+    def weight(*names: str) -> Tensor:
+        weights = [layer.get_submodule(name).weight.data for name in names]
+        if adapter is not None:
+            weights = [adapter.merged(prefix + name, weight) for name, weight in zip(names, weights, strict=True)]
+        return weights[0] if len(weights) == 1 else torch.cat(weights)
+
+    attention_norm, mlp_norm = layer.input_layernorm.weight.data, layer.post_attention_layernorm.weight.data
+    query_key_value = weight("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    value = query_key_value[-layer.self_attn.v_proj.out_features :]
+    return _Layer(
+        attention_norm.to(dtype),
+        make_rows(query_key_value, normed_bound(attention_norm)),
+        make_rows(weight("self_attn.o_proj"), _attended_bound(attention_norm, value)),
+        mlp_norm.to(dtype),
+        make_rows(weight("mlp.gate_proj", "mlp.up_proj"), normed_bound(mlp_norm)),
+        make_rows(weight("mlp.down_proj"), math.inf),
+    )
+
+
+def normed_bound(norm: Tensor) -> float:
+    """The most that any element of a root-mean-square norm with weights `norm` can be, in absolute value."""
+    return math.sqrt(len(norm)) * float(norm.abs().max())
+
+
+def _attended_bound(norm: Tensor, value: Tensor) -> float:
+    """The most that attention can return: a mean of values, each the product of a row of `value` and a normed vector.
+
+    By Cauchy and Schwarz, and a quarter more for what rounding the weights to few bits may add.
+    """
+    return 1.25 * math.sqrt(len(norm)) * float((value.float() * norm.float()).norm(dim=1).max())

@@ -1,0 +1,330 @@
+"""From the name of a model to one that can be run, and a clear sentence wherever that ends early.
+
+Everything that comes out of a folder or off the hub is data: weights from safetensors only, and never any code.
+"""
+
+import json
+import re
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.models.decoders import Decoder, LlavaDecoder, TransformersDecoder
+from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
+from assistant.models.quantize import Int8Rows, quantize_linears, widest_exact_weight
+
+if TYPE_CHECKING:
+    from assistant.parcels import Progress
+
+PICTURE_ADAPTER = "picture_adapter.safetensors"
+"""A change of the decoder's weights that applies while there is a picture in the conversation, beside a LLaVA model."""
+
+POCKET_EYES = "parley_pocket_eyes"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+# Above this, keys and values of a full context are kept in float32, and sums may differ in their last bits.
+_MOST_EXACT_MEMORY = 2**30
+_NEEDS = {
+    "torchvision": "torchvision, which the GPU install brings",
+    "PIL": "Pillow",
+    "sentencepiece": "sentencepiece (`pip install sentencepiece`)",
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model runs and in what: `dtype` of all that is not quantized, `quantization` "int8" or "none"."""
+
+    device: str
+    dtype: torch.dtype
+    quantization: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to run, its processor (transformers'), and what it is called."""
+
+    name: str
+    decoder: Decoder
+    processor: Any
+    config: Any
+    end_tokens: Any
+
+
+def place(device: str = "auto", quantize: str = "auto") -> Placement:
+    """Choose device, dtype and quantization: int8 on a CPU that can compute it exactly, else nothing quantized.
+
+    Raises `ConfigError` for what does not exist, or not together.
+    """
+    if quantize not in {"auto", "none", "int8"}:
+        raise ConfigError(f"There is no quantization {quantize}: choose auto, none or int8.")
+    try:
+        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    except RuntimeError as error:
+        raise ConfigError(f"There is no device {device}: choose auto, cpu or cuda.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("No CUDA device can be used here: choose --device auto or cpu.")
+    if chosen.type != "cpu":
+        if quantize == "int8":
+            raise ConfigError(f"int8 runs on the CPU only: choose --quantize auto or none for {device}.")
+        return Placement(str(chosen), torch.bfloat16, "none")
+    if quantize == "int8" and not widest_exact_weight():
+        raise ConfigError("This processor or build of torch has no exact int8 products: choose --quantize none.")
+    return Placement("cpu", torch.float32, "none" if quantize == "none" or not widest_exact_weight() else "int8")
+
+
+def load(source: str, placement: Placement, progress: "Progress | None" = None) -> Loaded:
+    """Load the model in the folder `source`, or with that id on the hub. Raises `ModelError`, `MissingExtraError`.
+
+    Blocks for as long as reading and quantizing takes; `progress` hears how many of the folder's bytes are done.
+    """
+    folder = _folder(source)
+    if folder is not None:
+        _check_folder(folder)
+    place_of_model = source if folder is None else str(folder)
+    with _quiet(), _named_failures(source):
+        config = _config(place_of_model, source)
+        name = "pocket" if _is_pocket(config) else source if folder is None else folder.resolve().name
+        processor = _processor(place_of_model, source)
+        report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
+        with torch.inference_mode():
+            model = _weights(place_of_model, placement)
+            report.read()
+            decoder = _decoder(model, processor, placement, folder, report.layer)
+    report.finish()
+    return Loaded(name, decoder, processor, config, getattr(model.generation_config, "eos_token_id", None))
+
+
+def _folder(source: str) -> Path | None:
+    """The folder that `source` names, None if it is an id on the hub."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
+    if _HUB_ID.fullmatch(source) and not source.startswith("."):
+        return None
+    raise ModelError(
+        f"There is no model folder {source}: give a folder that exists or an id on the hub, like owner/name."
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    config = folder / "config.json"
+    try:
+        described = json.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(f"{folder} is no model folder: its config.json cannot be read.") from error
+    except ValueError as error:
+        raise ModelError(f"{config} is damaged: get a fresh copy of the model.") from error
+    if not any(folder.glob("*.safetensors")):
+        if any(file.suffix in {".bin", ".pt", ".pth"} for file in folder.iterdir()):
+            raise ModelError(f"{folder} has its weights as pickles, which can run code: convert them to safetensors.")
+        raise ModelError(f"{folder} holds no weights: a *.safetensors file is missing.")
+    if not isinstance(described, dict) or "model_type" not in described:
+        raise ModelError(f"{config} does not say what kind of model it is: get a fresh copy of the model.")
+
+
+def _config(path: str, source: str) -> Any:
+    import transformers
+
+    import assistant.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except ValueError as error:
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
+            raise ModelError(
+                f"{source} brings its own code, which Parley never runs: choose a model that needs none."
+            ) from error
+        raise ModelError(
+            f"{source} is of a kind this version of transformers does not know: choose another model."
+        ) from error
+    if type(config) not in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise ModelError(
+            f"{source} is a {config.model_type} model, which cannot look at pictures: choose a vision-language model."
+        )
+    return config
+
+
+def _processor(path: str, source: str) -> Any:
+    from transformers import AutoProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(path, trust_remote_code=False)
+    except ImportError as error:
+        missing = next((hint for package, hint in _NEEDS.items() if package.lower() in str(error).lower()), None)
+        if missing is None:
+            raise
+        raise MissingExtraError(f"The processor of {source} needs {missing}.") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"The processor of {source} cannot be read: {_first_line(error)}") from error
+
+
+def _weights(path: str, placement: Placement) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    quantized = placement.quantization != "none"
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        path,
+        # What will be quantized is kept as it lies on the disk until then, which halves the peak for 16-bit weights.
+        dtype="auto" if quantized else placement.dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    model, found = loaded
+    lacking = sorted(found["missing_keys"])
+    if lacking:
+        raise ModelError(
+            f"{path} lacks {len(lacking)} of the model's weights, {lacking[0]} for one: get a fresh copy of it."
+        )
+    return model.eval() if placement.device == "cpu" else model.eval().to(placement.device)
+
+
+def _decoder(
+    model: Any, processor: Any, placement: Placement, folder: Path | None, done: Callable[[], None]
+) -> Decoder:
+    adapter_file = folder / PICTURE_ADAPTER if folder else None
+    adapter = read_adapter(adapter_file) if adapter_file and adapter_file.is_file() else None
+    int8 = placement.quantization == "int8"
+    if model.config.model_type == "llava" and is_plain_llama(model.model.language_model):
+        decoder, head = model.model.language_model, model.lm_head.weight.data
+        # Their memory goes with the last layer that is taken over.
+        model.model.language_model = model.lm_head = torch.nn.Identity()
+        model.to(placement.dtype)
+        llama = LlamaDecoder(
+            decoder,
+            head,
+            make_rows=Int8Rows if int8 else plain_rows,
+            adapter=adapter,
+            dtype=placement.dtype,
+            attention_dtype=torch.float64 if int8 and _full_memory(decoder.config) <= _MOST_EXACT_MEMORY else None,
+            progress=done,
+        )
+        return LlavaDecoder(model, processor, llama)
+    if adapter is not None:
+        raise ModelError(f"{folder} has a picture adapter, which only a LLaVA model around a plain Llama can use.")
+    if int8:
+        quantize_linears(model.get_decoder())
+        model.to(placement.dtype)
+    return TransformersDecoder(model, processor)
+
+
+def read_adapter(file: Path) -> Adapter:
+    """The adapter in a safetensors `file`, whose metadata gives `alpha` and `r`. Raises `ModelError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+        return Adapter(tensors, float(metadata["alpha"]), int(metadata["r"]))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ModelError(f"{file} is damaged: get a fresh copy of the model.") from error
+
+
+def _full_memory(config: Any) -> int:
+    """Bytes that keys and values of a full context take in float64."""
+    heads = config.num_key_value_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+    size: int = 2 * 8 * heads * config.num_hidden_layers * config.max_position_embeddings
+    return size
+
+
+def _is_pocket(config: Any) -> bool:
+    return getattr(getattr(config, "vision_config", None), "model_type", None) == POCKET_EYES
+
+
+class _Report:
+    """Tells `progress` about a load: half of the folder's bytes for reading them, half for taking the layers over."""
+
+    def __init__(self, progress: "Progress | None", name: str, folder: Path | None, layers: int) -> None:
+        self._progress = progress
+        self._what = f"loading {name}"
+        self._total = sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder else 0
+        self._layers = layers
+        self._done = 0
+        self._tell(0)
+
+    def read(self) -> None:
+        self._tell(self._total // 2)
+
+    def layer(self) -> None:
+        self._done += 1
+        self._tell((self._total * (self._layers + self._done)) // (2 * self._layers))
+
+    def finish(self) -> None:
+        self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(self._what, done, self._total)
+
+
+@contextmanager
+def _named_failures(source: str) -> Iterator[None]:
+    """What transformers, safetensors, the hub or the allocator raise, as one sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        raise ModelError(f"The weights of {source} are damaged: get a fresh copy of it.") from error
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise ModelError(
+                f"There is not enough memory for {source}: close other programs or choose a smaller model."
+            ) from error
+        raise ModelError(f"{source} cannot be loaded: {_first_line(error)}") from error
+    except ImportError as error:
+        raise MissingExtraError(f"{source} needs a package that is not installed: {_first_line(error)}") from error
+    except OSError as error:
+        if Path(source).expanduser().is_dir():
+            raise ModelError(f"{source} cannot be read: {_first_line(error)}") from error
+        raise ModelError(
+            f"The model {source} could not be fetched from the hub: check its id and your network, or name a local folder."
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out; on the CPU torch has no type of its own for that."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+_quieting = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep bars and remarks of transformers and the hub off the screen, which may be drawn by the terminal app."""
+    from huggingface_hub.utils import tqdm as hub
+    from transformers.utils import logging
+
+    with _quieting, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+        hub_bars = not hub.are_progress_bars_disabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        hub.disable_progress_bars()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()
+            if hub_bars:
+                hub.enable_progress_bars()

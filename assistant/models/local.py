@@ -1,0 +1,153 @@
+"""A model on this machine: messages in, pieces of text out, and nothing computed twice.
+
+    messages ─▶ chat template ─▶ tokens and pictures ─▶ what is remembered is kept, the rest read in pieces
+                                                             │
+                text ◀─ whole characters ◀─ token chosen ◀─ logits ◀─┐
+                                                 └── read as well ───┘
+
+The prompt cache outlives a reply, a cancelled one too: it lists a token once the decoder has read it, never before.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from assistant.errors import ContextOverflow, ModelError
+from assistant.events import Usage
+from assistant.messages import Message
+from assistant.models.base import GenerationOptions, ModelInfo
+from assistant.models.decoders import Decoder
+from assistant.models.decoding import Chooser, Detokenizer
+from assistant.models.loading import Loaded, Placement, is_out_of_memory, load, place
+from assistant.models.prompt_cache import Prompt, PromptCache, pieces
+from assistant.models.prompts import ChatFormat
+
+if TYPE_CHECKING:
+    from assistant.parcels import Progress
+
+Result = TypeVar("Result")
+
+REPLY_ROOM = 64
+"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
+
+# Reading a long prompt can be stopped between pieces of this many tokens; smaller ones waste matrix products.
+_PIECE = 256
+
+
+class LocalModel:
+    """A `ChatModel` that runs in this process."""
+
+    def __init__(self, loaded: Loaded, placement: Placement) -> None:
+        text_config = loaded.config.get_text_config()
+        self.info = ModelInfo(
+            loaded.name, placement.device, placement.quantization, text_config.max_position_embeddings, sees_images=True
+        )
+        self._decoder: Decoder | None = loaded.decoder
+        self._format = ChatFormat(loaded.processor, loaded.name)
+        self._end_tokens = self._format.end_tokens(loaded.end_tokens)
+        self._tokenizer = loaded.processor.tokenizer
+        self._cache = PromptCache()
+
+    @classmethod
+    def load(
+        cls, folder_or_id: str, *, device: str = "auto", quantize: str = "auto", progress: "Progress | None" = None
+    ) -> "LocalModel":
+        """Load the vision-language model in a folder, or with that id on the hub.
+
+        `device` is "auto", "cpu" or a CUDA device, `quantize` is "auto" (int8 on a CPU), "int8" or "none". Raises
+        `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
+        """
+        placement = place(device, quantize)
+        return cls(load(folder_or_id, placement, progress), placement)
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        started = time.monotonic()
+        prompt = self._guarded(lambda: self._prompt(messages))
+        prompt_tokens = len(prompt)
+        limit = self.info.context_tokens
+        room = min(REPLY_ROOM, options.max_tokens, limit // 4)
+        if prompt_tokens > limit - room:
+            raise ContextOverflow(prompt_tokens, limit - room)
+        cached = self._guarded(lambda: self._reuse(prompt))
+        choose = Chooser(options.temperature, options.seed)
+        words = Detokenizer(self._decode)
+        first_token_seconds = 0.0
+        count = 0
+        logits = self._read_prompt(prompt, cached, stop)
+        budget = min(options.max_tokens, limit - prompt_tokens)
+        while logits is not None and count < budget and not stop.is_set():
+            token = choose(logits)
+            if token in self._end_tokens:
+                break
+            count += 1
+            first_token_seconds = first_token_seconds or time.monotonic() - started
+            if text := words.push(token):
+                yield text
+            if count == budget or stop.is_set():
+                break
+            prompt.append(token)
+            logits = self._read(prompt, len(prompt) - 1, len(prompt))
+        return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
+
+    def close(self) -> None:
+        self._decoder = None
+        self._forget()
+
+    def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:
+        """Logits after the last token of `prompt`, of which `start` are remembered; None if stopped before."""
+        logits = None
+        for first, end in pieces(prompt, start, _PIECE):
+            if stop.is_set():
+                return None
+            logits = self._read(prompt, first, end)
+        return logits
+
+    def _read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        logits = self._guarded(lambda: self._open_decoder().read(prompt, start, end))
+        self._cache.add(prompt.keys[start:end])
+        return logits
+
+    def _reuse(self, prompt: Prompt) -> int:
+        kept = self._open_decoder().keep(prompt, self._cache.match(prompt))
+        self._cache.keep(kept)
+        return kept
+
+    def _prompt(self, messages: Sequence[Message]) -> Prompt:
+        images = [image for message in messages for image in message.images]
+        return self._open_decoder().prompt(self._format.render(messages), images)
+
+    def _guarded(self, work: Callable[[], Result]) -> Result:
+        """Do `work` without gradients. Whatever goes wrong in it, what half of it may have left behind is forgotten."""
+        done = False
+        try:
+            with torch.inference_mode():
+                result = work()
+            done = True
+            return result
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{self.info.name} ran out of memory: shorten the conversation or attach fewer pictures."
+            ) from error
+        finally:
+            if not done:
+                self._forget()
+
+    def _forget(self) -> None:
+        self._cache.keep(0)
+
+    def _open_decoder(self) -> Decoder:
+        if self._decoder is None:
+            raise ModelError(f"{self.info.name} has been closed: load it again.")
+        return self._decoder
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
