@@ -105,9 +105,9 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
 def _folder(source: str) -> Path | None:
     """The folder that `source` names, None if it is an id on the hub."""
     folder = Path(source).expanduser()
-    if folder.is_dir():
+    if source and folder.is_dir():
         return folder
-    if folder.exists():
+    if source and folder.exists():
         raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
     if _HUB_ID.fullmatch(source) and not source.startswith("."):
         return None
@@ -134,11 +134,16 @@ def _check_folder(folder: Path) -> None:
 
 def _config(path: str, source: str) -> Any:
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     import assistant.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
 
     try:
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except StrictDataclassError as error:
+        raise ModelError(
+            f"The config.json of {source} contradicts itself: {_first_line(error.__cause__ or error)}"
+        ) from error
     except ValueError as error:
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             raise ModelError(
@@ -164,7 +169,7 @@ def _processor(path: str, source: str) -> Any:
         if missing is None:
             raise
         raise MissingExtraError(f"The processor of {source} needs {missing}.") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"The processor of {source} cannot be read: {_first_line(error)}") from error
 
 
@@ -290,8 +295,10 @@ def _named_failures(source: str) -> Iterator[None]:
     except OSError as error:
         if Path(source).expanduser().is_dir():
             raise ModelError(f"{source} cannot be read: {_first_line(error)}") from error
+        if "safetensors" in str(error):
+            raise ModelError(f"{source} has no safetensors weights: choose another model.") from error
         raise ModelError(
-            f"The model {source} could not be fetched from the hub: check its id and your network, or name a local folder."
+            f"The model {source} cannot be had from the hub: check its id and your network, or name a local folder."
         ) from error
 
 
@@ -301,7 +308,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    # The hub's sentences go on to guess what might be wrong with a web address.
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". If you were trying")[0]
 
 
 _quieting = threading.Lock()
@@ -310,21 +318,16 @@ _quieting = threading.Lock()
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep bars and remarks of transformers and the hub off the screen, which may be drawn by the terminal app."""
-    from huggingface_hub.utils import tqdm as hub
     from transformers.utils import logging
 
     with _quieting, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-        hub_bars = not hub.are_progress_bars_disabled()
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        hub.disable_progress_bars()
         try:
             yield
         finally:
             logging.set_verbosity(verbosity)
             if bars:
                 logging.enable_progress_bar()
-            if hub_bars:
-                hub.enable_progress_bars()

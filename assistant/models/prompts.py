@@ -31,6 +31,7 @@ class ChatFormat:
                 f"{model_name} has no chat template, so it cannot hold a conversation: choose an instruct model."
             )
         special = _special_tokens(processor)
+        self._special_ids = set(self._tokenizer.convert_tokens_to_ids(sorted(special)))
         self._markup = _pattern(special)
         self._break = next((mark for mark in _BREAKS if self._breaks(mark, special)), _BREAKS[-1])
 
@@ -52,13 +53,13 @@ class ChatFormat:
             ids |= {one} if isinstance(one, int) else set(one or ())
         after = self._render([_say("user", _PROBE), _say("assistant", _PROBE)], opens_reply=False).rpartition(_PROBE)[2]
         first = self._tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
-        ids |= set(first) & set(self._tokenizer.all_special_ids)
+        ids |= set(first) & self._special_ids
         return frozenset(ids - {None})
 
     def _breaks(self, mark: str, tokens: set[str]) -> bool:
         broken = "\n".join(token[0] + mark + token[1:] for token in tokens)
         ids = self._tokenizer(broken, add_special_tokens=False)["input_ids"]
-        return not set(ids) & set(self._tokenizer.all_special_ids)
+        return not set(ids) & self._special_ids
 
     def _entry(self, message: Message) -> dict[str, Any]:
         content: list[dict[str, str]] = []

@@ -25,8 +25,8 @@ CORPUS = [
 ]
 
 
-def make_tokenizer() -> Any:
-    """A byte-level tokenizer with the markers of a chat and of a picture."""
+def make_tokenizer(**markers: str) -> Any:
+    """A byte-level tokenizer with the markers of a chat and of a picture, and those named besides."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -35,13 +35,17 @@ def make_tokenizer() -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=320,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>"],
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", *markers.values()],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        **({"extra_special_tokens": {"image_token": "<image>", **markers}} if markers else {}),
     )
 
 
@@ -147,3 +151,63 @@ def qwen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def one_thread() -> None:
     """Models this small are slower on two threads, many times so where another program keeps one of them waiting."""
     torch.set_num_threads(1)
+
+
+def make_gemma(folder: Path) -> Path:
+    """Save a Gemma 3 model: another family, with pictures that read themselves in both directions."""
+    from transformers import (
+        Gemma3Config,
+        Gemma3ForConditionalGeneration,
+        Gemma3ImageProcessor,
+        Gemma3Processor,
+        Gemma3TextConfig,
+        SiglipVisionConfig,
+    )
+
+    tokenizer = make_tokenizer(boi_token="<begin>", eoi_token="<end>")
+    config = Gemma3Config(
+        text_config=Gemma3TextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=48,
+            intermediate_size=80,
+            num_hidden_layers=2,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            head_dim=8,
+            max_position_embeddings=512,
+            layer_types=["sliding_attention", "full_attention"],
+            sliding_window=16,
+            bos_token_id=None,
+            eos_token_id=None,
+            pad_token_id=None,
+        ),
+        vision_config=SiglipVisionConfig(
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=28,
+            patch_size=7,
+        ),
+        mm_tokens_per_image=4,
+        boi_token_index=tokenizer.convert_tokens_to_ids("<begin>"),
+        eoi_token_index=tokenizer.convert_tokens_to_ids("<end>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    torch.manual_seed(0)
+    model = Gemma3ForConditionalGeneration(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    model.save_pretrained(folder)
+    Gemma3Processor(
+        image_processor=Gemma3ImageProcessor(size={"height": 28, "width": 28}),
+        tokenizer=tokenizer,
+        image_seq_length=4,
+        chat_template=CHAT_TEMPLATE.replace("<image>", "<begin>"),
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_gemma(tmp_path_factory.mktemp("gemma") / "tiny-gemma")
