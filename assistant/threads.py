@@ -65,7 +65,7 @@ async def stream_in_thread(
 
 
 async def finish(work: "asyncio.Future[Result]") -> Result:
-    """Wait until `work` is done even if this task is cancelled meanwhile, and only then let the cancellation through."""
+    """Wait until `work` is done even if this task is cancelled meanwhile; only then let the cancellation through."""
     cancelled = False
     while not work.done():
         try:

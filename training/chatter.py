@@ -95,15 +95,23 @@ def answers(decoder: Path, asked: list[str]) -> Iterator[tuple[str, bool]]:
     model = AutoModelForCausalLM.from_pretrained(decoder, dtype=torch.bfloat16).eval()
     for first in range(0, len(asked), BATCH):
         batch = asked[first : first + BATCH]
-        prompts = [tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True) for question in batch]
+        prompts = [
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+            )
+            for question in batch
+        ]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True)
-        written = model.generate(**inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False)[:, inputs.input_ids.shape[1] :]
+        written = model.generate(**inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False)[
+            :, inputs.input_ids.shape[1] :
+        ]
         for row in written:
             ended = (row == tokenizer.eos_token_id).any().item()
-            yield tokenizer.decode(row, skip_special_tokens=True), not ended
+            yield str(tokenizer.decode(row, skip_special_tokens=True)), not ended
 
 
 def main() -> None:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decoder", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)

@@ -52,14 +52,28 @@ class Layer(nn.Module):
     """One Llama layer."""
 
     def __init__(
-        self, weights: dict[str, Tensor], heads: int, key_heads: int, eps: float, rank: int, alpha: float, dtype: torch.dtype
+        self,
+        weights: dict[str, Tensor],
+        heads: int,
+        key_heads: int,
+        eps: float,
+        rank: int,
+        alpha: float,
+        dtype: torch.dtype,
     ) -> None:
         super().__init__()
         self.heads, self.key_heads, self.eps = heads, key_heads, eps
         self.input_norm = nn.Parameter(weights["input_layernorm.weight"].to(dtype), requires_grad=False)
         self.post_norm = nn.Parameter(weights["post_attention_layernorm.weight"].to(dtype), requires_grad=False)
-        for name in PROJECTIONS:
-            self.add_module(name.rpartition(".")[2], LoraLinear(weights[f"{name}.weight"], rank, alpha, dtype))
+
+        def linear(name: str) -> LoraLinear:
+            return LoraLinear(weights[f"{name}.weight"], rank, alpha, dtype)
+
+        # In the order of PROJECTIONS: checkpoints keep parameters by their order.
+        self.q_proj, self.k_proj = linear("self_attn.q_proj"), linear("self_attn.k_proj")
+        self.v_proj, self.o_proj = linear("self_attn.v_proj"), linear("self_attn.o_proj")
+        self.gate_proj, self.up_proj = linear("mlp.gate_proj"), linear("mlp.up_proj")
+        self.down_proj = linear("mlp.down_proj")
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         batch, length, width = x.shape
@@ -76,7 +90,8 @@ class Layer(nn.Module):
         attended = scores.float().softmax(-1).to(q.dtype) @ v
         x = x + self.o_proj(attended.transpose(1, 2).reshape(batch, length, width))
         h = _rms_norm(x, self.post_norm, self.eps)
-        return x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
+        out: Tensor = x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
+        return out
 
 
 class Decoder(nn.Module):

@@ -26,11 +26,11 @@ import torch
 from PIL import Image
 
 from training.answering import PHOTOS_AT_ONCE, Answerer, PlainModel, ProductModel
-from training.connector import SEED
 from training.data import photo_names, read_annotations, read_photos
 from training.metrics import caption_scores, room_key, share, yes_or_no
 from training.names import EVERYDAY, names_it
 from training.questions import Companions, room_question, yes_no
+from training.recipe import SEED
 from training.words import hold_out
 
 CAPTION_TOKENS = 24

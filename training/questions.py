@@ -110,7 +110,24 @@ OPEN = {
     "bottle": "drink drinking beer",
     "fountain": "water",
 }
-COLOURS = {colour: colour for colour in ("white", "black", "brown", "red", "blue", "green", "yellow", "orange", "pink", "purple", "silver", "tan", "gold")}
+COLOURS = {
+    colour: colour
+    for colour in (
+        "white",
+        "black",
+        "brown",
+        "red",
+        "blue",
+        "green",
+        "yellow",
+        "orange",
+        "pink",
+        "purple",
+        "silver",
+        "tan",
+        "gold",
+    )
+}
 COLOURS |= {"gray": "grey", "grey": "grey", "golden": "gold", "blond": "blonde", "blonde": "blonde"}
 COLOURED = (
     "shirt dress jacket coat hat car bike bicycle motorcycle truck bus dog ball shorts pants jeans helmet cap sweater vest skirt boat kayak canoe horse"
@@ -118,7 +135,19 @@ COLOURED = (
 ).split()
 PAIRS = {"shorts", "pants", "jeans", "flowers"}
 COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-COUNT_WORDS = {0: "zero", 1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
+COUNT_WORDS = {
+    0: "zero",
+    1: "one",
+    2: "two",
+    3: "three",
+    4: "four",
+    5: "five",
+    6: "six",
+    7: "seven",
+    8: "eight",
+    9: "nine",
+    10: "ten",
+}
 COUNTED = {
     "dogs": "dog", "men": "man", "women": "woman", "children": "child", "boys": "boy", "girls": "girl", "people": "person", "horses": "horse",
     "kids": "kid", "players": "player", "birds": "bird", "bikes": "bike", "cars": "car", "boats": "boat", "puppies": "puppy", "ladies": "lady",
@@ -217,14 +246,14 @@ class Companions:
 
 
 def there_question(thing: str, rng: random.Random) -> str:
-    """ "Is there a dog?", in one of its wordings."""
+    """Whether a thing is there, in one of the wordings of that question."""
     named = thing if thing in ("snow", "flowers") else with_article(thing)
     question = rng.choice(ASK["there"]).format(thing=named)
     return question.replace("Is there flowers", "Are there flowers")
 
 
 def colour_question(thing: str, rng: random.Random) -> str:
-    """ "What colour is the dog?", in one of its wordings."""
+    """What colour a thing has, in one of the wordings of that question."""
     question = rng.choice(ASK["colour"]).format(thing=thing)
     return question.replace(" is the ", " are the ") if thing in PAIRS else question
 
@@ -269,7 +298,9 @@ def counts(captions: Sequence[str]) -> dict[str, int]:
                     votes.setdefault(plural, Counter())[COUNTS[token]] += 1
     out = {plural: next(iter(count)) for plural, count in votes.items() if len(count) == 1}
     for plural, singular in COUNTED.items():
-        mentions = sum(1 for caption in captions if re.search(rf"\b(?:a|an|one)\b(?: [\w-]+){{0,2}} {singular}\b", caption.lower()))
+        mentions = sum(
+            1 for caption in captions if re.search(rf"\b(?:a|an|one)\b(?: [\w-]+){{0,2}} {singular}\b", caption.lower())
+        )
         if plural not in said and plural not in out and mentions >= 3:
             out[plural] = 1
     return out
@@ -279,8 +310,21 @@ def doing(captions: Sequence[str]) -> dict[str, list[str]]:
     """What each actor does, as said after its "is": "A dog is running in the snow" gives running in the snow."""
     out: dict[str, list[str]] = {}
     for caption in captions:
-        match = re.match(rf"^(?:a|an|the)\b(?: [\w-]+){{0,4}}? ({'|'.join(ACTORS)})\b(?: [\w' -]+?)??(?: is| are)? (\w+ing\b.*)$", sentence(caption).lower())
-        if match and match.group(2).split()[0] not in ("wearing", "during", "bathing", "swimming", "something", "building", "clothing", "railing", "swing"):
+        match = re.match(
+            rf"^(?:a|an|the)\b(?: [\w-]+){{0,4}}? ({'|'.join(ACTORS)})\b(?: [\w' -]+?)??(?: is| are)? (\w+ing\b.*)$",
+            sentence(caption).lower(),
+        )
+        if match and match.group(2).split()[0] not in (
+            "wearing",
+            "during",
+            "bathing",
+            "swimming",
+            "something",
+            "building",
+            "clothing",
+            "railing",
+            "swing",
+        ):
             out.setdefault(match.group(1), []).append(sentence(match.group(2)))
     return out
 
@@ -289,7 +333,10 @@ def places(captions: Sequence[str]) -> str | None:
     """Where the photo plays, in the words of the captions that agree most."""
     votes: Counter[str] = Counter()
     for caption in captions:
-        for preposition, rest in re.findall(rf"\b(in|on|at|through|across|along) ((?:the|a) (?:[\w-]+ ){{0,2}}?(?:{'|'.join(PLACES)}))\b", caption.lower()):
+        for preposition, rest in re.findall(
+            rf"\b(in|on|at|through|across|along) ((?:the|a) (?:[\w-]+ ){{0,2}}?(?:{'|'.join(PLACES)}))\b",
+            caption.lower(),
+        ):
             votes[f"{'in' if preposition in ('through', 'across', 'along') else preposition} {rest}"] += 1
     return votes.most_common(1)[0][0] if votes else None
 
@@ -297,7 +344,9 @@ def places(captions: Sequence[str]) -> str | None:
 def main_actor(captions: Sequence[str]) -> str | None:
     """The one that most captions begin with."""
     first = Counter(
-        match.group(1) for caption in captions if (match := re.match(rf"^(?:a|an|the|one)\b(?: [\w-]+){{0,4}}? ({'|'.join(ACTORS)})\b", caption.lower()))
+        match.group(1)
+        for caption in captions
+        if (match := re.match(rf"^(?:a|an|the|one)\b(?: [\w-]+){{0,4}}? ({'|'.join(ACTORS)})\b", caption.lower()))
     )
     return next((actor for actor, count in first.most_common(1) if count >= 2), None)
 
@@ -330,35 +379,47 @@ def about_captions(captions: Sequence[str], companions: Companions, rng: random.
         others.append(name)
         if place:
             others.append(Exchange(rng.choice(ASK["where"]).format(actor=actor), [sentence(place)], "where"))
+    others += beyond_captions(clean, actor, companions, rng)
+    rng.shuffle(others)
+    return out + others
+
+
+def beyond_captions(
+    captions: Sequence[str], actor: str | None, companions: Companions, rng: random.Random
+) -> list[Exchange]:
+    """Questions whose answer is who is there at all, or that nobody can tell; each now and then."""
+    others: list[Exchange] = []
     if rng.random() < 0.35:
-        anyone = bool(set(PEOPLE) & set(words(" ".join(clean))))
+        anyone = bool(set(PEOPLE) & set(words(" ".join(captions))))
         others.append(Exchange(rng.choice(ASK["people"]), ["Yes." if anyone else "No."], "there"))
-    there, absent = shown(clean)
+    there, absent = shown(captions)
     if rng.random() < 0.08:
         others.append(Exchange(rng.choice(READ), [CANNOT_READ], "unknowable"))
     if rng.random() < 0.25:
         others.append(Exchange(rng.choice(UNKNOWABLE).format(actor=actor or "person"), [CANNOT_TELL], "unknowable"))
     missing = companions.absent_thing(there, absent, rng)
     if missing and rng.random() < 0.4 and missing not in ("snow", "beach"):
-        others.append(Exchange(colour_question(missing, rng), [f"I can't see {with_article(missing)} in the picture."], "absent"))
-    rng.shuffle(others)
-    return out + others
+        others.append(
+            Exchange(colour_question(missing, rng), [f"I can't see {with_article(missing)} in the picture."], "absent")
+        )
+    return others
 
 
-def about_thing(name: str, kind: str | None, sure: bool, guess: str, companions: Companions, rng: random.Random) -> list[Exchange]:
-    """Exchanges about a photo of one thing called `name`, a `kind` of thing; if not `sure`, it is doubted as a `guess`."""
+def about_thing(name: str, kind: str | None, guess: str | None, rng: random.Random) -> list[Exchange]:
+    """Exchanges about a photo of one thing called `name`, a `kind` of thing; with a `guess`, it is doubted as that."""
     named = with_article(name)
-    if not sure:
-        doubt = f"I'm not sure. It may be {with_article(guess)}."
+    if guess:
+        doubt = f"It may be {with_article(guess)}."
         return [
-            Exchange(rng.choice(ASK["name"]), [doubt], "doubt"),
-            Exchange(rng.choice(ASK["caption"]), [f"I'm not sure what this is. It may be {with_article(guess)}."], "doubt"),
+            Exchange(rng.choice(ASK["name"]), [f"I'm not sure. {doubt}"], "doubt"),
+            Exchange(rng.choice(ASK["caption"]), [f"I'm not sure what this is. {doubt}"], "doubt"),
         ]
     out = [Exchange(rng.choice(ASK["name"]), [sentence(named)], "name")]
     form = rng.choice(("A photo of {}.", "A picture of {}.", "A close-up of {}.", "{}."))
     out.append(Exchange(rng.choice(ASK["caption"]), [sentence(form.format(named))], "thing caption"))
     out.append(Exchange(there_question(kind if kind and rng.random() < 0.4 else name, rng), ["Yes."], "there"))
-    out.append(Exchange(there_question(rng.choice(sorted(set(THINGS) - {name, kind or name} - ({"man", "woman"} if name == "face" else set()))), rng), ["No."], "there"))
+    absent = set(THINGS) - {name, kind or name} - ({"man", "woman"} if name == "face" else set())
+    out.append(Exchange(there_question(rng.choice(sorted(absent)), rng), ["No."], "there"))
     if kind and kind != name:
         out.append(Exchange(rng.choice(ASK["kind"]), [sentence(with_article(kind))], "name"))
     if name not in ("face", "person"):
@@ -382,8 +443,18 @@ def about_room(asked: Sequence[tuple[str, str]], companions: Companions, rng: ra
     listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
     more = [
         Exchange(rng.choice(ASK["caption"]), [f"A room with {listed}."], "room caption"),
-        Exchange(there_question(named[0], rng) if not named[0].endswith("s") else f"Are there {named[0]}?", ["Yes."], "there"),
-        Exchange(there_question(companions.absent_thing(set(), set(THINGS) - {"bed", "couch", "bottle", "flowers"} - set(named), rng) or "horse", rng), ["No."], "there"),
+        Exchange(
+            there_question(named[0], rng) if not named[0].endswith("s") else f"Are there {named[0]}?", ["Yes."], "there"
+        ),
+        Exchange(
+            there_question(
+                companions.absent_thing(set(), set(THINGS) - {"bed", "couch", "bottle", "flowers"} - set(named), rng)
+                or "horse",
+                rng,
+            ),
+            ["No."],
+            "there",
+        ),
     ]
     return [*more, *out] if rng.random() < 0.5 else [*out[:4], *more, *out[4:]]
 

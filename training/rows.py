@@ -33,8 +33,8 @@ class Segment:
 class Row:
     """A tree of segments with what is to be learned from it.
 
-    `losses` holds (index of the token that predicts, token it should predict, weight, task, answer number); all tokens of an answer share
-    that number, so an answer can be judged as a whole.
+    `losses` holds (index of the token that predicts, token it should predict, weight, task, answer number); all tokens
+    of an answer share that number, so an answer can be judged as a whole.
     """
 
     segments: list[Segment] = field(default_factory=list)
@@ -135,7 +135,9 @@ def collate(rows: list[Row], length: int, dtype: torch.dtype) -> Batch:
             for index in chain:
                 above = row.segments[index]
                 allowed[number, segment.start : stop, above.start : above.start + len(above.tokens)] = True
-            allowed[number, segment.start : stop, segment.start : stop] = torch.ones(len(segment.tokens), len(segment.tokens)).tril().bool()
+            allowed[number, segment.start : stop, segment.start : stop] = (
+                torch.ones(len(segment.tokens), len(segment.tokens)).tril().bool()
+            )
             depth.append(first + len(segment.tokens))
             ancestors.append(chain)
         for predictor, target, weight, task, answer in row.losses:

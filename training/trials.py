@@ -32,6 +32,7 @@ COLUMNS = {
 
 
 def main() -> None:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option in ("data", "work", "tower", "decoder"):
         parser.add_argument(f"--{option}", type=Path, required=True)

@@ -38,13 +38,37 @@ ROOM_LEAST_PHOTOS = 12
 
 # Words that say nothing about a picture.
 STOP_WORDS = frozenset(
-    "a in the is on and with of are to at an while his through down by up over one as from for her another next other into out some around its has"
-    " their off along it that across him together each there s being doing something them he does who towards toward after whilst onto very many"
-    " others this someone about nearby away all or they like be she have no get gets getting using which just same do go goes where before can"
-    " appears these but only also though t without making make makes take takes taking trying try tries going coming look looks looking"
-    " was been what so you not how still well appear himself themselves herself itself says said puts put putting use uses used between".split()
+    """
+    a in the is on and with of are to at an while his through down by up over one as from for her another next
+    other into out some around its has their off along it that across him together each there s being doing
+    something them he does who towards toward after whilst onto very many others this someone about nearby away
+    all or they like be she have no get gets getting using which just same do go goes where before can appears
+    these but only also though t without making make makes take takes taking trying try tries going coming look
+    looks looking was been what so you not how still well appear himself themselves herself itself says said
+    puts put putting use uses used between
+    """.split()
 )
-COLOURS = ("white", "black", "brown", "red", "blue", "green", "yellow", "orange", "pink", "purple", "grey", "gray", "tan", "beige", "silver", "gold")
+COLOURS = (
+    "white",
+    "black",
+    "brown",
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "orange",
+    "pink",
+    "purple",
+    "grey",
+    "gray",
+    "tan",
+    "beige",
+    "silver",
+    "gold",
+)
+
+FACE_WORDS = ("man", "woman", "person", "smiling", "hair", "shirt", "glasses", "young", "girl", "boy", "people")
+"""What a photo of a face may well show, though nobody says so."""
 
 
 def words_of(text: str) -> list[str]:
@@ -73,13 +97,19 @@ def build_vocabulary(captions: list[dict[str, Any]], questions: list[dict[str, A
     for row in captions:
         if row["split"] == "train":
             photos.update(set(words_of(" ".join(row["captions"]))))
-    words = [word for word, count in photos.most_common() if count >= LEAST_PHOTOS and word not in STOP_WORDS and len(word) > 2]
+    words = [
+        word
+        for word, count in photos.most_common()
+        if count >= LEAST_PHOTOS and word not in STOP_WORDS and len(word) > 2
+    ]
     known = len(words)
     rooms: Counter[str] = Counter()
     for row in questions:
         if row["split"] == "train":
             rooms.update(answer_objects(row["answer"]))
-    extra = [names[0] for names in EVERYDAY.values()] + [word for word, count in rooms.items() if count >= ROOM_LEAST_PHOTOS]
+    extra = [names[0] for names in EVERYDAY.values()] + [
+        word for word, count in rooms.items() if count >= ROOM_LEAST_PHOTOS
+    ]
     words += [word for word in dict.fromkeys(extra) if word not in set(words)]
     return Vocabulary(words, known)
 
@@ -100,52 +130,73 @@ class Targets:
 
 def targets_for(name: str, photos: list[str], rows: list[dict[str, Any]], vocabulary: Vocabulary) -> Targets:
     """Targets of one collection, in the order of `photos`."""
+    targets = Targets(*(torch.zeros(len(photos), len(vocabulary.words)) for _ in range(2)))
     index = {word: position for position, word in enumerate(vocabulary.words)}
     row_of = {photo: position for position, photo in enumerate(photos)}
-    probability = torch.zeros(len(photos), len(vocabulary.words))
-    trust = torch.zeros_like(probability)
-    everyday = [index[names[0]] for names in EVERYDAY.values()]
-    caption_words = torch.arange(vocabulary.captions)
     if name == "flickr8k":
-        trust[:, caption_words] = 1
-        trust[:, everyday] = 1
-        for row in rows:
-            for caption in row["captions"]:
-                for word in set(words_of(caption)) & index.keys():
-                    probability[row_of[row["image"]], index[word]] += 1 / len(row["captions"])
+        _from_captions(targets, rows, row_of, index, vocabulary.captions)
     elif name == "daquar":
-        # A room answer names what is there; what nobody asked about may still be there.
-        trust[:, everyday] = 0.2
-        trust[:, caption_words] = 0.05
-        rooms = [position for position in range(len(vocabulary.words)) if position >= vocabulary.captions]
-        trust[:, rooms] = 0.2
-        for row in rows:
-            position = row_of[row["image"]]
-            for thing in answer_objects(row["answer"]):
-                if thing in index:
-                    probability[position, index[thing]] = 1
-                    trust[position, index[thing]] = 1
+        _from_rooms(targets, rows, row_of, index, vocabulary.captions)
     else:
-        # A photo of one thing: it is that thing, and none of the people, dogs and streets of the captions.
-        colours = [index[colour] for colour in COLOURS if colour in index]
-        trust[:, caption_words] = 0.5
-        trust[:, colours] = 0
-        if name == "caltech101":
-            trust[:, everyday] = 1
-        for position, row in enumerate(rows):
-            kinds: Iterable[str | None]
-            if name == "caltech101":
-                kinds = (*EVERYDAY[row["name"]][:1], *(words_of(EVERYDAY[row["name"]][0])))
-            else:
-                kinds = (row["name"], family(position), *words_of(row["name"]))
-            for word in kinds:
-                if word in index:
-                    probability[row_of[row["image"]], index[word]] = 1
-                    trust[row_of[row["image"]], index[word]] = 1
-            if EVERYDAY.get(row["name"], ("",))[0] == "face":
-                people = [index[word] for word in ("man", "woman", "person", "smiling", "hair", "shirt", "glasses", "young", "girl", "boy", "people")]
-                trust[row_of[row["image"]], people] = 0
-    return Targets(probability, trust)
+        kinds = [None if name == "caltech101" else family(position) for position in range(len(rows))]
+        names = [EVERYDAY[row["name"]][0] if name == "caltech101" else row["name"] for row in rows]
+        surely_not = _everyday(index) if name == "caltech101" else []
+        positions = [row_of[row["image"]] for row in rows]
+        _from_things(targets, positions, names, kinds, index, slice(vocabulary.captions), surely_not)
+    return targets
+
+
+def _everyday(index: dict[str, int]) -> list[int]:
+    return [index[names[0]] for names in EVERYDAY.values()]
+
+
+def _from_captions(
+    targets: Targets, rows: list[dict[str, Any]], row_of: dict[str, int], index: dict[str, int], captions: int
+) -> None:
+    """A word is as likely as captions use it."""
+    targets.trust[:, :captions] = 1
+    targets.trust[:, _everyday(index)] = 1
+    for row in rows:
+        for caption in row["captions"]:
+            for word in set(words_of(caption)) & index.keys():
+                targets.probability[row_of[row["image"]], index[word]] += 1 / len(row["captions"])
+
+
+def _from_rooms(
+    targets: Targets, rows: list[dict[str, Any]], row_of: dict[str, int], index: dict[str, int], captions: int
+) -> None:
+    """A room answer names what is there; what nobody asked about may still be there."""
+    targets.trust[:, _everyday(index)] = 0.2
+    targets.trust[:, :captions] = 0.05
+    targets.trust[:, captions:] = 0.2
+    for row in rows:
+        position = row_of[row["image"]]
+        for thing in answer_objects(row["answer"]):
+            if thing in index:
+                targets.probability[position, index[thing]] = 1
+                targets.trust[position, index[thing]] = 1
+
+
+def _from_things(
+    targets: Targets,
+    positions: list[int],
+    names: list[str],
+    kinds: list[str | None],
+    index: dict[str, int],
+    hardly: slice,
+    surely_not: list[int],
+) -> None:
+    """A photo of one thing: it is that thing, `hardly` one of the caption words and `surely_not` another category."""
+    targets.trust[:, hardly] = 0.5
+    targets.trust[:, [index[colour] for colour in COLOURS if colour in index]] = 0
+    targets.trust[:, surely_not] = 1
+    for position, name, kind in zip(positions, names, kinds, strict=True):
+        for word in (name, kind, *words_of(name)):
+            if word in index:
+                targets.probability[position, index[word]] = 1
+                targets.trust[position, index[word]] = 1
+        if name == "face":
+            targets.trust[position, [index[word] for word in FACE_WORDS]] = 0
 
 
 class Photos:
@@ -189,11 +240,13 @@ class WordData:
             assert len(order) == len(self.split[name])
 
     def rows(self, name: str, split: str) -> Tensor:
-        """The rows of a collection that belong to `split`; the rest of the everyday and room training photos judge too."""
+        """The rows of a collection that belong to `split`."""
         return torch.tensor([row for row, value in enumerate(self.split[name]) if value == split], dtype=torch.long)
 
 
-def batches(data: WordData, rows: dict[str, Tensor], size: int, generator: torch.Generator) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+def batches(
+    data: WordData, rows: dict[str, Tensor], size: int, generator: torch.Generator
+) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
     """Shuffled batches (features, probability, trust), each from one collection, mirrored at random."""
     plan = [
         (name, chunk)
@@ -224,7 +277,9 @@ def fit(data: WordData, rows: dict[str, Tensor], epochs: int, seed: int, dropout
         for features, probability, trust in batches(data, rows, size, generator):
             with torch.autocast("cpu", torch.bfloat16):
                 logits = head(features)
-            loss = (F.binary_cross_entropy_with_logits(logits.float(), probability, reduction="none") * trust).sum() / len(features)
+            loss = (
+                F.binary_cross_entropy_with_logits(logits.float(), probability, reduction="none") * trust
+            ).sum() / len(features)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -233,7 +288,7 @@ def fit(data: WordData, rows: dict[str, Tensor], epochs: int, seed: int, dropout
 
 
 @torch.inference_mode()
-def predict(head: WordHead, data: WordData, name: str, rows: Tensor, mirrored: bool) -> Tensor:
+def predict(head: WordHead, data: WordData, name: str, rows: Tensor, *, mirrored: bool) -> Tensor:
     """Word probabilities (rows, words) in float32."""
     out = []
     for chunk in rows.split(64):
@@ -262,12 +317,15 @@ def folds_of(rows: Tensor, seed: int) -> list[Tensor]:
 
 
 def main() -> None:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--tower", type=Path, required=True, help="the .pth file out of the tower's wheel")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--only-judge", action="store_true", help="train on the training photos, print the dev figures, write nothing")
+    parser.add_argument(
+        "--only-judge", action="store_true", help="train on the training photos, print the dev figures, write nothing"
+    )
     arguments = parser.parse_args()
 
     tower = load_tower(arguments.tower, "lite2", "cpu")
@@ -285,19 +343,30 @@ def main() -> None:
     data.vocabulary.save(target / "vocabulary.json")
     full = fit(data, train, arguments.epochs, SEED)
     save_file(full.state_dict(), target / "head.safetensors")
-    judge(full, data, held_out, started)
+    judge(full, data, None, started)
     folds = {name: folds_of(rows, SEED) for name, rows in train.items()}
-    out = {name: torch.zeros(len(data.split[name]), 2, len(data.vocabulary.words), dtype=torch.float16) for name in COLLECTIONS}
+    out = {
+        name: torch.zeros(len(data.split[name]), 2, len(data.vocabulary.words), dtype=torch.float16)
+        for name in COLLECTIONS
+    }
     for name in COLLECTIONS:
         others = torch.tensor([row for row, split in enumerate(data.split[name]) if split != "train"], dtype=torch.long)
         if len(others):
             for mirrored in (False, True):
-                out[name][others, int(mirrored)] = predict(full, data, name, others, mirrored).half()
+                out[name][others, int(mirrored)] = predict(full, data, name, others, mirrored=mirrored).half()
     for fold in range(FOLDS):
-        head = fit(data, {name: torch.cat([part for other, part in enumerate(parts) if other != fold]) for name, parts in folds.items()}, arguments.epochs, SEED + 1 + fold)
+        head = fit(
+            data,
+            {
+                name: torch.cat([part for other, part in enumerate(parts) if other != fold])
+                for name, parts in folds.items()
+            },
+            arguments.epochs,
+            SEED + 1 + fold,
+        )
         for name, parts in folds.items():
             for mirrored in (False, True):
-                out[name][parts[fold], int(mirrored)] = predict(head, data, name, parts[fold], mirrored).half()
+                out[name][parts[fold], int(mirrored)] = predict(head, data, name, parts[fold], mirrored=mirrored).half()
         print(f"fold {fold}: {time.monotonic() - started:.0f} s", flush=True)
     save_file({name: value.contiguous() for name, value in out.items()}, target / "probabilities.safetensors")
 
@@ -308,19 +377,19 @@ def hold_out(rows: Tensor) -> tuple[Tensor, Tensor]:
     return order[: len(order) // 10], order[len(order) // 10 :]
 
 
-def judge(head: WordHead, data: WordData, held_out: Tensor, started: float) -> None:
-    """Print how well a head ranks and names on photos that do not train the next stage."""
+def judge(head: WordHead, data: WordData, held_out: Tensor | None, started: float) -> None:
+    """Print how well a head ranks words on dev photos, and names those everyday photos that were `held_out`."""
     dev = data.rows("flickr8k", "dev")
-    scores = predict(head, data, "flickr8k", dev, False)
-    truth = data.targets["flickr8k"].probability[dev] > 0
-    everyday = [data.vocabulary.words.index(names[0]) for names in EVERYDAY.values()]
-    named = predict(head, data, "caltech101", held_out, False)[:, everyday].argmax(1)
-    right = data.targets["caltech101"].probability[held_out][:, everyday].gather(1, named[:, None]).mean()
-    print(
-        f"{len(data.vocabulary.words)} words, {data.vocabulary.captions} of captions; dev mean average precision {average_precision(scores, truth):.3f}; "
-        f"everyday names right {float(right):.3f} of {len(held_out)}; {time.monotonic() - started:.0f} s",
-        flush=True,
-    )
+    scores = predict(head, data, "flickr8k", dev, mirrored=False)
+    precision = average_precision(scores, data.targets["flickr8k"].probability[dev] > 0)
+    words = data.vocabulary
+    print(f"{len(words.words)} words, {words.captions} of captions; dev mean average precision {precision:.3f}")
+    if held_out is not None:
+        everyday = [words.words.index(names[0]) for names in EVERYDAY.values()]
+        named = predict(head, data, "caltech101", held_out, mirrored=False)[:, everyday].argmax(1)
+        right = data.targets["caltech101"].probability[held_out][:, everyday].gather(1, named[:, None]).mean()
+        print(f"everyday names right {float(right):.3f} of {len(held_out)}")
+    print(f"{time.monotonic() - started:.0f} s", flush=True)
 
 
 class HeadOnly(nn.Module):

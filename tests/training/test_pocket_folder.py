@@ -15,10 +15,11 @@ import assistant.pocket  # noqa: F401 - makes transformers know the eyes
 from assistant.parcels import fetch
 from assistant.pocket import assemble
 from training.answering import PlainModel, merge_adapter
-from training.connector import Eyes, Recipe
+from training.connector import Eyes
 from training.decoder import Decoder
 from training.features import pixels
 from training.questions import Exchange
+from training.recipe import Recipe
 from training.rows import RowBuilder, collate
 from training.words import Vocabulary
 
@@ -131,7 +132,7 @@ def lesson_eyes(recipe: Recipe, config: Any, known: Any, tokenizer: Tokenizer, e
     """Training's eyes in the shape of `config`."""
     with pytest.MonkeyPatch.context() as patch:
         # Training has no option for sizes that only a test wants.
-        patch.setattr("training.connector.PocketEyesConfig", lambda **_: config)
+        patch.setattr(Recipe, "eyes", lambda *_: config)
         return Eyes(recipe, Vocabulary(known["words"], 0), known["classes"], tokenizer, embedding)
 
 

@@ -1,0 +1,42 @@
+"""What is trained and how: the one value in which runs differ."""
+
+from dataclasses import dataclass
+
+from assistant.pocket.eyes import PocketEyesConfig
+from training.words import WORD_HIDDEN
+
+SEED = 20261123
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained and how; the trials differ in these."""
+
+    grid: int = 7
+    rank: int = 16
+    alpha: float = 32.0
+    positions: bool = True
+    tags: bool = True
+    mix: bool = True
+    """Every collection and task; without it, Flickr captions alone."""
+    steps: int = 900
+    batch: int = 16
+    length: int = 256
+    connector_rate: float = 1.0e-3
+    lora_rate: float = 4.0e-4
+    warmup: int = 40
+    tag_dropout: float = 0.08
+    picture_dropout: float = 0.04
+    chatter: float = 0.1
+    """How many rows hold a question that is not about the photo, answered as the untouched decoder would."""
+    substitution: float = 0.12
+    """How many dog photos become another animal by their tags and words, so that tags are believed."""
+
+    def eyes(self, vocabulary: int) -> PocketEyesConfig:
+        """The configuration of the eyes that this recipe trains."""
+        config = PocketEyesConfig(
+            grid=self.grid, positions=self.positions, vocabulary=vocabulary, word_hidden=WORD_HIDDEN
+        )
+        if not self.tags:
+            config.class_slots = config.word_slots = 0
+        return config
