@@ -182,7 +182,7 @@ def class_probabilities(work: Path, photos: Photos, tower: Any) -> dict[str, Ten
 
 
 @torch.no_grad()
-def judge(trainer: Trainer, photos: int = 240) -> dict[str, float]:
+def judge(trainer: Trainer, photos: int) -> dict[str, float]:
     """Dev figures without generating: a greedy answer is right if each token is the likeliest after those before."""
     rng = random.Random(SEED + 1)
     figures: dict[str, list[float]] = defaultdict(list)
@@ -284,7 +284,7 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> None:
         | {f"decoder.{k}": v.cpu().contiguous() for k, v in trainer.decoder.lora_state().items()},
         run / "weights.safetensors",
     )
-    figures = judge(trainer)
+    figures = judge(trainer, arguments.judge)
     (run / "dev.json").write_text(json.dumps(figures, indent=1))
     print(arguments.name, json.dumps(figures), f"{time.monotonic() - started:.0f} s", flush=True)
 
@@ -306,6 +306,7 @@ def main() -> None:
         default=True,
         help="needs a C++ compiler; three times as fast on a CPU",
     )
+    parser.add_argument("--judge", type=int, default=240, metavar="N", help="dev photos of each collection to judge by")
     for option in dataclasses.fields(Recipe):
         kind = type(option.default)
         if kind is bool:

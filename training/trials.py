@@ -48,8 +48,17 @@ def main() -> None:
             command = [sys.executable, "-m", "training.connector", "--name", name]
             for option in ("data", "work", "tower", "decoder"):
                 command += [f"--{option}", str(getattr(arguments, option))]
-            command += ["--steps", str(arguments.steps), "--batch", str(arguments.batch), "--warmup", "10", *options]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            command += [
+                "--steps",
+                str(arguments.steps),
+                "--batch",
+                str(arguments.batch),
+                "--warmup",
+                "10",
+                "--judge",
+                "96",
+            ]
+            subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
         figures = json.loads(result.read_text())
         cells = [f"{figures[column]:.3f}" if column in figures else "–" for column in COLUMNS]
         print(f"| {what} | {' | '.join(cells)} |", flush=True)
