@@ -19,7 +19,7 @@ from assistant.errors import ContextOverflow, HistoryError
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
-from assistant.threads import finish, stream_in_thread
+from assistant.threads import ThreadStream, finish, stream_in_thread
 
 
 class TurnStore(Protocol):
@@ -51,7 +51,9 @@ class Session:
         self.messages = list(messages)
         """Every turn so far, oldest first, without the system message."""
         self._system = system
+        # How many of the oldest messages are left out of prompts, and of how many that was told.
         self._forgotten = 0
+        self._told_forgotten = 0
         self._store = store
         self._unwritten: deque[tuple[Message, Message, Usage]] = deque()
         self.unsaved: HistoryError | None = None
@@ -70,22 +72,21 @@ class Session:
         """
         async with self._lock:
             pieces: list[str] = []
-            usage = Usage()
+            stream: ThreadStream[str, Usage] | None = None
             kept = interrupted = True
             forgotten = self._forgotten
-            while self._notices:
-                yield Notice(self._notices.pop(0))
             try:
+                while self._notices:
+                    yield Notice(self._notices.pop(0))
                 while True:
                     produce = partial(self.model.stream, self._prompt(message), self.options)
                     try:
                         async with stream_in_thread(self._executor, produce) as stream:
                             async for piece in stream:
-                                if not pieces and self._forgotten > forgotten:
+                                if self._forgotten > self._told_forgotten:
                                     yield self._forgetting()
                                 pieces.append(piece)
                                 yield TextDelta(piece)
-                            usage = stream.result
                         break
                     except ContextOverflow:
                         if not self._drop_oldest_turns():
@@ -98,9 +99,12 @@ class Session:
                 raise
             finally:
                 if kept:
+                    usage = (stream.result if stream is not None else None) or Usage()
                     reply = assistant("".join(pieces), interrupted=interrupted)
                     self.messages += [message, reply]
                     await self._save(message, reply, usage)
+            if self._forgotten > self._told_forgotten:
+                yield self._forgetting()
             while self._notices:
                 yield Notice(self._notices.pop(0))
             yield TurnFinished(reply, usage)
@@ -132,6 +136,7 @@ class Session:
             self._told_unsaved = False
 
     def _forgetting(self) -> Notice:
+        self._told_forgotten = self._forgotten
         turns = self._forgotten // 2
         what = "oldest turn is" if turns == 1 else f"oldest {turns} turns are"
         return Notice(f"The conversation no longer fits the model: its {what} left out from here on.")

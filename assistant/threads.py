@@ -16,11 +16,13 @@ Result = TypeVar("Result")
 
 
 class ThreadStream(Generic[Item, Result]):
-    """A generator running on another thread, as an async iterator; `result` is what it returned, once it ended."""
+    """A generator running on another thread, as an async iterator."""
 
-    result: Result
+    result: Result | None
+    """What the generator returned, once it ended; None if it raised. A stopped one may return something as well."""
 
     def __init__(self, queue: "asyncio.Queue[tuple[Item] | None]", work: "asyncio.Future[Result]") -> None:
+        self.result = None
         self._queue = queue
         self._work = work
 
@@ -28,7 +30,7 @@ class ThreadStream(Generic[Item, Result]):
         # None marks the end of the stream; items travel in a one-tuple, so that None can be an item as well.
         while (boxed := await self._queue.get()) is not None:
             yield boxed[0]
-        self.result = await self._work
+        self.result = await finish(self._work)
 
 
 @asynccontextmanager
@@ -55,13 +57,17 @@ async def stream_in_thread(
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
     work = loop.run_in_executor(executor, run)
+    stream = ThreadStream(queue, work)
     try:
-        yield ThreadStream(queue, work)
+        yield stream
     finally:
         stop.set()
         # What the generator raised came out of the iteration, or the stream was abandoned before it could.
         with suppress(Exception):
-            await finish(work)
+            try:
+                await finish(work)
+            finally:
+                stream.result = work.result()
 
 
 async def finish(work: "asyncio.Future[Result]") -> Result:

@@ -24,12 +24,14 @@ class Store:
 
     def __init__(self) -> None:
         self.turns: list[tuple[str, str, bool]] = []
+        self.usages: list[Usage] = []
         self.full = False
 
     def append(self, user: Message, reply: Message, usage: Usage) -> None:
         if self.full:
             raise HistoryError("The history cannot be written: the disk is full.")
         self.turns.append((user.text, reply.text, reply.interrupted))
+        self.usages.append(usage)
 
 
 class FailingModel(ScriptedModel):
@@ -147,6 +149,7 @@ def test_leaving_the_stream_keeps_the_words_that_were_handed_out() -> None:
     session = asyncio.run(talk())
     assert session.messages == [user("Count."), assistant("one two", interrupted=True)]
     assert store.turns == [("Count.", "one two", True)]
+    assert store.usages[0].reply_tokens >= 2, "what a stopped reply took is known as well"
 
 
 def test_a_cancelled_turn_stops_the_model_within_one_token_and_is_kept() -> None:
@@ -244,6 +247,29 @@ def test_a_conversation_too_long_for_the_model_loses_its_oldest_turns_and_says_s
     assert notices == ["The conversation no longer fits the model: its oldest 2 turns are left out from here on."]
     assert isinstance(events[0], Notice), "it is said before the reply"
     assert spoken([message for message in model.prompts[8] if message.role == "user"]) == list("2345678")
+
+
+def test_turns_left_out_of_a_reply_that_was_stopped_at_once_are_told_with_the_next() -> None:
+    model = ScriptedModel(context_tokens=40)
+
+    async def talk() -> list[Event]:
+        session = Session(model)
+        for _ in range(3):
+            model.enqueue("yes")
+            await say(session, "one two three four five")
+        model.enqueue("", "yes")
+        model._token_seconds = 30
+        task = asyncio.create_task(events_of(session, user(" ".join(["word"] * 30))))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        model._token_seconds = 0
+        return await events_of(session, user("And?"))
+
+    notices = [event.text for event in asyncio.run(talk()) if isinstance(event, Notice)]
+    assert len(notices) == 1
+    assert "left out from here on" in notices[0]
 
 
 def test_several_turns_dropped_for_one_prompt_are_one_notice() -> None:
@@ -364,7 +390,7 @@ def test_the_thread_bridge_passes_items_none_included_and_the_result() -> None:
         yield None
         return "done"
 
-    async def collect() -> tuple[list[int | None], str]:
+    async def collect() -> tuple[list[int | None], str | None]:
         session = Session(ScriptedModel())
         async with stream_in_thread(session._executor, produce) as stream:
             items = [item async for item in stream]
