@@ -1,6 +1,6 @@
 """Stage 3: teach the decoder to see: connector, tag tokens and LoRA, on every kind of exchange at once.
 
-    python -m training.connector --data DATA --work WORK --decoder DECODER --name NAME [--steps N] …
+    python -m training.connector --data DATA --work WORK --tower TOWER.pth --decoder DECODER --name NAME [--steps N] …
 
 Writes `WORK/runs/NAME/`: a checkpoint every few minutes (the same command resumes from it), a log of losses, and at the
 end `weights.safetensors` and `dev.json`. The same command runs on a GPU (`--device cuda`).

@@ -15,7 +15,7 @@ from training.questions import Companions, Exchange, about_captions, about_room,
 from training.recipe import SEED, Recipe
 from training.words import Photos, hold_out
 
-# Half of every batch is not Flickr: a decoder that sees only people and dogs says people and dogs.
+# Nearly half of every batch is not Flickr: a decoder that sees only people and dogs says people and dogs.
 MIX = {"flickr8k": 0.56, "caltech101": 0.19, "imagenet1000": 0.125, "daquar": 0.125}
 DOG_WORDS = (
     "dog",
@@ -127,7 +127,7 @@ class Lessons:
             collection == "flickr8k"
             and self.recipe.tags
             and self.recipe.mix
-            and rng.random() < 3 * self.recipe.substitution
+            and rng.random() < self.recipe.substitution
         ):
             self._substitute(sample, rng)
         return sample

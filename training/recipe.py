@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from assistant.pocket.eyes import PocketEyesConfig
-from training.words import WORD_HIDDEN
+from training.words import SEED, WORD_HIDDEN
 
-SEED = 20261123
+__all__ = ["SEED", "Recipe"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Recipe:
     picture_dropout: float = 0.04
     chatter: float = 0.1
     """How many rows hold a question that is not about the photo, answered as the untouched decoder would."""
-    substitution: float = 0.12
-    """How many dog photos become another animal by their tags and words, so that tags are believed."""
+    substitution: float = 0.36
+    """How many of the photos of one dog become another animal by their tags and words, so that tags are believed."""
 
     def eyes(self, vocabulary: int) -> PocketEyesConfig:
         """The configuration of the eyes that this recipe trains."""

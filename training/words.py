@@ -5,7 +5,7 @@ training captions, the everyday categories and the answers about rooms; the thou
 tower's own head and need no training. Its predictions for the training photos are made by heads that did not see
 them (cross-fitting), so that the next stage meets words as unsure as they will be on new photos.
 
-    python -m training.words --data DATA --work WORK
+    python -m training.words --data DATA --work WORK --tower TOWER.pth
 """
 
 import argparse
@@ -96,7 +96,8 @@ def build_vocabulary(captions: list[dict[str, Any]], questions: list[dict[str, A
     photos: Counter[str] = Counter()
     for row in captions:
         if row["split"] == "train":
-            photos.update(set(words_of(" ".join(row["captions"]))))
+            # Sorted, so that words that are equally frequent come in the same order each time.
+            photos.update(sorted(set(words_of(" ".join(row["captions"])))))
     words = [
         word
         for word, count in photos.most_common()
@@ -215,14 +216,6 @@ class Photos:
         return features.clone()
 
 
-@dataclass(frozen=True)
-class Example:
-    """Where a photo stands: its collection and its row in that collection's maps."""
-
-    collection: str
-    row: int
-
-
 class WordData:
     """Photos with their targets, split into what trains a head and what judges it."""
 
@@ -233,11 +226,9 @@ class WordData:
         self.targets: dict[str, Targets] = {}
         self.split: dict[str, list[str]] = {}
         for name, rows in annotations.items():
-            order = {photo: position for position, photo in enumerate(photos.names[name])}
             split_of = {row["image"]: row.get("split", "train") for row in rows}
             self.split[name] = [split_of[photo] for photo in photos.names[name]]
             self.targets[name] = targets_for(name, photos.names[name], rows, self.vocabulary)
-            assert len(order) == len(self.split[name])
 
     def rows(self, name: str, split: str) -> Tensor:
         """The rows of a collection that belong to `split`."""
