@@ -1,0 +1,48 @@
+"""`python -m benchmarks`: measure, print tables, and write results/.
+
+Figures mean something on a machine that does nothing else meanwhile.
+"""
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import start
+from benchmarks.figures import Figure, save, table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def measure_decoding(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.decode`, which imports torch: the starts are measured from a process without it."""
+    from benchmarks import decode
+
+    return decode.measure(runs)
+
+
+BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {"start": start.measure, "decode": measure_decoding}
+
+
+def main() -> None:
+    """Run from the command line."""
+    known = ", ".join(BENCHMARKS)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to run: {known} (all of them)")
+    parser.add_argument("--runs", type=int, default=5, help="how often each heavy thing is measured (5)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - BENCHMARKS.keys():
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: choose from {known}")
+    if arguments.runs < 1:
+        parser.error("--runs takes a number from 1 up")
+    for name, measure in BENCHMARKS.items():
+        if arguments.names and name not in arguments.names:
+            continue
+        figures = measure(arguments.runs)
+        print(f"{name}\n{table(figures)}\n", flush=True)
+        save(figures, arguments.out / f"{name}-{datetime.now(UTC).date()}.json")
+
+
+if __name__ == "__main__":
+    main()
