@@ -68,6 +68,7 @@ class ParleyApp(App[None]):
 
     async def on_unmount(self) -> None:
         self._leaving.set()
+        await self._conversation.end_turn()
         if self._session is not None:
             await self._session.close()
 

@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from assistant.errors import ModelError
 from assistant.events import Usage
@@ -20,6 +21,7 @@ from assistant.parcels import Progress
 from assistant.session import Session
 from tests.tui.conftest import MakeApp, Use
 from tui.app import ParleyApp
+from tui.screens.conversation import ConversationScreen
 from tui.widgets.reply import Reply
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
@@ -107,6 +109,32 @@ async def test_escape_before_the_first_word(make_app: MakeApp, use: Use) -> None
         await person.press("escape")
         await person.sees("stopped", "Reply")
         assert store.turns[0][1] == assistant("", interrupted=True)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 10, 40])
+async def test_escape_at_once_loses_nothing_and_the_next_message_is_answered(
+    make_app: MakeApp, use: Use, steps: int
+) -> None:
+    model = ScriptedModel(token_seconds=0.02)
+    async with use(make_app(model)) as person:
+        await person.type("first words")
+        await person.sees("ready", "StatusBar")
+        screen = person.app.screen
+        assert isinstance(screen, ConversationScreen)
+        person.app.post_message(events.Key("enter", None))
+        for _ in range(100_000):
+            if screen._turn is not None:
+                break
+            await asyncio.sleep(0)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await screen.action_stop()
+        await person.sees("ready", "StatusBar")
+        if person.input != "first words":
+            await person.sees("stopped", "Reply")
+            await person.type("first words")
+        await person.press("enter")
+        await person.sees("You said: first words", "Reply")
 
 
 async def test_a_second_message_waits_in_the_input_while_a_reply_is_written(make_app: MakeApp, use: Use) -> None:

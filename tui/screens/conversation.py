@@ -1,15 +1,14 @@
 """The conversation: what was said above, what is about to be said below, and the state of things at the bottom."""
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
-from textual.worker import Worker, WorkerCancelled
 
 from assistant.errors import AssistantError
 from assistant.events import Notice, TextDelta, TurnFinished
@@ -44,7 +43,7 @@ class ConversationScreen(Screen[None]):
         self._session: Session | None = None
         self._failed = False
         self._queued: tuple[Composer.Submitted, UserTurn] | None = None
-        self._turn: Worker[None] | None = None
+        self._turn: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -71,14 +70,13 @@ class ConversationScreen(Screen[None]):
         await self._transcript.add_earlier(session.messages)
         if self._queued is not None:
             (submitted, user_turn), self._queued = self._queued, None
-            self._turn = self._answer(session, submitted, user_turn)
+            await self._answer(session, submitted, user_turn)
 
     async def end_turn(self) -> None:
         """Stop the reply being written, if there is one, and return when it is kept."""
         if self._turn is not None:
             self._turn.cancel()
-            with suppress(WorkerCancelled):
-                await self._turn.wait()
+            await asyncio.wait([self._turn])
 
     async def action_stop(self) -> None:
         """Stop the reply within one token, or take back what still waits for the model."""
@@ -101,7 +99,7 @@ class ConversationScreen(Screen[None]):
         for notice in submitted.notices:
             self._transcript.add_notice(notice)
         if self._session is not None:
-            self._turn = self._answer(self._session, submitted, user_turn)
+            await self._answer(self._session, submitted, user_turn)
         else:
             self._queued = submitted, user_turn
             if self._failed:
@@ -113,30 +111,39 @@ class ConversationScreen(Screen[None]):
             await user_turn.remove()
             await self._composer.restore(submitted)
 
-    @work(exclusive=True, group="turn")
     async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
         reply = await self._transcript.add_reply()
         self._status.state = "thinking … (Esc stops)"
-        try:
-            await self._consume(session, submitted, reply)
-        except asyncio.CancelledError:
+        # A task and no worker: its callback is called even if it is cancelled before it has begun.
+        self._turn = asyncio.create_task(self._consume(session, submitted, reply))
+        self._turn.add_done_callback(
+            lambda turn: self.call_later(self._settle, turn, session, submitted, user_turn, reply)
+        )
+
+    async def _settle(
+        self,
+        turn: "asyncio.Task[None]",
+        session: Session,
+        submitted: Composer.Submitted,
+        user_turn: UserTurn,
+        reply: Reply,
+    ) -> None:
+        """The turn is over, in whatever way: show that, and put back into the input what the session did not keep."""
+        self._turn = None
+        self._status.state = "ready"
+        error = None if turn.cancelled() else turn.exception()
+        if isinstance(error, AssistantError):
+            self._transcript.add_notice(str(error), failure=True)
+        elif error is not None:
+            raise error
+        if any(message is submitted.message for message in session.messages[-2:]):
             # Too late a stop finds the reply already complete and kept as such.
             await reply.finish(interrupted=session.messages[-1].interrupted)
-            raise
-        except AssistantError as error:
-            self._transcript.add_notice(str(error), failure=True)
-            if reply.text:
-                await reply.finish(interrupted=True)
-            else:
-                await reply.remove()
-                await user_turn.remove()
-                await self._composer.restore(submitted)
-        else:
-            await reply.finish()
-        finally:
-            self._turn = None
-            self._status.state = "ready"
             self._composer.release()
+        else:
+            await reply.remove()
+            await user_turn.remove()
+            await self._composer.restore(submitted)
 
     async def _consume(self, session: Session, submitted: Composer.Submitted, reply: Reply) -> None:
         async with aclosing(session.turn(submitted.message)) as events:
