@@ -76,7 +76,7 @@ def find_images(text: str) -> FoundImages:
     """
     stripped = text.strip()
     for path in (stripped, _unquoted(stripped)):
-        if "\n" not in path and (_has_suffix(path, SUFFIXES) or _holds_a_picture(path)) and _exists(path):
+        if "\n" not in path and (_has_suffix(path, SUFFIXES) or _holds_a_picture(path)) and exists(path):
             return FoundImages("", (path,))
     mentions = list(_mentions(text))
     sources = tuple(dict.fromkeys(mention.source for mention in mentions))
@@ -124,14 +124,14 @@ def _in_word(text: str, token: re.Match[str], starts: Sequence[int]) -> Sequence
     for first in starts:
         spelled = text[first:end]
         for path in (_unescaped(spelled), spelled):
-            if "\n" not in path and _exists(path):
+            if "\n" not in path and exists(path):
                 return [_Mention(first, end, path)]
     parts = [part for part in re.finditer(r"[^,;]+", word) if _has_suffix(part[0], SUFFIXES)]
     return [_Mention(start + part.start(), start + part.end(), _unescaped(part[0])) for part in parts]
 
 
 def _is_source(path: str) -> bool:
-    return _is_url(path) or _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and _exists(path))
+    return _is_url(path) or _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and exists(path))
 
 
 def _is_url(word: str) -> bool:
@@ -142,7 +142,8 @@ def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
     return PurePath(path).suffix.lower() in suffixes
 
 
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Whether `path` names a file; False as well for what cannot be a path or may not be looked at."""
     try:
         return len(path) < _MAX_PATH and stat.S_ISREG(expanded(path).stat().st_mode)
     except (OSError, ValueError):  # ValueError: a NUL inside
@@ -150,7 +151,7 @@ def _exists(path: str) -> bool:
 
 
 def _holds_a_picture(path: str) -> bool:
-    if not _exists(path):
+    if not exists(path):
         return False
     try:
         with expanded(path).open("rb") as file:

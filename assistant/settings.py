@@ -28,11 +28,19 @@ _WANTED = {
     "cache_dir": "a folder",
 }
 
-FolderPath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no home directory for {path}") from error
+
+
+FolderPath = Annotated[Path, AfterValidator(_at_home)]
 
 
 def _expand_home(model: str) -> str:
-    return str(Path(model).expanduser()) if model.startswith("~") else model
+    return str(_at_home(Path(model))) if model.startswith("~") else model
 
 
 class Settings(BaseSettings):
@@ -43,7 +51,7 @@ class Settings(BaseSettings):
     )
 
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Which model answers: "auto" (the best this machine runs), "pocket" (the embedded one), a folder or a hub id."""
+    """Which model answers: "auto" or "pocket" (the embedded one), a folder or a hub id."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
@@ -123,8 +131,9 @@ def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = 
 
 
 def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
-    path = (config_file or default_config_file()).expanduser()
+    path = config_file or default_config_file()
     try:
+        path = _at_home(path)
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if config_file is None:

@@ -1,7 +1,6 @@
 """`parley ask`: one question, streamed to standard output, or one JSON object about its answer."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,6 +43,7 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
 def _message(prompt: str, images: tuple[str, ...], choices: Choices, note: "Write") -> "Message":
     """The pictures are read before a model is loaded: what is wrong with them is known at once."""
     from assistant.attachments import MAX_BYTES, find_images, load_image, read_image
+    from assistant.mentions import exists
     from assistant.messages import user
 
     limit = choices.settings.max_image_megapixels
@@ -59,7 +59,7 @@ def _message(prompt: str, images: tuple[str, ...], choices: Choices, note: "Writ
         for notice in picture.notices:
             note(notice)
     for source in find_images(prompt).sources:
-        if source not in images and Path(source).expanduser().is_file():
+        if source not in images and exists(source):
             note(f"{source} is only named in the prompt: attach it with -i {source} to have it looked at.")
     return user(prompt, *(picture.image for picture in attached))
 

@@ -104,7 +104,10 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
 
 def _folder(source: str) -> Path | None:
     """The folder that `source` names, None if it is an id on the hub."""
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError:  # There is no such home; the sentence below says so.
+        folder = Path(source)
     if source and folder.is_dir():
         return folder
     if source and folder.exists():
@@ -290,6 +293,9 @@ def _named_failures(source: str) -> Iterator[None]:
                 f"There is not enough memory for {source}: close other programs or choose a smaller model."
             ) from error
         raise ModelError(f"{source} cannot be loaded: {_first_line(error)}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # What a configuration with impossible values leads to, anywhere in transformers.
+        raise ModelError(f"{source} has a configuration that cannot be used: {_first_line(error)}") from error
     except ImportError as error:
         raise MissingExtraError(f"{source} needs a package that is not installed: {_first_line(error)}") from error
     except OSError as error:

@@ -11,6 +11,7 @@ The prompt cache outlives a reply, a cancelled one too: it lists a token once th
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -82,7 +83,7 @@ class LocalModel:
         logits = self._read_prompt(prompt, cached, stop)
         budget = min(options.max_tokens, limit - prompt_tokens)
         while logits is not None and count < budget and not stop.is_set():
-            token = choose(logits)
+            token = self._guarded(partial(choose, logits))
             if token in self._end_tokens:
                 break
             count += 1
@@ -132,7 +133,7 @@ class LocalModel:
             return result
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
-                raise
+                raise ModelError(f"{self.info.name} cannot go on: {str(error).partition(chr(10))[0]}") from error
             raise ModelError(
                 f"{self.info.name} ran out of memory: shorten the conversation or attach fewer pictures."
             ) from error

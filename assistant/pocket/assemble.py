@@ -19,6 +19,7 @@ from typing import Any
 
 import filelock
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -43,6 +44,9 @@ TOWER = Parcel(
     sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     size=24_666_229,
 )
+SIZE_MB = 620
+"""About what the assembled folder takes."""
+
 WEIGHTS = Path(__file__).parent / "weights"
 LAYOUT = 1
 """Raised when assembling changes in a way that the weights' digests do not show."""
@@ -89,11 +93,21 @@ def ensure(cache_dir: Path, progress: Progress) -> Path:
             return folder
         for left_behind in folder.parent.glob(".pocket-*"):
             shutil.rmtree(left_behind, ignore_errors=True)
+        if (free := shutil.disk_usage(folder.parent).free) < SIZE_MB * 1_000_000:
+            raise ModelError(
+                f"The embedded model takes {SIZE_MB} MB and {folder.parent} has {free // 1_000_000} MB left: "
+                "make room there, or name another folder with PARLEY_CACHE_DIR."
+            )
         progress("assembling the pocket model", 0, 0)
         with tempfile.TemporaryDirectory(prefix=".pocket-", dir=folder.parent, ignore_cleanup_errors=True) as work:
             made = Path(work) / "model"
             made.mkdir()
-            assemble(decoder, tower, WEIGHTS, made)
+            try:
+                assemble(decoder, tower, WEIGHTS, made)
+            except SafetensorError as error:  # What a full disk looks like when weights are written.
+                raise ModelError(
+                    f"The embedded model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
+                ) from error
             _make_durable(made)
             made.rename(folder)
         for outdated in folder.parent.glob("pocket-*"):
