@@ -52,6 +52,9 @@ class LocalModel:
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
         self._tokenizer = loaded.processor.tokenizer
         self._cache = PromptCache()
+        # Only the embedded model has such a limit, and says so in the configuration of its eyes.
+        vision_config = getattr(loaded.config, "vision_config", None)
+        self._pictured_turns: int | None = getattr(vision_config, "pictured_turns", None)
 
     @classmethod
     def load(
@@ -120,6 +123,7 @@ class LocalModel:
         return kept
 
     def _prompt(self, messages: Sequence[Message]) -> Prompt:
+        messages = from_latest_pictures(messages, self._pictured_turns)
         images = [image for message in messages for image in message.images]
         return self._open_decoder().prompt(self._format.render(messages), images)
 
@@ -152,3 +156,15 @@ class LocalModel:
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+def from_latest_pictures(messages: Sequence[Message], turns: int | None) -> Sequence[Message]:
+    """`messages` without what was said before the last `turns` messages with pictures; instructions stay.
+
+    A model that has seen one picture at a time in training answers about the wrong one when shown several.
+    """
+    pictured = [index for index, message in enumerate(messages) if message.images]
+    if turns is None or len(pictured) <= turns:
+        return messages
+    first = pictured[-turns]
+    return [*(message for message in messages[:first] if message.role == "system"), *messages[first:]]

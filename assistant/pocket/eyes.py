@@ -26,7 +26,8 @@ class PocketEyesConfig(PreTrainedConfig):
     """Shapes of the eyes.
 
     `grid` x `grid` visual tokens; `class_slots` and `word_slots` tag tokens, which hold the likeliest `classes` of the
-    ImageNet head and `words` of the word head as far as they fit; a name has at most `pieces` tokens.
+    ImageNet head and `words` of the word head as far as they fit; a name has at most `pieces` tokens. `pictured_turns`
+    is how many turns with pictures a prompt may hold, because the model was trained on no more; None is any number.
     """
 
     model_type = "parley_pocket_eyes"
@@ -44,6 +45,7 @@ class PocketEyesConfig(PreTrainedConfig):
         words: int = 20,
         word_slots: int = 20,
         pieces: int = 4,
+        pictured_turns: int | None = 1,
         positions: bool = True,  # noqa: FBT001, FBT002 - transformers makes configurations from keywords
         **kwargs: Any,
     ) -> None:
@@ -60,6 +62,7 @@ class PocketEyesConfig(PreTrainedConfig):
         self.word_slots = word_slots
         self.pieces = pieces
         self.positions = positions
+        self.pictured_turns = pictured_turns
         super().__init__(**kwargs)
 
     @property
