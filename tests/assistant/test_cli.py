@@ -522,7 +522,7 @@ class TestEndings:
         assert last_messages()[1]["interrupted"]
         assert last_messages()[1]["text"].startswith("You said:")
 
-    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full device")
+    @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a full device")
     @pytest.mark.parametrize("arguments", [["ask", "?"], ["ask", "?", "--json"], ["config"]])
     def test_an_answer_that_cannot_be_written_fails_in_one_line(self, arguments: list[str]) -> None:
         with Path("/dev/full").open("w") as full:
