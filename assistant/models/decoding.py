@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from assistant.errors import ModelError
+
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# A character takes at most four bytes, so tokens that are still no character after this many never will be.
-_LONGEST_CHARACTER = 4
+# Some tokenizers show every byte as a replacement that is decoded together with an unfinished character, those of the
+# finished one before it included: seven at most. What ends in more was never going to be text.
+_LONGEST_TAIL = 7
 
 
 class Chooser:
@@ -25,9 +28,14 @@ class Chooser:
             self._generator.manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
-        """The id of the token to write next, given its logits (vocabulary,)."""
+        """The id of the token to write next, given its logits (vocabulary,). `ModelError` if they are no numbers."""
+        likeliest, token = logits.max(0)
+        if not likeliest.isfinite():
+            raise ModelError(
+                "The model computed what is no number: its weights are damaged or too large for this device."
+            )
         if self._temperature <= 0:
-            return int(logits.argmax())
+            return int(token)
         # float64, because a temperature near 0 must not turn two large logits into infinities.
         chances = torch.softmax(logits.double().cpu() / self._temperature, 0)
         return int(torch.multinomial(chances, 1, generator=self._generator))
@@ -44,13 +52,18 @@ class Detokenizer:
         self._decode = decode
         self._context: list[int] = []
         self._pending: list[int] = []
+        self._shown = 0
 
     def push(self, token: int) -> str:
         """What can be shown now that `token` has come; often nothing."""
         self._pending.append(token)
-        before = self._decode(self._context)
-        after = self._decode(self._context + self._pending)
-        if after.endswith(_REPLACEMENT) and len(self._pending) < _LONGEST_CHARACTER:
-            return ""
+        text = self._decode(self._context + self._pending)
+        whole = len(text.rstrip(_REPLACEMENT))
+        first = self._shown
+        if 0 < len(text) - whole <= _LONGEST_TAIL:
+            # A token can end one character and begin the next.
+            self._shown = max(first, whole)
+            return text[first:whole]
         self._context, self._pending = self._pending, []
-        return after[len(before) :]
+        self._shown = len(self._decode(self._context))
+        return text[first:]

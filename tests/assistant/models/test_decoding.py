@@ -1,11 +1,14 @@
 """Tokens chosen from logits, and text that never breaks a character."""
 
+import itertools
 from collections.abc import Sequence
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assistant.errors import ModelError
 from assistant.models.decoding import Chooser, Detokenizer
 
 
@@ -18,6 +21,29 @@ def decode_bytes(tokens: Sequence[int]) -> str:
 def test_text_comes_out_as_it_went_in_and_no_character_in_halves(text: str) -> None:
     words = Detokenizer(decode_bytes)
     shown = [words.push(byte) for byte in text.encode()]
+    assert "".join(shown) == text
+    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in shown)
+
+
+@given(st.text(st.sampled_from("aé日😀😁"), max_size=8), st.lists(st.integers(1, 6), min_size=1), st.booleans())
+def test_a_token_may_end_one_character_and_begin_the_next(text: str, sizes: list[int], fallback: bool) -> None:
+    data, tokens = text.encode(), []
+    for size in itertools.cycle([1] if fallback else sizes):
+        if not data:
+            break
+        tokens.append(data[:size])
+        data = data[size:]
+
+    def decode(numbers: Sequence[int]) -> str:
+        joined = b"".join(tokens[number] for number in numbers)
+        try:
+            return joined.decode()
+        except UnicodeDecodeError:
+            # A tokenizer with byte fallback has tokens of one byte, and shows each in such a run on its own.
+            return "\N{REPLACEMENT CHARACTER}" * len(joined) if fallback else joined.decode("utf-8", "replace")
+
+    words = Detokenizer(decode)
+    shown = [words.push(number) for number in range(len(tokens))]
     assert "".join(shown) == text
     assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in shown)
 
@@ -43,6 +69,12 @@ def test_a_token_written_differently_at_the_start_of_a_text_is_decoded_with_thos
 
 def test_cold_it_takes_the_likeliest() -> None:
     assert Chooser(0.0, None)(torch.tensor([0.0, 3.0, 1.0])) == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_is_no_number_is_an_error_and_no_word(temperature: float) -> None:
+    with pytest.raises(ModelError, match="no number"):
+        Chooser(temperature, 1)(torch.tensor([0.0, float("nan"), 1.0]))
 
 
 def test_warm_it_draws_by_the_chances() -> None:
