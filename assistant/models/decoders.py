@@ -20,8 +20,6 @@ from assistant.messages import Image
 from assistant.models.llama import LlamaDecoder
 from assistant.models.prompt_cache import Key, Prompt
 
-_REMEMBERED_PICTURES = 32
-
 # Families whose keys and values can be cut at any token outside of a picture, and whose pictures are one row of
 # `pixel_values` each. The others read every prompt whole, until a test shows that warm equals cold for them as well.
 _REUSABLE = frozenset({"llava"})
@@ -58,6 +56,7 @@ class LlavaDecoder:
 
     def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
         features = [self._look(image) for image in images]
+        self._forget_pictures(len({image.digest for image in images}))
         placeholder: str = self._processor.image_token
         before, *after = text.split(placeholder)
         if len(after) != len(images):
@@ -89,9 +88,18 @@ class LlavaDecoder:
             pixels = pixels.to(self._model.device, self._model.dtype)
             seen = torch.cat(list(self._model.get_image_features(pixel_values=pixels).pooler_output))
         self._features[image.digest] = seen
-        if len(self._features) > _REMEMBERED_PICTURES:
-            self._features.popitem(last=False)
         return seen
+
+    def _forget_pictures(self, latest: int) -> None:
+        """Forget pictures beyond what a full context could show, the longest unused first, never the `latest`.
+
+        A limit that a conversation can exceed would have each of its prompts push out what the next one begins with.
+        """
+        surplus = sum(map(len, self._features.values())) - self._llama.context_tokens
+        for digest in list(self._features)[: len(self._features) - latest]:
+            if surplus <= 0:
+                break
+            surplus -= len(self._features.pop(digest))
 
 
 class TransformersDecoder:

@@ -32,7 +32,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Above this, keys and values of a full context are kept in float32, and sums may differ in their last bits.
 _MOST_EXACT_MEMORY = 2**30
 _NEEDS = {
-    "torchvision": "torchvision, which the GPU install brings",
+    "torchvision": "torchvision (`pip install torchvision`, in the release made for your torch)",
     "PIL": "Pillow",
     "sentencepiece": "sentencepiece (`pip install sentencepiece`)",
 }
@@ -68,9 +68,11 @@ def place(device: str = "auto", quantize: str = "auto") -> Placement:
     try:
         chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     except RuntimeError as error:
-        raise ConfigError(f"There is no device {device}: choose auto, cpu or cuda.") from error
+        raise ConfigError(f"There is no device {device}: choose auto, cpu, mps or cuda.") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("No CUDA device can be used here: choose --device auto or cpu.")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("No mps device can be used here: choose --device auto or cpu.")
     if chosen.type != "cpu":
         if quantize == "int8":
             raise ConfigError(f"int8 runs on the CPU only: choose --quantize auto or none for {device}.")

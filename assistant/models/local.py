@@ -62,8 +62,9 @@ class LocalModel:
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
 
-        `device` is "auto", "cpu" or a CUDA device, `quantize` is "auto" (int8 on a CPU), "int8" or "none". Raises
-        `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
+        `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto"
+        (int8 on a CPU), "int8" or "none". Raises `ConfigError` where these cannot be had, `ModelError` and
+        `MissingExtraError` where the model cannot.
         """
         placement = place(device, quantize)
         return cls(load(folder_or_id, placement, progress), placement)

@@ -4,6 +4,11 @@ A decoder remembers keys and values of the tokens it has read. Each remembered t
 the placeholder of a picture the picture's digest, since all pictures share one placeholder id. A new prompt is known
 as far as its keys begin like those remembered; from there on it is read. Being wrong here may only ever cost time:
 what is remembered was computed from exactly the tokens and pictures that its keys name.
+
+So a warm reply equals a cold one, token for token, where a token's arithmetic does not depend on which others are read
+with it: with a plain Llama in int8 on a CPU that computes int8 products exactly. Elsewhere (`quantize` "none", CUDA,
+mps, other CPUs and families) they are equal up to rounding, since sums may then be taken in another order: a near tie
+between two tokens can fall the other way.
 """
 
 from collections.abc import Iterator, Sequence

@@ -24,6 +24,14 @@ def edit(name: str, **changes: Any) -> Damage:
     return damage
 
 
+def edit_decoder(**changes: Any) -> Damage:
+    def damage(folder: Path) -> None:
+        described = json.loads((folder / "config.json").read_text())
+        edit("config.json", text_config=described["text_config"] | changes)(folder)
+
+    return damage
+
+
 def without_one_weight(folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -62,6 +70,12 @@ def cut(name: str, size: int) -> Damage:
         (edit("config.json", model_type="mystery"), "does not know"),
         (edit("config.json", model_type="llama"), "cannot look at pictures"),
         (edit("config.json", text_config={"model_type": "llama", "hidden_size": 64}), "cannot be loaded"),
+        (edit("config.json", model_type=["x"]), "cannot be used"),
+        (edit_decoder(num_attention_heads=0), "cannot be"),
+        (edit_decoder(hidden_act="no-such"), "cannot be"),
+        (edit_decoder(rope_parameters={"rope_type": "no-such", "rope_theta": 1e4}), "cannot be"),
+        (edit_decoder(dtype="no-such"), "cannot be"),
+        (lambda folder: (folder / "tokenizer_config.json").write_text("[]"), "cannot be"),
         (lambda folder: (folder / "processor_config.json").unlink(), "processor"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "processor"),
         (lambda folder: (folder / "chat_template.jinja").unlink(), "no chat template"),
@@ -120,7 +134,12 @@ def test_out_of_reach_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_device_and_quantization_are_chosen_in_one_place() -> None:
     assert place("cpu").quantization in {"int8", "none"}
     assert place("cpu", "none").dtype is torch.float32
-    for device, quantize in (("cpu", "int3"), ("toaster", "auto"), ("cuda:0", "int8")):
+    for device, quantize in (
+        ("cpu", "int3"),
+        ("toaster", "auto"),
+        ("mps" if not torch.backends.mps.is_available() else "toaster", "auto"),
+        ("cuda:0", "int8"),
+    ):
         with pytest.raises(ConfigError):
             place(device, quantize)
 

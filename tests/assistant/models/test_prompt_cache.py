@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
@@ -144,6 +145,49 @@ def test_a_picture_known_already_is_not_encoded_again(
     # Everything after the first word must be read anew, yet the picture itself is known.
     finish(model.stream([user("Hm.", picture(2), picture(1))], options, threading.Event()))
     assert len(encoded) == 2
+
+
+def test_many_pictures_are_encoded_once(
+    llava_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LocalModel.load(str(llava_folder), device="cpu")
+    decoder: Any = model._decoder
+    encode = decoder._model.get_image_features
+    encoded: list[torch.Tensor] = []
+
+    def count(pixel_values: torch.Tensor) -> Any:
+        encoded.append(pixel_values)
+        return encode(pixel_values=pixel_values)
+
+    monkeypatch.setattr(decoder._model, "get_image_features", count)
+    options = GenerationOptions(max_tokens=1)
+    opening = user("", *map(picture, range(50)))
+    for talk in ([opening], [opening, assistant("."), user("?")]):
+        finish(model.stream(talk, options, threading.Event()))
+        assert len(encoded) == 50
+    # Even more than the context holds leave no more behind than that, once others are asked about.
+    with pytest.raises(ContextOverflow):
+        finish(model.stream([user("", *map(picture, range(50, 200)))], options, threading.Event()))
+    finish(model.stream([user("", picture(1))], options, threading.Event()))
+    assert sum(map(len, decoder._features.values())) <= model.info.context_tokens
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_breaks_down_says_so_and_forgets(
+    llava_folder: Path, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    pair = Pair(llava_folder, "int8")
+    question = [user("What is this?")]
+    expected, _ = pair.ask(question)
+    decoder: Any = pair.warm._decoder
+    options = GenerationOptions(max_tokens=8, temperature=temperature)
+    for broken in (lambda _: torch.full((320,), torch.nan), lambda _: torch.ones(2) @ torch.ones(3)):
+        with monkeypatch.context() as patched:
+            patched.setattr(decoder._llama, "read", broken)
+            with pytest.raises(ModelError):
+                finish(pair.warm.stream(question, options, threading.Event()))
+        assert not pair.warm._cache.known
+    assert pair.ask(question)[0] == expected
 
 
 def test_a_failure_in_the_middle_is_forgotten(
