@@ -21,6 +21,9 @@ EMBEDDED_MODELS = ("auto", "pocket")
 SCRIPTED_MODEL = "scripted"
 """Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
 
+# In seconds: more than anyone waits, and less than a clock can count to.
+_SLOWEST_WORD = 3600
+
 
 def unheard(what: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
@@ -48,9 +51,12 @@ def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatMod
         from assistant.models.scripted import ScriptedModel
 
         try:
-            return ScriptedModel(token_seconds=float(pace or 0))
+            seconds = float(pace or 0)
         except ValueError:
-            raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.") from None
+            seconds = -1
+        if not 0 <= seconds <= _SLOWEST_WORD:
+            raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.")
+        return ScriptedModel(token_seconds=seconds)
 
     source = str(assemble_pocket(settings, progress)) if settings.model in EMBEDDED_MODELS else settings.model
 
@@ -59,12 +65,15 @@ def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatMod
     return LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
 
 
-def assemble_pocket(settings: "Settings", progress: "Progress" = unheard) -> Path:
-    """Make sure that the embedded model lies in the cache, and return its folder. Raises `ModelError`."""
+def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
+    """Make sure that the embedded model lies in the cache, and return its folder. Raises `ModelError`.
+
+    One that is damaged is made anew; `thorough` looks at more of it than a start has time for.
+    """
     from assistant.pocket import assemble
 
     try:
-        return assemble.ensure(settings.cache_dir, progress)
+        return assemble.ensure(settings.cache_dir, progress, thorough=thorough)
     except OSError as error:
         raise ModelError(
             f"The embedded model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "

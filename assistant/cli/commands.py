@@ -121,12 +121,12 @@ def _answer_lines(choices: Choices) -> None:
 def pull(ctx: click.Context, model: str) -> None:  # noqa: ARG001 - there is one to choose from
     """Fetch a model ahead of time.
 
-    Prints the folder it is in.
+    One that is there and damaged is made anew. Prints the folder it is in.
     """
     from assistant.app import assemble_pocket
 
     with ProgressLine() as progress:
-        folder = assemble_pocket(load_settings(ctx).settings, progress)
+        folder = assemble_pocket(load_settings(ctx).settings, progress, thorough=True)
     say(f"{folder}\n")
 
 

@@ -5,7 +5,8 @@
     the rest  weights/: connector, word head, tag tokens, picture adapter   ─┘
 
 The result is an ordinary `LlavaForConditionalGeneration` folder. Its name carries a digest of everything that went
-into it, so a new version of Parley makes a new folder, and a folder under its final name is always whole.
+into it, so a new version of Parley makes a new folder. A folder gets its final name when it is
+whole; what happens to it later is noticed by a look at its files, and mended by making it anew.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from typing import Any
 
 import filelock
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -54,6 +55,18 @@ LAYOUT = 1
 IMAGE_TOKEN = "<reponame>"
 """A token the decoder has and never uses in a conversation, so that its vocabulary stays as it is."""
 
+# Without these, or with half of one, the folder cannot be loaded.
+_WEIGHT_FILES = ("model.safetensors", "picture_adapter.safetensors")
+_SMALL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "names.json",
+)
+_TOKENIZER = "tokenizer.json"
+_TEMPLATE = "chat_template.jinja"
+
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 """What the decoder's own chat template says when nobody else does."""
 
@@ -76,21 +89,24 @@ CHAT_TEMPLATE = (
 )
 
 
-def ensure(cache_dir: Path, progress: Progress) -> Path:
-    """The folder of the assembled model under `cache_dir`, made first if it is not there.
+def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Path:
+    """The folder of the assembled model under `cache_dir`, made first if it is not there or no longer whole.
 
     Any number of processes may call this at once. Killed at any moment, it leaves nothing that a later call would
-    take for whole. Raises `ModelError` if a parcel cannot be had, and `OSError` if the cache cannot be written.
+    take for whole. `thorough` is passed to `is_whole`. Raises `ModelError` if a parcel cannot be had or there is no
+    room for the folder, and `OSError` if the cache cannot be written.
     """
     folder = cache_dir / "models" / f"pocket-{_digest()}"
-    if folder.is_dir():
+    if is_whole(folder, thorough=thorough):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     decoder = fetch(DECODER, cache_dir, progress)
     tower = fetch(TOWER, cache_dir, progress)
     with filelock.FileLock(folder.parent / "pocket.lock"):
-        if folder.is_dir():
+        if is_whole(folder, thorough=thorough):
             return folder
+        if folder.is_dir():
+            shutil.rmtree(folder)
         for left_behind in folder.parent.glob(".pocket-*"):
             shutil.rmtree(left_behind, ignore_errors=True)
         if (free := shutil.disk_usage(folder.parent).free) < SIZE_MB * 1_000_000:
@@ -108,12 +124,33 @@ def ensure(cache_dir: Path, progress: Progress) -> Path:
                 raise ModelError(
                     f"The embedded model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
                 ) from error
+            except MemoryError as error:
+                raise ModelError(
+                    "There is not enough memory to put the embedded model together: close other programs."
+                ) from error
             _make_durable(made)
             made.rename(folder)
         for outdated in folder.parent.glob("pocket-*"):
             if outdated != folder and outdated.is_dir():
                 shutil.rmtree(outdated, ignore_errors=True)
     return folder
+
+
+def is_whole(folder: Path, *, thorough: bool = False) -> bool:
+    """Whether `folder` has all files of an assembled model, none of them cut short, as far as milliseconds tell.
+
+    `thorough` reads the tokenizer as well, which takes longer.
+    """
+    try:
+        for name in (*_SMALL_FILES, *([_TOKENIZER] if thorough else [])):
+            json.loads((folder / name).read_bytes())
+        for name in _WEIGHT_FILES:
+            # Opening compares the file's length with what its header says, and reads none of the weights.
+            with safe_open(folder / name, "pt"):
+                pass
+        return all((folder / name).stat().st_size for name in (_TOKENIZER, _TEMPLATE))
+    except (OSError, ValueError, SafetensorError):
+        return False
 
 
 def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) -> None:

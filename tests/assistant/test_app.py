@@ -87,5 +87,6 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(settings: Setti
 
 def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:
     assert build_model(changed(settings, model="scripted:0.01")).info.name == "scripted"
-    with pytest.raises(ConfigError, match="scripted:slow should say"):
-        build_model(changed(settings, model="scripted:slow"))
+    for pace in ("slow", "1e400", "1e300", "nan", "-1"):
+        with pytest.raises(ConfigError, match=f"scripted:{pace} should say"):
+            build_model(changed(settings, model=f"scripted:{pace}"))
