@@ -134,6 +134,9 @@ def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
     path = config_file or default_config_file()
     try:
         path = _at_home(path)
+    except ValueError as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from error
+    try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if config_file is None:

@@ -126,3 +126,14 @@ def test_settings_do_not_change_and_have_a_description_each() -> None:
 def test_settings_made_by_hand_ignore_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_MAX_TOKENS", "3")
     assert Settings(model="scripted").max_tokens == 512
+
+
+@pytest.mark.parametrize("name", ["model", "data_dir", "cache_dir"])
+def test_a_home_that_is_not_there_is_a_wrong_value(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"--{name.replace('_', '-')} is .*~nosuchuser/x"):
+        load({name: "~nosuchuser/x"})
+
+
+def test_a_configuration_file_in_a_home_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match="configuration file ~nosuchuser/x cannot be read"):
+        load(config_file=Path("~nosuchuser/x"))
