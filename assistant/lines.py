@@ -1,11 +1,11 @@
 """Conversation as plain text: what a turn says goes out as it comes, and line mode is one turn for each line read."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 
 from assistant.attachments import find_images, load_image
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, AttachmentError
 from assistant.events import Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, user
 from assistant.session import Session
@@ -46,6 +46,22 @@ class Answer:
             tell(notice)
 
 
+@contextmanager
+def unsaved_told(session: Session, tell: Write) -> Iterator[Write]:
+    """Gives the block a `tell` to use; tells after it, however it ends, that turns are not saved, unless it did."""
+    told: list[str] = []
+
+    def listened(sentence: str) -> None:
+        told.append(sentence)
+        tell(sentence)
+
+    try:
+        yield listened
+    finally:
+        if session.unsaved is not None and not any(str(session.unsaved) in sentence for sentence in told):
+            tell(f"The last turns are not saved. {session.unsaved}")
+
+
 def converse(
     lines: Iterable[str],
     session: Session,
@@ -60,25 +76,31 @@ def converse(
     A line that cannot be answered is told with its number, and the next one goes on.
     """
     well = True
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, unsaved_told(session, tell) as listened:
         # One event loop for all turns, but none running while a line is read: there Ctrl-C has to interrupt at once.
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
+        for number, read in enumerate(lines, 1):
+            # Some editors begin a file with a byte order mark.
+            line = read.removeprefix("\ufeff").strip()
+            if not line:
                 continue
             try:
-                message = read_message(line, tell, allow_urls=allow_urls, max_megapixels=max_megapixels)
-                runner.run(Answer().follow(session, message, write, tell))
+                message = read_message(line, listened, allow_urls=allow_urls, max_megapixels=max_megapixels)
+                runner.run(Answer().follow(session, message, write, listened))
             except AssistantError as error:
                 well = False
-                tell(f"line {number}: {error}")
+                listened(f"line {number}: {error}")
         runner.run(session.close())
     return well and session.unsaved is None
 
 
 def read_message(line: str, tell: Write, *, allow_urls: bool, max_megapixels: float) -> Message:
-    """The user's message that a typed line stands for. Raises `AttachmentError` for a picture that cannot be read."""
-    # Some editors begin a file with a byte order mark.
-    found = find_images(line.removeprefix("\ufeff").strip())
+    """The user's message that a typed line stands for.
+
+    Raises `AttachmentError` for a picture that cannot be read, or that nothing is said about.
+    """
+    found = find_images(line, links=allow_urls)
+    if not found.text.strip():
+        raise AttachmentError("There are no words to send yet: type a question.")
     attached = [load_image(source, allow_urls=allow_urls, max_megapixels=max_megapixels) for source in found.sources]
     for picture in attached:
         for notice in picture.notices:

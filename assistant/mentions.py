@@ -68,17 +68,19 @@ class _Mention:
     source: str
 
 
-def find_images(text: str) -> FoundImages:
+def find_images(text: str, *, links: bool = True) -> FoundImages:
     """The pictures that `text` names, and `text` without them; `text` as it is if it names none.
 
     Found are quoted and backslash-escaped paths, `~` and `file://` (as they were written, to be resolved on loading),
     existing names with bare spaces, http(s) links, and a path without a known ending if it is all there is.
+    Without `links`, one to the web counts only if it ends like a picture or is all there is: people also talk of pages.
     """
     stripped = text.strip()
     for path in (stripped, _unquoted(stripped)):
         if "\n" not in path and (_has_suffix(path, SUFFIXES) or _holds_a_picture(path)) and exists(path):
             return FoundImages("", (path,))
-    mentions = list(_mentions(text))
+    links = links or not re.search(r"\s", stripped)
+    mentions = list(_mentions(text, links))
     sources = tuple(dict.fromkeys(mention.source for mention in mentions))
     return FoundImages(_without(text, mentions, sources), sources) if mentions else FoundImages(text)
 
@@ -91,7 +93,7 @@ def expanded(path: str | Path) -> Path:
         return Path(path)
 
 
-def _mentions(text: str) -> Iterator[_Mention]:
+def _mentions(text: str, links: bool) -> Iterator[_Mention]:  # noqa: FBT001 - handed through
     starts: list[int] = []  # of the words since the last mention, where a name with spaces may begin
     for token in _TOKEN.finditer(text):
         if token["opening"]:
@@ -99,16 +101,21 @@ def _mentions(text: str) -> Iterator[_Mention]:
         found: Sequence[_Mention]
         if token["quoted"]:
             source = _unquoted(token[0])
-            found = [_Mention(*token.span(), source)] if _is_source(source) else []
+            found = [_Mention(*token.span(), source)] if _is_source(source, links) else []
         else:
             starts.append(token.start())
-            found = _in_word(text, token, starts[-_MAX_WORDS_IN_A_NAME:])
+            found = _in_word(text, token, starts[-_MAX_WORDS_IN_A_NAME:], links)
         yield from found
         if found:
             starts.clear()
 
 
-def _in_word(text: str, token: re.Match[str], starts: Sequence[int]) -> Sequence[_Mention]:
+def _in_word(
+    text: str,
+    token: re.Match[str],
+    starts: Sequence[int],
+    links: bool,  # noqa: FBT001 - handed through
+) -> Sequence[_Mention]:
     start, word = token.start(), token[0]
     if markdown := re.match(r".*\]\(", word):
         start, word = start + markdown.end(), word[markdown.end() :]
@@ -116,7 +123,7 @@ def _in_word(text: str, token: re.Match[str], starts: Sequence[int]) -> Sequence
         bare = word.rstrip(_TRAILING)
         if bare.count("(") > bare.count(")") and word[len(bare) :].startswith(")"):
             bare += ")"
-        return [_Mention(start, start + len(bare), bare)]
+        return [_Mention(start, start + len(bare), bare)] if _is_source(bare, links) else []
     word = _POSSESSIVE.split(word.rstrip(_TRAILING))[0]
     end = start + len(word)
     if not _has_suffix(word, SUFFIXES | _REFUSED_SUFFIXES):
@@ -130,8 +137,10 @@ def _in_word(text: str, token: re.Match[str], starts: Sequence[int]) -> Sequence
     return [_Mention(start + part.start(), start + part.end(), _unescaped(part[0])) for part in parts]
 
 
-def _is_source(path: str) -> bool:
-    return _is_url(path) or _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and exists(path))
+def _is_source(path: str, links: bool) -> bool:  # noqa: FBT001 - handed through
+    if _is_url(path):
+        return links or path.lower().startswith("file:") or _has_suffix(re.split("[?#]", path)[0], SUFFIXES)
+    return _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and exists(path))
 
 
 def _is_url(word: str) -> bool:

@@ -75,19 +75,24 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
     """Run the turn; with `notices`, collect them for one JSON object instead of streaming. True if all is saved."""
     import asyncio
 
-    from assistant.lines import Answer
+    from assistant.lines import Answer, unsaved_told
 
     answer = Answer()
     with asyncio.Runner() as runner:
         if notices is None:
-            runner.run(answer.follow(session, message, say, tell))
+            with unsaved_told(session, tell) as listened:
+                runner.run(answer.follow(session, message, say, listened))
         else:
             try:
-                runner.run(answer.follow(session, message, lambda _: None, notices.append))
+                with unsaved_told(session, notices.append) as listened:
+                    runner.run(answer.follow(session, message, lambda _: None, listened))
             finally:
                 # Also after Ctrl-C or a failure half-way: what has been said so far is still an answer.
                 if answer.text or answer.finished:
                     _print_json(session, answer, notices)
+                else:
+                    for notice in notices:
+                        tell(notice)
         runner.run(session.close())
     return session.unsaved is None
 

@@ -114,6 +114,11 @@ class TestAsk:
         result = run("ask", "What is it?")
         assert (result.exit_code, result.stdout, result.stderr) == (0, "You said: What is it?\n", "")
 
+    @pytest.mark.parametrize("named", ["~nosuchuser/x.jpg", "x" * 300 + ".jpg"])
+    def test_a_word_that_can_be_no_file_does_not_fail_the_question(self, named: str) -> None:
+        result = run("ask", f"look at {named}")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, f"You said: look at {named}\n", "")
+
     def test_shows_several_pictures_in_their_order(self, photo: Path, tmp_path: Path) -> None:
         PIL.Image.new("L", (9, 9)).save(tmp_path / "cat.jpg")
         result = run("ask", "And?", "-i", str(photo), "-i", str(tmp_path / "cat.jpg"))
@@ -498,6 +503,28 @@ class TestEndings:
         assert result.exit_code == 130
         answer = json.loads(result.stdout)
         assert (answer["answer"], answer["interrupted"]) == ("A dog", True)
+
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_ctrl_c_while_nothing_can_be_saved_says_so(
+        self, as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stream(
+            self: ScriptedModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+        ) -> Generator[str, None, Usage]:
+            yield "A dog"
+            time.sleep(0.3)  # until it was taken from the thread's queue
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.wait(10), "Ctrl-C stops the model"
+            return Usage()
+
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "file" / "below"))
+        monkeypatch.setattr(ScriptedModel, "stream", stream)
+        result = run("ask", "What is it?", *(["--json"] if as_json else []))
+        assert result.exit_code == 130
+        told = json.loads(result.stdout)["notices"] if as_json else result.stderr.splitlines()
+        assert len(told) == 1
+        assert "The last turns are not saved." in told[0]
 
     def test_ctrl_c_while_standard_input_is_awaited(self) -> None:
         with start("ask", "-", stdin=subprocess.PIPE) as process:

@@ -1,5 +1,7 @@
 """Line mode: one turn for each line, answers apart from everything else that is said."""
 
+import os
+import signal
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -139,3 +141,37 @@ def test_ctrl_c_between_turns_is_not_held_back() -> None:
     with pytest.raises(KeyboardInterrupt):
         converse(lines(), Session(ScriptedModel("Hello.")), pieces.append, pieces.append)
     assert "".join(pieces) == "Hello.\n"
+
+
+def test_an_interruption_still_tells_that_nothing_was_saved() -> None:
+    class Full:
+        def append(self, user: Message, reply: Message, usage: Usage) -> None:
+            raise HistoryError("The disk is full.")
+
+    class Interrupted(ScriptedModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+        ) -> Generator[str, None, Usage]:
+            yield "A dog"
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.wait(10), "Ctrl-C stops the model"
+            return Usage()
+
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        converse(["a"], Session(Interrupted(), store=Full()), lambda _: None, told.append)
+    assert told == ["The last turns are not saved. The disk is full."]
+
+
+def test_a_picture_without_words_is_refused_and_the_next_line_goes_on(photo: Path) -> None:
+    model = ScriptedModel("Fine.")
+    heard = Heard(Session(model), f'"{photo}"', "How are you?")
+    assert heard.told == ["line 1: There are no words to send yet: type a question."]
+    assert heard.written == "Fine.\n"
+    assert not heard.well
+
+
+def test_a_page_in_a_line_is_talked_about_while_links_are_off() -> None:
+    model = ScriptedModel("It is an example.")
+    assert Heard(Session(model), "tell me about https://example.com please").well
+    assert model.prompts[0][0].text == "tell me about https://example.com please"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from assistant.attachments import FoundImages, find_images, load_image
+from assistant.mentions import exists
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +157,27 @@ def test_any_text_is_taken(text: str) -> None:
 def test_long_pastes_take_no_time(piece: str) -> None:
     # Quadratic scanning takes minutes on these and linear takes milliseconds; hanging is what would be noticed.
     find_images(piece * (60_000 // len(piece)))
+
+
+@pytest.mark.parametrize(
+    "prompt", ["tell me about https://example.com please", '"https://example.com/a page" and?', "http://[x is?"]
+)
+def test_with_links_off_a_page_that_is_talked_about_is_no_picture(prompt: str) -> None:
+    assert find_images(prompt, links=False) == FoundImages(prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "source"),
+    [
+        ("what is https://example.com/a.JPG?size=2#top", "https://example.com/a.JPG?size=2#top"),
+        ("https://example.com/photos/12", "https://example.com/photos/12"),
+        ("look: file:///no/photo", "file:///no/photo"),
+    ],
+)
+def test_with_links_off_what_can_only_be_a_picture_is_still_found(prompt: str, source: str) -> None:
+    assert find_images(prompt, links=False).sources == (source,)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "~nosuchuser/x.jpg"])
+def test_a_name_that_no_file_can_have_is_no_file(name: str) -> None:
+    assert not exists(name)
