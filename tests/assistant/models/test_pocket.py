@@ -15,6 +15,7 @@ from assistant.attachments import read_image
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
+from assistant.models.loading import PICTURE_ADAPTER
 from assistant.models.local import LocalModel, from_latest_pictures
 from assistant.settings import load
 
@@ -106,6 +107,19 @@ def test_a_conversation_in_text_alone_is_that_of_the_untouched_decoder(folder: P
         assert say(exact, [user(question)])[0] == expected
     capital, _ = say(pocket, [user(TEXT_QUESTIONS[0])])
     assert "Paris" in capital
+
+
+def test_words_alone_are_answered_as_if_there_were_no_picture_adapter(
+    folder: Path, pocket: LocalModel, tmp_path: Path
+) -> None:
+    for file in folder.iterdir():
+        if file.name != PICTURE_ADAPTER:
+            (tmp_path / file.name).symlink_to(file)
+    bare = LocalModel.load(str(tmp_path))
+    assert bare.info.quantization == pocket.info.quantization
+    say(pocket, [user("What is this?", drawn("sign"))])  # The adapter has been in use before.
+    for question in TEXT_QUESTIONS:
+        assert say(pocket, [user(question)])[0] == say(bare, [user(question)])[0]
 
 
 def test_a_new_picture_takes_the_place_of_the_one_before() -> None:
