@@ -79,7 +79,7 @@ class Composer(Vertical):
     @work(group="attach")
     async def _prepare(self, typed: str) -> None:
         async with self._order:
-            found = attachments.find_images(typed)
+            found = attachments.find_images(typed, links=self._allow_urls)
             try:
                 opened = await self._open(found.sources)
             except AttachmentError as error:
