@@ -2,6 +2,9 @@
 
     python -m training.connector --data DATA --work WORK --tower TOWER.pth --decoder DECODER --name NAME [--steps N] …
 
+`--start-from assistant/pocket/weights` goes on from weights that were exported before, with `--rewarded 8` partly by
+reward (`training.rewards`).
+
 Writes `WORK/runs/NAME/`: a checkpoint every few minutes (the same command resumes from it), a log of losses, and at the
 end `weights.safetensors` and `dev.json`. The same command runs on a GPU (`--device cuda`).
 """
@@ -23,16 +26,23 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assistant.models.loading import read_adapter
 from assistant.pocket.assemble import tag_table
 from assistant.pocket.efficientnet import IMAGENET_CLASSES
-from assistant.pocket.eyes import Connector, Tagger
+from assistant.pocket.eyes import Connector, Tagger, WordHead
+from training import blends, drawings
 from training.data import COLLECTIONS
 from training.decoder import Decoder
 from training.features import load_tower
 from training.lessons import DOG_WORDS, Lessons, Sample
+from training.questions import ASK, sentence
 from training.recipe import SEED, Recipe
-from training.rows import Batch, Row, RowBuilder, collate
-from training.words import HeadOnly, Photos, Vocabulary
+from training.rewards import CaptionReward, draw_captions, worth
+from training.rows import IMAGE, REWARD, Batch, Row, RowBuilder, collate
+from training.words import WORD_HIDDEN, HeadOnly, Photos, Vocabulary
+
+LONGEST_CAPTION = 24
+"""In tokens, as the evaluation allows."""
 
 
 class Eyes(nn.Module):
@@ -92,17 +102,65 @@ class Trainer:
         self.word_probability = load_file(arguments.work / "words" / "probabilities.safetensors")
         self.class_probability = class_probabilities(arguments.work, self.photos, tower)
         self.lessons = Lessons(arguments.data, arguments.work, self.photos, self.class_probability, recipe)
+        self._add_made_pictures(arguments.work, tower)
+        self.reward = (
+            CaptionReward([self.lessons.captions[row] for row in self.lessons.train["flickr8k"]])
+            if recipe.rewarded
+            else None
+        )
         self.tokenizer = Tokenizer.from_file(str(arguments.decoder / "tokenizer.json"))
         self.decoder = Decoder(arguments.decoder, recipe.rank, recipe.alpha).to(self.device)
         self.eyes = Eyes(
             recipe, self.vocabulary, self.lessons.class_names, self.tokenizer, self.decoder.embedding.cpu()
         ).to(self.device)
+        if arguments.start_from:
+            self._start_from(arguments.start_from)
         self.builder = RowBuilder(self.tokenizer, self.eyes.config.tokens, recipe.length)
         if arguments.compile:
             for index, layer in enumerate(self.decoder.layers):
                 # The compiled layer stands in for the module itself.
                 self.decoder.layers[index] = torch.compile(layer, dynamic=False)  # type: ignore[assignment]
+        self.mean_reward = 0.0
         self.dog_words = [self.vocabulary.words.index(word) for word in DOG_WORDS if word in self.vocabulary.words]
+
+    @torch.inference_mode()
+    def _add_made_pictures(self, work: Path, tower: Any) -> None:
+        """Drawings and blends, which are no photos of a collection, with what the frozen heads make of them."""
+        head = WordHead(len(self.vocabulary.words), WORD_HIDDEN)
+        head.load_state_dict(load_file(work / "words" / "head.safetensors"))
+        head.eval()
+        things = {name: self.lessons.train[name] for name in ("caltech101", "imagenet1000")}
+        made = {
+            "drawings": drawings.neck_maps(work, tower),
+            "blends": blends.maps(work, self.photos, tower.class_logits, things),
+        }
+        for name, maps in made.items():
+            self.photos.maps[name] = maps.numpy()
+            classes, words = [], []
+            for mirrored in (False, True):
+                features = [
+                    self.photos.features(name, rows, torch.full((len(rows),), mirrored)).float()
+                    for rows in torch.arange(len(maps)).split(64)
+                ]
+                classes.append(
+                    torch.cat([tower.class_logits(some.bfloat16()).float().softmax(-1) for some in features])
+                )
+                words.append(torch.cat([head(some).sigmoid() for some in features]))
+            self.class_probability[name] = torch.stack(classes, 1).clone()
+            self.word_probability[name] = torch.stack(words, 1).clone()
+
+    def _start_from(self, folder: Path) -> None:
+        """Take over trained weights as `training.export` writes them."""
+        known = json.loads((folder / "names.json").read_text())["words"]
+        if known != self.vocabulary.words:
+            raise SystemExit(f"{folder} knows other words than WORK/words: its weights cannot be used.")
+        eyes = load_file(folder / "eyes.safetensors")
+        adapter = read_adapter(folder / "picture_adapter.safetensors")
+        with torch.no_grad():
+            for name, value in self.eyes.trained_state().items():
+                value.copy_(eyes[name])
+            for name, value in self.decoder.lora_state().items():
+                value.copy_(adapter.tensors[name])
 
     def parameters(self) -> list[dict[str, Any]]:
         lora = [parameter for name, parameter in self.decoder.named_parameters() if parameter.requires_grad]
@@ -131,7 +189,7 @@ class Trainer:
                 class_probability[index] = sure
                 word_probability[self.dog_words] *= 0.02
                 keep_picture[number] = 0
-            if training:
+            if training and not sample.exact:
                 roll = rng.random()
                 if roll < self.recipe.tag_dropout:
                     keep_tags[number] = 0
@@ -144,6 +202,38 @@ class Trainer:
         inputs = (torch.cat(features).float(), torch.stack(classes), torch.stack(words), keep_picture, keep_tags)
         tokens: Tensor = self.eyes(*(value.to(self.device) for value in inputs))
         return tokens
+
+    def rewarded(self, rng: random.Random) -> tuple[list[Sample], list[Row]]:
+        """Photos with captions that the model draws for them, each worth what its reward is above its siblings'."""
+        assert self.reward is not None
+        recipe = self.recipe
+        samples = [self.lessons.captioned(rng) for _ in range(recipe.rewarded)]
+        question = rng.choice(ASK["caption"])
+        builder = self.builder
+        prompt = [*builder.opening, *[IMAGE] * builder.image_tokens, *builder.newline, *builder.asked(question)]
+        ids = torch.tensor(prompt, device=self.device)
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+            pictures = self.picture_tokens(samples, rng, training=False).to(torch.bfloat16)
+        embeddings = F.embedding(ids.clamp(min=0), self.decoder.embedding).repeat(len(samples), 1, 1)
+        embeddings[:, ids == IMAGE] = pictures
+        end = builder.stop[0]
+        drawn = draw_captions(self.decoder, embeddings, recipe.reward_samples, LONGEST_CAPTION, end)
+        answers = [
+            tokens[: tokens.index(end) + 1] if end in tokens else tokens for tokens in drawn.flatten(0, 1).tolist()
+        ]
+        complete = [tokens[-1] == end for tokens in answers]
+        said = [self.tokenizer.decode(tokens) for tokens in answers]
+        written = [[sentence(text) for text in self.lessons.captions[one.row]] for one in samples]
+        references = [texts for texts in written for _ in range(recipe.reward_samples)]
+        rewards = self.reward(said, complete, references).view(len(samples), -1)
+        self.mean_reward = float(rewards.mean())
+        rows = [
+            builder.sampled(question, answers[first : first + recipe.reward_samples], values)
+            for first, values in zip(
+                range(0, len(answers), recipe.reward_samples), worth(rewards).tolist(), strict=True
+            )
+        ]
+        return samples, rows
 
     def losses(
         self, samples: list[Sample], rows: list[Row], rng: random.Random, *, training: bool
@@ -218,6 +308,17 @@ def rate(step: int, recipe: Recipe) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def total(losses: Tensor, batch: Batch, reward_weight: float) -> Tensor:
+    """The loss of a step: the weighted mean over what was written, and over what was rewarded."""
+    weights = batch.weights.to(losses.device)
+    rewarded = torch.tensor([task == REWARD for task in batch.tasks], device=losses.device)
+    written = ~rewarded
+    loss = (losses * weights)[written].sum() / weights[written].sum()
+    if rewarded.any():
+        loss = loss + reward_weight * (losses * weights)[rewarded].sum() / rewarded.sum()
+    return loss
+
+
 def train(arguments: argparse.Namespace, recipe: Recipe) -> None:
     """Run to the end, from the last checkpoint if there is one."""
     run = arguments.work / "runs" / arguments.name
@@ -244,9 +345,12 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> None:
             torch.manual_seed(SEED + step)
             samples = [trainer.lessons.draw(rng) for _ in range(recipe.batch)]
             rows = [trainer.builder.build(sample.exchanges) for sample in samples]
+            if recipe.rewarded:
+                more_samples, more_rows = trainer.rewarded(rng)
+                samples += more_samples
+                rows += more_rows
             batch, losses, _ = trainer.losses(samples, rows, rng, training=True)
-            weights = batch.weights.to(losses.device)
-            loss = (losses * weights).sum() / weights.sum()
+            loss = total(losses, batch, recipe.reward_weight)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
@@ -261,6 +365,7 @@ def train(arguments: argparse.Namespace, recipe: Recipe) -> None:
                     "step": step,
                     "seconds": round(time.monotonic() - started, 1),
                     "answers": len(set(batch.answers.tolist())),
+                    **({"mean reward": round(trainer.mean_reward, 4)} if recipe.rewarded else {}),
                     **means,
                 }
                 log.write(json.dumps(line) + "\n")
@@ -299,6 +404,7 @@ def main() -> None:
         "--decoder", type=Path, required=True, help="a transformers folder with the dequantized decoder"
     )
     parser.add_argument("--name", required=True)
+    parser.add_argument("--start-from", type=Path, help="a folder of exported weights to go on from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--compile",

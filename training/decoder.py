@@ -41,11 +41,15 @@ class LoraLinear(nn.Module):
         self.lora_A = nn.Parameter(torch.randn(rank, in_features) / math.sqrt(in_features)) if rank else None
         self.lora_B = nn.Parameter(torch.zeros(out_features, rank)) if rank else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def merged(self) -> Tensor:
+        """The whole weight as it stands, (outputs, inputs) in `dtype`."""
         if self.lora_A is None or self.lora_B is None:
-            return F.linear(x, self.weight)
+            return self.weight
         change = self.lora_B.to(self.dtype) @ self.lora_A.to(self.dtype)
-        return F.linear(x, (self.weight + change * self.scale).to(self.dtype))
+        return (self.weight + change * self.scale).to(self.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.merged())
 
 
 class Layer(nn.Module):
@@ -78,18 +82,18 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         batch, length, width = x.shape
         size = width // self.heads
-        h = _rms_norm(x, self.input_norm, self.eps)
+        h = rms_norm(x, self.input_norm, self.eps)
         q = self.q_proj(h).view(batch, length, self.heads, size).transpose(1, 2)
         k = self.k_proj(h).view(batch, length, self.key_heads, size).transpose(1, 2)
         v = self.v_proj(h).view(batch, length, self.key_heads, size).transpose(1, 2)
-        q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         groups = self.heads // self.key_heads
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
         # Compiled, this is faster on a CPU than the fused kernel, whose backward pass takes three times as long.
         scores = (q @ k.transpose(2, 3)) * size**-0.5 + mask
         attended = scores.float().softmax(-1).to(q.dtype) @ v
         x = x + self.o_proj(attended.transpose(1, 2).reshape(batch, length, width))
-        h = _rms_norm(x, self.post_norm, self.eps)
+        h = rms_norm(x, self.post_norm, self.eps)
         out: Tensor = x + self.down_proj(F.silu(self.gate_proj(h)) * self.up_proj(h))
         return out
 
@@ -121,14 +125,17 @@ class Decoder(nn.Module):
         `embeddings` (batch, length, width); `positions` (batch, length) int64; `mask` (batch, 1, length, length), added
         to the attention scores.
         """
-        frequencies = self.theta ** (-torch.arange(0, self.size, 2, device=positions.device).float() / self.size)
-        angles = positions[:, None, :, None].float() * frequencies
-        cos = torch.cat([angles.cos()] * 2, -1).to(embeddings.dtype)
-        sin = torch.cat([angles.sin()] * 2, -1).to(embeddings.dtype)
+        cos, sin = self.rotation(positions, embeddings.dtype)
         x = embeddings
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
-        return _rms_norm(x, self.norm, self.eps)
+        return rms_norm(x, self.norm, self.eps)
+
+    def rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (batch, 1, length, head size) of `positions` (batch, length)."""
+        frequencies = self.theta ** (-torch.arange(0, self.size, 2, device=positions.device).float() / self.size)
+        angles = positions[:, None, :, None].float() * frequencies
+        return torch.cat([angles.cos()] * 2, -1).to(dtype), torch.cat([angles.sin()] * 2, -1).to(dtype)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits over the vocabulary for hidden states (any, width)."""
@@ -146,11 +153,13 @@ class Decoder(nn.Module):
         return state
 
 
-def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """`x` (…, width) divided by its root mean square and multiplied by `weight`."""
     wide = x.float()
     return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype) * weight
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions on `x` (batch, heads, length, size), by tables that broadcast to it."""
     half = x.shape[-1] // 2
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin

@@ -27,6 +27,10 @@ class Recipe:
     warmup: int = 40
     tag_dropout: float = 0.08
     picture_dropout: float = 0.04
+    rewarded: int = 0
+    """How many photos a step are captioned by the model itself and learned from by reward, beside the `batch`."""
+    reward_samples: int = 5
+    reward_weight: float = 0.5
     chatter: float = 0.1
     """How many rows hold a question that is not about the photo, answered as the untouched decoder would."""
     substitution: float = 0.36

@@ -18,6 +18,8 @@ START, END = "<|im_start|>", "<|im_end|>"
 # Captions are long and many; without more weight the short answers would hardly count.
 WEIGHTS = {"caption": 1.0, "long": 0.5}
 SHORT_ANSWER_WEIGHT = 2.5
+REWARD = "reward"
+"""The task of answers that the model made up, whose weight is what they are worth: it may be negative."""
 
 
 @dataclass
@@ -79,8 +81,22 @@ class RowBuilder:
             self._add(row, picture, exchange, [])
         return row
 
+    def asked(self, question: str) -> list[int]:
+        """The tokens between a picture and what is answered to a `question` about it."""
+        return self.encode(question) + self.turn
+
+    def sampled(self, question: str, answers: list[list[int]], worth: list[float]) -> Row:
+        """A row with the picture, a question and tokens the model answered itself, each as much as it is `worth`."""
+        row = Row()
+        picture = row.add(-1, self.opening + [IMAGE] * self.image_tokens + self.newline)
+        asked = row.add(picture, self.asked(question))
+        for answer, value in zip(answers, worth, strict=True):
+            if row.length + len(answer) <= self.length:
+                _answer(row, asked, answer, value, REWARD)
+        return row
+
     def _add(self, row: Row, parent: int, exchange: Exchange, opening: list[int]) -> None:
-        question = opening + self.encode(exchange.question) + self.turn
+        question = opening + self.asked(exchange.question)
         answers = [self.encode(answer) + (self.stop if exchange.complete else []) for answer in exchange.answers]
         if row.length + len(question) + len(answers[0]) > self.length:
             return
@@ -89,15 +105,21 @@ class RowBuilder:
         for number, answer in enumerate(answers):
             if row.length + len(answer) > self.length:
                 break
-            said = row.add(asked, answer)
-            predictor = row.end(asked)
-            for offset, token in enumerate(answer):
-                row.losses.append((predictor, token, weight, exchange.task, row.answers))
-                predictor = row.segments[said].start + offset
-            row.answers += 1
+            said = _answer(row, asked, answer, weight, exchange.task)
             if number == 0:
                 for following in exchange.then:
                     self._add(row, said, following, self.next_turn)
+
+
+def _answer(row: Row, asked: int, answer: list[int], weight: float, task: str) -> int:
+    """Add an answer to the segment `asked` with the loss of each of its tokens, and return its segment."""
+    said = row.add(asked, answer)
+    predictor = row.end(asked)
+    for offset, token in enumerate(answer):
+        row.losses.append((predictor, token, weight, task, row.answers))
+        predictor = row.segments[said].start + offset
+    row.answers += 1
+    return said
 
 
 @dataclass

@@ -94,3 +94,15 @@ def test_padding_is_neither_seen_nor_learned(builder: RowBuilder) -> None:
     assert torch.isinf(batch.mask[0, 0, : row.length, row.length :]).all()
     assert int(batch.predictors.max()) < row.length
     assert int(batch.pictures.sum()) == PICTURE
+
+
+def test_what_was_drawn_is_learned_by_its_worth(builder: RowBuilder) -> None:
+    drawn = [[*builder.encode("A dog."), *builder.stop], builder.encode("A cat")]
+    row = builder.sampled("What is this?", drawn, [1.5, -1.5])
+    learned = [(target, weight) for _, target, weight, *_ in row.losses]
+    assert learned == [(token, 1.5) for token in drawn[0]] + [(token, -1.5) for token in drawn[1]]
+    written = builder.build([Exchange("What is this?", ["A dog."], "name")])
+    # The same places, so that its probability there is the one it was drawn with.
+    assert [predictor for predictor, *_ in row.losses[: len(drawn[0])]] == [
+        predictor for predictor, *_ in written.losses
+    ]
