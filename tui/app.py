@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from textual import on, work
@@ -84,11 +85,36 @@ class ParleyApp(App[None]):
     async def _load(self) -> None:
         self._conversation.show_loading("loading …")
         try:
-            self._session = await asyncio.to_thread(self._build, self._report)
+            self._session = await self._built()
         except AssistantError as error:
             await self._conversation.show_failure(str(error))
         else:
             await self._conversation.begin(self._session)
+
+    async def _built(self) -> Session:
+        """The session, built on a thread that the interpreter does not wait for when the app is left meanwhile.
+
+        Assembling a model has long steps that cannot be interrupted, and whatever they leave half done is made anew.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Session] = loop.create_future()
+
+        def settle(settle_with: Callable[[], None]) -> None:
+            # The loop is closed, and the future cancelled, once nobody waits any more.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: None if done.done() else settle_with())
+
+        def work() -> None:
+            try:
+                session = self._build(self._report)
+            except BaseException as error:  # noqa: BLE001 - raised where the session is awaited
+                reason = error
+                settle(lambda: done.set_exception(reason))
+            else:
+                settle(lambda: done.set_result(session))
+
+        threading.Thread(target=work, name="build", daemon=True).start()
+        return await done
 
     @on(Progressed)
     def _show_progress(self, event: Progressed) -> None:

@@ -35,7 +35,7 @@ def test_what_is_drawn_is_what_the_decoder_finds_likely(decoder_folder: Path) ->
     # Logits so far apart that drawing is choosing the likeliest.
     decoder.norm.data *= 1000
     for layer in decoder.layers:
-        torch.nn.init.normal_(layer.q_proj.lora_B, std=0.3)
+        torch.nn.init.normal_(layer.get_parameter("q_proj.lora_B"), std=0.3)
     prompts = torch.randn(3, 5, decoder.embedding.shape[1])
     with torch.inference_mode():
         expected = [greedy(decoder, prompt, 4) for prompt in prompts]

@@ -394,6 +394,51 @@ async def test_ctrl_c_copies_what_is_selected_and_does_not_quit(make_app: MakeAp
         assert person.app.is_running
 
 
+async def test_ctrl_c_stops_a_reply_and_keeps_what_was_shown(make_app: MakeApp, use: Use) -> None:
+    store = Kept()
+    app = make_app(ScriptedModel(" ".join(f"word{number}" for number in range(500)), token_seconds=0.01), store=store)
+    async with use(app) as person:
+        await person.type("Go")
+        await person.press("enter")
+        await person.sees("word5", "Reply")
+        await person.press("ctrl+c")
+        await person.sees("ready", "StatusBar")
+        assert person.app.is_running
+        ((_, reply),) = store.turns
+        assert reply.interrupted
+
+
+async def test_the_speed_of_an_earlier_reply_is_not_shown_for_one_that_was_stopped(make_app: MakeApp, use: Use) -> None:
+    app = make_app(ScriptedModel("Only three words.", " ".join(["long"] * 500), token_seconds=0.01))
+    async with use(app) as person:
+        await person.type("Go")
+        await person.press("enter")
+        await person.sees("tokens/s", "StatusBar")
+        await person.type("Go on")
+        await person.press("enter")
+        await person.sees("long", "Reply")
+        await person.press("escape")
+        await person.sees("ready", "StatusBar")
+        assert "tokens/s" not in person.read("StatusBar")
+
+
+async def test_leaving_does_not_wait_for_a_step_of_the_build_that_takes_long(use: Use) -> None:
+    building, goes_on = threading.Event(), threading.Event()
+
+    def build(progress: Progress) -> Session:
+        building.set()
+        goes_on.wait(20)
+        raise AssertionError("nobody waits for this")
+
+    async with use(ParleyApp(build)) as person:
+        await person.until(building.is_set)
+        await person.press("ctrl+q")
+    waiting = [thread for thread in threading.enumerate() if thread.name == "build"]
+    # A daemon thread is one that the end of the program does not wait for.
+    assert [thread.daemon for thread in waiting] == [True]
+    goes_on.set()
+
+
 async def test_clicking_into_the_transcript_does_not_take_the_keyboard_away(make_app: MakeApp, use: Use) -> None:
     async with use(make_app(ScriptedModel("Hello."))) as person:
         await person.type("Hi")

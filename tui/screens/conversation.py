@@ -5,6 +5,7 @@ from contextlib import aclosing
 from typing import ClassVar
 
 from textual import on
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
@@ -81,10 +82,22 @@ class ConversationScreen(Screen[None]):
     async def action_stop(self) -> None:
         """Stop the reply within one token, or take back what still waits for the model."""
         if self._turn is not None:
-            self._turn.cancel()
-            self._status.state = "stopping …"
+            self._stop_turn(self._turn)
         else:
             await self._unqueue()
+
+    def _stop_turn(self, turn: "asyncio.Task[None]") -> None:
+        turn.cancel()
+        self._status.state = "stopping …"
+
+    def action_copy_text(self) -> None:
+        """Ctrl+C: copy what is selected; with nothing selected, stop as Esc does, where there is a reply to stop."""
+        try:
+            super().action_copy_text()
+        except SkipAction:
+            if self._turn is None:
+                raise
+            self._stop_turn(self._turn)
 
     def action_page(self, direction: int) -> None:
         """Scroll the transcript by a page, up for -1, down for 1."""
@@ -114,6 +127,8 @@ class ConversationScreen(Screen[None]):
     async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
         reply = await self._transcript.add_reply()
         self._status.state = "thinking … (Esc stops)"
+        # What the last reply took says nothing about this one, which may be stopped before it can tell.
+        self._status.usage = None
         # A task and no worker: its callback is called even if it is cancelled before it has begun.
         self._turn = asyncio.create_task(self._consume(session, submitted, reply))
         self._turn.add_done_callback(
