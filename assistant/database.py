@@ -172,7 +172,11 @@ class Database:
 
     def _set_aside(self, seen: tuple[int, int] | None) -> None:
         """Rename the broken file, unless it is no longer the one that was `seen` to be broken."""
-        with self._lock:
+        # Imported here, as hardly anybody ever comes by.
+        from filelock import FileLock
+
+        # Another process may have found the same, and its new file must not be taken for the broken one.
+        with self._lock, FileLock(f"{self.path}.lock"):
             if self._identity() != seen:
                 return
             stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

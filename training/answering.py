@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from safetensors import safe_open
 from torch import Tensor, nn
+
+from assistant.models.loading import read_adapter
 
 PHOTOS_AT_ONCE = 32
 QUESTIONS_AT_ONCE = 32
@@ -146,13 +147,9 @@ class ProductModel:
 
 
 def merge_adapter(decoder: nn.Module, file: Path) -> None:
-    """Add the low-rank changes in `file` to the weights of `decoder`: W + alpha / r * B A."""
-    with safe_open(file, "pt") as adapter:
-        kept = adapter.metadata()
-        scale = float(kept["alpha"]) / float(kept["r"])
-        for name in adapter.keys():  # noqa: SIM118 - a safetensors file is no mapping
-            if name.endswith(".lora_A"):
-                module = name.removesuffix(".lora_A")
-                change = adapter.get_tensor(f"{module}.lora_B").float() @ adapter.get_tensor(name).float()
-                with torch.no_grad():
-                    decoder.get_parameter(f"{module}.weight").add_(scale * change)
+    """Add the low-rank changes in `file` to the weights of `decoder`."""
+    adapter = read_adapter(file)
+    with torch.no_grad():
+        for name, module in decoder.named_modules():
+            if isinstance(module, nn.Linear):
+                module.weight.copy_(adapter.merged(name, module.weight))

@@ -30,13 +30,11 @@ from training.data import photo_names, read_annotations, read_photos
 from training.metrics import caption_scores, room_key, share, yes_or_no
 from training.names import EVERYDAY, names_it
 from training.questions import Companions, room_question, yes_no
-from training.recipe import SEED
+from training.recipe import DEV_ROOMS, SEED
 from training.words import hold_out
 
 CAPTION_TOKENS = 24
 ANSWER_TOKENS = 12
-ROOMS_FOR_DEV = 80
-"""As training splits them; a test holds the two together."""
 
 ASK_CAPTION = "Describe the photo."
 ASK_NAME = "What is this?"
@@ -132,7 +130,7 @@ def split_photos(data: Path, collection: str, split: str) -> list[str]:
     train_rows = [number for number, name in enumerate(order) if name in train]
     if collection == "daquar":
         random.Random(SEED).shuffle(train_rows)
-        dev_rows = train_rows[:ROOMS_FOR_DEV]
+        dev_rows = train_rows[:DEV_ROOMS]
     else:
         dev_rows = hold_out(torch.tensor(train_rows))[0].tolist()
     return sorted(order[number] for number in dev_rows)

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from assistant.pocket.eyes import PocketEyesConfig
 from training.words import SEED, WORD_HIDDEN
 
-__all__ = ["SEED", "Recipe"]
+__all__ = ["DEV_ROOMS", "SEED", "Recipe"]
+
+
+DEV_ROOMS = 80
+"""How many of DAQUAR's training photos, which have no dev split of their own, are kept for judging."""
 
 
 @dataclass(frozen=True)
