@@ -34,7 +34,7 @@ def maps(work: Path, photos: Photos, classify: "torch.nn.Module", things: dict[s
         kept: list[Tensor] = []
         while len(kept) < COUNT:
             pair = [(name, rng.choice(rows)) for name, rows in rng.choices(list(things.items()), k=2)]
-            both = torch.stack([torch.from_numpy(photos.maps[name][row]) for name, row in pair])
+            both = torch.stack([torch.tensor(photos.maps[name][row]) for name, row in pair])
             blend = both.float().mean(0).half()
             with torch.inference_mode():
                 sure = classify(photos.head(blend[:1].to(torch.bfloat16))).float().softmax(-1).max()

@@ -150,10 +150,7 @@ class Trainer:
             self.word_probability[name] = torch.stack(words, 1).clone()
 
     def _start_from(self, folder: Path) -> None:
-        """Take over trained weights as `training.export` writes them."""
-        known = json.loads((folder / "names.json").read_text())["words"]
-        if known != self.vocabulary.words:
-            raise SystemExit(f"{folder} knows other words than WORK/words: its weights cannot be used.")
+        """Take over trained weights as `training.export` writes them; none of them depends on the words of the head."""
         eyes = load_file(folder / "eyes.safetensors")
         adapter = read_adapter(folder / "picture_adapter.safetensors")
         with torch.no_grad():

@@ -109,10 +109,13 @@ def _read(
         for name in ("q_proj", "k_proj", "v_proj")
     )
     query, keys = rotate(query, cos, sin), rotate(keys, cos, sin)
+    # In float32: for a single query in bfloat16, processors without a fast product of that kind take many times longer.
+    query, keys, values = query.float(), keys.float(), values.float()
     if known is not None:
         keys, values = torch.cat([known[0], keys], 2), torch.cat([known[1], values], 2)
     attended = F.scaled_dot_product_attention(query, keys, values, is_causal=known is None, enable_gqa=True)
-    x = x + F.linear(attended.transpose(1, 2).reshape(batch, length, width), weights["o_proj"])
+    attended = attended.transpose(1, 2).reshape(batch, length, width).to(x.dtype)
+    x = x + F.linear(attended, weights["o_proj"])
     h = rms_norm(x, layer.post_norm, layer.eps)
     inner = F.silu(F.linear(h, weights["gate_proj"])) * F.linear(h, weights["up_proj"])
     return x + F.linear(inner, weights["down_proj"]), keys, values
