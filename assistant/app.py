@@ -1,5 +1,6 @@
 """Where Parley is put together: the one place that knows which parts make a conversation, used by tests too."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,8 @@ def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatMod
     Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is.
     Raises `ModelError`.
     """
+    if settings.backend == "remote" or (settings.backend == "auto" and settings.base_url):
+        return connect_model(settings, progress)
     name, _, pace = settings.model.partition(":")
     if name == SCRIPTED_MODEL:
         from assistant.models.scripted import ScriptedModel
@@ -63,6 +66,20 @@ def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatMod
     from assistant.models.local import LocalModel
 
     return LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
+
+
+def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+    """The model on the server that `settings` name. Blocks until it answers; raises `ModelError` and `ConfigError`."""
+    if settings.base_url is None:
+        raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
+    from assistant.models.remote import KEY_VARIABLE, RemoteModel
+
+    return RemoteModel.connect(
+        settings.base_url,
+        model=None if settings.model == "auto" else settings.model,
+        key=os.environ.get(KEY_VARIABLE) or None,
+        progress=progress,
+    )
 
 
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:

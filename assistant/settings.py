@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
@@ -26,7 +27,11 @@ _WANTED = {
     "max_image_megapixels": "a number above 0 and up to 100",
     "data_dir": "a folder",
     "cache_dir": "a folder",
+    "backend": '"auto", "local" or "remote"',
+    "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
 }
+# What is not repeated in messages when it makes no sense: an address may hold a password.
+_UNSHOWN = frozenset({"base_url"})
 
 
 def _at_home(path: Path) -> Path:
@@ -41,6 +46,16 @@ FolderPath = Annotated[Path, AfterValidator(_at_home)]
 
 def _expand_home(model: str) -> str:
     return str(_at_home(Path(model))) if model.startswith("~") else model
+
+
+def _as_base_url(address: str) -> str:
+    """`address` with the scheme and the path that nearly all servers have, where it names none."""
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    more = parts.username is not None or parts.query or parts.fragment
+    if not named or more or " " in address or not address.isprintable():
+        raise ValueError("no address of a server")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/chat/completions') or '/v1'}"
 
 
 class Settings(BaseSettings):
@@ -82,6 +97,14 @@ class Settings(BaseSettings):
 
     cache_dir: FolderPath = Field(default_factory=lambda: user_cache_path("parley", appauthor=False))
     """Where fetched and assembled models are kept; may be deleted at any time."""
+
+    backend: Literal["auto", "local", "remote"] = "auto"
+    """Who runs the model: "local" (this program), "remote" (a server), or "auto" (a server if `base_url` names one)."""
+
+    base_url: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_as_base_url)] | None
+    ) = None
+    """Where a server with OpenAI's chat completions is, like "http://localhost:8000/v1"."""
 
     @classmethod
     def settings_customise_sources(
@@ -168,4 +191,6 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
             where = f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment"
         case file:
             where = f"{key} in {file}"
+    if key in _UNSHOWN:
+        return f"{where} should be {_WANTED[key]}."
     return f"{where} is {first['input']!r}, but it should be {_WANTED[key]}."

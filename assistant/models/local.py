@@ -20,7 +20,7 @@ from torch import Tensor
 from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import GenerationOptions, ModelInfo
+from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
 from assistant.models.decoders import Decoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, Placement, is_out_of_memory, load, place
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from assistant.parcels import Progress
 
 Result = TypeVar("Result")
-
-REPLY_ROOM = 64
-"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
 
 # Reading a long prompt can be stopped between pieces of this many tokens; smaller ones waste matrix products.
 _PIECE = 256

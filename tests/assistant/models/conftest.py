@@ -2,7 +2,7 @@
 
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from assistant.messages import Image
+from tests.assistant.models.chat_server import ChatServer, running
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -211,3 +212,10 @@ def make_gemma(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gemma(tmp_path_factory.mktemp("gemma") / "tiny-gemma")
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    """A server on the loopback whose model says 300 words."""
+    with running(ChatServer()) as server:
+        yield server
