@@ -191,9 +191,9 @@ def _ask_for_models(server: Server, retries: Retries, given_up: GivenUp, *, need
         except Unanswered as error:
             if error.status in _FORBIDDEN:
                 raise _forbidden(server, error) from error
+            if error.status and not needed:
+                return []
             if error.status and not error.passing:
-                if not needed:
-                    return []
                 raise ModelError(f"{error} If the address is right, name the model with --model.") from error
             retries.wait(error, given_up)
         except ValueError as error:

@@ -88,10 +88,11 @@ class TestTheModel:
         with pytest.raises(ModelError, match=r"has no model absent .*does not exist.*--model"):
             ask(model)
 
-    def test_a_server_without_a_list_takes_a_name(self, server: ChatServer) -> None:
-        server.lists = sending(b"", "text/plain", 404)
+    @pytest.mark.parametrize(("status", "phrase"), [(404, "404 Not Found.*--model"), (500, "500 Internal")])
+    def test_a_server_without_a_list_takes_a_name(self, server: ChatServer, status: int, phrase: str) -> None:
+        server.lists = sending(b"", "text/plain", status)
         assert ask(connect(server, model="tiny-vlm"))
-        with pytest.raises(ModelError, match=r"404 Not Found.*--model"):
+        with pytest.raises(ModelError, match=phrase):
             connect(server)
 
     @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": [{}]}', b'{"data": {"id": "x"}}', b"", b"\xff" * 50])
