@@ -18,7 +18,7 @@ ENVIRONMENT_PREFIX = "PARLEY_"
 _WANTED = {
     "model": '"auto", "pocket", a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
-    "quantize": '"auto", "none" or "int8"',
+    "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
     "system": "text",
     "max_tokens": "a whole number from 1 up",
     "temperature": "a number from 0 to 2",
@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
 
-    quantize: Literal["auto", "none", "int8"] = "auto"
-    """How its weights are held: "int8", "none" (as stored), or "auto" (what is fastest on the device)."""
+    quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
+    """How its weights are held: "auto" (what suits device and model), "none" (not quantized), or one of the others."""
 
     system: str | None = None
     """Instructions that stand before every conversation."""

@@ -44,7 +44,9 @@ SETTINGS_OPTIONS = (
         "--model", "-m", metavar="MODEL", help="auto, pocket (the embedded one), a folder, a hub or server id."
     ),
     click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1."),
-    click.option("--quantize", type=click.Choice(["auto", "none", "int8"]), help="How weights are held."),
+    click.option(
+        "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are held."
+    ),
     click.option(
         "--system", "-s", type=Words(), metavar="TEXT", help="Instructions that stand before the conversation."
     ),

@@ -68,7 +68,10 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
         ("max_tokens = 0", "max_tokens in {} is 0, but it should be a whole number from 1 up."),
         ("temperature = nan", "temperature in {} is nan, but it should be a number from 0 to 2."),
         ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1"."""),
-        ("quantize = 'int3'", """quantize in {} is 'int3', but it should be "auto", "none" or "int8"."""),
+        (
+            "quantize = 'int3'",
+            """quantize in {} is 'int3', but it should be "auto", "none", "int8", "nf4",""",
+        ),
         ("model = ' '", """model in {} is ' ', but it should be "auto", "pocket", a folder or a hub id."""),
         ("allow_urls = 7", "allow_urls in {} is 7, but it should be true or false."),
         ("max_image_megapixels = 101", "max_image_megapixels in {} is 101, but it should be a number above 0 and up"),

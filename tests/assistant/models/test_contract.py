@@ -43,7 +43,7 @@ def finish(stream: Generator[str, None, Usage]) -> Reply:
             return Reply(pieces, end.value)
 
 
-@pytest.fixture(params=["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8"])
+@pytest.fixture(params=["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"])
 def make_model(request: pytest.FixtureRequest) -> Callable[[], ChatModel]:
     family, _, quantize = request.param.partition("-")
     if family == "remote":
@@ -63,7 +63,7 @@ def model(make_model: Callable[[], ChatModel]) -> ChatModel:
 def test_it_says_what_it_is(model: ChatModel) -> None:
     assert model.info.name
     assert model.info.device.partition(":")[0] in {"cpu", "127.0.0.1"}
-    assert model.info.quantization in {"none", "int8", "unknown"}
+    assert model.info.quantization in {"none", "int8", "nf4", "unknown"}
     assert model.info.context_tokens == 512
 
 
