@@ -1,5 +1,8 @@
 """What can be set, and where each value comes from: command line, else environment, else TOML file, else default."""
 
+import json
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,6 +154,35 @@ def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = 
         return Loaded(Settings(**values), origins)
     except ValidationError as error:
         raise ConfigError(_sentence(error, origins)) from error
+
+
+def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
+    """Set `key` in the TOML file, made if it is not there, and return its path. All its other lines stay as they are.
+
+    Raises `ConfigError` if the file cannot be read, understood or written.
+    """
+    before, _ = _from_file(config_file if config_file is None or config_file.exists() else Path(os.devnull))
+    path = config_file or default_config_file()
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+    unusual = ConfigError(f"The configuration file {path} is written in an unusual way: set {line.strip()} by hand.")
+    # Below the first table a line would belong to that.
+    top = next((index for index, text in enumerate(lines) if text.lstrip().startswith("[")), len(lines))
+    place = next((index for index in range(top) if re.match(rf"\s*{key}\s*=", lines[index])), None)
+    lines[slice(0, 0) if place is None else slice(place, place + 1)] = [line]
+    text = "".join(lines)
+    try:
+        if tomllib.loads(text) != before | {key: value}:
+            raise unusual
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except tomllib.TOMLDecodeError as error:
+        raise unusual from error
+    except OSError as error:
+        raise ConfigError(f"The configuration file {path} cannot be written: {error.strerror}.") from error
+    return path
 
 
 def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:

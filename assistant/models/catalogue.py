@@ -156,8 +156,8 @@ def find(name: str) -> Entry | None:
     return next((entry for entry in CATALOGUE if name in (entry.name, entry.repository)), None)
 
 
-def best_fit(free: int) -> Entry | None:
-    """The largest of the automatic entries that fits into `free` bytes of a GPU in nf4, with a usual context."""
+def best_fit(free: int, quantization: str = "nf4") -> Entry | None:
+    """The largest of the automatic entries that fits into `free` bytes of a GPU, with a usual context."""
     room = free * (1 - SPARE)
-    fitting = [entry for entry in CATALOGUE if entry.automatic and entry.bytes_in("nf4") <= room]
+    fitting = [entry for entry in CATALOGUE if entry.automatic and entry.bytes_in(quantization) <= room]
     return max(fitting, key=lambda entry: entry.shape.parameters, default=None)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.models import catalogue, hub
 from assistant.models.decoders import Decoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
 from assistant.models.memory import free_bytes, linears_outside_decoder, shape_of
@@ -60,19 +61,20 @@ class Loaded:
 
 
 def load(source: str, placement: Placement, progress: "Progress | None" = None) -> Loaded:
-    """Load the model in the folder `source`, or with that id on the hub. Raises `ModelError`, `MissingExtraError`.
+    """Load the model in the folder `source`, or with that name in the catalogue or id on the hub.
+
+    Raises `ModelError` and `MissingExtraError`.
 
     Blocks for as long as reading and quantizing takes; `progress` hears how many of the folder's bytes are done. One
     for which there is not enough memory is refused before its weights are read.
     """
-    folder = _folder(source)
-    if folder is not None:
-        _check_folder(folder)
-    place_of_model = source if folder is None else str(folder)
+    named = _folder(source)
+    folder = fetch_model(source, progress) if named is None else named
+    _check_folder(folder)
     with _quiet(), _named_failures(source):
-        config = _config(place_of_model, source)
-        name = "pocket" if _is_pocket(config) else source if folder is None else folder.resolve().name
-        processor = _processor(place_of_model, source)
+        config = _config(folder, source)
+        name = "pocket" if _is_pocket(config) else source if named is None else folder.resolve().name
+        processor = _processor(folder, source)
         shape = shape_of(config)
         placement = settle(placement, shape)
         context_tokens, notice = fit(
@@ -80,7 +82,7 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
         )
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
-            model = _weights(place_of_model, config, placement)
+            model = _weights(folder, config, placement)
             report.read()
             decoder = _decoder(model, processor, placement, folder, report.layer)
     report.finish()
@@ -88,8 +90,25 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
     return Loaded(name, decoder, processor, config, end_tokens, placement, context_tokens, (notice,) if notice else ())
 
 
+def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
+    """The folder of the model with that name in the catalogue or id on the hub, fetched first where it is not there.
+
+    What can be known to speak against it from its small files is found out before gigabytes are fetched. Raises
+    `ModelError` and `MissingExtraError`.
+    """
+
+    def check(folder: Path) -> None:
+        with _quiet(), _named_failures(source):
+            _config(folder, source)
+            _processor(folder, source)
+
+    entry = catalogue.find(source)
+    repository, revision = (entry.repository, entry.revision) if entry else (source, "main")
+    return hub.fetch(repository, revision, progress or (lambda *_: None), check)
+
+
 def _folder(source: str) -> Path | None:
-    """The folder that `source` names, None if it is an id on the hub."""
+    """The folder that `source` names, None if it is in the catalogue or an id on the hub."""
     try:
         folder = Path(source).expanduser()
     except RuntimeError:  # There is no such home; the sentence below says so.
@@ -98,10 +117,11 @@ def _folder(source: str) -> Path | None:
         return folder
     if source and folder.exists():
         raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
-    if _HUB_ID.fullmatch(source) and not source.startswith("."):
+    if catalogue.find(source) or (_HUB_ID.fullmatch(source) and not source.startswith(".")):
         return None
     raise ModelError(
-        f"There is no model folder {source}: give a folder that exists or an id on the hub, like owner/name."
+        f"There is no model folder {source}: give a folder that exists, a name that "
+        "`parley models` lists, or an id on the hub, like owner/name."
     )
 
 
@@ -121,14 +141,14 @@ def _check_folder(folder: Path) -> None:
         raise ModelError(f"{config} does not say what kind of model it is: get a fresh copy of the model.")
 
 
-def _config(path: str, source: str) -> Any:
+def _config(folder: Path, source: str) -> Any:
     import transformers
     from huggingface_hub.errors import StrictDataclassError
 
     import assistant.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
 
     try:
-        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except StrictDataclassError as error:
         raise ModelError(
             f"The config.json of {source} contradicts itself: {_first_line(error.__cause__ or error)}"
@@ -148,11 +168,11 @@ def _config(path: str, source: str) -> Any:
     return config
 
 
-def _processor(path: str, source: str) -> Any:
+def _processor(folder: Path, source: str) -> Any:
     from transformers import AutoProcessor
 
     try:
-        return AutoProcessor.from_pretrained(path, trust_remote_code=False)
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     except ImportError as error:
         missing = next((hint for package, hint in _NEEDS.items() if package.lower() in str(error).lower()), None)
         if missing is None:
@@ -162,7 +182,7 @@ def _processor(path: str, source: str) -> Any:
         raise ModelError(f"The processor of {source} cannot be read: {_first_line(error)}") from error
 
 
-def _weights(path: str, config: Any, placement: Placement) -> Any:
+def _weights(folder: Path, config: Any, placement: Placement) -> Any:
     from transformers import AutoModelForImageTextToText
 
     options: dict[str, Any] = {"dtype": placement.dtype}
@@ -172,28 +192,28 @@ def _weights(path: str, config: Any, placement: Placement) -> Any:
         # What will be quantized is kept as it lies on the disk until then, which halves the peak for 16-bit weights.
         options["dtype"] = "auto"
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
-        path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+        folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
     )
     model, found = loaded
     lacking = sorted(found["missing_keys"])
     if lacking:
         raise ModelError(
-            f"{path} lacks {len(lacking)} of the model's weights, {lacking[0]} for one: get a fresh copy of it."
+            f"{folder} lacks {len(lacking)} of the model's weights, {lacking[0]} for one: get a fresh copy of it."
         )
     if placement.kind == "cpu" and placement.quantization == "nf4":
-        _check_packable(model, path)
+        _check_packable(model, folder)
     moved = placement.device == "cpu" or placement.by_bitsandbytes
     return model.eval() if moved else model.eval().to(placement.device)
 
 
-def _check_packable(model: Any, path: str) -> None:
+def _check_packable(model: Any, folder: Path) -> None:
     # The kernel for the CPU asserts this at the first token.
     for name, layer in model.get_decoder().named_modules():
         if hasattr(getattr(layer, "weight", None), "quant_state") and (
             layer.out_features % _CPU_ROWS or layer.in_features % _CPU_COLUMNS
         ):
             raise ModelError(
-                f"{path} cannot be held in nf4 on the CPU: its layer {name} is {layer.out_features} by "
+                f"{folder} cannot be held in nf4 on the CPU: its layer {name} is {layer.out_features} by "
                 f"{layer.in_features}, no multiples of {_CPU_ROWS} and {_CPU_COLUMNS}. Choose --quantize int8."
             )
 
@@ -213,11 +233,9 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
     )
 
 
-def _decoder(
-    model: Any, processor: Any, placement: Placement, folder: Path | None, done: Callable[[], None]
-) -> Decoder:
-    adapter_file = folder / PICTURE_ADAPTER if folder else None
-    adapter = read_adapter(adapter_file) if adapter_file and adapter_file.is_file() else None
+def _decoder(model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]) -> Decoder:
+    adapter_file = folder / PICTURE_ADAPTER
+    adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
     int8 = placement.quantization == "int8" and not placement.by_bitsandbytes
     plain = model.config.model_type == "llava" and is_plain_llama(model.model.language_model)
     if plain and not placement.by_bitsandbytes:
@@ -276,10 +294,10 @@ def _is_pocket(config: Any) -> bool:
 class _Report:
     """Tells `progress` about a load: half of the folder's bytes for reading them, half for taking the layers over."""
 
-    def __init__(self, progress: "Progress | None", name: str, folder: Path | None, layers: int) -> None:
+    def __init__(self, progress: "Progress | None", name: str, folder: Path, layers: int) -> None:
         self._progress = progress
         self._what = f"loading {name}"
-        self._total = sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder else 0
+        self._total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         self._layers = layers
         self._done = 0
         self._tell(0)
@@ -320,13 +338,7 @@ def _named_failures(source: str) -> Iterator[None]:
     except ImportError as error:
         raise MissingExtraError(f"{source} needs a package that is not installed: {_first_line(error)}") from error
     except OSError as error:
-        if Path(source).expanduser().is_dir():
-            raise ModelError(f"{source} cannot be read: {_first_line(error)}") from error
-        if "safetensors" in str(error):
-            raise ModelError(f"{source} has no safetensors weights: choose another model.") from error
-        raise ModelError(
-            f"The model {source} cannot be had from the hub: check its id and your network, or name a local folder."
-        ) from error
+        raise ModelError(f"{source} cannot be read: {_first_line(error)}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
