@@ -8,6 +8,7 @@
 The prompt cache outlives a reply, a cancelled one too: it lists a token once the decoder has read it, never before.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -102,6 +103,10 @@ class LocalModel:
     def close(self) -> None:
         self._decoder = None
         self._forget()
+        # Layers and their hooks refer to each other, so that nothing else would free them before the next model loads.
+        gc.collect()
+        if self.info.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
     def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:
         """Logits after the last token of `prompt`, of which `start` are remembered; None if stopped before."""

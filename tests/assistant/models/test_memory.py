@@ -1,6 +1,9 @@
 """How much memory a model takes is known before it is loaded, and what does not fit is refused or made to fit."""
 
 import shutil
+import threading
+import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,9 @@ import pytest
 import torch
 
 from assistant.errors import ModelError
-from assistant.messages import user
+from assistant.messages import Image, user
 from assistant.models import loading
+from assistant.models.base import GenerationOptions
 from assistant.models.catalogue import CATALOGUE
 from assistant.models.loading import load
 from assistant.models.local import LocalModel
@@ -131,3 +135,20 @@ def test_a_context_that_was_cut_is_the_models_and_is_told(qwen_folder: Path, mon
     model = LocalModel.load(str(qwen_folder), device="cpu")
     assert model.info.context_tokens == 300
     assert model.notices == ("There is memory for 300 of the 512 tokens.",)
+
+
+@pytest.mark.parametrize(
+    ("family", "quantize"), [("llava", "int8"), ("qwen", "none"), ("gemma", "none"), ("even", "nf4")]
+)
+def test_closing_a_model_frees_all_of_its_memory(
+    family: str, quantize: str, request: pytest.FixtureRequest, picture: Callable[[int], Image]
+) -> None:
+    folder: Path = request.getfixturevalue(f"{family}_folder")
+    model = LocalModel.load(str(folder), device="cpu", quantize=quantize)
+    stream = model.stream([user("Look!", picture(1))], GenerationOptions(max_tokens=4), threading.Event())
+    next(stream, "")
+    stream.close()
+    held = [weakref.ref(thing) for thing in (model._decoder, model._decoder._model)]  # type: ignore[union-attr]
+    assert all(reference() is not None for reference in held)
+    model.close()
+    assert all(reference() is None for reference in held)
