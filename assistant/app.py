@@ -1,28 +1,32 @@
 """Where Parley is put together: the one place that knows which parts make a conversation, used by tests too."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, ModelError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
 
 if TYPE_CHECKING:
     from assistant.history import History
+    from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
-
-EMBEDDED_MODELS = ("auto", "pocket")
-"""Names of the model that needs no hub."""
 
 SCRIPTED_MODEL = "scripted"
 """Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
 
 # In seconds: more than anyone waits, and less than a clock can count to.
 _SLOWEST_WORD = 3600
+
+
+Note = Callable[[str], object]
+"""Takes a sentence that a person should know and that is no failure."""
 
 
 def unheard(what: str, done: int, total: int) -> None:
@@ -36,16 +40,22 @@ def start(
 
     Without `keep` nothing of it is saved. Blocks like `build_model`; raises `ModelError` and `HistoryError`.
     """
-    model = build_model(settings, progress)
-    return build_session(settings, model, open_history(settings), resume=resume, keep=keep)
+    notices: list[str] = []
+    model = build_model(settings, progress, notices.append)
+    history = open_history(settings)
+    # The first turn tells them.
+    history.notices[:0] = notices
+    return build_session(settings, model, history, resume=resume, keep=keep)
 
 
-def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> ChatModel:
     """Load the model that `settings` ask for, fetching and assembling it first where that is needed.
 
-    Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is.
-    Raises `ModelError`.
+    Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is, and `note`
+    what is to be known about the choice. Raises `ModelError`.
     """
+    if settings.backend == "remote" or (settings.backend == "auto" and settings.base_url):
+        return connect_model(settings, progress)
     name, _, pace = settings.model.partition(":")
     if name == SCRIPTED_MODEL:
         from assistant.models.scripted import ScriptedModel
@@ -58,11 +68,62 @@ def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatMod
             raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.")
         return ScriptedModel(token_seconds=seconds)
 
-    source = str(assemble_pocket(settings, progress)) if settings.model in EMBEDDED_MODELS else settings.model
+    source = settings.model
+    if source == "auto":
+        source = fetch_automatic(settings, progress, note) or "pocket"
+    if source == "pocket":
+        source = str(assemble_pocket(settings, progress))
 
     from assistant.models.local import LocalModel
 
-    return LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
+    model = LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
+    for notice in model.notices:
+        note(notice)
+    return model
+
+
+def fetch_automatic(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> str | None:
+    """The name of the model that suits the GPU, now in the cache; None if there is none, or it cannot be had."""
+    entry = automatic_choice(settings)
+    if entry is None:
+        return None
+    from assistant.models.loading import fetch_model
+
+    try:
+        fetch_model(entry.name, progress)
+    except (ModelError, MissingExtraError) as error:
+        note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
+        return None
+    return entry.name
+
+
+def automatic_choice(settings: "Settings") -> "Entry | None":
+    """The best model of the catalogue for the memory that is free on the GPU; None without a GPU, or with a full one.
+
+    Raises `ConfigError` if there is no such device.
+    """
+    from assistant.models import catalogue, memory
+    from assistant.models.placement import place
+
+    placement = place(settings.device, settings.quantize)
+    if placement.kind != "cuda":
+        return None
+    quantization = {"auto": "nf4", "none": "bf16"}.get(placement.quantization, placement.quantization)
+    return catalogue.best_fit(memory.free_bytes(placement.device), quantization)
+
+
+def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+    """The model on the server that `settings` name. Blocks until it answers; raises `ModelError` and `ConfigError`."""
+    if settings.base_url is None:
+        raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
+    from assistant.models.remote import KEY_VARIABLE, RemoteModel
+
+    return RemoteModel.connect(
+        settings.base_url,
+        model=None if settings.model == "auto" else settings.model,
+        key=os.environ.get(KEY_VARIABLE) or None,
+        progress=progress,
+    )
 
 
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:

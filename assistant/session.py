@@ -10,7 +10,7 @@ one token, and the reply is kept cut to what was handed out.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
@@ -114,6 +114,21 @@ class Session:
         async with self._lock:
             await asyncio.get_running_loop().run_in_executor(self._executor, self.model.close)
             self._executor.shutdown()
+
+    async def switch(self, build: Callable[[], ChatModel]) -> None:
+        """Answer with the model that `build` makes from here on, all turns so far included.
+
+        The one before is freed first, for there may not be room for two. Raises what `build` raises; nothing answers
+        then until a later switch succeeds.
+        """
+        async with self._lock:
+            await finish(asyncio.get_running_loop().run_in_executor(self._executor, self._replace, build))
+
+    def _replace(self, build: Callable[[], ChatModel]) -> None:
+        self.model.close()
+        self.model = build()
+        # What was left out for the one before may fit this one.
+        self._forgotten = self._told_forgotten = 0
 
     async def _save(self, message: Message, reply: Message, usage: Usage) -> None:
         if self._store is None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio")
+HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio", "httpx2")
 
 
 def loaded_by(program: str) -> set[str]:

@@ -10,6 +10,7 @@ from assistant import __version__
 from assistant.cli import INTERRUPTED
 from assistant.cli.ask import ask
 from assistant.cli.history import history
+from assistant.cli.models import models
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
 from assistant.cli.terminal import (
     ProgressLine,
@@ -161,5 +162,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, pull, config, completion):
+for command in (ask, history, models, pull, config, completion):
     parley.add_command(command)

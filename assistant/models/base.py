@@ -8,13 +8,17 @@ from typing import Protocol
 from assistant.events import Usage
 from assistant.messages import Message
 
+REPLY_ROOM = 64
+"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
     """What a model is, for the status line and for `--json`.
 
-    `name` as people know it, `device` like "cpu" or "cuda:0", `quantization` like "int8", "nf4" or "none",
-    `context_tokens` the longest prompt and reply together, `sees_images` whether pictures can be shown to it.
+    `name` as people know it, `device` like "cpu", "cuda:0" or the host of a server, `quantization` like "int8", "nf4",
+    "none" or "unknown", `context_tokens` the longest prompt and reply together (0 where a server does not tell),
+    `sees_images` whether pictures can be shown to it.
     """
 
     name: str

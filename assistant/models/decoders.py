@@ -120,7 +120,7 @@ class TransformersDecoder:
         inputs = dict(_call(self._processor, text, **pictures))
         inputs.pop("attention_mask", None)
         ids = inputs.pop("input_ids")[0].tolist()
-        inputs = {name: value.to(self._model.device) for name, value in inputs.items()}
+        inputs = {name: self._moved(value) for name, value in inputs.items()}
         places = ids.count(self._image_token)
         if bool(images) != bool(places):
             raise _misplaced(len(images), places)
@@ -157,6 +157,9 @@ class TransformersDecoder:
         self._cache = output.past_key_values
         logits: Tensor = output.logits[0, -1]
         return logits
+
+    def _moved(self, value: Tensor) -> Tensor:
+        return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)
 
     def _pictures(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
         if not self._reusable:

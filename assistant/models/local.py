@@ -8,6 +8,7 @@
 The prompt cache outlives a reply, a cancelled one too: it lists a token once the decoder has read it, never before.
 """
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -20,10 +21,11 @@ from torch import Tensor
 from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import GenerationOptions, ModelInfo
+from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
 from assistant.models.decoders import Decoder
 from assistant.models.decoding import Chooser, Detokenizer
-from assistant.models.loading import Loaded, Placement, is_out_of_memory, load, place
+from assistant.models.loading import Loaded, is_out_of_memory, load
+from assistant.models.placement import place
 from assistant.models.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.prompts import ChatFormat
 
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-REPLY_ROOM = 64
-"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
-
 # Reading a long prompt can be stopped between pieces of this many tokens; smaller ones waste matrix products.
 _PIECE = 256
 
@@ -42,11 +41,13 @@ _PIECE = 256
 class LocalModel:
     """A `ChatModel` that runs in this process."""
 
-    def __init__(self, loaded: Loaded, placement: Placement) -> None:
-        text_config = loaded.config.get_text_config()
+    def __init__(self, loaded: Loaded) -> None:
+        placement = loaded.placement
         self.info = ModelInfo(
-            loaded.name, placement.device, placement.quantization, text_config.max_position_embeddings, sees_images=True
+            loaded.name, placement.device, placement.quantization, loaded.context_tokens, sees_images=True
         )
+        self.notices = loaded.notices
+        """What a person should know about how it was loaded."""
         self._decoder: Decoder | None = loaded.decoder
         self._format = ChatFormat(loaded.processor, loaded.name)
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
@@ -62,12 +63,11 @@ class LocalModel:
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
 
-        `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto"
-        (int8 on a CPU), "int8" or "none". Raises `ConfigError` where these cannot be had, `ModelError` and
+        `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto" or
+        one of the `QUANTIZATIONS` that the device has. Raises `ConfigError` where these cannot be had, `ModelError` and
         `MissingExtraError` where the model cannot.
         """
-        placement = place(device, quantize)
-        return cls(load(folder_or_id, placement, progress), placement)
+        return cls(load(folder_or_id, place(device, quantize), progress))
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -103,6 +103,10 @@ class LocalModel:
     def close(self) -> None:
         self._decoder = None
         self._forget()
+        # Layers and their hooks refer to each other, so that nothing else would free them before the next model loads.
+        gc.collect()
+        if self.info.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
     def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:
         """Logits after the last token of `prompt`, of which `start` are remembered; None if stopped before."""
