@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
-from assistant.models.decoders import Decoder, LlavaDecoder, TransformersDecoder
+from assistant.models.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
 from assistant.models.quantize import Int8Rows, quantize_linears, widest_exact_weight
 
@@ -49,10 +49,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, its processor (transformers'), and what it is called."""
+    """A model ready to run, its processor (transformers'), what it is called, and whether it is the embedded one."""
 
     name: str
-    decoder: Decoder
+    embedded: bool
+    decoder: BranchingDecoder
     processor: Any
     config: Any
     end_tokens: Any
@@ -93,7 +94,8 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
     place_of_model = source if folder is None else str(folder)
     with _quiet(), _named_failures(source):
         config = _config(place_of_model, source)
-        name = "pocket" if _is_pocket(config) else source if folder is None else folder.resolve().name
+        embedded = _is_pocket(config)
+        name = "pocket" if embedded else source if folder is None else folder.resolve().name
         processor = _processor(place_of_model, source)
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
@@ -101,7 +103,7 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
             report.read()
             decoder = _decoder(model, processor, placement, folder, report.layer)
     report.finish()
-    return Loaded(name, decoder, processor, config, getattr(model.generation_config, "eos_token_id", None))
+    return Loaded(name, embedded, decoder, processor, config, getattr(model.generation_config, "eos_token_id", None))
 
 
 def _folder(source: str) -> Path | None:
@@ -201,7 +203,7 @@ def _weights(path: str, placement: Placement) -> Any:
 
 def _decoder(
     model: Any, processor: Any, placement: Placement, folder: Path | None, done: Callable[[], None]
-) -> Decoder:
+) -> BranchingDecoder:
     adapter_file = folder / PICTURE_ADAPTER if folder else None
     adapter = read_adapter(adapter_file) if adapter_file and adapter_file.is_file() else None
     int8 = placement.quantization == "int8"
