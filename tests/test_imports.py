@@ -8,7 +8,19 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio")
+HEAVY = (
+    "torch",
+    "cv2",
+    "onnxruntime",
+    "transformers",
+    "numpy",
+    "PIL",
+    "textual",
+    "rich",
+    "pydantic",
+    "sqlite3",
+    "asyncio",
+)
 
 
 def loaded_by(program: str) -> set[str]:
