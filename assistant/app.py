@@ -1,6 +1,7 @@
 """Where Parley is put together: the one place that knows which parts make a conversation, used by tests too."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
+    from skills.model import ChatVision
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
 
@@ -126,6 +128,22 @@ def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatM
     )
 
 
+def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatVision":
+    """What skills ask, on the model that `settings` ask for. Blocks like `build_model`; raises `ModelError`."""
+    return vision_models(settings, 1, threading.Event(), progress)[0]
+
+
+def vision_models(
+    settings: "Settings", count: int, stop: threading.Event, progress: "Progress" = unheard
+) -> "list[ChatVision]":
+    """`count` of these for as many threads, ended by `stop`. Raises `ConfigError` for a model that is one at a time."""
+    from skills.model import ChatVision
+
+    if count > 1 and settings.model.partition(":")[0] != SCRIPTED_MODEL:
+        raise ConfigError(f"The model {settings.model} answers one question at a time: leave --jobs out.")
+    return [ChatVision(build_model(settings, progress), stop) for _ in range(count)]
+
+
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
     """Make sure that the embedded model lies in the cache, and return its folder. Raises `ModelError`.
 
@@ -164,9 +182,12 @@ def build_session(
 ) -> Session:
     """A conversation with `model`: a new one, or the one in `history` whose id is `resume`.
 
-    Its turns are kept in `history`, or without `keep` in memory only. Instructions in `settings` stand in for those
-    of the resumed conversation. Raises `HistoryError` if that cannot be read.
+    Messages like "/caption" are answered by skills. Its turns are kept in `history`, or without `keep` in memory only.
+    Instructions in `settings` stand in for those of the resumed conversation. Raises `HistoryError` if that cannot be
+    read.
     """
+    from skills.calls import SkillCalls
+
     if resume is None:
         conversation, earlier = history.create(model.info.name, settings.system), list[Message]()
     else:
@@ -179,4 +200,5 @@ def build_session(
         messages=earlier,
         store=conversation if keep else None,
         notices=history.notices,
+        divert=SkillCalls(model),
     )

@@ -6,20 +6,30 @@ How a turn flows, whoever listens to it:
 
 There is one way to stop it: leave the stream (cancel the task, or close the iterator). The model then stops within
 one token, and the reply is kept cut to what was handed out.
+
+A message may be answered by something other than the model, such as a skill: `divert` decides. That runs on the
+model's thread as well, and its words are the reply.
 """
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
 from assistant.errors import ContextOverflow, HistoryError
-from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
+from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.threads import ThreadStream, finish, stream_in_thread
+
+Answerer = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
+"""Answers a message in the model's place: yields pieces of the reply, and whatever else is to be known."""
+
+Divert = Callable[[Message, Sequence[Message]], Answerer | None]
+"""Decides who answers a message, knowing all messages before it: None is the model. Raises `SkillError`."""
 
 
 class TurnStore(Protocol):
@@ -45,6 +55,7 @@ class Session:
         messages: Sequence[Message] = (),
         store: TurnStore | None = None,
         notices: list[str] | None = None,
+        divert: Divert | None = None,
     ) -> None:
         self.model = model
         self.options = options or GenerationOptions()
@@ -60,6 +71,7 @@ class Session:
         """Why the latest turns are in memory only, while they are; each further turn tries to write them all."""
         self._told_unsaved = False
         self._notices = [] if notices is None else notices
+        self._divert = divert
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
@@ -72,21 +84,20 @@ class Session:
         """
         async with self._lock:
             pieces: list[str] = []
-            stream: ThreadStream[str, Usage] | None = None
+            stream: ThreadStream[str | SkillResult | Notice, Usage] | None = None
             kept = interrupted = True
             forgotten = self._forgotten
             try:
                 while self._notices:
                     yield Notice(self._notices.pop(0))
+                answerer = self._divert(message, self.messages) if self._divert is not None else None
                 while True:
-                    produce = partial(self.model.stream, self._prompt(message), self.options)
+                    produce = answerer or partial(self.model.stream, self._prompt(message), self.options)
                     try:
                         async with stream_in_thread(self._executor, produce) as stream:
                             async for piece in stream:
-                                if self._forgotten > self._told_forgotten:
-                                    yield self._forgetting()
-                                pieces.append(piece)
-                                yield TextDelta(piece)
+                                for event in self._events(piece, pieces):
+                                    yield event
                         break
                     except ContextOverflow:
                         if not self._drop_oldest_turns():
@@ -108,6 +119,16 @@ class Session:
             while self._notices:
                 yield Notice(self._notices.pop(0))
             yield TurnFinished(reply, usage)
+
+    def _events(self, piece: str | SkillResult | Notice, pieces: list[str]) -> Iterator[Event]:
+        """What to hand out for the next thing that the answerer yielded; words are put to the `pieces` of the reply."""
+        if not isinstance(piece, str):
+            yield piece
+            return
+        if self._forgotten > self._told_forgotten:
+            yield self._forgetting()
+        pieces.append(piece)
+        yield TextDelta(piece)
 
     async def close(self) -> None:
         """Wait for a running turn to end, then free the model."""

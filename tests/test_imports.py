@@ -8,7 +8,20 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio", "httpx2")
+HEAVY = (
+    "torch",
+    "cv2",
+    "onnxruntime",
+    "transformers",
+    "numpy",
+    "PIL",
+    "textual",
+    "rich",
+    "pydantic",
+    "sqlite3",
+    "asyncio",
+    "httpx2",
+)
 
 
 def loaded_by(program: str) -> set[str]:

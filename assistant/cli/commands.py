@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from assistant.cli.ask import ask
 from assistant.cli.history import history
 from assistant.cli.models import models
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
+from assistant.cli.skills import list_skills
 from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
@@ -23,12 +24,18 @@ from assistant.cli.terminal import (
 )
 from assistant.errors import AssistantError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 CLOSED_PIPE = 141
 """Exit code when the reader of standard output has gone, as shells report it: 128 and the number of SIGPIPE."""
 
 
 class Root(click.Group):
-    """The one place where failures turn into a line on standard error and an exit code."""
+    """The one place where failures turn into a line on standard error and an exit code.
+
+    Skills are commands as well, after all others; help names them without importing any.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         survive_any_encoding()
@@ -49,6 +56,34 @@ class Root(click.Group):
             what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
             tell(f"{what}: {error.strerror or error}.")
             ctx.exit(1)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (command := super().get_command(ctx, cmd_name)) is not None:
+            return command
+        from skills import registry
+
+        if cmd_name not in registry.names():
+            return None
+        from assistant.cli.skills import skill_command
+
+        return skill_command(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from skills import registry
+
+        super().format_commands(ctx, formatter)
+        if rows := [(name, registry.summary(name)) for name in registry.names() if name not in self.commands]:
+            with formatter.section("Skills"):
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        from skills import registry
+
+        names = [name for name in registry.names() if name.startswith(incomplete) and name not in self.commands]
+        skills = [CompletionItem(name, help=registry.summary(name)) for name in names]
+        return [*super().shell_complete(ctx, incomplete), *skills]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -162,5 +197,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, models, pull, config, completion):
+for command in (ask, history, models, pull, config, completion, list_skills):
     parley.add_command(command)

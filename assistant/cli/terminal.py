@@ -13,6 +13,7 @@ import click
 
 BAR_WIDTH = 24
 REDRAW_SECONDS = 0.1
+RETELL_SECONDS = 30.0
 
 UNPRINTABLE = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)))
 """Control characters but for tab and newline: in an answer or a file's name they could only drive the terminal."""
@@ -142,3 +143,73 @@ def bar(what: str, done: int, total: int) -> str:
 def megabytes(count: int) -> str:
     """Bytes as people read them."""
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
+
+
+class Pace:
+    """How far a long run is, how fast it goes and when it will be done, on standard error.
+
+    A line that is drawn again and again on a terminal; elsewhere a line now and then. `already` of the `total` things
+    had been done before this run.
+    """
+
+    def __init__(self, what: str, total: int, already: int = 0) -> None:
+        self._what = what
+        self._total = total
+        self._already = already
+        self._done = 0
+        self._failed = 0
+        self._started = self._drawn = time.monotonic()
+        self._line = sys.stderr is not None and sys.stderr.isatty() and total > 1
+        self._every = REDRAW_SECONDS if self._line else RETELL_SECONDS
+
+    def step(self, *, failed: bool) -> None:
+        """One more is done."""
+        self._done += 1
+        self._failed += failed
+        now = time.monotonic()
+        if now - self._drawn >= self._every and self._total > 1:
+            self._drawn = now
+            self._show(self.text(now - self._started))
+
+    def clear(self) -> None:
+        """Take the line away, because something else is about to be written."""
+        if self._line:
+            with suppress(OSError):
+                click.echo("\r\x1b[K", nl=False, err=True)
+            self._drawn = 0.0
+
+    def text(self, seconds: float) -> str:
+        """How things are, `seconds` after the start."""
+        done = self._already + self._done
+        parts = [f"{self._what} {done:,} of {self._total:,}"]
+        if self._done and seconds > 0:
+            rate = self._done / seconds
+            parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
+            if left := self._total - done:
+                parts.append(f"{duration(left / rate)} left")
+        if self._failed:
+            parts.append(f"{self._failed:,} failed")
+        return " · ".join(parts)
+
+    def finish(self) -> None:
+        """Say how it went, if it was more than one thing."""
+        self.clear()
+        if self._total > 1 and self._done:
+            seconds = time.monotonic() - self._started
+            failed = f", of which {self._failed:,} failed" if self._failed else ""
+            tell(f"{self._what}: {self._done:,} done in {duration(seconds)}{failed}.")
+
+    def _show(self, text: str) -> None:
+        if self._line:
+            with suppress(OSError):
+                click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+        else:
+            tell(text)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "8 s", "3 min", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

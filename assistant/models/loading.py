@@ -18,7 +18,7 @@ import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models import catalogue, hub
-from assistant.models.decoders import Decoder, LlavaDecoder, TransformersDecoder
+from assistant.models.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
 from assistant.models.memory import free_bytes, linears_outside_decoder, shape_of
 from assistant.models.placement import Placement, fit, settle
@@ -45,13 +45,14 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, its processor (transformers'), and what it is called.
+    """A model ready to run, its processor (transformers'), what it is called, and whether it is the embedded one.
 
     `context_tokens` is the longest prompt and reply together for which there is memory; `notices` are for people.
     """
 
     name: str
-    decoder: Decoder
+    embedded: bool
+    decoder: BranchingDecoder
     processor: Any
     config: Any
     end_tokens: Any
@@ -73,7 +74,8 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
     _check_folder(folder)
     with _quiet(), _named_failures(source):
         config = _config(folder, source)
-        name = "pocket" if _is_pocket(config) else source if named is None else folder.resolve().name
+        embedded = _is_pocket(config)
+        name = "pocket" if embedded else source if named is None else folder.resolve().name
         processor = _processor(folder, source)
         shape = shape_of(config)
         placement = settle(placement, shape)
@@ -87,7 +89,8 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
             decoder = _decoder(model, processor, placement, folder, report.layer)
     report.finish()
     end_tokens = getattr(model.generation_config, "eos_token_id", None)
-    return Loaded(name, decoder, processor, config, end_tokens, placement, context_tokens, (notice,) if notice else ())
+    notices = (notice,) if notice else ()
+    return Loaded(name, embedded, decoder, processor, config, end_tokens, placement, context_tokens, notices)
 
 
 def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
@@ -233,7 +236,7 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
     )
 
 
-def _decoder(model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]) -> Decoder:
+def _decoder(model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]) -> BranchingDecoder:
     adapter_file = folder / PICTURE_ADAPTER
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
     int8 = placement.quantization == "int8" and not placement.by_bitsandbytes
