@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from assistant.history import History
     from assistant.parcels import Progress
     from assistant.settings import Settings
+    from voice.speech_to_text import SpeechToText
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
 
 EMBEDDED_MODELS = ("auto", "pocket")
 """Names of the model that needs no hub."""
+
+EMBEDDED_WHISPERS = ("auto", "base")
+"""Names of the Whisper that needs no hub."""
 
 SCRIPTED_MODEL = "scripted"
 """Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
@@ -77,6 +81,34 @@ def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, tho
     except OSError as error:
         raise ModelError(
             f"The embedded model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
+            "Make room there, or name another folder with PARLEY_CACHE_DIR."
+        ) from error
+
+
+def build_ears(settings: "Settings", progress: "Progress" = unheard) -> "SpeechToText":
+    """Load the Whisper that `settings` ask for, fetching and assembling it first where that is needed.
+
+    Blocks for a second, and on first use for as long as the download takes. Raises `ModelError`, `VoiceError`, and
+    `ConfigError` for a Whisper there is not or a language it does not know.
+    """
+    from voice.whisper import Whisper, unknown_language
+
+    source = str(assemble_whisper(settings, progress)) if settings.whisper in EMBEDDED_WHISPERS else settings.whisper
+    ears = Whisper.load(source, device=settings.device)
+    if settings.language not in ("auto", *ears.languages):
+        raise ConfigError(unknown_language(settings.language, ears.languages))
+    return ears
+
+
+def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
+    """Like `assemble_pocket`, for the embedded Whisper."""
+    from voice import whisper_base
+
+    try:
+        return whisper_base.ensure(settings.cache_dir, progress, thorough=thorough)
+    except OSError as error:
+        raise ModelError(
+            f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
 

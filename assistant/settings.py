@@ -26,6 +26,8 @@ _WANTED = {
     "max_image_megapixels": "a number above 0 and up to 100",
     "data_dir": "a folder",
     "cache_dir": "a folder",
+    "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
+    "language": '"auto" or a code like "en"',
 }
 
 
@@ -82,6 +84,14 @@ class Settings(BaseSettings):
 
     cache_dir: FolderPath = Field(default_factory=lambda: user_cache_path("parley", appauthor=False))
     """Where fetched and assembled models are kept; may be deleted at any time."""
+
+    whisper: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = (
+        "auto"
+    )
+    """Which Whisper listens: "auto" or "base" (the embedded one), a folder, a hub id, or a name like "small"."""
+
+    language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
+    """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""
 
     @classmethod
     def settings_customise_sources(

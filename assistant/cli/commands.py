@@ -20,6 +20,7 @@ from assistant.cli.terminal import (
     survive_any_encoding,
     tell,
 )
+from assistant.cli.transcribe import transcribe
 from assistant.errors import AssistantError
 
 CLOSED_PIPE = 141
@@ -116,17 +117,18 @@ def _answer_lines(choices: Choices) -> None:
 
 
 @click.command()
-@click.argument("model", type=click.Choice(["pocket"]))
+@click.argument("model", type=click.Choice(["pocket", "whisper"]))
 @click.pass_context
-def pull(ctx: click.Context, model: str) -> None:  # noqa: ARG001 - there is one to choose from
+def pull(ctx: click.Context, model: str) -> None:
     """Fetch a model ahead of time.
 
     One that is there and damaged is made anew. Prints the folder it is in.
     """
-    from assistant.app import assemble_pocket
+    from assistant.app import assemble_pocket, assemble_whisper
 
+    assemble = {"pocket": assemble_pocket, "whisper": assemble_whisper}[model]
     with ProgressLine() as progress:
-        folder = assemble_pocket(load_settings(ctx).settings, progress, thorough=True)
+        folder = assemble(load_settings(ctx).settings, progress, thorough=True)
     say(f"{folder}\n")
 
 
@@ -161,5 +163,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, pull, config, completion):
+for command in (ask, history, transcribe, pull, config, completion):
     parley.add_command(command)

@@ -52,6 +52,8 @@ SETTINGS_OPTIONS = (
     click.option("--allow-urls/--no-urls", default=None, help="Whether pictures may be fetched from the web."),
 )
 SETTINGS_NAMES = ("model", "device", "quantize", "system", "max_tokens", "temperature", "seed", "allow_urls")
+VOICE_NAMES = ("whisper", "language")
+"""Settings that only the commands for speech have options for."""
 
 
 def complete_conversation(
@@ -100,7 +102,9 @@ def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "Loa
     from assistant.settings import load
 
     given = _together(ctx, own or {})
-    return load({name: given.get(name) for name in SETTINGS_NAMES}, ctx.find_root().params.get("config"))
+    return load(
+        {name: given.get(name) for name in (*SETTINGS_NAMES, *VOICE_NAMES)}, ctx.find_root().params.get("config")
+    )
 
 
 def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:
