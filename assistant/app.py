@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from assistant.parcels import Progress
     from assistant.settings import Settings
     from voice.speech_to_text import SpeechToText
+    from voice.text_to_speech import TextToSpeech
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
 
@@ -111,6 +112,34 @@ def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, th
             f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
+
+
+def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":
+    """Load the voice that `settings` ask for, fetching it first where that is needed.
+
+    "auto" is the embedded voice, which speaks English, where piper-tts is installed; else, and for any other language
+    that is set, espeak-ng. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
+    `ConfigError` for a voice there is not.
+    """
+    from voice import piper
+    from voice.espeak import Espeak
+
+    english = settings.language in ("auto", "en")
+    kind, _, which = settings.voice.partition(":")
+    if settings.voice.endswith(".onnx"):
+        return piper.Piper.load(Path(settings.voice))
+    if settings.voice == "piper" or (settings.voice == "auto" and english and piper.is_installed()):
+        return piper.Piper.load(piper.fetch_embedded(settings.cache_dir, progress))
+    if kind == "espeak" or settings.voice == "auto":
+        return Espeak.load(which or ("en-us" if english else settings.language))
+    if kind == "coqui" and which:
+        from voice.coqui import Coqui
+
+        return Coqui.load(str(Path(which).expanduser()), device=settings.device)
+    raise ConfigError(
+        f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
+        "espeak, espeak:de or coqui:FOLDER_OR_NAME."
+    )
 
 
 def open_history(settings: "Settings") -> "History":

@@ -27,6 +27,7 @@ _WANTED = {
     "data_dir": "a folder",
     "cache_dir": "a folder",
     "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
+    "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", or the .onnx file of a Piper voice',
     "language": '"auto" or a code like "en"',
 }
 
@@ -89,6 +90,9 @@ class Settings(BaseSettings):
         "auto"
     )
     """Which Whisper listens: "auto" or "base" (the embedded one), a folder, a hub id, or a name like "small"."""
+
+    voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
+    """Who speaks: "auto", "piper" (the embedded voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE"."""
 
     language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
     """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""

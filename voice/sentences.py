@@ -1,14 +1,14 @@
 """Text that is still being written, cut into what can be spoken already.
 
-A full stop ends a sentence only when the next sign that is no space has come: "3." may become "3.5", "Dr." goes on with
-a name and "?" with "and left". What is cut here is still markdown, so that a block of code, a heading, a list's item and
-a table's row are each one piece; `voice.speakable` makes words of them.
+A full stop ends a sentence only when the next sign that is no space has come: "3." may become "3.5", "Dr." goes on
+with a name and "?" with "and left". What is cut here is still markdown: a block of code, a heading, an item of a list
+and a row of a table are each one piece. `voice.speakable` makes words of them.
 """
 
 import re
 
 MAX_CHARACTERS = 300
-"""Longer sentences are cut at a comma or a space: an engine makes nothing audible before it has read all it is given."""
+"""Longer sentences are cut at a comma or a space: an engine makes no sound before it has read all it is given."""
 
 QUICK_CHARACTERS = 20
 QUICK_WORDS = 4
@@ -103,7 +103,7 @@ class SentenceSplitter:
         line = self._text.rpartition("\n")[2]
         if self._fence:
             if character == "\n":
-                opening, _, rest = self._text.partition("\n")
+                _, _, rest = self._text.partition("\n")
                 last = rest[:-1].rpartition("\n")[2].strip() if rest else ""
                 if last.startswith(self._fence) and last.strip(self._fence[0]) == "":
                     self._fence = ""

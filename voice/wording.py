@@ -1,7 +1,7 @@
 """Numbers, units and signs in the words of English.
 
-Numerals themselves stay: every engine reads "1234.5" aloud, and knows better than a table how. What engines stumble over
-is what stands around them. The rules are applied in their order, each to what the one before has left.
+Numerals themselves stay: every engine reads "1234.5" aloud, and knows better than a table how. What engines stumble
+over is what stands around them. The rules are applied in their order, each to what the one before has left.
 """
 
 import re
@@ -66,13 +66,14 @@ _FRACTIONS = {
 }  # fmt: skip
 _SIGNS = {
     "&": " and ", "+": " plus ", "=": " equals ", "×": " times ", "÷": " divided by ", "≈": " about ", "≠": " is not ",
-    "≤": " at most ", "≥": " at least ", "±": " plus or minus ", "→": " to ", "⇒": " so ", "@": " at ", "%": " percent ",
-    "°": " degrees ", "²": " squared ", "³": " cubed ", "€": " euros ", "£": " pounds ", "√": " root of ", "∞": " infinity ",
-    "π": " pi ", "§": " section ", "№": " number ", "$": " dollars ",
+    "≤": " at most ", "≥": " at least ", "±": " plus or minus ", "→": " to ", "⇒": " so ", "@": " at ",
+    "%": " percent ", "°": " degrees ", "²": " squared ", "³": " cubed ", "€": " euros ", "£": " pounds ", "√": " root of ",
+    "∞": " infinity ", "π": " pi ", "§": " section ", "№": " number ", "$": " dollars ",
 }  # fmt: skip
 _SHORTENED = {
     r"e\.\s?g\.,?": "for example,", r"i\.\s?e\.,?": "that is,", r"etc\.": "et cetera.", r"vs\.?": "versus",
-    r"and/or": "and or", r"([CF])#": r"\1 sharp", r"approx\.": "approximately", r"w/": "with ", r"No\.(?=\s\d)": "number", r"Fig\.(?=\s\d)": "figure",
+    r"and/or": "and or", r"([CF])#": r"\1 sharp", r"approx\.": "approximately",
+    r"w/": "with ", r"No\.(?=\s\d)": "number", r"Fig\.(?=\s\d)": "figure",
 }  # fmt: skip
 
 

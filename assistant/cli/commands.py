@@ -9,8 +9,10 @@ import click
 from assistant import __version__
 from assistant.cli import INTERRUPTED
 from assistant.cli.ask import ask
+from assistant.cli.devices import devices
 from assistant.cli.history import history
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
+from assistant.cli.speak import speak
 from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
@@ -117,7 +119,7 @@ def _answer_lines(choices: Choices) -> None:
 
 
 @click.command()
-@click.argument("model", type=click.Choice(["pocket", "whisper"]))
+@click.argument("model", type=click.Choice(["pocket", "whisper", "voice"]))
 @click.pass_context
 def pull(ctx: click.Context, model: str) -> None:
     """Fetch a model ahead of time.
@@ -126,9 +128,17 @@ def pull(ctx: click.Context, model: str) -> None:
     """
     from assistant.app import assemble_pocket, assemble_whisper
 
-    assemble = {"pocket": assemble_pocket, "whisper": assemble_whisper}[model]
+    settings = load_settings(ctx).settings
     with ProgressLine() as progress:
-        folder = assemble(load_settings(ctx).settings, progress, thorough=True)
+        match model:
+            case "pocket":
+                folder = assemble_pocket(settings, progress, thorough=True)
+            case "whisper":
+                folder = assemble_whisper(settings, progress, thorough=True)
+            case _:
+                from voice.piper import fetch_embedded
+
+                folder = fetch_embedded(settings.cache_dir, progress).parent
     say(f"{folder}\n")
 
 
@@ -163,5 +173,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, transcribe, pull, config, completion):
+for command in (ask, history, transcribe, speak, devices, pull, config, completion):
     parley.add_command(command)

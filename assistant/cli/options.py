@@ -52,7 +52,7 @@ SETTINGS_OPTIONS = (
     click.option("--allow-urls/--no-urls", default=None, help="Whether pictures may be fetched from the web."),
 )
 SETTINGS_NAMES = ("model", "device", "quantize", "system", "max_tokens", "temperature", "seed", "allow_urls")
-VOICE_NAMES = ("whisper", "language")
+VOICE_NAMES = ("whisper", "voice", "language")
 """Settings that only the commands for speech have options for."""
 
 

