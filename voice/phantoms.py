@@ -30,7 +30,10 @@ _OFTEN_PHANTOM = re.compile(f"({_ANY_PHRASE})( ({_ANY_PHRASE}))*")
 DOUBTFUL_NO_SPEECH = 0.35
 DOUBTFUL_LOGPROB = -0.8
 REPETITIVE = 2.4
-"""Compression ratio from which a segment is one phrase over and over; OpenAI's own limit."""
+"""Compression ratio from which a window may be one phrase over and over; OpenAI's own limit."""
+
+# That ratio alone will not do: a text that is read twice reaches it as well.
+_LOOP = re.compile(r"(\b\w.*?)(?: \1){3,}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Evidence:
     """What the engine says about a segment.
 
     `no_speech` is the probability that its window holds no speech, `logprob` the mean log probability of its tokens,
-    `compression` how many times smaller its text gets when it is compressed.
+    `compression` how many times smaller the text of that window gets when it is compressed.
     """
 
     no_speech: float
@@ -48,10 +51,15 @@ class Evidence:
 
 def is_phantom(text: str, evidence: Evidence) -> bool:
     """Whether the segment `text` is nothing that anybody said."""
-    words = " ".join(re.findall(r"\w+", text.lower().replace("'", "").replace("’", "")))
-    if not words or evidence.compression > REPETITIVE:
+    words = bare(text)
+    if not words or (evidence.compression > REPETITIVE and _LOOP.search(words)):
         return True
     if _SOUND.fullmatch(text.strip()) or _NEVER_SAID.fullmatch(words):
         return True
     doubtful = evidence.no_speech > DOUBTFUL_NO_SPEECH or evidence.logprob < DOUBTFUL_LOGPROB
     return doubtful and bool(_OFTEN_PHANTOM.fullmatch(words))
+
+
+def bare(text: str) -> str:
+    """The words of `text` alone, in lower case, with single spaces."""
+    return " ".join(re.findall(r"\w+", text.lower().replace("'", "").replace("’", "")))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError, VoiceError
-from voice.phantoms import REPETITIVE, Evidence, is_phantom
+from voice.phantoms import REPETITIVE, Evidence, bare, is_phantom
 from voice.samples import HEARING_RATE
 from voice.speech_to_text import Segment, Transcript, Word
 
@@ -88,10 +88,13 @@ class Whisper:
                 # What was said before tempts it to say it again, over and over.
                 condition_on_previous_text=False,
                 compression_ratio_threshold=REPETITIVE,
+                # What fails is tried again more freely: twice, since each try takes as long as the first.
+                temperature=(0.0, 0.4, 0.8),
+                best_of=1,
                 language_detection_segments=_LANGUAGE_WINDOWS,
             )
             # Here the work is done: faster-whisper decodes while it is iterated.
-            segments = [segment for segment in map(_segment, found) if segment is not None]
+            segments = _without_loops([segment for segment in map(_segment, found) if segment is not None])
         except RuntimeError as error:
             raise VoiceError(f"Whisper {self.name} failed: {_first_line(error)}. Try --device cpu.") from error
         return Transcript(tuple(segments), info.language, round(float(info.language_probability), 4))
@@ -119,6 +122,17 @@ def _segment(found: Any) -> Segment | None:
         for word in found.words or ()
     )
     return Segment(text, float(found.start), float(found.end), words)
+
+
+def _without_loops(segments: list[Segment]) -> list[Segment]:
+    """`segments` without those that say for at least the third time in a row what the one before said."""
+    kept: list[Segment] = []
+    times = 0
+    for segment in segments:
+        times = times + 1 if kept and bare(segment.text) == bare(kept[-1].text) else 1
+        if times < 3:
+            kept.append(segment)
+    return kept
 
 
 def _first_line(error: BaseException) -> str:

@@ -67,8 +67,8 @@ _FRACTIONS = {
 _SIGNS = {
     "&": " and ", "+": " plus ", "=": " equals ", "×": " times ", "÷": " divided by ", "≈": " about ", "≠": " is not ",
     "≤": " at most ", "≥": " at least ", "±": " plus or minus ", "→": " to ", "⇒": " so ", "@": " at ",
-    "%": " percent ", "°": " degrees ", "²": " squared ", "³": " cubed ", "€": " euros ", "£": " pounds ", "√": " root of ",
-    "∞": " infinity ", "π": " pi ", "§": " section ", "№": " number ", "$": " dollars ",
+    "%": " percent ", "°": " degrees ", "²": " squared ", "³": " cubed ", "€": " euros ", "£": " pounds ",
+    "√": " root of ", "∞": " infinity ", "π": " pi ", "§": " section ", "№": " number ", "$": " dollars ",
 }  # fmt: skip
 _SHORTENED = {
     r"e\.\s?g\.,?": "for example,", r"i\.\s?e\.,?": "that is,", r"etc\.": "et cetera.", r"vs\.?": "versus",

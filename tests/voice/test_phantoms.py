@@ -40,3 +40,9 @@ def test_descriptions_of_sounds_and_bare_punctuation_always_go(text: str) -> Non
 
 def test_one_phrase_over_and_over_goes() -> None:
     assert is_phantom("I am, I am, I am, I am, I am, I am", Evidence(0.1, -0.2, 4.2))
+    assert is_phantom("Well: the next one is the next one is the next one is the next one is", Evidence(0.1, -0.2, 2.5))
+
+
+def test_what_is_said_twice_stays() -> None:
+    assert not is_phantom("The cat sleeps. The cat sleeps.", Evidence(0.1, -0.2, 2.6))
+    assert not is_phantom("No, no, no, no!", Evidence(0.1, -0.2, 1.2))

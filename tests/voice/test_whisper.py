@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,12 @@ def mouth(settings: Settings) -> TextToSpeech:
 
 @pytest.fixture
 def heard(ears: SpeechToText, write_wave: WriteWave) -> Callable[..., Transcript]:
-    """What is understood of a recording with these samples, in the one piece that a short one is."""
+    """What is understood of a recording with these samples, all of it in one transcript."""
 
     def hear(samples: Floats, rate: int = 16_000, channels: int = 1, language: str | None = "en") -> Transcript:
         with open_recording(write_wave("heard.wav", samples, rate, channels)) as recording:
             pieces = list(transcribe(ears, recording, lambda *_: None, language))
-        return pieces[0] if pieces else Transcript()
+        return replace(pieces[0], segments=sum((piece.segments for piece in pieces), ())) if pieces else Transcript()
 
     return hear
 
