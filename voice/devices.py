@@ -1,14 +1,16 @@
 """Microphones and speakers, through PortAudio: which there are, and streams of samples to and from them.
 
 Everything that can be wrong with them is one sentence. The system's sound libraries print advice of their own to
-standard error, in the middle of whatever is on the screen, so that it is turned away whenever they are called.
+standard error, in the middle of whatever is on the screen: ALSA is told to be silent, and what the others say while
+they are called is turned away.
 """
 
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -22,6 +24,9 @@ Direction = Literal["input", "output"]
 # The file descriptor is the whole process's: one at a time turns it away.
 _STDERR_LOCK = threading.RLock()
 _STDERR = 2
+
+# Played after the last samples: what is still in buffers when a stream is stopped is not always played to its end.
+_TAIL_SECONDS = 0.15
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,12 @@ class Speaker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        import numpy as np
+
         with _named(self._device, "output"), quiet():
             if kind is None:
                 self._write(self._convert(None))
+                self._write(np.zeros(round(_TAIL_SECONDS * self._stream.samplerate), np.float32))
                 self._stream.stop()
             else:
                 self._stream.abort()
@@ -109,7 +117,8 @@ class Speaker:
 
     def write(self, samples: "Samples") -> None:
         """Play these next; returns when most of them have been played. Raises `VoiceError` if the device is gone."""
-        with _named(self._device, "output"):
+        # PortAudio prints what failed inside it before it says so.
+        with _named(self._device, "output"), quiet():
             self._write(self._convert(samples))
 
     def _write(self, samples: "Samples") -> None:
@@ -121,13 +130,12 @@ def record(seconds: float, wanted: str = "default") -> "tuple[Samples, int]":
     """What a microphone hears for `seconds`, and its samples a second. Raises `VoiceError` and `MissingExtraError`."""
     device = choose(wanted, "input")
     stream, rate = _open(device, "input", device.rate)
-    with _named(device, "input"):
+    with _named(device, "input"), quiet():
         try:
             samples, _ = stream.read(round(seconds * rate))
         finally:
-            with quiet():
-                stream.abort()
-                stream.close()
+            stream.abort()
+            stream.close()
     return samples.reshape(-1), rate
 
 
@@ -158,7 +166,27 @@ def _library() -> Any:
             "Microphone and speakers need the library PortAudio, which is not there: install it "
             "(`apt install libportaudio2`, `brew install portaudio`) and try again."
         ) from error
+    _silence_alsa()
     return sounddevice
+
+
+@cache
+def _silence_alsa() -> None:
+    """Have ALSA call a function of ours, which does nothing, instead of printing: it does so at any time."""
+    import ctypes
+
+    with suppress(OSError):
+        alsa = ctypes.CDLL("libasound.so.2")
+        alsa.snd_lib_error_set_handler(_ignored())
+
+
+@cache
+def _ignored() -> Any:
+    """The function, kept for as long as the process lives."""
+    import ctypes
+
+    said = (ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+    return ctypes.CFUNCTYPE(None, *said)(lambda *_: None)
 
 
 def _renew(sounddevice: Any) -> None:
