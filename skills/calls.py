@@ -5,7 +5,7 @@ Only what a person types is ever read as a call. What a model, a picture or a fi
 
 import re
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -30,9 +30,12 @@ class Command(NamedTuple):
 
 
 class SkillCalls:
-    """Decides which messages of a conversation with `chat` are answered by a skill: see `assistant.session.Divert`."""
+    """Decides which messages of a conversation are answered by a skill: see `assistant.session.Divert`.
 
-    def __init__(self, chat: ChatModel) -> None:
+    `chat` gives the model of the conversation.
+    """
+
+    def __init__(self, chat: Callable[[], ChatModel]) -> None:
         self._chat = chat
 
     def __call__(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
@@ -48,7 +51,7 @@ class SkillCalls:
             skill.check(one)
 
         def answer(stop: threading.Event) -> Generator[str | SkillResult | Notice, None, Usage]:
-            model = ChatVision(self._chat, stop)
+            model = ChatVision(self._chat(), stop)
             for number, one in enumerate(values):
                 try:
                     result = skill.run(one, model)

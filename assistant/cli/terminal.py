@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -92,10 +93,22 @@ def quiet_libraries() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
+def megabytes(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
+
+
+def playing_time(seconds: int) -> str:
+    """Seconds as players show them."""
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+
+
 class ProgressLine:
     """Progress on standard error: a bar that grows on a terminal, elsewhere one line for each thing that is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure: Callable[[int], str] = megabytes) -> None:
+        self._measure = measure
         self._what = ""
         self._drawn = 0.0
         self._open = False
@@ -110,19 +123,22 @@ class ProgressLine:
         self._end_bar()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that of `what`, `done` bytes of `total` are there; a total of 0 is not known."""
+        """Show that of `what`, `done` bytes of `total` are there; a total of 0 is not known.
+
+        They are bytes unless `measure` makes words of something else.
+        """
         if what != self._what:
             self._end_bar()
             self._what = what
             self._drawn = 0.0
             if not self._bar:
-                tell(f"{what}{f' ({megabytes(total)})' if total else ''}")
+                tell(f"{what}{f' ({self._measure(total)})' if total else ''}")
         now = time.monotonic()
         if self._bar and (now - self._drawn >= REDRAW_SECONDS or done == total):
             self._drawn = now
             self._open = True
             with suppress(OSError):
-                click.echo(f"\r\x1b[K{bar(what, done, total)}", nl=False, err=True)
+                click.echo(f"\r\x1b[K{bar(what, done, total, self._measure)}", nl=False, err=True)
 
     def _end_bar(self) -> None:
         if self._open:
@@ -131,18 +147,13 @@ class ProgressLine:
                 click.echo(err=True)
 
 
-def bar(what: str, done: int, total: int) -> str:
-    """One line that shows how far `what` is; `done` and `total` in bytes."""
+def bar(what: str, done: int, total: int, measure: Callable[[int], str] = megabytes) -> str:
+    """One line that shows how far `what` is; `done` and `total` in bytes, or in what `measure` makes words of."""
     if not total:
-        return f"{what}  {megabytes(done)}"
+        return f"{what}  {measure(done)}"
     filled = BAR_WIDTH * min(done, total) // total
     drawn = "━" * filled + "─" * (BAR_WIDTH - filled)
-    return f"{what}  {drawn}  {100 * min(done, total) // total:3} %  of {megabytes(total)}"
-
-
-def megabytes(count: int) -> str:
-    """Bytes as people read them."""
-    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
+    return f"{what}  {drawn}  {100 * min(done, total) // total:3} %  of {measure(total)}"
 
 
 class Pace:

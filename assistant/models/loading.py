@@ -236,7 +236,9 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
     )
 
 
-def _decoder(model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]) -> BranchingDecoder:
+def _decoder(
+    model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]
+) -> BranchingDecoder:
     adapter_file = folder / PICTURE_ADAPTER
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
     int8 = placement.quantization == "int8" and not placement.by_bitsandbytes

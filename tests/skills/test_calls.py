@@ -29,7 +29,7 @@ def converse(model: ScriptedModel, *messages: Message, kept: Kept | None = None)
     """The events of each turn of one conversation."""
 
     async def turns() -> list[list[Event]]:
-        session = Session(model, divert=SkillCalls(model), store=kept)
+        session = Session(model, divert=SkillCalls(lambda: model), store=kept)
         return [await one(session, message) for message in messages]
 
     return asyncio.run(turns())
@@ -121,7 +121,7 @@ def test_a_stopped_skill_leaves_a_stopped_turn() -> None:
     model = ScriptedModel("word " * 500, token_seconds=0.01)
 
     async def stopped() -> None:
-        session = Session(model, divert=SkillCalls(model), store=kept)
+        session = Session(model, divert=SkillCalls(lambda: model), store=kept)
         task = asyncio.create_task(one(session, user("/caption", make_photo())))
         await asyncio.sleep(0.1)
         task.cancel()
