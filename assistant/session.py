@@ -9,6 +9,7 @@ one token, and the reply is kept cut to what was handed out.
 """
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +127,8 @@ class Session:
 
     def _replace(self, build: Callable[[], ChatModel]) -> None:
         self.model.close()
+        # Layers that refer to each other would otherwise stay until long after the next model was loaded beside them.
+        gc.collect()
         self.model = build()
         # What was left out for the one before may fit this one.
         self._forgotten = self._told_forgotten = 0

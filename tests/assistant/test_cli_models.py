@@ -14,6 +14,7 @@ from assistant.cli.commands import parley
 from assistant.errors import ConfigError
 from assistant.models import catalogue
 from assistant.models.catalogue import CATALOGUE, best_fit, find
+from assistant.models.memory import gigabytes
 from assistant.settings import Settings, keep_in_file, load
 from tests.assistant.models.conftest import make_llava
 from tests.assistant.models.hub_server import HubServer, running
@@ -207,3 +208,11 @@ def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
         assert find(entry.name) is find(entry.repository) is entry
         assert len(entry.revision) == 40
     assert catalogue.find("no-such-model") is None
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalogue.Entry) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
+    sizes = [gigabytes(count) for count in (entry.download, entry.bytes_in("nf4"), entry.bytes_in("bf16"))]
+    assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.picture_tokens, entry.languages])} |"
