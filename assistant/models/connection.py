@@ -243,6 +243,8 @@ def _trusted_certificates() -> ssl.SSLContext:
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop that ends all that still goes on in it when it is left."""
     loop = asyncio.new_event_loop()
+    # How a request ends that was given up is nobody's concern.
+    loop.set_exception_handler(lambda _loop, _context: None)
     try:
         yield loop
     finally:
