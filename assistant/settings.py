@@ -68,7 +68,8 @@ class Settings(BaseSettings):
     )
 
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Which model answers: "auto" or "pocket" (the embedded one), a folder or a hub id."""
+    """Which model answers: "auto" (what suits the machine), "pocket" (the embedded one), a name in the catalogue, a
+    folder, or an id on the hub or on the server."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
