@@ -75,15 +75,19 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
             raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.")
         return ScriptedModel(token_seconds=seconds)
 
-    source = settings.model
-    if source == "auto":
-        source = fetch_automatic(settings, progress, note) or "pocket"
-    if source == "pocket":
+    source, quantize = settings.model, settings.quantize
+    if source == "auto" and (entry := automatic_choice(settings)) is not None:
+        if _can_be_had(entry, progress, note):
+            source = entry.name
+        else:
+            # What was chosen for the other model may not suit the one that stands in for it.
+            quantize = "auto"
+    if source in ("auto", "pocket"):
         source = str(assemble_pocket(settings, progress))
 
     from assistant.models.local import LocalModel
 
-    model = LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
+    model = LocalModel.load(source, device=settings.device, quantize=quantize, progress=progress)
     for notice in model.notices:
         note(notice)
     return model
@@ -92,21 +96,6 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
 def is_remote(settings: "Settings") -> bool:
     """Whether a server runs the model, and not this process."""
     return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
-
-
-def fetch_automatic(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> str | None:
-    """The name of the model that suits the GPU, now in the cache; None if there is none, or it cannot be had."""
-    entry = automatic_choice(settings)
-    if entry is None:
-        return None
-    from assistant.models.loading import fetch_model
-
-    try:
-        fetch_model(entry.name, progress)
-    except (ModelError, MissingExtraError) as error:
-        note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
-        return None
-    return entry.name
 
 
 def automatic_choice(settings: "Settings") -> "Entry | None":
@@ -122,6 +111,18 @@ def automatic_choice(settings: "Settings") -> "Entry | None":
         return None
     quantization = {"auto": "nf4", "none": "bf16"}.get(placement.quantization, placement.quantization)
     return catalogue.best_fit(memory.free_bytes(placement.device), quantization)
+
+
+def _can_be_had(entry: "Entry", progress: "Progress", note: Note) -> bool:
+    """Fetch the model; if it cannot be had, `note` hears why."""
+    from assistant.models.loading import fetch_model
+
+    try:
+        fetch_model(entry.name, progress)
+    except (ModelError, MissingExtraError) as error:
+        note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
+        return False
+    return True
 
 
 def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:

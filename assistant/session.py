@@ -12,6 +12,7 @@ model's thread as well, and its words are the reply.
 """
 
 import asyncio
+import gc
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
@@ -147,6 +148,8 @@ class Session:
 
     def _replace(self, build: Callable[[], ChatModel]) -> None:
         self.model.close()
+        # Layers that refer to each other would otherwise stay until long after the next model was loaded beside them.
+        gc.collect()
         self.model = build()
         # What was left out for the one before may fit this one.
         self._forgotten = self._told_forgotten = 0

@@ -1,7 +1,6 @@
 """What can be set, and where each value comes from: command line, else environment, else TOML file, else default."""
 
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -72,7 +71,8 @@ class Settings(BaseSettings):
     )
 
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Which model answers: "auto" or "pocket" (the embedded one), a folder or a hub id."""
+    """Which model answers: "auto" (what suits the machine), "pocket" (the embedded one), a name in the catalogue, a
+    folder, or an id on the hub or on the server."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
@@ -175,8 +175,8 @@ def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
 
     Raises `ConfigError` if the file cannot be read, understood or written.
     """
-    before, _ = _from_file(config_file if config_file is None or config_file.exists() else Path(os.devnull))
     path = config_file or default_config_file()
+    before = _from_file(path)[0] if path.exists() else {}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
     unusual = ConfigError(f"The configuration file {path} is written in an unusual way: set {line.strip()} by hand.")

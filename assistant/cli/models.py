@@ -92,11 +92,29 @@ def use(ctx: click.Context, model: str) -> None:
     """Have MODEL answer from now on: "auto", a name that the list shows, a folder, or an id on the hub."""
     from assistant.settings import ENVIRONMENT_PREFIX, keep_in_file
 
-    load_settings(ctx, {"model": model})
+    settings = load_settings(ctx, {"model": model}).settings
+    if settings.backend != "remote" and settings.base_url is None:
+        model = _known(settings.model)
     path = keep_in_file("model", model, ctx.find_root().params.get("config"))
     say(f"{model} is the model of {path}\n")
     if variable := os.environ.get(f"{ENVIRONMENT_PREFIX}MODEL"):
         tell(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and comes before the file: unset it.")
+
+
+def _known(model: str) -> str:
+    """`model` if there can be one of that name, a folder by its whole path. Raises `ModelError` if there cannot."""
+    from pathlib import Path
+
+    from assistant.errors import ModelError
+    from assistant.models import catalogue
+
+    if Path(model).is_dir():
+        return str(Path(model).resolve())
+    if model in ("auto", EMBEDDED) or catalogue.find(model) or model.count("/") == 1:
+        return model
+    raise ModelError(
+        f"There is no model {model}: choose one that `parley models` lists, a folder, or an id on the hub."
+    )
 
 
 def list_rows(settings: "Settings") -> list[Row]:

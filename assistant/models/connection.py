@@ -110,7 +110,7 @@ class Server:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeout = httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS)
         # Made once: reading all certificates of the system takes longer than most requests.
-        self._certificates = httpx2.create_ssl_context() if url.scheme == "https" else False
+        self._certificates = _trusted_certificates() if url.scheme == "https" else False
         # A proxy is for reaching other machines, whatever the environment says about this one.
         self._proxies = url.host not in _LOOPBACK
 
@@ -177,9 +177,7 @@ class Server:
     ) -> AsyncIterator[httpx2.Response]:
         try:
             async with (
-                httpx2.AsyncClient(
-                    headers=self._headers, timeout=self._timeout, verify=self._certificates, trust_env=self._proxies
-                ) as client,
+                self._client() as client,
                 client.stream(method, f"{self.base_url}{path}", json=body) as response,
             ):
                 if response.status_code != HTTPStatus.OK:
@@ -187,6 +185,16 @@ class Server:
                 yield response
         except httpx2.RequestError as error:
             raise self._failure(error) from error
+
+    def _client(self) -> httpx2.AsyncClient:
+        try:
+            return httpx2.AsyncClient(
+                headers=self._headers, timeout=self._timeout, verify=self._certificates, trust_env=self._proxies
+            )
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise Unanswered(
+                f"The proxy that the environment names cannot be used: {_one_line(str(error))}."
+            ) from error
 
     async def _refusal(self, response: httpx2.Response, what: str) -> Unanswered:
         body = await _beginning(response)
@@ -222,10 +230,21 @@ class Server:
                 return Unanswered(f"{server} broke off its answer: see whether it still runs.", passing=True)
 
 
+def _trusted_certificates() -> ssl.SSLContext:
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error.strerror or error}."
+        ) from error
+
+
 @contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop that ends all that still goes on in it when it is left."""
     loop = asyncio.new_event_loop()
+    # How a request ends that was given up is nobody's concern.
+    loop.set_exception_handler(lambda _loop, _context: None)
     try:
         yield loop
     finally:

@@ -67,11 +67,11 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     `check` is called with a folder of its small files before the weights are fetched, and raises what speaks against
     it. However this ends, what has come stays, and a later call goes on from there. Raises `ModelError`.
     """
-    if (folder := cached(repository, revision)) is not None:
-        return folder
     from huggingface_hub import get_cached_repo_tree, snapshot_download
 
     with _named_failures(repository, revision):
+        if (found := cached(repository, revision)) is not None:
+            return found
         folder = Path(
             snapshot_download(
                 repository,
@@ -206,21 +206,20 @@ def _fetch_weights(repository: str, name: str, folder: Path, told: "_Told") -> N
     data.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(data.with_name(f"{data.name}.part.lock")):
         if not data.exists():
+            if part.is_file() and part.stat().st_size > (announced.size or 0):
+                part.unlink()
+            # What signs in to the hub is not for those who store its files.
+            at_home = urlsplit(announced.location).netloc == urlsplit(url).netloc
             with part.open("ab") as file:
-                if file.tell() > (announced.size or 0):
-                    file.truncate(0)
                 told(file.tell())
-                # What signs in to the hub is not for those who store its files.
-                at_home = urlsplit(announced.location).netloc == urlsplit(url).netloc
-                if file.tell() < (announced.size or 1):
-                    http_get(
-                        announced.location,
-                        file,
-                        resume_size=file.tell(),
-                        headers=build_hf_headers(token=None if at_home else False),
-                        expected_size=announced.size,
-                        tqdm_class=_bar(told),
-                    )
+                http_get(
+                    announced.location,
+                    file,
+                    resume_size=file.tell(),
+                    headers=build_hf_headers(token=None if at_home else False),
+                    expected_size=announced.size,
+                    tqdm_class=_bar(told),
+                )
             _check_sum(repository, name, part, data.name, told)
             part.replace(data)
     hf_hub_download(repository, name, revision=folder.name, tqdm_class=_bar(lambda _: None))

@@ -126,9 +126,9 @@ class LocalModel:
     def close(self) -> None:
         self._decoder = None
         self._forget()
-        # Layers and their hooks refer to each other, so that nothing else would free them before the next model loads.
-        gc.collect()
         if self.info.device.startswith("cuda"):
+            # What layers that refer to each other hold goes back to the allocator, and from there to other programs.
+            gc.collect()
             torch.cuda.empty_cache()
 
     def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:

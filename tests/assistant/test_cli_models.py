@@ -14,6 +14,7 @@ from assistant.cli.commands import parley
 from assistant.errors import ConfigError
 from assistant.models import catalogue
 from assistant.models.catalogue import CATALOGUE, best_fit, find
+from assistant.models.memory import gigabytes
 from assistant.settings import Settings, keep_in_file, load
 from tests.assistant.models.conftest import make_llava
 from tests.assistant.models.hub_server import HubServer, running
@@ -121,6 +122,16 @@ class TestChoosing:
         assert file.read_text() == '# mine\nmax_tokens = 7  # few\nmodel = "qwen3-vl-8b"\n'
         assert load(config_file=file).settings.model == "qwen3-vl-8b"
 
+    def test_is_of_what_there_can_be(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "There is no model qwen3vl: choose one" in run("models", "use", "qwen3vl").stderr
+        assert load().settings.model == "auto"
+        (tmp_path / "mine").mkdir()
+        monkeypatch.chdir(tmp_path)
+        run("models", "use", "mine")
+        assert load().settings.model == str(tmp_path / "mine")
+        run("--base-url", "http://localhost:1", "models", "use", "qwen3vl:8b")
+        assert load().settings.model == "qwen3vl:8b"
+
     def test_makes_the_file_where_there_is_none(self) -> None:
         chosen = run("models", "use", "auto")
         assert chosen.exit_code == 0
@@ -185,8 +196,9 @@ class TestTheAutomaticChoice:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr(app, "automatic_choice", lambda _: find("qwen3-vl-8b"))
         monkeypatch.setattr(app, "assemble_pocket", lambda *_: folder)
-        session = app.start(Settings(device="cpu", data_dir=tmp_path / "data"))
+        session = app.start(Settings(device="cpu", quantize="nf4", data_dir=tmp_path / "data"))
         assert session.model.info.name == "tiny-llava"
+        assert session.model.info.quantization != "nf4"
         [notice] = session._notices
         assert "Qwen/Qwen3-VL-8B-Instruct cannot be had from the hub" in notice
         assert notice.endswith("Until then the embedded model answers in the place of qwen3-vl-8b.")
@@ -207,3 +219,11 @@ def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
         assert find(entry.name) is find(entry.repository) is entry
         assert len(entry.revision) == 40
     assert catalogue.find("no-such-model") is None
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalogue.Entry) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
+    sizes = [gigabytes(count) for count in (entry.download, entry.bytes_in("nf4"), entry.bytes_in("bf16"))]
+    assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.picture_tokens, entry.languages])} |"

@@ -159,6 +159,11 @@ def test_a_model_that_is_not_there_is_named(server: HubServer) -> None:
         hub.fetch("tiny/other", "main", quiet)
 
 
+def test_what_can_be_no_id_is_named(server: HubServer) -> None:
+    with pytest.raises(ModelError, match=r"owner/--name is no id of the hub, like owner/name"):
+        hub.fetch("owner/--name", "main", quiet)
+
+
 def test_too_little_room_is_told_with_the_folder(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**5, 0, 10**5))
     with pytest.raises(ModelError, match=r"takes 0\.0 GB more and the cache, .*cache, has 0\.0 GB left"):

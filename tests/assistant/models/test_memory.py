@@ -1,5 +1,6 @@
 """How much memory a model takes is known before it is loaded, and what does not fit is refused or made to fit."""
 
+import gc
 import shutil
 import threading
 import weakref
@@ -151,4 +152,5 @@ def test_closing_a_model_frees_all_of_its_memory(
     held = [weakref.ref(thing) for thing in (model._decoder, model._decoder._model)]  # type: ignore[union-attr]
     assert all(reference() is not None for reference in held)
     model.close()
+    gc.collect()
     assert all(reference() is None for reference in held)

@@ -123,6 +123,8 @@ def test_bfloat16_on_the_cpu_is_what_it_says(even_folder: Path, picture: Callabl
     assert not torch.equal(whole, halved)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_loading_and_the_first_words_leave_the_screen_alone(even_folder: Path) -> None:
     program = (
         "import sys, threading\n"

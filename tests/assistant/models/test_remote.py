@@ -495,3 +495,17 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     assert connect(server).info.name == "tiny-vlm"
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:9")
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ModelError, match="The proxy that the environment names cannot be used"):
+        RemoteModel.connect("http://server.invalid/v1", retry_seconds=())
+
+
+def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    with pytest.raises(ConfigError, match="certificates that SSL_CERT_FILE"):
+        RemoteModel.connect("https://server.invalid/v1", retry_seconds=())
