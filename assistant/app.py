@@ -1,28 +1,39 @@
 """Where Parley is put together: the one place that knows which parts make a conversation, used by tests too."""
 
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, ModelError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
 
 if TYPE_CHECKING:
     from assistant.history import History
+    from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
+    from skills.model import ChatVision
+    from voice.speech_to_text import SpeechToText
+    from voice.text_to_speech import TextToSpeech
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
 
-EMBEDDED_MODELS = ("auto", "pocket")
-"""Names of the model that needs no hub."""
+EMBEDDED_WHISPERS = ("auto", "base")
+"""Names of the Whisper that needs no hub."""
 
 SCRIPTED_MODEL = "scripted"
 """Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
 
 # In seconds: more than anyone waits, and less than a clock can count to.
 _SLOWEST_WORD = 3600
+
+
+Note = Callable[[str], object]
+"""Takes a sentence that a person should know and that is no failure."""
 
 
 def unheard(what: str, done: int, total: int) -> None:
@@ -36,16 +47,22 @@ def start(
 
     Without `keep` nothing of it is saved. Blocks like `build_model`; raises `ModelError` and `HistoryError`.
     """
-    model = build_model(settings, progress)
-    return build_session(settings, model, open_history(settings), resume=resume, keep=keep)
+    notices: list[str] = []
+    model = build_model(settings, progress, notices.append)
+    history = open_history(settings)
+    # The first turn tells them.
+    history.notices[:0] = notices
+    return build_session(settings, model, history, resume=resume, keep=keep)
 
 
-def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> ChatModel:
     """Load the model that `settings` ask for, fetching and assembling it first where that is needed.
 
-    Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is.
-    Raises `ModelError`.
+    Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is, and `note`
+    what is to be known about the choice. Raises `ModelError`.
     """
+    if is_remote(settings):
+        return connect_model(settings, progress)
     name, _, pace = settings.model.partition(":")
     if name == SCRIPTED_MODEL:
         from assistant.models.scripted import ScriptedModel
@@ -58,11 +75,84 @@ def build_model(settings: "Settings", progress: "Progress" = unheard) -> ChatMod
             raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.")
         return ScriptedModel(token_seconds=seconds)
 
-    source = str(assemble_pocket(settings, progress)) if settings.model in EMBEDDED_MODELS else settings.model
+    source, quantize = settings.model, settings.quantize
+    if source == "auto" and (entry := automatic_choice(settings)) is not None:
+        if _can_be_had(entry, progress, note):
+            source = entry.name
+        else:
+            # What was chosen for the other model may not suit the one that stands in for it.
+            quantize = "auto"
+    if source in ("auto", "pocket"):
+        source = str(assemble_pocket(settings, progress))
 
     from assistant.models.local import LocalModel
 
-    return LocalModel.load(source, device=settings.device, quantize=settings.quantize, progress=progress)
+    model = LocalModel.load(source, device=settings.device, quantize=quantize, progress=progress)
+    for notice in model.notices:
+        note(notice)
+    return model
+
+
+def is_remote(settings: "Settings") -> bool:
+    """Whether a server runs the model, and not this process."""
+    return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
+
+
+def automatic_choice(settings: "Settings") -> "Entry | None":
+    """The best model of the catalogue for the memory that is free on the GPU; None without a GPU, or with a full one.
+
+    Raises `ConfigError` if there is no such device.
+    """
+    from assistant.models import catalogue, memory
+    from assistant.models.placement import place
+
+    placement = place(settings.device, settings.quantize)
+    if placement.kind != "cuda":
+        return None
+    quantization = {"auto": "nf4", "none": "bf16"}.get(placement.quantization, placement.quantization)
+    return catalogue.best_fit(memory.free_bytes(placement.device), quantization)
+
+
+def _can_be_had(entry: "Entry", progress: "Progress", note: Note) -> bool:
+    """Fetch the model; if it cannot be had, `note` hears why."""
+    from assistant.models.loading import fetch_model
+
+    try:
+        fetch_model(entry.name, progress)
+    except (ModelError, MissingExtraError) as error:
+        note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
+        return False
+    return True
+
+
+def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+    """The model on the server that `settings` name. Blocks until it answers; raises `ModelError` and `ConfigError`."""
+    if settings.base_url is None:
+        raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
+    from assistant.models.remote import KEY_VARIABLE, RemoteModel
+
+    return RemoteModel.connect(
+        settings.base_url,
+        model=None if settings.model == "auto" else settings.model,
+        key=os.environ.get(KEY_VARIABLE) or None,
+        progress=progress,
+    )
+
+
+def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatVision":
+    """What skills ask, on the model that `settings` ask for. Blocks like `build_model`; raises `ModelError`."""
+    return vision_models(settings, 1, threading.Event(), progress)[0]
+
+
+def vision_models(
+    settings: "Settings", count: int, stop: threading.Event, progress: "Progress" = unheard
+) -> "list[ChatVision]":
+    """`count` of these for as many threads, ended by `stop`. Raises `ConfigError` for a model that is one at a time."""
+    from skills.model import ChatVision
+
+    if count > 1 and not is_remote(settings) and settings.model.partition(":")[0] != SCRIPTED_MODEL:
+        raise ConfigError(f"The model {settings.model} answers one question at a time: leave --jobs out.")
+    return [ChatVision(build_model(settings, progress), stop) for _ in range(count)]
 
 
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
@@ -79,6 +169,62 @@ def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, tho
             f"The embedded model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
+
+
+def build_ears(settings: "Settings", progress: "Progress" = unheard) -> "SpeechToText":
+    """Load the Whisper that `settings` ask for, fetching and assembling it first where that is needed.
+
+    Blocks for a second, and on first use for as long as the download takes. Raises `ModelError`, `VoiceError`, and
+    `ConfigError` for a Whisper there is not or a language it does not know.
+    """
+    from voice.whisper import Whisper, unknown_language
+
+    source = str(assemble_whisper(settings, progress)) if settings.whisper in EMBEDDED_WHISPERS else settings.whisper
+    ears = Whisper.load(source, device=settings.device)
+    if settings.language not in ("auto", *ears.languages):
+        raise ConfigError(unknown_language(settings.language, ears.languages))
+    return ears
+
+
+def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
+    """Like `assemble_pocket`, for the embedded Whisper."""
+    from voice import whisper_base
+
+    try:
+        return whisper_base.ensure(settings.cache_dir, progress, thorough=thorough)
+    except OSError as error:
+        raise ModelError(
+            f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
+            "Make room there, or name another folder with PARLEY_CACHE_DIR."
+        ) from error
+
+
+def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":
+    """Load the voice that `settings` ask for, fetching it first where that is needed.
+
+    "auto" is the embedded voice, which speaks English, where piper-tts is installed; else, and for any other language
+    that is set, espeak-ng. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
+    `ConfigError` for a voice there is not.
+    """
+    from voice import piper
+    from voice.espeak import Espeak
+
+    english = settings.language in ("auto", "en")
+    kind, _, which = settings.voice.partition(":")
+    if settings.voice.endswith(".onnx"):
+        return piper.Piper.load(Path(settings.voice))
+    if settings.voice == "piper" or (settings.voice == "auto" and english and piper.is_installed()):
+        return piper.Piper.load(piper.fetch_embedded(settings.cache_dir, progress))
+    if kind == "espeak" or settings.voice == "auto":
+        return Espeak.load(which or ("en-us" if english else settings.language))
+    if kind == "coqui" and which:
+        from voice.coqui import Coqui
+
+        return Coqui.load(str(Path(which).expanduser()), device=settings.device)
+    raise ConfigError(
+        f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
+        "espeak, espeak:de or coqui:FOLDER_OR_NAME."
+    )
 
 
 def open_history(settings: "Settings") -> "History":
@@ -103,19 +249,25 @@ def build_session(
 ) -> Session:
     """A conversation with `model`: a new one, or the one in `history` whose id is `resume`.
 
-    Its turns are kept in `history`, or without `keep` in memory only. Instructions in `settings` stand in for those
-    of the resumed conversation. Raises `HistoryError` if that cannot be read.
+    Messages like "/caption" are answered by skills. Its turns are kept in `history`, or without `keep` in memory only.
+    Instructions in `settings` stand in for those of the resumed conversation. Raises `HistoryError` if that cannot be
+    read.
     """
+    from skills.calls import SkillCalls
+
     if resume is None:
         conversation, earlier = history.create(model.info.name, settings.system), list[Message]()
     else:
         conversation, earlier = history.load(resume)
     instructions = settings.system or conversation.system
-    return Session(
+    session = Session(
         model,
         options=GenerationOptions(settings.max_tokens, settings.temperature, settings.seed),
         system=system(instructions) if instructions else None,
         messages=earlier,
         store=conversation if keep else None,
         notices=history.notices,
+        # Asked at each call, because a session can change its model.
+        divert=SkillCalls(lambda: session.model),
     )
+    return session

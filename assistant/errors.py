@@ -30,13 +30,18 @@ class ModelError(AssistantError):
 class ContextOverflow(ModelError):
     """The prompt is longer than the model's context.
 
-    `prompt_tokens` is what the prompt would take, `limit` the most that leaves room for a reply.
+    `prompt_tokens` is what the prompt would take, `limit` the most that leaves room for a reply; 0 is not known.
     """
 
     def __init__(self, prompt_tokens: int, limit: int) -> None:
+        known = prompt_tokens and limit
         super().__init__(
-            f"The prompt takes {prompt_tokens} tokens and the model has room for {limit}: "
-            "shorten it or attach fewer pictures."
+            (
+                f"The prompt takes {prompt_tokens} tokens and the model has room for {limit}"
+                if known
+                else "The prompt is longer than the model has room for"
+            )
+            + ": shorten it or attach fewer pictures."
         )
         self.prompt_tokens = prompt_tokens
         self.limit = limit

@@ -41,7 +41,7 @@ _PIECE = re.compile(rf"(?P<single>{_SINGLE})|(?P<double>{_DOUBLE})|\\(?P<escaped
 _TRAILING = ".,;:!?…)]}>'’`»*_"
 _POSSESSIVE = re.compile(r"['’]s\b")
 _BETWEEN_TWO = re.compile(r"\s*(?:[,;&+]|and|or|vs\.?|versus|with)?\s*(?:and|or)?\s*", re.IGNORECASE)
-_LAST_WORD = re.compile(r"([A-Za-z]+)[ \t]*$")
+_LAST_WORD = re.compile(r"(?<![/A-Za-z])([A-Za-z]+)[ \t]*$")  # "/read" is a command, and leans on nothing
 _ARTICLES = frozenset("a an the this that these those my".split())
 _LEANING = frozenset(
     """about analyse analyze and are as at between caption compare describe did do does explain for from has have

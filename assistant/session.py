@@ -6,20 +6,31 @@ How a turn flows, whoever listens to it:
 
 There is one way to stop it: leave the stream (cancel the task, or close the iterator). The model then stops within
 one token, and the reply is kept cut to what was handed out.
+
+A message may be answered by something other than the model, such as a skill: `divert` decides. That runs on the
+model's thread as well, and its words are the reply.
 """
 
 import asyncio
+import gc
+import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
 from assistant.errors import ContextOverflow, HistoryError
-from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
+from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.threads import ThreadStream, finish, stream_in_thread
+
+Answerer = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
+"""Answers a message in the model's place: yields pieces of the reply, and whatever else is to be known."""
+
+Divert = Callable[[Message, Sequence[Message]], Answerer | None]
+"""Decides who answers a message, knowing all messages before it: None is the model. Raises `SkillError`."""
 
 
 class TurnStore(Protocol):
@@ -45,6 +56,7 @@ class Session:
         messages: Sequence[Message] = (),
         store: TurnStore | None = None,
         notices: list[str] | None = None,
+        divert: Divert | None = None,
     ) -> None:
         self.model = model
         self.options = options or GenerationOptions()
@@ -60,6 +72,7 @@ class Session:
         """Why the latest turns are in memory only, while they are; each further turn tries to write them all."""
         self._told_unsaved = False
         self._notices = [] if notices is None else notices
+        self._divert = divert
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
@@ -72,21 +85,20 @@ class Session:
         """
         async with self._lock:
             pieces: list[str] = []
-            stream: ThreadStream[str, Usage] | None = None
+            stream: ThreadStream[str | SkillResult | Notice, Usage] | None = None
             kept = interrupted = True
             forgotten = self._forgotten
             try:
                 while self._notices:
                     yield Notice(self._notices.pop(0))
+                answerer = self._divert(message, self.messages) if self._divert is not None else None
                 while True:
-                    produce = partial(self.model.stream, self._prompt(message), self.options)
+                    produce = answerer or partial(self.model.stream, self._prompt(message), self.options)
                     try:
                         async with stream_in_thread(self._executor, produce) as stream:
                             async for piece in stream:
-                                if self._forgotten > self._told_forgotten:
-                                    yield self._forgetting()
-                                pieces.append(piece)
-                                yield TextDelta(piece)
+                                for event in self._events(piece, pieces):
+                                    yield event
                         break
                     except ContextOverflow:
                         if not self._drop_oldest_turns():
@@ -109,11 +121,38 @@ class Session:
                 yield Notice(self._notices.pop(0))
             yield TurnFinished(reply, usage)
 
+    def _events(self, piece: str | SkillResult | Notice, pieces: list[str]) -> Iterator[Event]:
+        """What to hand out for the next thing that the answerer yielded; words are put to the `pieces` of the reply."""
+        if not isinstance(piece, str):
+            yield piece
+            return
+        if self._forgotten > self._told_forgotten:
+            yield self._forgetting()
+        pieces.append(piece)
+        yield TextDelta(piece)
+
     async def close(self) -> None:
         """Wait for a running turn to end, then free the model."""
         async with self._lock:
             await asyncio.get_running_loop().run_in_executor(self._executor, self.model.close)
             self._executor.shutdown()
+
+    async def switch(self, build: Callable[[], ChatModel]) -> None:
+        """Answer with the model that `build` makes from here on, all turns so far included.
+
+        The one before is freed first, for there may not be room for two. Raises what `build` raises; nothing answers
+        then until a later switch succeeds.
+        """
+        async with self._lock:
+            await finish(asyncio.get_running_loop().run_in_executor(self._executor, self._replace, build))
+
+    def _replace(self, build: Callable[[], ChatModel]) -> None:
+        self.model.close()
+        # Layers that refer to each other would otherwise stay until long after the next model was loaded beside them.
+        gc.collect()
+        self.model = build()
+        # What was left out for the one before may fit this one.
+        self._forgotten = self._told_forgotten = 0
 
     async def _save(self, message: Message, reply: Message, usage: Usage) -> None:
         if self._store is None:

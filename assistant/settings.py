@@ -1,9 +1,12 @@
 """What can be set, and where each value comes from: command line, else environment, else TOML file, else default."""
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
@@ -17,7 +20,7 @@ ENVIRONMENT_PREFIX = "PARLEY_"
 _WANTED = {
     "model": '"auto", "pocket", a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
-    "quantize": '"auto", "none" or "int8"',
+    "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
     "system": "text",
     "max_tokens": "a whole number from 1 up",
     "temperature": "a number from 0 to 2",
@@ -26,7 +29,14 @@ _WANTED = {
     "max_image_megapixels": "a number above 0 and up to 100",
     "data_dir": "a folder",
     "cache_dir": "a folder",
+    "backend": '"auto", "local" or "remote"',
+    "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
+    "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
+    "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", or the .onnx file of a Piper voice',
+    "language": '"auto" or a code like "en"',
 }
+# What is not repeated in messages when it makes no sense: an address may hold a password.
+_UNSHOWN = frozenset({"base_url"})
 
 
 def _at_home(path: Path) -> Path:
@@ -43,6 +53,16 @@ def _expand_home(model: str) -> str:
     return str(_at_home(Path(model))) if model.startswith("~") else model
 
 
+def _as_base_url(address: str) -> str:
+    """`address` with the scheme and the path that nearly all servers have, where it names none."""
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    more = parts.username is not None or parts.query or parts.fragment
+    if not named or more or " " in address or not address.isprintable():
+        raise ValueError("no address of a server")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/chat/completions') or '/v1'}"
+
+
 class Settings(BaseSettings):
     """Every setting with its default. `Settings(...)` takes what it is given; `load` also asks file and environment."""
 
@@ -51,13 +71,14 @@ class Settings(BaseSettings):
     )
 
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Which model answers: "auto" or "pocket" (the embedded one), a folder or a hub id."""
+    """Which model answers: "auto" (what suits the machine), "pocket" (the embedded one), a name in the catalogue, a
+    folder, or an id on the hub or on the server."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
 
-    quantize: Literal["auto", "none", "int8"] = "auto"
-    """How its weights are held: "int8", "none" (as stored), or "auto" (what is fastest on the device)."""
+    quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
+    """How its weights are held: "auto" (what suits device and model), "none" (not quantized), or one of the others."""
 
     system: str | None = None
     """Instructions that stand before every conversation."""
@@ -82,6 +103,25 @@ class Settings(BaseSettings):
 
     cache_dir: FolderPath = Field(default_factory=lambda: user_cache_path("parley", appauthor=False))
     """Where fetched and assembled models are kept; may be deleted at any time."""
+
+    backend: Literal["auto", "local", "remote"] = "auto"
+    """Who runs the model: "local" (this program), "remote" (a server), or "auto" (a server if `base_url` names one)."""
+
+    base_url: (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_as_base_url)] | None
+    ) = None
+    """Where a server with OpenAI's chat completions is, like "http://localhost:8000/v1"."""
+
+    whisper: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = (
+        "auto"
+    )
+    """Which Whisper listens: "auto" or "base" (the embedded one), a folder, a hub id, or a name like "small"."""
+
+    voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
+    """Who speaks: "auto", "piper" (the embedded voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE"."""
+
+    language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
+    """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""
 
     @classmethod
     def settings_customise_sources(
@@ -130,6 +170,35 @@ def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = 
         raise ConfigError(_sentence(error, origins)) from error
 
 
+def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
+    """Set `key` in the TOML file, made if it is not there, and return its path. All its other lines stay as they are.
+
+    Raises `ConfigError` if the file cannot be read, understood or written.
+    """
+    path = config_file or default_config_file()
+    before = _from_file(path)[0] if path.exists() else {}
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
+    unusual = ConfigError(f"The configuration file {path} is written in an unusual way: set {line.strip()} by hand.")
+    # Below the first table a line would belong to that.
+    top = next((index for index, text in enumerate(lines) if text.lstrip().startswith("[")), len(lines))
+    place = next((index for index in range(top) if re.match(rf"\s*{key}\s*=", lines[index])), None)
+    lines[slice(0, 0) if place is None else slice(place, place + 1)] = [line]
+    text = "".join(lines)
+    try:
+        if tomllib.loads(text) != before | {key: value}:
+            raise unusual
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except tomllib.TOMLDecodeError as error:
+        raise unusual from error
+    except OSError as error:
+        raise ConfigError(f"The configuration file {path} cannot be written: {error.strerror}.") from error
+    return path
+
+
 def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
     path = config_file or default_config_file()
     try:
@@ -168,4 +237,6 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
             where = f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment"
         case file:
             where = f"{key} in {file}"
+    if key in _UNSHOWN:
+        return f"{where} should be {_WANTED[key]}."
     return f"{where} is {first['input']!r}, but it should be {_WANTED[key]}."

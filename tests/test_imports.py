@@ -8,7 +8,20 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio")
+HEAVY = (
+    "torch",
+    "cv2",
+    "onnxruntime",
+    "transformers",
+    "numpy",
+    "PIL",
+    "textual",
+    "rich",
+    "pydantic",
+    "sqlite3",
+    "asyncio",
+    "httpx2",
+)
 
 
 def loaded_by(program: str) -> set[str]:
@@ -36,3 +49,7 @@ def test_help_loads_nothing_heavy(option: str) -> None:
 
 def test_the_session_does_without_tensors_and_screens() -> None:
     assert loaded_by("import assistant.session, assistant.models.scripted") <= {"asyncio"}
+
+
+def test_talking_to_a_server_needs_no_model_libraries() -> None:
+    assert not loaded_by("import assistant.models.remote") & {"torch", "transformers", "numpy", "textual"}

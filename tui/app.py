@@ -15,6 +15,7 @@ from textual.message import Message
 from assistant.errors import AssistantError
 from assistant.session import Session
 from tui.screens.conversation import ConversationScreen
+from tui.skill_commands import SkillCommands
 
 if TYPE_CHECKING:
     # Fetching needs modules that the first paint can do without.
@@ -31,6 +32,7 @@ class ParleyApp(App[None]):
 
     TITLE = "Parley"
     CSS_PATH = "styles.tcss"
+    COMMANDS = App.COMMANDS | {SkillCommands}
     # Textual declares these two as belonging to the instance.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012

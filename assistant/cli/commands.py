@@ -2,15 +2,19 @@
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from assistant import __version__
 from assistant.cli import INTERRUPTED
 from assistant.cli.ask import ask
+from assistant.cli.devices import devices
 from assistant.cli.history import history
+from assistant.cli.models import models
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
+from assistant.cli.skills import list_skills
+from assistant.cli.speak import speak
 from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
@@ -20,14 +24,21 @@ from assistant.cli.terminal import (
     survive_any_encoding,
     tell,
 )
+from assistant.cli.transcribe import transcribe
 from assistant.errors import AssistantError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 CLOSED_PIPE = 141
 """Exit code when the reader of standard output has gone, as shells report it: 128 and the number of SIGPIPE."""
 
 
 class Root(click.Group):
-    """The one place where failures turn into a line on standard error and an exit code."""
+    """The one place where failures turn into a line on standard error and an exit code.
+
+    Skills are commands as well, after all others; help names them without importing any.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         survive_any_encoding()
@@ -48,6 +59,34 @@ class Root(click.Group):
             what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
             tell(f"{what}: {error.strerror or error}.")
             ctx.exit(1)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (command := super().get_command(ctx, cmd_name)) is not None:
+            return command
+        from skills import registry
+
+        if cmd_name not in registry.names():
+            return None
+        from assistant.cli.skills import skill_command
+
+        return skill_command(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from skills import registry
+
+        super().format_commands(ctx, formatter)
+        if rows := [(name, registry.summary(name)) for name in registry.names() if name not in self.commands]:
+            with formatter.section("Skills"):
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        from skills import registry
+
+        names = [name for name in registry.names() if name.startswith(incomplete) and name not in self.commands]
+        skills = [CompletionItem(name, help=registry.summary(name)) for name in names]
+        return [*super().shell_complete(ctx, incomplete), *skills]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -116,17 +155,26 @@ def _answer_lines(choices: Choices) -> None:
 
 
 @click.command()
-@click.argument("model", type=click.Choice(["pocket"]))
+@click.argument("model", type=click.Choice(["pocket", "whisper", "voice"]))
 @click.pass_context
-def pull(ctx: click.Context, model: str) -> None:  # noqa: ARG001 - there is one to choose from
+def pull(ctx: click.Context, model: str) -> None:
     """Fetch a model ahead of time.
 
     One that is there and damaged is made anew. Prints the folder it is in.
     """
-    from assistant.app import assemble_pocket
+    from assistant.app import assemble_pocket, assemble_whisper
 
+    settings = load_settings(ctx).settings
     with ProgressLine() as progress:
-        folder = assemble_pocket(load_settings(ctx).settings, progress, thorough=True)
+        match model:
+            case "pocket":
+                folder = assemble_pocket(settings, progress, thorough=True)
+            case "whisper":
+                folder = assemble_whisper(settings, progress, thorough=True)
+            case _:
+                from voice.piper import fetch_embedded
+
+                folder = fetch_embedded(settings.cache_dir, progress).parent
     say(f"{folder}\n")
 
 
@@ -161,5 +209,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, pull, config, completion):
+for command in (ask, history, models, transcribe, speak, devices, pull, config, completion, list_skills):
     parley.add_command(command)

@@ -40,9 +40,13 @@ class Words(click.ParamType[str]):
 
 
 SETTINGS_OPTIONS = (
-    click.option("--model", "-m", metavar="MODEL", help="auto, pocket (the embedded one), a folder or a hub id."),
+    click.option(
+        "--model", "-m", metavar="MODEL", help="auto, pocket (the embedded one), a folder, a hub or server id."
+    ),
     click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1."),
-    click.option("--quantize", type=click.Choice(["auto", "none", "int8"]), help="How weights are held."),
+    click.option(
+        "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are held."
+    ),
     click.option(
         "--system", "-s", type=Words(), metavar="TEXT", help="Instructions that stand before the conversation."
     ),
@@ -50,8 +54,15 @@ SETTINGS_OPTIONS = (
     click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 takes the likeliest word, always."),
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Makes sampling repeatable."),
     click.option("--allow-urls/--no-urls", default=None, help="Whether pictures may be fetched from the web."),
+    click.option("--backend", type=click.Choice(["auto", "local", "remote"]), help="Who runs the model."),
+    click.option("--base-url", metavar="URL", help="A server with OpenAI's API, like http://localhost:8000/v1."),
 )
-SETTINGS_NAMES = ("model", "device", "quantize", "system", "max_tokens", "temperature", "seed", "allow_urls")
+SETTINGS_NAMES = (
+    *("model", "device", "quantize", "system", "max_tokens", "temperature", "seed", "allow_urls"),
+    *("backend", "base_url"),
+)
+VOICE_NAMES = ("whisper", "voice", "language")
+"""Settings that only the commands for speech have options for."""
 
 
 def complete_conversation(
@@ -100,7 +111,9 @@ def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "Loa
     from assistant.settings import load
 
     given = _together(ctx, own or {})
-    return load({name: given.get(name) for name in SETTINGS_NAMES}, ctx.find_root().params.get("config"))
+    return load(
+        {name: given.get(name) for name in (*SETTINGS_NAMES, *VOICE_NAMES)}, ctx.find_root().params.get("config")
+    )
 
 
 def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:

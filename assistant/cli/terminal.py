@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,7 @@ import click
 
 BAR_WIDTH = 24
 REDRAW_SECONDS = 0.1
+RETELL_SECONDS = 30.0
 
 UNPRINTABLE = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)))
 """Control characters but for tab and newline: in an answer or a file's name they could only drive the terminal."""
@@ -91,10 +93,22 @@ def quiet_libraries() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
+def megabytes(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
+
+
+def playing_time(seconds: int) -> str:
+    """Seconds as players show them."""
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
+
+
 class ProgressLine:
     """Progress on standard error: a bar that grows on a terminal, elsewhere one line for each thing that is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure: Callable[[int], str] = megabytes) -> None:
+        self._measure = measure
         self._what = ""
         self._drawn = 0.0
         self._open = False
@@ -109,19 +123,22 @@ class ProgressLine:
         self._end_bar()
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that of `what`, `done` bytes of `total` are there; a total of 0 is not known."""
+        """Show that of `what`, `done` bytes of `total` are there; a total of 0 is not known.
+
+        They are bytes unless `measure` makes words of something else.
+        """
         if what != self._what:
             self._end_bar()
             self._what = what
             self._drawn = 0.0
             if not self._bar:
-                tell(f"{what}{f' ({megabytes(total)})' if total else ''}")
+                tell(f"{what}{f' ({self._measure(total)})' if total else ''}")
         now = time.monotonic()
         if self._bar and (now - self._drawn >= REDRAW_SECONDS or done == total):
             self._drawn = now
             self._open = True
             with suppress(OSError):
-                click.echo(f"\r\x1b[K{bar(what, done, total)}", nl=False, err=True)
+                click.echo(f"\r\x1b[K{bar(what, done, total, self._measure)}", nl=False, err=True)
 
     def _end_bar(self) -> None:
         if self._open:
@@ -130,15 +147,80 @@ class ProgressLine:
                 click.echo(err=True)
 
 
-def bar(what: str, done: int, total: int) -> str:
-    """One line that shows how far `what` is; `done` and `total` in bytes."""
+def bar(what: str, done: int, total: int, measure: Callable[[int], str] = megabytes) -> str:
+    """One line that shows how far `what` is; `done` and `total` in bytes, or in what `measure` makes words of."""
     if not total:
-        return f"{what}  {megabytes(done)}"
+        return f"{what}  {measure(done)}"
     filled = BAR_WIDTH * min(done, total) // total
     drawn = "━" * filled + "─" * (BAR_WIDTH - filled)
-    return f"{what}  {drawn}  {100 * min(done, total) // total:3} %  of {megabytes(total)}"
+    return f"{what}  {drawn}  {100 * min(done, total) // total:3} %  of {measure(total)}"
 
 
-def megabytes(count: int) -> str:
-    """Bytes as people read them."""
-    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
+class Pace:
+    """How far a long run is, how fast it goes and when it will be done, on standard error.
+
+    A line that is drawn again and again on a terminal; elsewhere a line now and then. `already` of the `total` things
+    had been done before this run.
+    """
+
+    def __init__(self, what: str, total: int, already: int = 0) -> None:
+        self._what = what
+        self._total = total
+        self._already = already
+        self._done = 0
+        self._failed = 0
+        self._started = self._drawn = time.monotonic()
+        self._line = sys.stderr is not None and sys.stderr.isatty() and total > 1
+        self._every = REDRAW_SECONDS if self._line else RETELL_SECONDS
+
+    def step(self, *, failed: bool) -> None:
+        """One more is done."""
+        self._done += 1
+        self._failed += failed
+        now = time.monotonic()
+        if now - self._drawn >= self._every and self._total > 1:
+            self._drawn = now
+            self._show(self.text(now - self._started))
+
+    def clear(self) -> None:
+        """Take the line away, because something else is about to be written."""
+        if self._line:
+            with suppress(OSError):
+                click.echo("\r\x1b[K", nl=False, err=True)
+            self._drawn = 0.0
+
+    def text(self, seconds: float) -> str:
+        """How things are, `seconds` after the start."""
+        done = self._already + self._done
+        parts = [f"{self._what} {done:,} of {self._total:,}"]
+        if self._done and seconds > 0:
+            rate = self._done / seconds
+            parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:.1f} s each")
+            if left := self._total - done:
+                parts.append(f"{duration(left / rate)} left")
+        if self._failed:
+            parts.append(f"{self._failed:,} failed")
+        return " · ".join(parts)
+
+    def finish(self) -> None:
+        """Say how it went, if it was more than one thing."""
+        self.clear()
+        if self._total > 1 and self._done:
+            seconds = time.monotonic() - self._started
+            failed = f", of which {self._failed:,} failed" if self._failed else ""
+            tell(f"{self._what}: {self._done:,} done in {duration(seconds)}{failed}.")
+
+    def _show(self, text: str) -> None:
+        if self._line:
+            with suppress(OSError):
+                click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+        else:
+            tell(text)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "8 s", "3 min", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -3,18 +3,23 @@
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from assistant.events import Usage
 from assistant.messages import Message
+
+REPLY_ROOM = 64
+"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
     """What a model is, for the status line and for `--json`.
 
-    `name` as people know it, `device` like "cpu" or "cuda:0", `quantization` like "int8", "nf4" or "none",
-    `context_tokens` the longest prompt and reply together, `sees_images` whether pictures can be shown to it.
+    `name` as people know it, `device` like "cpu", "cuda:0" or the host of a server, `quantization` like "int8", "nf4",
+    "none" or "unknown", `context_tokens` the longest prompt and reply together (0 where a server does not tell),
+    `sees_images` whether pictures can be shown to it, `embedded` whether it is the small model that Parley brings
+    along, which reads no words in pictures.
     """
 
     name: str
@@ -22,6 +27,7 @@ class ModelInfo:
     quantization: str
     context_tokens: int
     sees_images: bool
+    embedded: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,4 +62,20 @@ class ChatModel(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. Calling it twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that can also say how likely given replies are. A `ChatModel` of its own kind: not every backend can."""
+
+    def score(
+        self, messages: Sequence[Message], options: Sequence[str], stop: threading.Event
+    ) -> list[tuple[float, ...]]:
+        """How likely the model is to reply to `messages` with each of `options`.
+
+        For each, the natural logarithms of the probabilities of its tokens, each given those before it, and as the
+        last one that of the reply ending there. What is remembered of the conversation stays as it is. Empty if `stop`
+        is set before it is done. Raises as `ChatModel.stream` does.
+        """
         ...

@@ -6,6 +6,7 @@
 Both remember keys and values of what they have read; which of that a new prompt can use is found in `prompt_cache`.
 """
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from inspect import signature
@@ -23,6 +24,8 @@ from assistant.models.prompt_cache import Key, Prompt
 # Families whose keys and values can be cut at any token outside of a picture, and whose pictures are one row of
 # `pixel_values` each. The others read every prompt whole, until a test shows that warm equals cold for them as well.
 _REUSABLE = frozenset({"llava"})
+# Tokens of given replies that are read side by side: their logits are as wide as the vocabulary, 25 MB in all.
+_TOGETHER = 128
 
 
 class Decoder(Protocol):
@@ -41,6 +44,17 @@ class Decoder(Protocol):
 
     def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
         """Read these tokens of `prompt`, those before `start` being remembered; logits (vocabulary,) after the last."""
+        ...
+
+
+class BranchingDecoder(Decoder, Protocol):
+    """A decoder that can also look into several futures of what it has read."""
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Read each of `options` (ids of tokens) as what follows `prompt`, which is remembered; remember none of them.
+
+        Returns for each the logits (its tokens, vocabulary) after every one of its tokens.
+        """
         ...
 
 
@@ -79,6 +93,14 @@ class LlavaDecoder:
             first = prompt.ids[:start].count(self._image_token)
             x[places] = prompt.features[first : first + int(places.sum())].to(x.dtype)
         return self._llama.read(x)
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
+        logits: list[Tensor] = []
+        for group in _groups(options):
+            ids = torch.tensor([token for option in group for token in option], device=self._llama.embedding.device)
+            lengths = [len(option) for option in group]
+            logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
+        return logits
 
     def _look(self, image: Image) -> Tensor:
         """The tokens (places, width) that stand for a picture, encoded alone so that no other changes a bit of them."""
@@ -120,7 +142,7 @@ class TransformersDecoder:
         inputs = dict(_call(self._processor, text, **pictures))
         inputs.pop("attention_mask", None)
         ids = inputs.pop("input_ids")[0].tolist()
-        inputs = {name: value.to(self._model.device) for name, value in inputs.items()}
+        inputs = {name: self._moved(value) for name, value in inputs.items()}
         places = ids.count(self._image_token)
         if bool(images) != bool(places):
             raise _misplaced(len(images), places)
@@ -158,11 +180,45 @@ class TransformersDecoder:
         logits: Tensor = output.logits[0, -1]
         return logits
 
+    def _moved(self, value: Tensor) -> Tensor:
+        return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+        # One at a time from a copy, because how a batch is laid out and what a cache keeps differ between families.
+        return [self._ahead(len(prompt), option) for option in options]
+
+    def _ahead(self, start: int, option: Sequence[int]) -> Tensor:
+        device = self._model.device
+        if not option:
+            return torch.empty(0, 0, device=device)
+        inputs = self._model.prepare_inputs_for_generation(
+            torch.tensor([option], device=device),
+            past_key_values=copy.deepcopy(self._cache),
+            attention_mask=torch.ones(1, start + len(option), dtype=torch.long, device=device),
+            is_first_iteration=False,
+            use_cache=True,
+        )
+        logits: Tensor = self._model(**inputs).logits[0]
+        return logits
+
     def _pictures(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
         if not self._reusable:
             return prompt.inputs if start == 0 else {}
         inside = [index for index, (first, _) in enumerate(prompt.spans) if start <= first < end]
         return {"pixel_values": prompt.inputs["pixel_values"][inside]} if inside else {}
+
+
+def _groups(options: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
+    """`options` in groups of at most `_TOGETHER` tokens, in order; a longer one is a group of its own."""
+    groups: list[list[Sequence[int]]] = []
+    room = 0
+    for option in options:
+        if not groups or len(option) > room:
+            groups.append([])
+            room = _TOGETHER
+        groups[-1].append(option)
+        room -= len(option)
+    return groups
 
 
 def name_places(

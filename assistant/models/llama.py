@@ -7,7 +7,7 @@ after them can see, and as everything else works row by row, a token's result do
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,9 +165,35 @@ class LlamaDecoder:
         count, start = x.shape[0], self.length
         end = start + count
         self._reserve(end)
-        cos, sin = self._turns(start, end)
         # One new token may look at everything; of several each only at those before it.
         mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
+        x = self._run(x, slice(start, end), mask)
+        self.length = end
+        return self._logits(x[-1:])[0]
+
+    def branch(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Read several continuations of what is remembered, side by side, and remember none of them.
+
+        `x` (tokens, width) holds their embeddings one after the other, `lengths` how many tokens each has. Returns the
+        logits (tokens, vocabulary) after every token; each sees what is remembered and its own continuation alone.
+        """
+        count, start = x.shape[0], self.length
+        if not count:
+            return torch.empty(0, 0, device=x.device)
+        self._reserve(start + count)
+        own = [torch.ones(length, length, dtype=torch.bool, device=x.device).tril_() for length in lengths]
+        mask = torch.cat((torch.ones(count, start, dtype=torch.bool, device=x.device), torch.block_diag(*own)), 1)
+        places = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
+        return self._logits(self._run(x, places, mask))
+
+    def _run(self, x: Tensor, places: slice | Tensor, mask: Tensor | None) -> Tensor:
+        """Take tokens (tokens, width) at these `places` of the prompt through all layers, `mask` saying who sees whom.
+
+        Their keys and values are put into the memory after those remembered.
+        """
+        count, start = x.shape[0], self.length
+        end = start + count
+        cos, sin = self._turns(places)
         for layer, memory in zip(self._layers, self._memory, strict=True):
             normed = F.rms_norm(x, self._width, layer.attention_norm, self._eps)
             heads = layer.query_key_value(normed).view(count, -1, self._head_dim)
@@ -183,8 +209,10 @@ class LlamaDecoder:
             normed = F.rms_norm(x, self._width, layer.mlp_norm, self._eps)
             gate, up = layer.gate_up(normed).split(self._inner, -1)
             x = x + layer.down(F.silu(gate).mul_(up))
-        self.length = end
-        return self._head(F.rms_norm(x[-1:], self._width, self._norm, self._eps))[0]
+        return x
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self._head(F.rms_norm(x, self._width, self._norm, self._eps))
 
     def _reserve(self, tokens: int) -> None:
         capacity = self._memory.shape[3]
@@ -211,9 +239,9 @@ class LlamaDecoder:
         sin[:, : self._head_dim // 2].neg_()
         return torch.stack((cos, sin))[:, :, None]
 
-    def _turns(self, start: int, end: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for every head of the tokens from `start` to `end`, (tokens, heads, head size) each."""
-        cos, sin = self._rotation[:, start:end].expand(-1, -1, self._heads + 2 * self._kv_heads, -1).clone()
+    def _turns(self, places: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for every head of the tokens at these `places`, (tokens, heads, head size) each."""
+        cos, sin = self._rotation[:, places].expand(-1, -1, self._heads + 2 * self._kv_heads, -1).clone()
         values = self._heads + self._kv_heads
         cos[:, values:] = 1
         sin[:, values:] = 0

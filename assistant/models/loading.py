@@ -10,15 +10,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
-from assistant.models.decoders import Decoder, LlavaDecoder, TransformersDecoder
+from assistant.models import catalogue, hub
+from assistant.models.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
-from assistant.models.quantize import Int8Rows, quantize_linears, widest_exact_weight
+from assistant.models.memory import free_bytes, linears_outside_decoder, shape_of
+from assistant.models.placement import Placement, fit, settle
+from assistant.models.quantize import Int8Rows, quantize_linears
 
 if TYPE_CHECKING:
     from assistant.parcels import Progress
@@ -31,6 +35,7 @@ POCKET_EYES = "parley_pocket_eyes"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Above this, keys and values of a full context are kept in float32, and sums may differ in their last bits.
 _MOST_EXACT_MEMORY = 2**30
+_CPU_ROWS, _CPU_COLUMNS = 32, 64
 _NEEDS = {
     "torchvision": "torchvision (`pip install torchvision`, in the release made for your torch)",
     "PIL": "Pillow",
@@ -39,73 +44,74 @@ _NEEDS = {
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where a model runs and in what: `dtype` of all that is not quantized, `quantization` "int8" or "none"."""
-
-    device: str
-    dtype: torch.dtype
-    quantization: str
-
-
-@dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, its processor (transformers'), and what it is called."""
+    """A model ready to run, its processor (transformers'), what it is called, and whether it is the embedded one.
+
+    `context_tokens` is the longest prompt and reply together for which there is memory; `notices` are for people.
+    """
 
     name: str
-    decoder: Decoder
+    embedded: bool
+    decoder: BranchingDecoder
     processor: Any
     config: Any
     end_tokens: Any
-
-
-def place(device: str = "auto", quantize: str = "auto") -> Placement:
-    """Choose device, dtype and quantization: int8 on a CPU that can compute it exactly, else nothing quantized.
-
-    Raises `ConfigError` for what does not exist, or not together.
-    """
-    if quantize not in {"auto", "none", "int8"}:
-        raise ConfigError(f"There is no quantization {quantize}: choose auto, none or int8.")
-    try:
-        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    except RuntimeError as error:
-        raise ConfigError(f"There is no device {device}: choose auto, cpu, mps or cuda.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("No CUDA device can be used here: choose --device auto or cpu.")
-    if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("No mps device can be used here: choose --device auto or cpu.")
-    if chosen.type != "cpu":
-        if quantize == "int8":
-            raise ConfigError(f"int8 runs on the CPU only: choose --quantize auto or none for {device}.")
-        return Placement(str(chosen), torch.bfloat16, "none")
-    if quantize == "int8" and not widest_exact_weight():
-        raise ConfigError("This processor or build of torch has no exact int8 products: choose --quantize none.")
-    return Placement("cpu", torch.float32, "none" if quantize == "none" or not widest_exact_weight() else "int8")
+    placement: Placement
+    context_tokens: int
+    notices: tuple[str, ...] = ()
 
 
 def load(source: str, placement: Placement, progress: "Progress | None" = None) -> Loaded:
-    """Load the model in the folder `source`, or with that id on the hub. Raises `ModelError`, `MissingExtraError`.
+    """Load the model in the folder `source`, or with that name in the catalogue or id on the hub.
 
-    Blocks for as long as reading and quantizing takes; `progress` hears how many of the folder's bytes are done.
+    Raises `ModelError` and `MissingExtraError`.
+
+    Blocks for as long as reading and quantizing takes; `progress` hears how many of the folder's bytes are done. One
+    for which there is not enough memory is refused before its weights are read.
     """
-    folder = _folder(source)
-    if folder is not None:
-        _check_folder(folder)
-    place_of_model = source if folder is None else str(folder)
+    named = _folder(source)
+    folder = fetch_model(source, progress) if named is None else named
+    _check_folder(folder)
     with _quiet(), _named_failures(source):
-        config = _config(place_of_model, source)
-        name = "pocket" if _is_pocket(config) else source if folder is None else folder.resolve().name
-        processor = _processor(place_of_model, source)
+        config = _config(folder, source)
+        embedded = _is_pocket(config)
+        name = "pocket" if embedded else source if named is None else folder.resolve().name
+        processor = _processor(folder, source)
+        shape = shape_of(config)
+        placement = settle(placement, shape)
+        context_tokens, notice = fit(
+            name, shape, placement, config.get_text_config().max_position_embeddings, free_bytes(placement.device)
+        )
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
-            model = _weights(place_of_model, placement)
+            model = _weights(folder, config, placement)
             report.read()
             decoder = _decoder(model, processor, placement, folder, report.layer)
     report.finish()
-    return Loaded(name, decoder, processor, config, getattr(model.generation_config, "eos_token_id", None))
+    end_tokens = getattr(model.generation_config, "eos_token_id", None)
+    notices = (notice,) if notice else ()
+    return Loaded(name, embedded, decoder, processor, config, end_tokens, placement, context_tokens, notices)
+
+
+def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
+    """The folder of the model with that name in the catalogue or id on the hub, fetched first where it is not there.
+
+    What can be known to speak against it from its small files is found out before gigabytes are fetched. Raises
+    `ModelError` and `MissingExtraError`.
+    """
+
+    def check(folder: Path) -> None:
+        with _quiet(), _named_failures(source):
+            _config(folder, source)
+            _processor(folder, source)
+
+    entry = catalogue.find(source)
+    repository, revision = (entry.repository, entry.revision) if entry else (source, "main")
+    return hub.fetch(repository, revision, progress or (lambda *_: None), check)
 
 
 def _folder(source: str) -> Path | None:
-    """The folder that `source` names, None if it is an id on the hub."""
+    """The folder that `source` names, None if it is in the catalogue or an id on the hub."""
     try:
         folder = Path(source).expanduser()
     except RuntimeError:  # There is no such home; the sentence below says so.
@@ -114,10 +120,11 @@ def _folder(source: str) -> Path | None:
         return folder
     if source and folder.exists():
         raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
-    if _HUB_ID.fullmatch(source) and not source.startswith("."):
+    if catalogue.find(source) or (_HUB_ID.fullmatch(source) and not source.startswith(".")):
         return None
     raise ModelError(
-        f"There is no model folder {source}: give a folder that exists or an id on the hub, like owner/name."
+        f"There is no model folder {source}: give a folder that exists, a name that "
+        "`parley models` lists, or an id on the hub, like owner/name."
     )
 
 
@@ -137,14 +144,14 @@ def _check_folder(folder: Path) -> None:
         raise ModelError(f"{config} does not say what kind of model it is: get a fresh copy of the model.")
 
 
-def _config(path: str, source: str) -> Any:
+def _config(folder: Path, source: str) -> Any:
     import transformers
     from huggingface_hub.errors import StrictDataclassError
 
     import assistant.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
 
     try:
-        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except StrictDataclassError as error:
         raise ModelError(
             f"The config.json of {source} contradicts itself: {_first_line(error.__cause__ or error)}"
@@ -164,11 +171,11 @@ def _config(path: str, source: str) -> Any:
     return config
 
 
-def _processor(path: str, source: str) -> Any:
+def _processor(folder: Path, source: str) -> Any:
     from transformers import AutoProcessor
 
     try:
-        return AutoProcessor.from_pretrained(path, trust_remote_code=False)
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     except ImportError as error:
         missing = next((hint for package, hint in _NEEDS.items() if package.lower() in str(error).lower()), None)
         if missing is None:
@@ -178,34 +185,65 @@ def _processor(path: str, source: str) -> Any:
         raise ModelError(f"The processor of {source} cannot be read: {_first_line(error)}") from error
 
 
-def _weights(path: str, placement: Placement) -> Any:
+def _weights(folder: Path, config: Any, placement: Placement) -> Any:
     from transformers import AutoModelForImageTextToText
 
-    quantized = placement.quantization != "none"
-    loaded: Any = AutoModelForImageTextToText.from_pretrained(
-        path,
+    options: dict[str, Any] = {"dtype": placement.dtype}
+    if placement.by_bitsandbytes:
+        options |= {"quantization_config": _bitsandbytes(config, placement), "device_map": {"": placement.device}}
+    elif placement.quantization == "int8":
         # What will be quantized is kept as it lies on the disk until then, which halves the peak for 16-bit weights.
-        dtype="auto" if quantized else placement.dtype,
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
+        options["dtype"] = "auto"
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
     )
     model, found = loaded
     lacking = sorted(found["missing_keys"])
     if lacking:
         raise ModelError(
-            f"{path} lacks {len(lacking)} of the model's weights, {lacking[0]} for one: get a fresh copy of it."
+            f"{folder} lacks {len(lacking)} of the model's weights, {lacking[0]} for one: get a fresh copy of it."
         )
-    return model.eval() if placement.device == "cpu" else model.eval().to(placement.device)
+    if placement.kind == "cpu" and placement.quantization == "nf4":
+        _check_packable(model, folder)
+    moved = placement.device == "cpu" or placement.by_bitsandbytes
+    return model.eval() if moved else model.eval().to(placement.device)
+
+
+def _check_packable(model: Any, folder: Path) -> None:
+    # The kernel for the CPU asserts this at the first token.
+    for name, layer in model.get_decoder().named_modules():
+        if hasattr(getattr(layer, "weight", None), "quant_state") and (
+            layer.out_features % _CPU_ROWS or layer.in_features % _CPU_COLUMNS
+        ):
+            raise ModelError(
+                f"{folder} cannot be held in nf4 on the CPU: its layer {name} is {layer.out_features} by "
+                f"{layer.in_features}, no multiples of {_CPU_ROWS} and {_CPU_COLUMNS}. Choose --quantize int8."
+            )
+
+
+def _bitsandbytes(config: Any, placement: Placement) -> Any:
+    """How bitsandbytes is to hold the decoder of the model that `config` describes."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=placement.quantization == "nf4",
+        load_in_8bit=placement.quantization == "int8",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        # Left to itself it computes in the type of its inputs, float32 among them.
+        bnb_4bit_compute_dtype=placement.dtype,
+        llm_int8_skip_modules=linears_outside_decoder(config),
+    )
 
 
 def _decoder(
-    model: Any, processor: Any, placement: Placement, folder: Path | None, done: Callable[[], None]
-) -> Decoder:
-    adapter_file = folder / PICTURE_ADAPTER if folder else None
-    adapter = read_adapter(adapter_file) if adapter_file and adapter_file.is_file() else None
-    int8 = placement.quantization == "int8"
-    if model.config.model_type == "llava" and is_plain_llama(model.model.language_model):
+    model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]
+) -> BranchingDecoder:
+    adapter_file = folder / PICTURE_ADAPTER
+    adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
+    int8 = placement.quantization == "int8" and not placement.by_bitsandbytes
+    plain = model.config.model_type == "llava" and is_plain_llama(model.model.language_model)
+    if plain and not placement.by_bitsandbytes:
         decoder, head = model.model.language_model, model.lm_head.weight.data
         # Their memory goes with the last layer that is taken over.
         model.model.language_model = model.lm_head = torch.nn.Identity()
@@ -220,6 +258,10 @@ def _decoder(
             progress=done,
         )
         return LlavaDecoder(model, processor, llama)
+    if adapter is not None and plain:
+        raise ConfigError(
+            f"{folder} has a picture adapter, which cannot be used in {placement.quantization}: choose --quantize auto."
+        )
     if adapter is not None:
         raise ModelError(f"{folder} has a picture adapter, which only a LLaVA model around a plain Llama can use.")
     if int8:
@@ -257,10 +299,10 @@ def _is_pocket(config: Any) -> bool:
 class _Report:
     """Tells `progress` about a load: half of the folder's bytes for reading them, half for taking the layers over."""
 
-    def __init__(self, progress: "Progress | None", name: str, folder: Path | None, layers: int) -> None:
+    def __init__(self, progress: "Progress | None", name: str, folder: Path, layers: int) -> None:
         self._progress = progress
         self._what = f"loading {name}"
-        self._total = sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder else 0
+        self._total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         self._layers = layers
         self._done = 0
         self._tell(0)
@@ -301,13 +343,7 @@ def _named_failures(source: str) -> Iterator[None]:
     except ImportError as error:
         raise MissingExtraError(f"{source} needs a package that is not installed: {_first_line(error)}") from error
     except OSError as error:
-        if Path(source).expanduser().is_dir():
-            raise ModelError(f"{source} cannot be read: {_first_line(error)}") from error
-        if "safetensors" in str(error):
-            raise ModelError(f"{source} has no safetensors weights: choose another model.") from error
-        raise ModelError(
-            f"The model {source} cannot be had from the hub: check its id and your network, or name a local folder."
-        ) from error
+        raise ModelError(f"{source} cannot be read: {_first_line(error)}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -332,6 +368,8 @@ def _quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()
+        # It says on the CPU which of its kernels are not there.
+        getLogger("bitsandbytes").setLevel(ERROR)
         logging.disable_progress_bar()
         try:
             yield

@@ -8,9 +8,10 @@
 The prompt cache outlives a reply, a cancelled one too: it lists a token once the decoder has read it, never before.
 """
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,10 +21,11 @@ from torch import Tensor
 from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import GenerationOptions, ModelInfo
-from assistant.models.decoders import Decoder
+from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
+from assistant.models.decoders import BranchingDecoder
 from assistant.models.decoding import Chooser, Detokenizer
-from assistant.models.loading import Loaded, Placement, is_out_of_memory, load, place
+from assistant.models.loading import Loaded, is_out_of_memory, load
+from assistant.models.placement import place
 from assistant.models.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.prompts import ChatFormat
 
@@ -32,22 +34,26 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-REPLY_ROOM = 64
-"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
-
 # Reading a long prompt can be stopped between pieces of this many tokens; smaller ones waste matrix products.
 _PIECE = 256
 
 
 class LocalModel:
-    """A `ChatModel` that runs in this process."""
+    """A `ChatModel` and `Scorer` that runs in this process."""
 
-    def __init__(self, loaded: Loaded, placement: Placement) -> None:
-        text_config = loaded.config.get_text_config()
+    def __init__(self, loaded: Loaded) -> None:
+        placement = loaded.placement
         self.info = ModelInfo(
-            loaded.name, placement.device, placement.quantization, text_config.max_position_embeddings, sees_images=True
+            loaded.name,
+            placement.device,
+            placement.quantization,
+            loaded.context_tokens,
+            sees_images=True,
+            embedded=loaded.embedded,
         )
-        self._decoder: Decoder | None = loaded.decoder
+        self.notices = loaded.notices
+        """What a person should know about how it was loaded."""
+        self._decoder: BranchingDecoder | None = loaded.decoder
         self._format = ChatFormat(loaded.processor, loaded.name)
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
         self._tokenizer = loaded.processor.tokenizer
@@ -62,12 +68,11 @@ class LocalModel:
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
 
-        `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto"
-        (int8 on a CPU), "int8" or "none". Raises `ConfigError` where these cannot be had, `ModelError` and
+        `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto" or
+        one of the `QUANTIZATIONS` that the device has. Raises `ConfigError` where these cannot be had, `ModelError` and
         `MissingExtraError` where the model cannot.
         """
-        placement = place(device, quantize)
-        return cls(load(folder_or_id, placement, progress), placement)
+        return cls(load(folder_or_id, place(device, quantize), progress))
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -100,9 +105,31 @@ class LocalModel:
             logits = self._read(prompt, len(prompt) - 1, len(prompt))
         return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
 
+    def score(
+        self, messages: Sequence[Message], options: Sequence[str], stop: threading.Event
+    ) -> list[tuple[float, ...]]:
+        prompt = self._guarded(lambda: self._prompt(messages))
+        replies = [self._format.tokens(option) for option in options]
+        limit = self.info.context_tokens - max(map(len, replies), default=0)
+        if len(prompt) > limit:
+            raise ContextOverflow(len(prompt), limit)
+        cached = self._guarded(lambda: self._reuse(prompt))
+        first = self._read_prompt(prompt, cached, stop)
+        if first is None:
+            return []
+        after = self._guarded(lambda: self._open_decoder().branch(prompt, replies))
+        return [
+            self._guarded(partial(_log_chances, first, logits, reply, self._end_tokens))
+            for reply, logits in zip(replies, after, strict=True)
+        ]
+
     def close(self) -> None:
         self._decoder = None
         self._forget()
+        if self.info.device.startswith("cuda"):
+            # What layers that refer to each other hold goes back to the allocator, and from there to other programs.
+            gc.collect()
+            torch.cuda.empty_cache()
 
     def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:
         """Logits after the last token of `prompt`, of which `start` are remembered; None if stopped before."""
@@ -149,7 +176,7 @@ class LocalModel:
     def _forget(self) -> None:
         self._cache.keep(0)
 
-    def _open_decoder(self) -> Decoder:
+    def _open_decoder(self) -> BranchingDecoder:
         if self._decoder is None:
             raise ModelError(f"{self.info.name} has been closed: load it again.")
         return self._decoder
@@ -157,6 +184,18 @@ class LocalModel:
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+def _log_chances(first: Tensor, after: Tensor, reply: Sequence[int], ends: Collection[int]) -> tuple[float, ...]:
+    """Log-probabilities of the tokens of `reply` and of any of `ends` following them.
+
+    `first` (vocabulary,) are the logits before the reply, `after` (tokens, vocabulary) those after each of its tokens.
+    """
+    logits = torch.cat((first[None], after)) if reply else first[None]
+    chances = torch.log_softmax(logits.double(), 1)
+    tokens = chances[torch.arange(len(reply)), list(reply)].tolist()
+    end = chances[-1, sorted(ends)].logsumexp(0)
+    return (*tokens, float(end))
 
 
 def from_latest_pictures(messages: Sequence[Message], turns: int | None) -> Sequence[Message]:

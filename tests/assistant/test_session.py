@@ -384,6 +384,57 @@ def test_close_waits_for_the_running_turn_and_frees_the_model() -> None:
     assert isinstance(asyncio.run(talk())[-1], TurnFinished)
 
 
+def test_a_switch_frees_the_old_model_before_the_new_one_is_made() -> None:
+    first, second = ScriptedModel("One."), ScriptedModel("Two.")
+    closed: list[bool] = []
+
+    def build() -> ScriptedModel:
+        closed.append(first.closed)
+        return second
+
+    async def talk() -> Session:
+        session = Session(first)
+        await events_of(session, user("Count."))
+        await session.switch(build)
+        await events_of(session, user("Go on."))
+        return session
+
+    session = asyncio.run(talk())
+    assert closed == [True]
+    assert session.messages == [user("Count."), assistant("One."), user("Go on."), assistant("Two.")]
+    assert second.prompts == [(user("Count."), assistant("One."), user("Go on."))]
+
+
+def test_a_switch_to_a_larger_context_brings_back_what_was_left_out() -> None:
+    large = ScriptedModel()
+
+    async def talk() -> None:
+        session = Session(OverflowingModel(2))
+        for number in range(4):
+            await events_of(session, user(f"{number}"))
+        await session.switch(lambda: large)
+        await events_of(session, user("4"))
+
+    asyncio.run(talk())
+    assert [message.text for message in large.prompts[0] if message.role == "user"] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_switch_that_fails_keeps_the_conversation_for_the_next() -> None:
+    def fail() -> ScriptedModel:
+        raise ModelError("There is no such model.")
+
+    async def talk() -> Session:
+        session = Session(ScriptedModel("One."))
+        await events_of(session, user("Count."))
+        with pytest.raises(ModelError, match="no such model"):
+            await session.switch(fail)
+        await session.switch(lambda: ScriptedModel("Two."))
+        await events_of(session, user("Go on."))
+        return session
+
+    assert [message.text for message in asyncio.run(talk()).messages] == ["Count.", "One.", "Go on.", "Two."]
+
+
 def test_the_thread_bridge_passes_items_none_included_and_the_result() -> None:
     def produce(stop: threading.Event) -> Generator[int | None, None, str]:
         yield 1

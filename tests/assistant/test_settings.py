@@ -68,11 +68,16 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
         ("max_tokens = 0", "max_tokens in {} is 0, but it should be a whole number from 1 up."),
         ("temperature = nan", "temperature in {} is nan, but it should be a number from 0 to 2."),
         ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1"."""),
-        ("quantize = 'int3'", """quantize in {} is 'int3', but it should be "auto", "none" or "int8"."""),
+        (
+            "quantize = 'int3'",
+            """quantize in {} is 'int3', but it should be "auto", "none", "int8", "nf4",""",
+        ),
         ("model = ' '", """model in {} is ' ', but it should be "auto", "pocket", a folder or a hub id."""),
         ("allow_urls = 7", "allow_urls in {} is 7, but it should be true or false."),
         ("max_image_megapixels = 101", "max_image_megapixels in {} is 101, but it should be a number above 0 and up"),
         ("[system]\nname = 'x'", "system in {} is {{'name': 'x'}}, but it should be text."),
+        ("base_url = 'ftp://host'", "base_url in {} should be the address of a server without user name or password"),
+        ("backend = 'cloud'", """backend in {} is 'cloud', but it should be "auto", "local" or "remote"."""),
         ("modle = 'x'", "The configuration file {} sets modle, which is no setting; there are model, device,"),
         ("max_tokens =", "The configuration file {} is not valid TOML: Invalid value (at"),
     ],
@@ -88,7 +93,7 @@ def test_a_wrong_file_is_one_sentence_that_names_file_and_key(config: Path, text
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_every_setting_has_words_for_what_it_should_be(name: str, config: Path) -> None:
     config.write_text(f"[{name}]\nno = 'setting is a table'")
-    with pytest.raises(ConfigError, match=f"{name} in .* but it should be "):
+    with pytest.raises(ConfigError, match=f"{name} in .* should be "):
         load(config_file=config)
 
 
@@ -137,3 +142,28 @@ def test_a_home_that_is_not_there_is_a_wrong_value(name: str) -> None:
 def test_a_configuration_file_in_a_home_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match="configuration file ~nosuchuser/x cannot be read"):
         load(config_file=Path("~nosuchuser/x"))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("http://localhost:8000/v1", "http://localhost:8000/v1"),
+        ("http://localhost:8000/v1/", "http://localhost:8000/v1"),
+        ("localhost:11434", "http://localhost:11434/v1"),
+        (" https://gpu.example ", "https://gpu.example/v1"),
+        ("https://gpu.example/openai/v1/chat/completions", "https://gpu.example/openai/v1"),
+        ("http://[::1]:8080", "http://[::1]:8080/v1"),
+    ],
+)
+def test_the_address_of_a_server_is_completed(given: str, kept: str) -> None:
+    assert load({"base_url": given}).settings.base_url == kept
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "http://", "ftp://host/v1", "http://me:secret@host/v1", "http://host/v1?key=secret", "http://a b/", "x:99999"],
+)
+def test_an_address_that_is_none_or_holds_a_secret_is_not_repeated(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"--base-url should be the address of a server .* like http://") as raised:
+        load({"base_url": address})
+    assert "secret" not in str(raised.value)

@@ -73,6 +73,10 @@ class ConversationScreen(Screen[None]):
             (submitted, user_turn), self._queued = self._queued, None
             await self._answer(session, submitted, user_turn)
 
+    def begin_command(self, name: str) -> None:
+        """Begin the next message with "/name", before what has been typed."""
+        self._composer.begin(f"/{name} ")
+
     async def end_turn(self) -> None:
         """Stop the reply being written, if there is one, and return when it is kept."""
         if self._turn is not None:

@@ -56,6 +56,10 @@ class Composer(Vertical):
         """The pictures that will go with the next message."""
         return [chip.image for chip in self._chips.query(Attachment)]
 
+    def begin(self, words: str) -> None:
+        """Put `words` before what has been typed, and go on typing."""
+        self._prompt.begin(words)
+
     def release(self) -> None:
         """The last message is done with; the next may be sent."""
         self._busy = False

@@ -49,6 +49,12 @@ class Prompt(TextArea):
         if self._sent[-1:] != [text]:
             self._sent.append(text)
 
+    def begin(self, words: str) -> None:
+        """Put `words` before what has been typed, and the cursor at the end."""
+        self.load_text(words + self.text)
+        self.move_cursor(self.document.end)
+        self.focus()
+
     def put_back(self, text: str) -> None:
         """Return a text that was sent, above what was typed since."""
         if text:

@@ -31,13 +31,14 @@ class StatusBar(Widget):
         if self.model is None:
             return []
         facts = [(1, self.model.name), (4, self.model.device)]
-        if self.model.quantization != "none":
+        if self.model.quantization not in {"none", "unknown"}:
             facts.append((5, self.model.quantization))
         if self.usage is not None:
             if self.usage.tokens_per_second:
                 facts.append((2, f"{self.usage.tokens_per_second:.1f} tokens/s"))
             used = self.usage.prompt_tokens + self.usage.reply_tokens
-            facts.append((3, f"context {100 * used // self.model.context_tokens} %"))
+            if self.model.context_tokens:
+                facts.append((3, f"context {100 * used // self.model.context_tokens} %"))
         return facts
 
 

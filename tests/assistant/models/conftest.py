@@ -2,8 +2,9 @@
 
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import PIL.Image
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from assistant.messages import Image
+from tests.assistant.models.chat_server import ChatServer, running
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -49,7 +51,18 @@ def make_tokenizer(**markers: str) -> Any:
     )
 
 
-def make_llava(folder: Path, family: str = "LlamaConfig", *, context_tokens: int = 512, seed: int = 0) -> Path:
+EVEN: Mapping[str, Any] = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "head_dim": 16}
+"""Sizes that come out even in blocks of 64 weights."""
+
+
+def make_llava(
+    folder: Path,
+    family: str = "LlamaConfig",
+    *,
+    context_tokens: int = 512,
+    seed: int = 0,
+    sizes: Mapping[str, Any] = MappingProxyType({}),
+) -> Path:
     """Save a LLaVA model around a decoder of `family`, with a CLIP tower that sees 4 patches."""
     import transformers
     from transformers import (
@@ -62,11 +75,9 @@ def make_llava(folder: Path, family: str = "LlamaConfig", *, context_tokens: int
 
     tokenizer = make_tokenizer()
     text_config = getattr(transformers, family)(
+        **{"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 6, **sizes},
         vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=80,
         num_hidden_layers=2,
-        num_attention_heads=6,
         num_key_value_heads=2,
         max_position_embeddings=context_tokens,
         tie_word_embeddings=True,
@@ -153,7 +164,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def make_gemma(folder: Path) -> Path:
+def make_gemma(folder: Path, sizes: Mapping[str, Any] = MappingProxyType({})) -> Path:
     """Save a Gemma 3 model: another family, with pictures that read themselves in both directions."""
     from transformers import (
         Gemma3Config,
@@ -167,13 +178,10 @@ def make_gemma(folder: Path) -> Path:
     tokenizer = make_tokenizer(boi_token="<begin>", eoi_token="<end>")
     config = Gemma3Config(
         text_config=Gemma3TextConfig(
+            **{"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 6, "head_dim": 8, **sizes},
             vocab_size=len(tokenizer),
-            hidden_size=48,
-            intermediate_size=80,
             num_hidden_layers=2,
-            num_attention_heads=6,
             num_key_value_heads=2,
-            head_dim=8,
             max_position_embeddings=512,
             layer_types=["sliding_attention", "full_attention"],
             sliding_window=16,
@@ -211,3 +219,16 @@ def make_gemma(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gemma(tmp_path_factory.mktemp("gemma") / "tiny-gemma")
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    """A server on the loopback whose model says 300 words."""
+    with running(ChatServer()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def even_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaVA whose decoder can be held in 4 bits on any processor."""
+    return make_llava(tmp_path_factory.mktemp("even") / "tiny-even", sizes=EVEN)

@@ -13,6 +13,7 @@ from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.local import LocalModel
+from assistant.models.remote import RemoteModel
 from assistant.models.scripted import ScriptedModel
 
 LONG_REPLY = " ".join(f"word{number}" for number in range(300))
@@ -42,9 +43,12 @@ def finish(stream: Generator[str, None, Usage]) -> Reply:
             return Reply(pieces, end.value)
 
 
-@pytest.fixture(params=["scripted", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8"])
+@pytest.fixture(params=["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"])
 def make_model(request: pytest.FixtureRequest) -> Callable[[], ChatModel]:
     family, _, quantize = request.param.partition("-")
+    if family == "remote":
+        server = request.getfixturevalue("chat_server")
+        return partial(RemoteModel.connect, server.url)
     if family == "scripted":
         return lambda: ScriptedModel(*[LONG_REPLY] * 20, context_tokens=512)
     folder: Path = request.getfixturevalue(f"{family}_folder")
@@ -58,8 +62,8 @@ def model(make_model: Callable[[], ChatModel]) -> ChatModel:
 
 def test_it_says_what_it_is(model: ChatModel) -> None:
     assert model.info.name
-    assert model.info.device == "cpu"
-    assert model.info.quantization in {"none", "int8"}
+    assert model.info.device.partition(":")[0] in {"cpu", "127.0.0.1"}
+    assert model.info.quantization in {"none", "int8", "nf4", "unknown"}
     assert model.info.context_tokens == 512
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
-from assistant.models.loading import place
 from assistant.models.local import LocalModel
+from assistant.models.placement import place
 
 Damage = Callable[[Path], object]
 
@@ -138,7 +138,8 @@ def test_device_and_quantization_are_chosen_in_one_place() -> None:
         ("cpu", "int3"),
         ("toaster", "auto"),
         ("mps" if not torch.backends.mps.is_available() else "toaster", "auto"),
-        ("cuda:0", "int8"),
+        ("cpu", "fp16"),
+        ("mps", "nf4"),
     ):
         with pytest.raises(ConfigError):
             place(device, quantize)

@@ -1,0 +1,181 @@
+"""Running a skill from the command line: once, or over many pictures with a result for each, in their order."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from assistant.cli.options import SETTINGS_NAMES, load_settings
+from assistant.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
+
+if TYPE_CHECKING:
+    import threading
+
+    from pydantic import BaseModel
+
+    from assistant.settings import Settings
+    from skills.batch import Outcome
+    from skills.definition import Input, Skill
+    from skills.files import Source
+    from skills.model import VisionModel
+    from skills.records import Records
+
+
+class _Way(NamedTuple):
+    """How a skill is run over many pictures; each is an option of its command."""
+
+    as_json: bool
+    out: Path | None
+    resume: bool
+    on_error: str
+    jobs: int
+
+
+def looked_at(skill: "Skill[..., Any]") -> "Input | None":
+    """The one picture that a skill cannot do without, and so can be run over many of."""
+    pictures = [each for each in skill.inputs if each.kind == "photo" and not each.is_option]
+    return pictures[0] if len(pictures) == 1 else None
+
+
+def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
+    """Run `skill` as the `options` of its command say. False if a picture failed; raises what ends the run."""
+    settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
+    values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.inputs}
+    skill.check(values)
+    picture = looked_at(skill)
+    if picture is None:
+        _run_once(skill, values, settings, as_json=options["as_json"])
+        return True
+    way = _Way(*(options[name] for name in _Way._fields))
+    if way.resume and way.out is None:
+        raise click.UsageError("--resume goes on with a file: name it with --out.", ctx)
+    return _run_over(skill, picture.name, values.pop(picture.name), values, settings, way)
+
+
+def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings", *, as_json: bool) -> None:
+    import threading
+
+    from skills.definition import as_text
+    from skills.files import Source
+    from skills.records import as_line
+
+    for each in skill.inputs:
+        if each.kind == "photo" and values[each.name] is not None:
+            values[each.name] = _read(Source(values[each.name]), settings)[0]
+    result = skill.run(values, _models(skill, settings, 1, threading.Event())[0])
+    say(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
+
+
+def _run_over(
+    skill: "Skill[..., Any]",
+    picture: str,
+    arguments: Sequence[str],
+    values: dict[str, Any],
+    settings: "Settings",
+    way: _Way,
+) -> bool:
+    """Run `skill` on each of the pictures that `arguments` mean, as its input `picture`."""
+    import threading
+
+    from skills.batch import run_all
+    from skills.files import find_sources
+    from skills.records import open_records
+
+    sources = find_sources(arguments, read_input)
+    stop = threading.Event()
+
+    def work(source: "Source", model: "VisionModel | None") -> "tuple[BaseModel, Sequence[str]]":
+        photo, notices = _read(source, settings)
+        return skill.run({**values, picture: photo}, model), notices
+
+    with open_records(way.out, resume=way.resume) if way.out else nullcontext() as records:
+        remaining = list(_without(sources, records.done)) if records else sources
+        if len(remaining) == 1:
+            # What is wrong with a single picture is known before a model is loaded.
+            _read(remaining[0], settings)
+        if not remaining:
+            tell(f"All {len(sources):,} pictures are in {way.out} already.")
+            return True
+        models = _models(skill, settings, min(way.jobs, len(remaining)), stop)
+        write = _Writer(records, as_json=way.as_json, alone=len(sources) == 1)
+        pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
+        well = True
+        try:
+            for outcome in run_all(remaining, work, models, stop):
+                pace.step(failed=outcome.result is None)
+                if write.needs_screen(outcome):
+                    pace.clear()
+                write(outcome)
+                well = well and outcome.result is not None
+                if not well and way.on_error == "stop":
+                    break
+        finally:
+            pace.finish()
+        return well
+
+
+class _Writer:
+    """Puts outcomes where they belong: to the file of records, or to standard output; failures are told as well."""
+
+    def __init__(self, records: "Records | None", *, as_json: bool, alone: bool) -> None:
+        self._records = records
+        self._as_json = as_json
+        self._alone = alone
+
+    def needs_screen(self, outcome: "Outcome") -> bool:
+        """Whether something of it will be seen on a terminal."""
+        return self._records is None or outcome.result is None or bool(outcome.notices)
+
+    def __call__(self, outcome: "Outcome") -> None:
+        from skills.definition import as_text
+        from skills.records import as_line, record
+
+        name, result = outcome.source.name, outcome.result
+        for notice in outcome.notices:
+            tell(notice)
+        if result is None:
+            tell(
+                outcome.error if self._alone or legible(name) in outcome.error else f"{legible(name)}: {outcome.error}"
+            )
+        if self._records is not None:
+            self._records.write(record(name, result, outcome.error))
+        elif self._as_json:
+            say(as_line(record(name, result, outcome.error)))
+        elif result is not None:
+            say(_headed(legible(name), as_text(result), alone=self._alone))
+
+
+def _headed(name: str, text: str, *, alone: bool) -> str:
+    """A result as people read it, after the name of its picture if there are several."""
+    if alone:
+        return f"{text}\n"
+    return f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n\n"
+
+
+def _without(sources: Sequence["Source"], done: Counter[str]) -> "Iterator[Source]":
+    """The sources of which there is no record yet; a picture that is named twice has two."""
+    left = done.copy()
+    for source in sources:
+        if left[source.name] > 0:
+            left[source.name] -= 1
+        else:
+            yield source
+
+
+def _read(source: "Source", settings: "Settings") -> tuple[Any, Sequence[str]]:
+    attached = source.read(allow_urls=settings.allow_urls, max_megapixels=settings.max_image_megapixels)
+    return attached.image, attached.notices
+
+
+def _models(
+    skill: "Skill[..., Any]", settings: "Settings", count: int, stop: "threading.Event"
+) -> "Sequence[VisionModel | None]":
+    if not skill.needs_model:
+        return [None] * count
+    from assistant.app import vision_models
+
+    with ProgressLine() as progress:
+        return vision_models(settings, count, stop, progress)

@@ -1,0 +1,148 @@
+"""A command for every skill, made from what its signature says, and `parley skills`, which lists them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from assistant.cli.options import SETTINGS_NAMES, SETTINGS_OPTIONS, Words
+from assistant.cli.terminal import say, tell
+from skills import registry
+
+if TYPE_CHECKING:
+    from skills.definition import Input, Skill
+
+_SHARED = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
+_OF_MODELS = ("model", "device", "quantize", "backend", "base_url")
+_BATCH_OPTIONS = (
+    click.option(
+        "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON to this file, a line a picture."
+    ),
+    click.option("--resume", is_flag=True, help="Go on with that file: leave out the pictures it has already."),
+    click.option(
+        "--on-error",
+        type=click.Choice(["skip", "stop"]),
+        default="skip",
+        show_default=True,
+        help="What to do after a picture that fails.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        default=1,
+        show_default=True,
+        help="How many at a time; a model in this process takes one.",
+    ),
+)
+
+
+def skill_command(name: str) -> click.Command:
+    """The command that runs the skill `name`. Raises `SkillError` if it cannot be used."""
+    from assistant.cli.skill_runs import looked_at, run_skill
+
+    skill = registry.find(name)
+    many = looked_at(skill) is not None
+
+    def run(ctx: click.Context, /, **options: Any) -> None:
+        if not run_skill(ctx, skill, options):
+            ctx.exit(1)
+
+    decorators: list[Callable[[Any], Any]] = [_parameter(each, many=many) for each in skill.inputs]
+    decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each picture."))
+    decorators += _BATCH_OPTIONS if many else ()
+    decorators += [_SHARED[each] for each in (*(_OF_MODELS if skill.needs_model else ()), "allow_urls")]
+    decorated: Any = click.pass_context(run)
+    for decorator in reversed(decorators):
+        decorated = decorator(decorated)
+    pictures = "\n\nPictures are paths, folders or quoted patterns; - reads a list of them from standard input."
+    described = f"{skill.summary}\n\n{skill.description}{pictures if many else ''}"
+    return click.command(name, help=described)(decorated)
+
+
+@click.command("skills")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a list.")
+@click.pass_context
+def list_skills(ctx: click.Context, as_json: bool) -> None:
+    """List the skills with what they take.
+
+    Each is a command of `parley`, and in a conversation a line that begins with / and its name.
+    """
+    found, notices = registry.everything()
+    root = ctx.find_root().command
+    taken = root.commands if isinstance(root, click.Group) else {}
+    notices += [
+        f"The skill {skill.name} cannot be a command, because parley has one of that name; /{skill.name} works."
+        for skill in found
+        if skill.name in taken
+    ]
+    if as_json:
+        say(json.dumps([_described(skill) for skill in found], ensure_ascii=False, indent=2) + "\n")
+    else:
+        for skill in found:
+            say(f"{' '.join([skill.name, *map(_usage, skill.inputs)])}\n    {skill.summary}\n")
+    for notice in notices:
+        tell(notice)
+
+
+def _parameter(each: "Input", *, many: bool) -> Callable[[Any], Any]:
+    """What click has to know of an input; what its value may be, pydantic says later."""
+    if not each.is_option:
+        nargs = -1 if many and each.kind == "photo" else 1
+        return click.argument(each.name, nargs=nargs, required=True, type=None if each.kind == "photo" else Words())
+    match each.kind:
+        case "flag":
+            return click.option(each.option, each.name, is_flag=True, default=None, help=each.help)
+        case "choice":
+            kind = click.Choice(each.choices)
+            return click.option(
+                each.option, each.name, type=kind, default=None, help=_with_default(each.help, each.default)
+            )
+        case "texts":
+            said = f"{each.help} May be repeated.".strip()
+            return click.option(each.option, each.name, multiple=True, type=Words(), metavar="TEXT", help=said)
+        case "photo":
+            return click.option(each.option, each.name, metavar="PATH", help=each.help)
+        case "text":
+            return click.option(each.option, each.name, type=Words(), metavar="TEXT", help=each.help)
+        case _:
+            said = _with_default(each.help, each.default)
+            return click.option(each.option, each.name, metavar="N", help=said)
+
+
+def _with_default(help: str, default: Any) -> str:
+    return help if default is None else f"{help}  [default: {default}]".strip()
+
+
+def _usage(each: "Input") -> str:
+    if not each.is_option:
+        return each.name.upper()
+    match each.kind:
+        case "flag":
+            return f"[{each.option}]"
+        case "choice":
+            return f"[{each.option} {'|'.join(each.choices)}]"
+        case "texts":
+            return f"[{each.option} TEXT]…"
+        case "photo":
+            return f"[{each.option} PATH]"
+        case "text":
+            return f"[{each.option} TEXT]"
+        case _:
+            return f"[{each.option} N]"
+
+
+def _described(skill: "Skill[..., Any]") -> dict[str, Any]:
+    inputs = [
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "required": not each.is_option,
+            **({"choices": each.choices} if each.choices else {}),
+            "help": each.help,
+        }
+        for each in skill.inputs
+    ]
+    fields = list(skill.result_type.model_fields)
+    return {"name": skill.name, "summary": skill.summary, "inputs": inputs, "result": fields}

@@ -1,0 +1,286 @@
+"""Models from the hub, kept in the cache that all of Hugging Face's tools share.
+
+    small files ─▶ is it a model we can run? ─▶ weights, safetensors only, where an earlier try left off ─▶ checksums
+
+What lies in the cache whole is used without asking the hub; nothing but data is ever fetched.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging import ERROR
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import filelock
+
+from assistant.errors import ModelError
+
+if TYPE_CHECKING:
+    from assistant.parcels import Progress
+
+_WEIGHTS = "*.safetensors"
+_SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
+# Folders hold other formats, and `consolidated` the same weights once more in the names of another library.
+_UNWANTED = ("*/*", "consolidated*")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_CHUNK_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A model in the cache: its id on the hub, bytes on the disk, and whether all of its weights are there."""
+
+    repository: str
+    size: int
+    whole: bool
+
+
+def cached(repository: str, revision: str) -> Path | None:
+    """The folder of the model in the cache, if all of it is there. Asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                local_files_only=True,
+                allow_patterns=[*_SMALL_FILES, _WEIGHTS],
+                ignore_patterns=list(_UNWANTED),
+            )
+        )
+    except LocalEntryNotFoundError:
+        return None
+    return folder if any(folder.glob(_WEIGHTS)) and (folder / "config.json").is_file() else None
+
+
+def fetch(repository: str, revision: str, progress: "Progress", check: Callable[[Path], object] = bool) -> Path:
+    """The folder of the model in the cache, fetched first where it is not there.
+
+    `check` is called with a folder of its small files before the weights are fetched, and raises what speaks against
+    it. However this ends, what has come stays, and a later call goes on from there. Raises `ModelError`.
+    """
+    from huggingface_hub import get_cached_repo_tree, snapshot_download
+
+    with _named_failures(repository, revision):
+        if (found := cached(repository, revision)) is not None:
+            return found
+        folder = Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=list(_SMALL_FILES),
+                ignore_patterns=list(_UNWANTED),
+                tqdm_class=_bar(lambda _: None),
+            )
+        )
+        listed = {file.path: file for file in get_cached_repo_tree(repository, revision=folder.name)}
+        weights = sorted(name for name in listed if _is_weight(name))
+        _check_list(repository, list(listed), weights)
+        check(folder)
+        total = sum(listed[name].size for name in weights)
+        _check_room(repository, total, folder)
+        done = 0
+        for name in weights:
+            _fetch_weights(repository, name, folder, _Told(progress, f"fetching {repository}", done, total))
+            done += listed[name].size
+    return folder
+
+
+def list_cached() -> list[Cached]:
+    """Every model in the cache that has weights in safetensors and sees pictures, by name."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        return []
+    models = []
+    for repo in found.repos:
+        folders = [revision.snapshot_path for revision in repo.revisions]
+        if repo.repo_type == "model" and any(_sees(folder) for folder in folders):
+            whole = any(cached(repo.repo_id, folder.name) for folder in folders)
+            models.append(Cached(repo.repo_id, repo.size_on_disk, whole))
+    return sorted(models, key=lambda model: model.repository.lower())
+
+
+def remove(repository: str) -> int:
+    """Delete every revision of a model from the cache; bytes that became free. Raises `ModelError` if it has none."""
+    from huggingface_hub import constants, scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        found = None
+    repo = next(
+        (repo for repo in (found.repos if found else ()) if (repo.repo_id, repo.repo_type) == (repository, "model")),
+        None,
+    )
+    if found is None or repo is None:
+        raise ModelError(f"{repository} is not in the cache: see `parley models` for what is.")
+    strategy = found.delete_revisions(*(revision.commit_hash for revision in repo.revisions))
+    size = strategy.expected_freed_size
+    strategy.execute()
+    # Parts of files that never became whole belong to no revision.
+    shutil.rmtree(repo.repo_path, ignore_errors=True)
+    return size
+
+
+class _Told:
+    """Tells `progress` how much of all files there is, `start` bytes having come before this one."""
+
+    def __init__(self, progress: "Progress", what: str, start: int, total: int) -> None:
+        self._progress = progress
+        self._what = what
+        self._done = start
+        self._total = total
+
+    def __call__(self, count: int) -> None:
+        """`count` bytes more are there; 0 gives `progress` its chance to end this."""
+        self._done += count
+        self._progress(self._what, min(self._done, self._total), self._total)
+
+
+def _bar(tell: Callable[[int], object]) -> Any:
+    """A class that the hub's client takes for a progress bar: it draws nothing, and tells of bytes as they come."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            tell(int(n or 0))
+
+    return Bar
+
+
+def _is_weight(name: str) -> bool:
+    return name.endswith(".safetensors") and "/" not in name and not name.startswith("consolidated")
+
+
+def _check_list(repository: str, names: list[str], weights: list[str]) -> None:
+    if "config.json" not in names:
+        raise ModelError(f"{repository} is no model for transformers: it has no config.json.")
+    if weights:
+        return
+    if any(name.endswith(_PICKLES) for name in names):
+        raise ModelError(f"{repository} has its weights as pickles only, which can run code: choose another model.")
+    raise ModelError(f"{repository} has no safetensors weights: choose another model.")
+
+
+def _check_room(repository: str, size: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    needed = size - sum(file.stat().st_size for file in folder.parents[1].glob("blobs/*"))
+    if free < needed:
+        raise ModelError(
+            f"{repository} takes {needed / 1e9:.1f} GB more and the cache, {folder.parents[2]}, has "
+            f"{free / 1e9:.1f} GB left: make room there, or name another folder with HF_HUB_CACHE."
+        )
+
+
+def _fetch_weights(repository: str, name: str, folder: Path, told: "_Told") -> None:
+    """Have the file `name` in the snapshot `folder`.
+
+    The hub's own client begins a file anew after each interruption and compares no checksum. So the data is fetched
+    here, with its means, to where it looks for data before it fetches any: `blobs/`, by the name that the hub
+    announced, which for large files is their SHA-256.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined] # public by its documentation
+
+    url = hf_hub_url(repository, name, revision=folder.name)
+    announced = get_hf_file_metadata(url)
+    data = folder.parents[1] / "blobs" / str(announced.etag)
+    part = data.with_name(f"{data.name}.part")
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(data.with_name(f"{data.name}.part.lock")):
+        if not data.exists():
+            if part.is_file() and part.stat().st_size > (announced.size or 0):
+                part.unlink()
+            # What signs in to the hub is not for those who store its files.
+            at_home = urlsplit(announced.location).netloc == urlsplit(url).netloc
+            with part.open("ab") as file:
+                told(file.tell())
+                http_get(
+                    announced.location,
+                    file,
+                    resume_size=file.tell(),
+                    headers=build_hf_headers(token=None if at_home else False),
+                    expected_size=announced.size,
+                    tqdm_class=_bar(told),
+                )
+            _check_sum(repository, name, part, data.name, told)
+            part.replace(data)
+    hf_hub_download(repository, name, revision=folder.name, tqdm_class=_bar(lambda _: None))
+
+
+def _check_sum(repository: str, name: str, part: Path, announced: str, told: "_Told") -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", announced):
+        return
+    digest = hashlib.sha256()
+    with part.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            told(0)
+    if digest.hexdigest() != announced:
+        part.unlink()
+        raise ModelError(
+            f"{name} of {repository} is not what the hub announced (its SHA-256 differs) and was thrown away: "
+            "try again."
+        )
+
+
+def _sees(folder: Path) -> bool:
+    try:
+        return "vision_config" in json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _named_failures(repository: str, revision: str) -> Iterator[None]:
+    """What the hub's client raises, as one sentence."""
+    import httpx2
+    from huggingface_hub import errors
+    from huggingface_hub.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{repository} is given to those who accept its terms: do that at https://huggingface.co/{repository}, "
+            "then run `hf auth login`."
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(f"There is no model {repository} on the hub, or not for you: check its id.") from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"The hub has no revision {revision} of {repository} any more: update Parley.") from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx2.TransportError) as error:
+        raise ModelError(
+            f"The model {repository} cannot be had from the hub: check its id and your network, or name a local folder."
+        ) from error
+    except (errors.HfHubHTTPError, errors.XetDownloadError) as error:
+        raise ModelError(f"The hub does not hand out {repository}: {str(error).splitlines()[0]}") from error
+    except errors.HFValidationError as error:
+        raise ModelError(f"{repository} is no id of the hub, like owner/name: check it.") from error
+    except BrokenPipeError:
+        # It comes from where progress is shown, not from the disk.
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise ModelError(f"{repository} cannot be fetched: {reason}. What has come so far is kept.") from error
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,147 @@
+"""A skill called in a conversation: "/caption --style detailed" with a picture, and its result is the reply.
+
+Only what a person types is ever read as a call. What a model, a picture or a file says is not looked at here.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from assistant.errors import SkillError
+from assistant.events import Notice, SkillResult, Usage
+from assistant.messages import Image, Message
+from assistant.models.base import ChatModel
+from assistant.session import Answerer
+from skills import registry
+from skills.definition import Input, Skill, as_text
+from skills.model import ChatVision, Stopped
+
+_COMMAND = re.compile(r"/([a-z][a-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
+_WORD = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(?!\S)|"[^"]*"|\S+')
+
+
+class Command(NamedTuple):
+    """A skill's name and the words after it."""
+
+    name: str
+    words: str
+
+
+class SkillCalls:
+    """Decides which messages of a conversation are answered by a skill: see `assistant.session.Divert`.
+
+    `chat` gives the model of the conversation.
+    """
+
+    def __init__(self, chat: Callable[[], ChatModel]) -> None:
+        self._chat = chat
+
+    def __call__(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
+        command = parse_command(message.text)
+        if command is None:
+            return None
+        skill = registry.find(command.name)
+        needs_picture = any(each.kind == "photo" and not each.is_option for each in skill.inputs)
+        pictures = message.images or (_latest_pictures(earlier) if needs_picture else ())
+        values = list(_calls(skill, command.words, pictures))
+        for one in values:
+            # What is wrong is known before anything is computed.
+            skill.check(one)
+
+        def answer(stop: threading.Event) -> Generator[str | SkillResult | Notice, None, Usage]:
+            model = ChatVision(self._chat(), stop)
+            for number, one in enumerate(values):
+                try:
+                    result = skill.run(one, model)
+                except Stopped:
+                    break
+                yield SkillResult(skill.name, result)
+                heading = f"{_picture_name(one)}: " if len(values) > 1 else ""
+                yield ("\n" if number else "") + heading + as_text(result)
+            return model.usage
+
+        return answer
+
+
+def parse_command(text: str) -> Command | None:
+    """The call of a skill that `text` is, None if it is none. Raises `SkillError` for one with a mistyped name."""
+    found = _COMMAND.fullmatch(text.strip())
+    if found is None:
+        return None
+    name, names = found[1], registry.names()
+    if name in names:
+        return Command(name, found[2] or "")
+    # Something else may well begin with a slash.
+    if near := get_close_matches(name, names, 1):
+        raise SkillError(f"There is no skill {name}: is it /{near[0]} that you mean?")
+    return None
+
+
+def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
+    """What `words` say about the inputs of `skill`: options as on a command line, and everything else its text.
+
+    Raises `SkillError`.
+    """
+    inputs = {each.option: each for each in skill.inputs if each.is_option and each.kind != "photo"}
+    values: dict[str, Any] = {}
+    rest: list[str] = []
+    found = _WORD.finditer(words)
+    for word in found:
+        option = word["option"]
+        if option is None:
+            rest.append(word[0])
+            continue
+        each = inputs.get(option)
+        if each is None:
+            raise SkillError(f"The skill {skill.name} takes no {option}; it takes {', '.join(inputs) or 'no options'}.")
+        _put(skill, values, each, None if each.kind == "flag" else word["value"] or _following(skill, found, option))
+    text = next((each for each in skill.inputs if each.kind == "text" and not each.is_option), None)
+    if text is not None:
+        values[text.name] = " ".join(rest) or None
+    elif rest:
+        raise SkillError(f"The skill {skill.name} takes no words like “{' '.join(rest)}”: leave them out.")
+    return values
+
+
+def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Input, value: str | None) -> None:
+    value = None if value is None else value.strip('"')
+    if each.kind == "flag":
+        values[each.name] = True
+    elif each.kind == "texts":
+        values[each.name] = (*values.get(each.name, ()), value)
+    elif each.name in values:
+        raise SkillError(f"{each.option} of the skill {skill.name} is given twice: give it once.")
+    else:
+        values[each.name] = value
+
+
+def _following(skill: "Skill[..., Any]", words: Iterator[re.Match[str]], option: str) -> str:
+    following = next(words, None)
+    if following is None or following["option"] is not None:
+        raise SkillError(f"{option} of the skill {skill.name} needs a value after it.")
+    return following[0]
+
+
+def _calls(skill: "Skill[..., Any]", words: str, pictures: Sequence[Image]) -> Iterator[dict[str, Any]]:
+    """The inputs of each call: one for each picture if the skill looks at one, else one with all of them."""
+    values = read_words(skill, words)
+    places = [each for each in skill.inputs if each.kind == "photo"]
+    if len(places) == 1 and pictures:
+        for picture in pictures:
+            yield {**values, places[0].name: picture}
+        return
+    if len(pictures) > len(places) > 0:
+        raise SkillError(f"The skill {skill.name} looks at {len(places)} pictures, not at {len(pictures)}.")
+    if any(not each.is_option for each in places[len(pictures) :]):
+        raise SkillError(f"The skill {skill.name} needs a picture: name one, or attach it.")
+    yield {**values, **{each.name: picture for each, picture in zip(places, pictures, strict=False)}}
+
+
+def _latest_pictures(earlier: Sequence[Message]) -> Sequence[Image]:
+    return next((message.images for message in reversed(earlier) if message.images), ())
+
+
+def _picture_name(values: dict[str, Any]) -> str:
+    return next((value.name for value in values.values() if isinstance(value, Image)), "")

@@ -1,0 +1,127 @@
+"""Captions: what a picture shows, in a sentence or more, for people or for screen readers."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel
+
+from assistant.attachments import decode
+from assistant.errors import SkillError
+from skills.definition import Photo, skill
+from skills.model import VisionModel
+
+Style = Literal["short", "detailed", "dense", "alt-text"]
+
+ALT_TEXT_LENGTH = 125
+"""In characters; some screen readers stop there."""
+
+# The plain wording is one that the embedded model was trained with.
+_SHORT = "Describe the photo."
+_DETAILED = "Describe the picture in detail."
+_TILE = "Describe the picture."
+_LONGEST = {"short": 48, "detailed": 256, "dense": 48, "alt-text": 48}
+"""In tokens."""
+
+# What screen readers say themselves before they read an alternative text.
+_PREAMBLE = re.compile(
+    r"(?:this|the|a|an)?\s*(?:picture|photo(?:graph)?|image)\s+(?:of|shows|showing|depicts|depicting)\s+(?=\S)",
+    re.IGNORECASE,
+)
+_SMALLEST_TILE = 32  # pixels; nothing can be told from less
+
+
+class Region(BaseModel):
+    """A part of a picture and what it shows; `box` is left, top, right and bottom in pixels of the upright picture."""
+
+    box: tuple[int, int, int, int]
+    text: str
+
+
+class Caption(BaseModel):
+    """What a picture shows. `regions_from` says how the regions were chosen: "tiles" are fixed parts of the picture."""
+
+    text: str
+    style: Style
+    model: str
+    regions: list[Region] = []
+    regions_from: Literal["tiles"] | None = None
+
+    def __str__(self) -> str:
+        if not self.regions:
+            return self.text
+        lines = [f"{region.text}  ({_where(region.box)})" for region in self.regions]
+        return "\n".join([self.text, "In parts (tiles of the picture; this model draws no boxes of its own):", *lines])
+
+
+@skill
+def caption(
+    photo: Photo,
+    model: VisionModel,
+    *,
+    style: Annotated[Style, "How much to say; dense also describes parts of the picture."] = "short",
+    language: Annotated[str, "The language to write in, like German; the embedded model knows English only."] = "",
+) -> Caption:
+    """Say what a picture shows.
+
+    A dense caption describes the whole picture and then each of its tiles, two by two or three by three of them. An
+    alt-text is one phrase of at most 125 characters, without "a picture of".
+    """
+    if language and model.info.embedded and language.strip().lower() not in {"english", "en"}:
+        raise SkillError(f"The embedded model writes English only: choose another one with --model for {language}.")
+    wanted = f" Answer in {language}." if language else ""
+    if style == "detailed":
+        text = model.ask(_DETAILED + wanted, photo, max_tokens=_LONGEST[style])
+    else:
+        text = model.ask(_SHORT + wanted, photo, max_tokens=_LONGEST[style])
+    if style == "alt-text":
+        text = alt_text(text)
+    if style != "dense":
+        return Caption(text=text, style=style, model=model.info.name)
+    regions = [
+        Region(box=box, text=model.ask(_TILE + wanted, tile, max_tokens=_LONGEST[style])) for box, tile in tiles(photo)
+    ]
+    return Caption(text=text, style=style, model=model.info.name, regions=regions, regions_from="tiles")
+
+
+def alt_text(text: str) -> str:
+    """A caption as an alternative text: its first sentences as far as they fit, without "a photo of"."""
+    text = " ".join(text.split())
+    text = _PREAMBLE.sub("", text, count=1) if _PREAMBLE.match(text) else text
+    text = text[:1].upper() + text[1:]
+    if len(text) <= ALT_TEXT_LENGTH:
+        return text
+    cut = text[:ALT_TEXT_LENGTH]
+    end = max(cut.rfind(mark) for mark in (". ", "! ", "? "))
+    return cut[: end + 1] if end > 0 else cut[: ALT_TEXT_LENGTH - 1].rpartition(" ")[0].rstrip(" ,;:") + "…"
+
+
+def tiles(photo: Photo) -> Iterator[tuple[tuple[int, int, int, int], Photo]]:
+    """The parts of a picture from left to right and top to bottom, as boxes in pixels and as pictures.
+
+    Three by three of a large picture, two by two of a small one, and fewer where they would be nothing but specks.
+    """
+    pixels = decode(photo)
+    columns, rows = (_parts(pixels.width), _parts(pixels.height))
+    for row in range(rows):
+        for column in range(columns):
+            box = (
+                pixels.width * column // columns,
+                pixels.height * row // rows,
+                pixels.width * (column + 1) // columns,
+                pixels.height * (row + 1) // rows,
+            )
+            part = pixels.crop(box)
+            data = io.BytesIO()
+            part.save(data, "PNG")
+            yield box, Photo(data.getvalue(), "image/png", part.width, part.height, f"part of {photo.name}")
+
+
+def _parts(pixels: int) -> int:
+    return min(3 if pixels > 1000 else 2, max(1, pixels // _SMALLEST_TILE))
+
+
+def _where(box: tuple[int, int, int, int]) -> str:
+    left, top, right, bottom = box
+    return f"{left},{top} to {right},{bottom}"

@@ -1,0 +1,87 @@
+"""Which pictures a command line means: paths, links, folders, patterns, and lists on standard input.
+
+    photo.jpg  pictures/  '*.jpg'  https://…  -    ─▶    one source for each picture, in order
+
+What does not exist is a source as well, and fails when it is read: of ten thousand paths some may vanish meanwhile.
+"""
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assistant.attachments import Attached, load_image, read_image
+from assistant.errors import SkillError
+from assistant.mentions import SUFFIXES, expanded
+from assistant.signatures import FORMATS, HEAD_BYTES, sniff
+
+STANDARD_INPUT = "standard input"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a picture is: `name` is its path or link, or what it is called if its `data` are there already."""
+
+    name: str
+    data: bytes | None = None
+
+    def read(self, *, allow_urls: bool, max_megapixels: float) -> Attached:
+        """The picture itself. Raises `AttachmentError`."""
+        if self.data is not None:
+            return read_image(self.data, self.name, max_megapixels=max_megapixels)
+        return load_image(self.name, allow_urls=allow_urls, max_megapixels=max_megapixels)
+
+
+def find_sources(arguments: Sequence[str], read_input: Callable[[], bytes]) -> list[Source]:
+    """The pictures that `arguments` mean, in their order; those of a folder or a pattern in order of their names.
+
+    A `-` stands for standard input, `read_input`: a picture, or a list of paths with one on each line (or, as
+    `find -print0` writes it, ended by a NUL each). Raises `SkillError` where a folder, a pattern or a list means none.
+    """
+    sources: list[Source] = []
+    for argument in arguments:
+        sources += _listed(read_input()) if argument == "-" else _meant(argument)
+    return sources
+
+
+def _listed(data: bytes) -> Iterator[Source]:
+    if sniff(data[:HEAD_BYTES]) in FORMATS:
+        yield Source(STANDARD_INPUT, data)
+        return
+    separator = b"\0" if b"\0" in data else b"\n"
+    paths = [os.fsdecode(line.removesuffix(b"\r")) for line in data.removeprefix(b"\xef\xbb\xbf").split(separator)]
+    if not any(paths):
+        raise SkillError("Standard input names no pictures: pipe in a list of paths, one on each line.")
+    for path in filter(None, paths):
+        yield from _in_folder(path) if expanded(path).is_dir() else [Source(path)]
+
+
+def _meant(argument: str) -> Iterator[Source]:
+    if "://" in argument:
+        yield Source(argument)
+        return
+    path = expanded(argument)
+    if path.is_dir():
+        yield from _in_folder(argument)
+    elif glob.has_magic(argument) and not path.exists():
+        # Not pathlib's, which knows no absolute patterns.
+        found = sorted(each for each in glob.iglob(str(path), recursive=True) if Path(each).is_file())  # noqa: PTH207
+        if not found:
+            raise SkillError(f"No file matches {argument}: check the pattern.")
+        yield from map(Source, found)
+    else:
+        yield Source(argument)
+
+
+def _in_folder(folder: str) -> Iterator[Source]:
+    """The pictures below `folder`, by their endings, hidden folders and files left out."""
+    found = False
+    for parent, folders, files in os.walk(expanded(folder)):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(files):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                found = True
+                yield Source(str(Path(parent) / name))
+    if not found:
+        raise SkillError(f"There are no pictures in {folder}: name another folder.")

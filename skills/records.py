@@ -1,0 +1,127 @@
+"""The file that a long run writes its results to: a JSON object on each line, in the order of the pictures.
+
+A line is written whole by one call. Should the machine or the program die in the middle of it, the piece is taken off
+before the run goes on. Only one run at a time writes to a file.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from assistant.errors import SkillError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+PICTURE = "photo"
+"""The key that every record has: the path of its picture, as it was given."""
+
+ERROR = "error"
+"""The key of a record without a result: why there is none."""
+
+
+def record(name: str, result: "BaseModel | None", error: str = "") -> dict[str, Any]:
+    """What is written down of one picture: its `name`, and the result's own fields or the error."""
+    if result is None:
+        return {PICTURE: name, ERROR: error}
+    return {PICTURE: name, **{key: value for key, value in result.model_dump(mode="json").items() if key != PICTURE}}
+
+
+def as_line(entry: dict[str, Any]) -> str:
+    """A record as a line of JSON."""
+    # A path that is no UTF-8 has lone surrogates in it, which no reader of JSON takes as text: they stay escaped.
+    text = json.dumps(entry, ensure_ascii=False)
+    return (text if _is_text(text) else json.dumps(entry)) + "\n"
+
+
+class Records:
+    """A file of records, open for more. `done` counts the pictures that it has, by name."""
+
+    def __init__(self, path: Path, descriptor: int, done: Counter[str]) -> None:
+        self.done = done
+        self._path = path
+        self._descriptor = descriptor
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Add a record. Raises `SkillError` if it cannot be written."""
+        data = as_line(entry).encode()
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            raise SkillError(
+                f"{self._path} cannot be written ({error.strerror}): make room, and go on with --resume."
+            ) from error
+
+
+@contextmanager
+def open_records(path: Path, *, resume: bool) -> Iterator[Records]:
+    """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
+
+    Raises `SkillError` if it exists and is not to be gone on with, holds something else, or is being written.
+    """
+    if not path.absolute().parent.is_dir():
+        raise SkillError(f"There is no folder {path.parent} for {path.name}: make it first.")
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SkillError(f"Another run is writing to {path}: wait until it is done, or name another file.") from error
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
+            has_records = os.fstat(descriptor).st_size > 0
+            if has_records and not resume:
+                raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
+            yield Records(path, descriptor, _repaired(path, descriptor) if has_records else Counter())
+        finally:
+            os.close(descriptor)
+    finally:
+        # While it is still held, so that nobody can hold a file that is about to go.
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
+def _repaired(path: Path, descriptor: int) -> Counter[str]:
+    """The pictures that the file has records of, after taking off a last line that was never finished."""
+    done: Counter[str] = Counter()
+    whole = 0
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+                done[entry[PICTURE]] += 1
+            except (ValueError, KeyError, TypeError) as error:
+                raise SkillError(
+                    f"Line {number} of {path} is no record of a picture: name another file, or put that line right."
+                ) from error
+            whole += len(line)
+    os.ftruncate(descriptor, whole)
+    return done
+
+
+def _unwritable(path: Path, error: OSError) -> SkillError:
+    return SkillError(f"{path} cannot be written ({error.strerror}): name a file in a folder of yours.")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

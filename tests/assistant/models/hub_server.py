@@ -1,0 +1,136 @@
+"""A hub on the loopback that hands out folders as models, as far as the client of the real one asks."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "c0ffee" + "0" * 34
+_API = "/api/models/"
+
+
+class HubServer(ThreadingHTTPServer):
+    """Each of `models` is a repository with one commit, which answers to main and to every commit's name."""
+
+    daemon_threads = True
+
+    def __init__(self, models: dict[str, Path]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.models = models
+        self.asked: list[tuple[str, str]] = []
+        """Method and path of every request."""
+        self.ranges: list[str] = []
+        """From where files were asked for, other than from their beginning."""
+        self.gated: set[str] = set()
+        self.damaged: set[str] = set()
+        """Files that are sent with other bytes than were announced."""
+        self.cut_after: int | None = None
+        """Bytes of a weight file after which the connection ends, once."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def fetched(self) -> list[str]:
+        """Names of the files that were asked for."""
+        return [path.rpartition("/")[2] for method, path in self.asked if method == "GET" and "/resolve/" in path]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients that hang up in the middle are part of it."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: HubServer
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.handle_path(with_body=False)
+
+    def do_GET(self) -> None:
+        self.handle_path(with_body=True)
+
+    def handle_path(self, *, with_body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.server.asked.append((self.command, path))
+        repository = next((name for name in self.server.models if f"/{name}/" in path), None)
+        if repository is None:
+            self.refuse(404, "RepoNotFound", "Repository not found")
+        elif repository in self.server.gated and "/resolve/" in path:
+            self.refuse(403, "GatedRepo", "Access to this model is restricted")
+        elif path.startswith(f"{_API}{repository}/revision/"):
+            self.tell({"id": repository, "sha": COMMIT, "siblings": [], "private": False, "tags": [], "downloads": 0})
+        elif path.startswith(f"{_API}{repository}/tree/"):
+            self.tell([self.described(file) for file in sorted(self.server.models[repository].iterdir())])
+        else:
+            self.hand_out(self.server.models[repository] / path.rpartition("/")[2], with_body=with_body)
+
+    def described(self, file: Path) -> dict[str, Any]:
+        data = file.read_bytes()
+        plain = {"type": "file", "path": file.name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324
+        if file.suffix != ".safetensors":
+            return plain
+        return {**plain, "lfs": {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 100}}
+
+    def hand_out(self, file: Path, *, with_body: bool) -> None:
+        if not file.is_file():
+            self.refuse(404, "EntryNotFound", "Entry not found")
+            return
+        data = file.read_bytes()
+        etag = hashlib.sha256(data).hexdigest()
+        if file.name in self.server.damaged:
+            data = bytes(len(data))
+        size, start = len(data), 0
+        if asked := self.headers.get("Range"):
+            self.server.ranges.append(asked)
+            start = int(asked.removeprefix("bytes=").partition("-")[0])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(size - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        self.send_header("ETag", f'"{etag}"')
+        commit = re.search(r"/resolve/([0-9a-f]{40})/", self.path)
+        self.send_header("X-Repo-Commit", commit[1] if commit else COMMIT)
+        self.end_headers()
+        if not with_body:
+            return
+        if self.server.cut_after is not None and file.suffix == ".safetensors":
+            data, self.server.cut_after = data[: start + self.server.cut_after], None
+            self.close_connection = True
+        self.wfile.write(data[start:])
+
+    def tell(self, value: object) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("X-Error-Message", message)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the test's output clean."""
+
+
+@contextmanager
+def running(server: HubServer) -> Iterator[HubServer]:
+    """Answer from a thread for as long as the block lasts."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,140 @@
+"""The configurations of the catalogue's models, as far as they decide how much memory these take."""
+
+from typing import Any
+
+
+def qwen(hidden: int, inner: int, layers: int, heads: int, *, large_tower: bool, tied: bool) -> Any:
+    """A Qwen3-VL."""
+    from transformers import Qwen3VLConfig
+
+    tower = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "deepstack_visual_indexes": [8, 16, 24]}
+    if not large_tower:
+        tower = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]}
+    return Qwen3VLConfig(
+        text_config={
+            "hidden_size": hidden,
+            "intermediate_size": inner,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 151936,
+            "max_position_embeddings": 262144,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [24, 20, 20], "rope_theta": 5e6},
+        },
+        vision_config={**tower, "out_hidden_size": hidden, "num_heads": 16, "patch_size": 16},
+        tie_word_embeddings=tied,
+    )
+
+
+def smolvlm(hidden: int, inner: int, layers: int, heads: tuple[int, int], tower: dict[str, int], scale: int) -> Any:
+    """A SmolVLM2; `heads` are those of queries and of keys."""
+    from transformers import SmolVLMConfig
+
+    return SmolVLMConfig(
+        text_config={
+            "model_type": "llama",
+            "hidden_size": hidden,
+            "intermediate_size": inner,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads[0],
+            "num_key_value_heads": heads[1],
+            "head_dim": 64,
+            "vocab_size": 49280,
+            "max_position_embeddings": 8192,
+        },
+        vision_config={"model_type": "smolvlm_vision", **tower},
+        scale_factor=scale,
+        tie_word_embeddings=False,
+    )
+
+
+def gemma(hidden: int, inner: int, layers: int, heads: tuple[int, int]) -> Any:
+    """A Gemma 3; `heads` are those of queries and of keys."""
+    from transformers import Gemma3Config
+
+    return Gemma3Config(
+        text_config={
+            "hidden_size": hidden,
+            "intermediate_size": inner,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads[0],
+            "num_key_value_heads": heads[1],
+            "head_dim": 256,
+            "vocab_size": 262208,
+            "sliding_window": 1024,
+            "max_position_embeddings": 131072,
+        },
+        vision_config={
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "num_hidden_layers": 27,
+            "num_attention_heads": 16,
+            "image_size": 896,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+        mm_tokens_per_image=256,
+    )
+
+
+def internvl() -> Any:
+    """An InternVL3.5 with 8 B parameters."""
+    from transformers import InternVLConfig
+
+    return InternVLConfig(
+        text_config={
+            "model_type": "qwen3",
+            "hidden_size": 4096,
+            "intermediate_size": 12288,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 151936,
+            "max_position_embeddings": 40960,
+            "tie_word_embeddings": False,
+        },
+        vision_config={
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "image_size": [448, 448],
+            "patch_size": [14, 14],
+        },
+        tie_word_embeddings=False,
+    )
+
+
+SIGLIP = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "image_size": 384,
+    "patch_size": 14,
+}
+SIGLIP_BASE = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "image_size": 512,
+    "patch_size": 16,
+}
+
+
+def configs() -> dict[str, Any]:
+    """The configuration of each model in the catalogue, by its name there."""
+    return {
+        "qwen3-vl-2b": qwen(2048, 6144, 28, 16, large_tower=False, tied=True),
+        "qwen3-vl-4b": qwen(2560, 9728, 36, 32, large_tower=False, tied=True),
+        "qwen3-vl-8b": qwen(4096, 12288, 36, 32, large_tower=True, tied=False),
+        "qwen3-vl-32b": qwen(5120, 25600, 64, 64, large_tower=True, tied=False),
+        "smolvlm2-500m": smolvlm(960, 2560, 32, (15, 5), SIGLIP_BASE, 4),
+        "smolvlm2-2.2b": smolvlm(2048, 8192, 24, (32, 32), SIGLIP, 3),
+        "gemma-3-4b": gemma(2560, 10240, 34, (8, 4)),
+        "gemma-3-12b": gemma(3840, 15360, 48, (16, 8)),
+        "internvl3.5-8b": internvl(),
+    }

@@ -1,0 +1,156 @@
+"""How much memory a model takes is known before it is loaded, and what does not fit is refused or made to fit."""
+
+import gc
+import shutil
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from assistant.errors import ModelError
+from assistant.messages import Image, user
+from assistant.models import loading
+from assistant.models.base import GenerationOptions
+from assistant.models.catalogue import CATALOGUE
+from assistant.models.loading import load
+from assistant.models.local import LocalModel
+from assistant.models.memory import Shape, estimate, most_context, precision, shape_of
+from assistant.models.placement import Placement, fit, place, settle
+from assistant.models.prompts import ChatFormat
+from tests.assistant.models.real_shapes import configs
+
+GB = 10**9
+QWEN_8B = next(entry.shape for entry in CATALOGUE if entry.name == "qwen3-vl-8b")
+ON_CUDA = Placement("cuda:0", torch.bfloat16, "nf4")
+
+
+@pytest.fixture(scope="module")
+def real_configs() -> dict[str, Any]:
+    return configs()
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_the_catalogue_knows_the_shapes_of_the_real_models(entry: Any, real_configs: dict[str, Any]) -> None:
+    assert shape_of(real_configs[entry.name]) == entry.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("qwen3-vl-2b", 2_127_532_032),
+        ("qwen3-vl-4b", 4_437_815_808),
+        ("qwen3-vl-8b", 8_767_123_696),
+        ("smolvlm2-500m", 507_482_304),
+        ("smolvlm2-2.2b", 2_246_784_880),
+        ("gemma-3-4b", 4_300_079_472),
+        ("gemma-3-12b", 12_187_325_040),
+    ],
+)
+def test_they_add_up_to_the_published_number_of_parameters(name: str, published: int) -> None:
+    assert next(entry for entry in CATALOGUE if entry.name == name).shape.parameters == published
+
+
+@pytest.mark.parametrize("family", ["qwen", "gemma"])
+@pytest.mark.parametrize("quantize", ["none", "bf16"])
+def test_weights_and_cache_take_what_was_estimated(family: str, quantize: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(f"{family}_folder")
+    loaded = load(str(folder), place("cpu", quantize))
+    decoder: Any = loaded.decoder
+    prompt = decoder.prompt(ChatFormat(loaded.processor, family).render([user("dog " * 60)]), [])
+    with torch.inference_mode():
+        decoder.keep(prompt, 0)
+        decoder.read(prompt, 0, len(prompt))
+    weights = sum(parameter.nbytes for parameter in decoder._model.parameters())
+    # Layers that see a window hold one token less than it once it is full.
+    cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder._cache.layers)
+    expected = estimate(shape_of(loaded.config), precision(quantize, "cpu"), len(prompt))
+    assert weights == expected.weights
+    assert cache == pytest.approx(expected.cache, rel=0.05)
+
+
+@pytest.mark.parametrize(("quantization", "least", "most"), [("nf4", 6, 9), ("int8", 9, 13), ("bf16", 17, 20)])
+def test_fewer_bits_take_less(quantization: str, least: float, most: float) -> None:
+    total = estimate(QWEN_8B, precision(quantization, "cuda"), 8192).total
+    assert least * GB < total < most * GB
+
+
+def test_the_longest_context_is_the_last_that_fits() -> None:
+    held = precision("nf4", "cuda")
+    for free in (9 * GB, 12 * GB, 24 * GB, 80 * GB):
+        tokens = most_context(QWEN_8B, held, free)
+        assert estimate(QWEN_8B, held, tokens).total <= 0.95 * free < estimate(QWEN_8B, held, tokens + 1).total
+    assert most_context(QWEN_8B, held, 6 * GB) == 0
+
+
+def test_windows_stop_growing_when_they_are_full() -> None:
+    shape = Shape(0, 0, 0, cache_values=10, work_values=0, window_values=100, window=50)
+    held = precision("bf16", "cuda")
+    grown = [estimate(shape, held, tokens).cache for tokens in (50, 100)]
+    assert grown[1] - grown[0] == 2 * 10 * 50
+
+
+def test_what_does_not_fit_is_refused_with_what_would() -> None:
+    whole = replace(ON_CUDA, quantization="bf16")
+    with pytest.raises(ModelError, match=r"big takes about 18\.\d GB in bf16 and cuda:0 has 10\.0 GB free: .*nf4"):
+        fit("big", QWEN_8B, whole, 262_144, 10 * GB)
+    with pytest.raises(ModelError, match="close other programs, or choose a smaller model"):
+        fit("big", QWEN_8B, ON_CUDA, 262_144, 6 * GB)
+
+
+def test_a_context_is_made_to_fit_and_said_where_it_becomes_short() -> None:
+    room, notice = fit("big", QWEN_8B, ON_CUDA, 262_144, 9 * GB)
+    assert 2048 <= room < 8192
+    assert notice == f"There is memory for {room:,} of the 262,144 tokens that big could keep in mind."
+    room, notice = fit("big", QWEN_8B, ON_CUDA, 262_144, 24 * GB)
+    assert 8192 < room < 262_144
+    assert not notice
+    assert fit("big", QWEN_8B, ON_CUDA, 4096, 24 * GB) == (4096, "")
+
+
+def test_small_models_are_not_quantized_on_a_gpu_unless_asked() -> None:
+    undecided = replace(ON_CUDA, quantization="auto")
+    small = replace(QWEN_8B, quantizable=10**8)
+    assert settle(undecided, small).quantization == "none"
+    assert settle(undecided, QWEN_8B).quantization == "nf4"
+    assert settle(ON_CUDA, small).quantization == "nf4"
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
+    llava_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(llava_folder, folder)
+    (folder / "model.safetensors").write_bytes(b"never opened")
+    monkeypatch.setattr(loading, "free_bytes", lambda _: 1000)
+    with pytest.raises(ModelError, match=r"model takes about 0\.1 GB in int8 and cpu has 0\.0 GB free"):
+        LocalModel.load(str(folder), device="cpu")
+
+
+def test_a_context_that_was_cut_is_the_models_and_is_told(qwen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "fit", lambda *_: (300, "There is memory for 300 of the 512 tokens."))
+    model = LocalModel.load(str(qwen_folder), device="cpu")
+    assert model.info.context_tokens == 300
+    assert model.notices == ("There is memory for 300 of the 512 tokens.",)
+
+
+@pytest.mark.parametrize(
+    ("family", "quantize"), [("llava", "int8"), ("qwen", "none"), ("gemma", "none"), ("even", "nf4")]
+)
+def test_closing_a_model_frees_all_of_its_memory(
+    family: str, quantize: str, request: pytest.FixtureRequest, picture: Callable[[int], Image]
+) -> None:
+    folder: Path = request.getfixturevalue(f"{family}_folder")
+    model = LocalModel.load(str(folder), device="cpu", quantize=quantize)
+    stream = model.stream([user("Look!", picture(1))], GenerationOptions(max_tokens=4), threading.Event())
+    next(stream, "")
+    stream.close()
+    held = [weakref.ref(thing) for thing in (model._decoder, model._decoder._model)]  # type: ignore[union-attr]
+    assert all(reference() is not None for reference in held)
+    model.close()
+    gc.collect()
+    assert all(reference() is None for reference in held)

@@ -1,0 +1,90 @@
+"""Captions in each style, and the parts of a dense one."""
+
+import dataclasses
+import io
+
+import PIL.Image
+import pytest
+
+from assistant.errors import SkillError
+from assistant.messages import Image
+from assistant.models.scripted import ScriptedModel
+from skills import ChatVision, caption
+from skills.captioning import ALT_TEXT_LENGTH, alt_text, tiles
+from tests.skills.conftest import make_photo
+
+
+def test_a_short_caption(photo: Image, model: ChatVision, scripted: ScriptedModel) -> None:
+    scripted.enqueue(" A red square. ")
+    result = caption(photo, model)
+    assert result.model_dump() == {
+        "text": "A red square.", "style": "short", "model": "scripted", "regions": [], "regions_from": None
+    }  # fmt: skip
+    assert str(result) == "A red square."
+
+
+def test_a_dense_caption_describes_the_whole_and_its_tiles(model: ChatVision, scripted: ScriptedModel) -> None:
+    photo = make_photo(101, 80)
+    scripted.enqueue("All red.", *"abcd")
+    result = caption(photo, model, style="dense")
+    assert result.regions_from == "tiles"
+    assert [region.text for region in result.regions] == list("abcd")
+    assert [region.box for region in result.regions] == [
+        (0, 0, 50, 40), (50, 0, 101, 40), (0, 40, 50, 80), (50, 40, 101, 80)
+    ]  # fmt: skip
+    assert "tiles" in str(result)
+    shown = [prompt[0].images[0] for prompt in scripted.prompts]
+    assert shown[0] == photo
+    assert [(part.width, part.height) for part in shown[1:]] == [(50, 40), (51, 40), (50, 40), (51, 40)]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "count"), [(60, 40, 1), (64, 64, 4), (1, 1, 1), (2000, 1500, 9), (2000, 40, 3), (31, 500, 2)]
+)
+def test_tiles_cover_the_picture_and_are_no_specks(width: int, height: int, count: int) -> None:
+    parts = list(tiles(make_photo(width, height)))
+    assert len(parts) == count
+    covered = sum((right - left) * (bottom - top) for (left, top, right, bottom), _ in parts)
+    assert covered == width * height
+
+
+def test_tiles_are_cut_from_the_picture_as_it_is_shown() -> None:
+    upright = PIL.Image.new("RGB", (80, 64), "white")
+    upright.paste("blue", (0, 0, 40, 32))
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    data = io.BytesIO()
+    upright.transpose(PIL.Image.Transpose.ROTATE_90).save(data, "PNG", exif=exif)
+    (box, first), *_ = tiles(Image(data.getvalue(), "image/png", 80, 64, "turned.png"))
+    assert box == (0, 0, 40, 32)
+    with PIL.Image.open(io.BytesIO(first.data)) as opened:
+        assert opened.getcolors() == [(40 * 32, (0, 0, 255))]
+
+
+def test_alternative_texts_are_short_and_name_no_picture() -> None:
+    assert alt_text("a photo of a dog on grass.") == "A dog on grass."
+    assert alt_text("This picture shows\ntwo cats") == "Two cats"
+    assert alt_text("Photographers at work.") == "Photographers at work."
+    assert alt_text("A picture frame on a wall.") == "A picture frame on a wall."
+    assert alt_text("A short one. " + "words and " * 20) == "A short one."
+    long = alt_text("word " * 60)
+    assert len(long) <= ALT_TEXT_LENGTH
+    assert long.endswith("word…")
+    assert alt_text("") == ""
+
+
+def test_an_alt_text_is_asked_for_and_trimmed(photo: Image, model: ChatVision, scripted: ScriptedModel) -> None:
+    scripted.enqueue("A picture of a red square.")
+    assert caption(photo, model, style="alt-text").text == "A red square."
+
+
+def test_a_language_is_asked_of_a_model_that_may_know_it(photo: Image, model: ChatVision) -> None:
+    assert "Answer in German." in caption(photo, model, language="German").text
+
+
+def test_the_embedded_model_is_not_asked_for_german(photo: Image, scripted: ScriptedModel) -> None:
+    scripted.info = dataclasses.replace(scripted.info, embedded=True)
+    with pytest.raises(SkillError, match="writes English only: choose another one with --model for German"):
+        caption(photo, ChatVision(scripted), language="German")
+    scripted.enqueue("A square.")
+    assert caption(photo, ChatVision(scripted), language="English").text == "A square."

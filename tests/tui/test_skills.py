@@ -1,0 +1,57 @@
+"""Skills in the app: from the palette and from the input, and what then stands in the conversation."""
+
+from pathlib import Path
+
+from assistant.app import build_session
+from assistant.history import History
+from assistant.models.scripted import ScriptedModel
+from assistant.parcels import Progress
+from assistant.session import Session
+from assistant.settings import Settings
+from tests.tui.conftest import Use
+from tui.app import ParleyApp
+
+
+def app_with_skills(model: ScriptedModel, folder: Path) -> ParleyApp:
+    """The app around a session as people get it."""
+
+    def build(progress: Progress) -> Session:
+        return build_session(Settings(model="scripted"), model, History(folder / "history.sqlite3"))
+
+    return ParleyApp(build)
+
+
+async def test_the_palette_begins_a_call_before_what_was_typed(use: Use, tmp_path: Path, picture: Path) -> None:
+    model = ScriptedModel("An orange disc.")
+    async with use(app_with_skills(model, tmp_path)) as person:
+        await person.paste(str(picture))
+        await person.sees("my holiday photo.png")
+        await person.type("--style short")
+        await person.press("ctrl+p")
+        await person.until(lambda: len(person.app.screen_stack) == 2)
+        await person.press(*"/caption")
+        await person.sees("Say what a picture shows.")
+        await person.press("enter")
+        await person.until(lambda: len(person.app.screen_stack) == 1)
+        await person.until(lambda: person.input == "/caption --style short")
+        await person.press("enter")
+        await person.sees("An orange disc.", "Reply")
+    [summary] = History(tmp_path / "history.sqlite3").list()
+    assert summary.title == "/caption --style short"
+
+
+async def test_a_call_that_makes_no_sense_is_a_notice_and_comes_back_to_be_mended(use: Use, tmp_path: Path) -> None:
+    async with use(app_with_skills(ScriptedModel(), tmp_path)) as person:
+        await person.type("/caption")
+        await person.press("enter")
+        await person.sees("needs a picture: name one, or attach it")
+        await person.until(lambda: person.input == "/caption")
+
+
+async def test_a_path_after_a_command_is_a_picture_and_no_word(use: Use, tmp_path: Path, picture: Path) -> None:
+    model = ScriptedModel("An orange disc.")
+    async with use(app_with_skills(model, tmp_path)) as person:
+        await person.type(f"/caption {picture} --style short")
+        await person.press("enter")
+        await person.sees("An orange disc.", "Reply")
+        await person.sees("/caption --style short", "UserTurn")

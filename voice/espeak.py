@@ -1,0 +1,78 @@
+"""espeak-ng speaks: the last resort, a program that most systems have a package of. Clear, and a robot."""
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
+
+from assistant.errors import MissingExtraError, VoiceError
+
+if TYPE_CHECKING:
+    from voice.samples import Samples
+
+PROGRAM = "espeak-ng"
+SAMPLE_RATE = 22_050
+
+_HEADER_BYTES = 44
+_CHUNK_BYTES = 8192
+
+
+class Espeak:
+    """espeak-ng with one of its voices, like "en-us" or "de". Keeps the promises of `TextToSpeech`."""
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, program: str, voice: str) -> None:
+        self._command = [program, "-v", voice, "--stdin", "--stdout"]
+
+    @classmethod
+    def load(cls, voice: str = "en-us") -> "Espeak":
+        """Raises `MissingExtraError` without the program, and `VoiceError` for a voice it does not have."""
+        program = shutil.which(PROGRAM)
+        if program is None:
+            raise MissingExtraError(
+                "The program espeak-ng is needed and was not found: install it (`apt install espeak-ng`, "
+                "`brew install espeak-ng`), or `pip install 'parley-assistant[voice]'` for a better voice."
+            )
+        asked = subprocess.run(
+            [program, "-v", voice, "-q", "--stdin"], input=b"", capture_output=True, check=False, timeout=30
+        )
+        if asked.returncode != 0 or b"does not exist" in asked.stderr:
+            raise VoiceError(f"espeak-ng has no voice {voice!r}: `espeak-ng --voices` lists those it has.")
+        return cls(program, voice)
+
+    def synthesize(self, sentence: str) -> "Iterator[Samples]":
+        import numpy as np
+
+        with subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            # A long sentence and its sound are each more than a pipe holds: one thread writes while this one reads.
+            writer = threading.Thread(target=_write, args=(process.stdin, sentence.encode()), daemon=True)
+            writer.start()
+            try:
+                process.stdout.read(_HEADER_BYTES)
+                while data := process.stdout.read(_CHUNK_BYTES):
+                    yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
+            except GeneratorExit:
+                process.kill()
+                raise
+            finally:
+                writer.join()
+        if process.returncode != 0:
+            raise VoiceError(f"espeak-ng stopped with exit code {process.returncode}: try `espeak-ng hello` by itself.")
+
+    def close(self) -> None:
+        """Nothing is held between sentences."""
+
+
+def _write(stream: IO[bytes], data: bytes) -> None:
+    try:
+        with stream:
+            stream.write(data)
+    except BrokenPipeError:
+        # It ended before it had read all, and says so with its exit code.
+        pass

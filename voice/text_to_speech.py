@@ -1,0 +1,60 @@
+"""The protocol of the engines that speak, and how the sentences of a text become one stream of sound."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from voice.sentences import SentenceSplitter
+from voice.speakable import speakable
+
+if TYPE_CHECKING:
+    from voice.samples import Samples
+
+
+class TextToSpeech(Protocol):
+    """A voice. Synchronous and not thread-safe: its owner calls it from one thread at a time."""
+
+    @property
+    def sample_rate(self) -> int:
+        """How many of its samples are a second."""
+        ...
+
+    def synthesize(self, sentence: str) -> "Iterator[Samples]":
+        """Yield the sound of a speakable sentence, piece by piece as it is made.
+
+        Text without a letter or digit may give nothing. Abandoning the iterator stops the work. Raises `VoiceError`
+        where the engine fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free its memory. Calling it twice is fine."""
+        ...
+
+
+def speak(written: Iterable[str], voice: TextToSpeech, language: str = "en") -> "Iterator[Samples]":
+    """The sound of a markdown text that may still be on its way, with a breath between sentences.
+
+    Yields nothing for a text with nothing to say. Raises `VoiceError`.
+    """
+    import numpy as np
+
+    breath = np.zeros(voice.sample_rate // 5, np.float32)
+    spoken = False
+    for sentence in sentences(written, language):
+        if spoken:
+            yield breath
+        for samples in voice.synthesize(sentence):
+            spoken = True
+            yield samples
+
+
+def sentences(written: Iterable[str], language: str = "en") -> Iterator[str]:
+    """What there is to say in a markdown text, each sentence as soon as it has arrived."""
+    splitter = SentenceSplitter()
+    for text in written:
+        for piece in splitter.feed(text):
+            if said := speakable(piece, language):
+                yield said
+    for piece in splitter.finish():
+        if said := speakable(piece, language):
+            yield said
