@@ -9,6 +9,7 @@ import click
 from assistant import __version__
 from assistant.cli import INTERRUPTED
 from assistant.cli.ask import ask
+from assistant.cli.evaluate import evaluate
 from assistant.cli.history import history
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
 from assistant.cli.skills import list_skills
@@ -196,5 +197,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, pull, config, completion, list_skills):
+for command in (ask, history, pull, config, completion, list_skills, evaluate):
     parley.add_command(command)
