@@ -86,8 +86,8 @@ def vqa(
     """Answer a question about a picture, and say how sure that is.
 
     Yes or no, and the answers given with --choice, are chosen by their probability. The answer is "not visible" where
-    the picture does not show what is asked for, as far as the model can tell. Confidence is calibrated for the embedded
-    model: open questions on photos of rooms, yes or no on photos of people and dogs. Elsewhere it is the model's own.
+    the picture does not show what is asked for, as far as the model can tell. Confidence is calibrated for open
+    questions to the embedded model, on photos of rooms. Elsewhere it is the model's own.
     """
     if yes_no and choice:
         raise SkillError("--yes-no and --choice name two sets of answers: give one of them.")
@@ -124,7 +124,10 @@ def log_odds(log_probability: float) -> float:
 
 @cache
 def calibration() -> Mapping[str, Any]:
-    """What `training.confidence` found for the embedded model, for "open" questions and "yes_no", and how well."""
+    """What `training.confidence` found for the embedded model and each kind of question it was fitted on, and how well.
+
+    Kinds are "open" and "yes_no"; one that is missing is not calibrated.
+    """
     found: Mapping[str, Any] = json.loads(resources.files("skills").joinpath("confidence.json").read_text("utf-8"))
     return found
 
@@ -155,7 +158,7 @@ def _chosen(photo: Photo, question: str, model: VisionModel, options: Sequence[s
     *shares, cannot_tell = option_shares(photo, question, model, options, yes_no=yes_no)
     best = max(range(len(options)), key=shares.__getitem__)
     visible = shares[best] >= cannot_tell
-    calibrated = visible and yes_no and model.info.embedded
+    calibrated = visible and yes_no and model.info.embedded and "yes_no" in calibration()
     confidence = shares[best] if visible else cannot_tell
     if calibrated:
         confidence = confidence_in(math.log(confidence), calibration()["yes_no"])

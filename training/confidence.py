@@ -3,10 +3,10 @@
     python -m training.confidence --data DATA --work WORK [--limit PHOTOS]
 
 Asks the product's own model about the photos of the dev split: every question about DAQUAR's 80 rooms, which it answers
-in its own words, and "is there a …?" about 400 photos of Flickr8k, to which it says yes or no. Fits slope and offset of
+in its own words, and "is there a …?" about 300 photos of Flickr8k, to which it says yes or no. Fits slope and offset of
 the answers' log-odds for each of the two (Platt 1999). Prints the expected calibration error before and cross-fitted:
 each fifth of the photos judged by what the others gave, which is the figure to quote. Writes `skills/confidence.json`.
-The answers stay in WORK, so that only the fitting is done again.
+The answers stay in WORK: an interrupted run goes on, and a finished one is only fitted again.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +35,7 @@ from training.recipe import SEED
 
 OUT = Path(__file__).parents[1] / "skills" / "confidence.json"
 FOLDS = 5
-PHOTOS_OF_PEOPLE = 400
+PHOTOS_OF_PEOPLE = 300
 SOURCES = {
     "open": "DAQUAR, training photos held out: the whole answer is the annotated one",
     "yes_no": "Flickr8k, dev photos: whether something is there",
@@ -57,37 +57,42 @@ class Asked(NamedTuple):
     right: bool
 
 
-def ask_about_rooms(data: Path, limit: int | None, model: VisionModel) -> Iterator[Asked]:
-    """Every question about the rooms that training held out, answered in the model's own words."""
+def ask_about_rooms(data: Path, limit: int | None, done: Container[str], model: VisionModel) -> Iterator[list[Asked]]:
+    """Every question about the rooms that training held out, answered in the model's own words; a list for a room."""
     rows = [row for row in read_annotations(data, "daquar") if row["split"] == "train"]
-    for name, picture in _dev_photos(data, "daquar", limit):
+    for name, picture in _dev_photos(data, "daquar", limit, done):
+        asked = []
         for row in (row for row in rows if row["image"] == name):
             question = room_question(row["question"])
             text, own, other = open_answer(picture, question, model)
             assert own is not None
             assert other is not None
-            yield Asked("open", name, question, text, own, other, room_key(text) == room_key(row["answer"]))
+            right = room_key(text) == room_key(row["answer"])
+            asked.append(Asked("open", name, question, text, own, other, right))
+        yield asked
 
 
-def ask_whether_there(data: Path, limit: int | None, model: VisionModel) -> Iterator[Asked]:
+def ask_whether_there(data: Path, limit: int | None, done: Container[str], model: VisionModel) -> Iterator[list[Asked]]:
     """One question whose answer is yes and one whose answer is no about each photo, chosen by their probability."""
     rows = read_annotations(data, "flickr8k")
     written = {row["image"]: row["captions"] for row in rows}
     companions = Companions([row["captions"] for row in rows if row["split"] == "train"])
-    rng = random.Random(SEED)
-    for name, picture in _dev_photos(data, "flickr8k", limit or PHOTOS_OF_PEOPLE):
-        for exchange in yes_no(written[name], companions, rng):
+    for name, picture in _dev_photos(data, "flickr8k", limit or PHOTOS_OF_PEOPLE, done):
+        asked = []
+        for exchange in yes_no(written[name], companions, random.Random(f"{SEED} {name}")):
             *shares, other = option_shares(picture, exchange.question, model, ("yes", "no"), yes_no=True)
             best = max(shares)
             said = ("yes", "no")[shares.index(best)]
             right = said == yes_or_no(exchange.answers[0])
-            yield Asked("yes_no", name, exchange.question, said, math.log(best), math.log(other), right)
+            asked.append(Asked("yes_no", name, exchange.question, said, math.log(best), math.log(other), right))
+        yield asked
 
 
-def _dev_photos(data: Path, collection: str, limit: int | None) -> Iterator[tuple[str, Photo]]:
+def _dev_photos(data: Path, collection: str, limit: int | None, done: Container[str]) -> Iterator[tuple[str, Photo]]:
     names = split_photos(data, collection, "dev")
     if limit is not None and limit < len(names):
         names = sorted(random.Random(SEED).sample(names, limit))
+    names = [name for name in names if name not in done]
     started = time.monotonic()
     for number, (name, photo) in enumerate(read_photos(data, collection, set(names)), 1):
         file = io.BytesIO()
@@ -160,15 +165,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="photos")
     arguments = parser.parse_args()
     kept = arguments.work / "confidence-dev.jsonl"
-    if not kept.exists():
-        model = app.vision_model(settings.load({"model": "pocket"}).settings)
-        asked = [
-            *ask_about_rooms(arguments.data, arguments.limit, model),
-            *ask_whether_there(arguments.data, arguments.limit, model),
-        ]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text("".join(json.dumps(each._asdict()) + "\n" for each in asked))
-    asked = [Asked(**json.loads(line)) for line in kept.read_text().splitlines()]
+    asked = [Asked(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = {each.photo for each in asked}
+    model = app.vision_model(settings.load({"model": "pocket"}).settings)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.open("a") as file:
+        for ask in (ask_about_rooms, ask_whether_there):
+            for about_one in ask(arguments.data, arguments.limit, done, model):
+                file.write("".join(json.dumps(each._asdict()) + "\n" for each in about_one))
+                file.flush()
+                asked += about_one
     found = {kind: judge([each for each in asked if each.kind == kind], source) for kind, source in SOURCES.items()}
     print(json.dumps(found, indent=2))
     OUT.write_text(json.dumps(found, indent=2) + "\n")
