@@ -14,7 +14,8 @@ a `VisionModel`, which it is given: ask about pictures, and say how likely given
     Photo, load_photo            a picture, and how to read one from a file
     skill, Skill, Input          the decorator, what it makes of a function, and one thing that a skill is told
     VisionModel, ChatVision      what a skill may ask of a model, and that on any `ChatModel`
-    caption                      the skills that Parley brings along
+    caption, vqa, read           the skills that Parley brings along
+    ask_json                     an answer in a shape of your own (or an UnfilledSchemaError)
     registry                     every skill there is, those of other packages (entry points `parley.skills`) included
 
 Nothing heavy is imported before it is used: asking for a name brings in its module.
@@ -27,8 +28,24 @@ if TYPE_CHECKING:
     from skills.captioning import caption
     from skills.definition import Input, Photo, Skill, load_photo, skill
     from skills.model import ChatVision, VisionModel
+    from skills.question_answering import vqa
+    from skills.reading import read
+    from skills.structured import UnfilledSchemaError, ask_json
 
-__all__ = ["ChatVision", "Input", "Photo", "Skill", "VisionModel", "caption", "load_photo", "skill"]
+__all__ = [
+    "ChatVision",
+    "Input",
+    "Photo",
+    "Skill",
+    "UnfilledSchemaError",
+    "VisionModel",
+    "ask_json",
+    "caption",
+    "load_photo",
+    "read",
+    "skill",
+    "vqa",
+]
 
 # No module is called like a name it holds: importing it would put the module in the name's place.
 _HOMES = {
@@ -36,10 +53,14 @@ _HOMES = {
     "Input": "definition",
     "Photo": "definition",
     "Skill": "definition",
+    "UnfilledSchemaError": "structured",
     "VisionModel": "model",
+    "ask_json": "structured",
     "caption": "captioning",
     "load_photo": "definition",
+    "read": "reading",
     "skill": "definition",
+    "vqa": "question_answering",
 }
 
 

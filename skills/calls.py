@@ -5,6 +5,7 @@ Only what a person types is ever read as a call. What a model, a picture or a fi
 
 import re
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from assistant.session import Answerer
 from skills import registry
 from skills.definition import Input, Skill, as_text
 from skills.model import ChatVision, Stopped
+from skills.reading import Reading, is_about_words, quoted, read
 
 _COMMAND = re.compile(r"/([a-z][a-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
 _WORD = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(?!\S)|"[^"]*"|\S+')
@@ -37,11 +39,12 @@ class SkillCalls:
 
     def __init__(self, chat: Callable[[], ChatModel]) -> None:
         self._chat = chat
+        self._told_of_reader = False
 
     def __call__(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
         command = parse_command(message.text)
         if command is None:
-            return None
+            return self._reader(message, earlier)
         skill = registry.find(command.name)
         needs_picture = any(each.kind == "photo" and not each.is_option for each in skill.inputs)
         pictures = message.images or (_latest_pictures(earlier) if needs_picture else ())
@@ -63,6 +66,40 @@ class SkillCalls:
             return model.usage
 
         return answer
+
+    def _reader(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
+        """Answers a question about the words in a picture, for a model that cannot read."""
+        if not self._chat().info.embedded or not is_about_words(message.text):
+            return None
+        pictures = message.images or _latest_pictures(earlier)
+        if not pictures:
+            return None
+
+        def answer(stop: threading.Event) -> Generator[str | SkillResult | Notice, None, Usage]:
+            started = time.monotonic()
+            if not self._told_of_reader:
+                self._told_of_reader = True
+                yield Notice(f"{self._chat().info.name} cannot read: the words in pictures are found by the skill read.")
+            for number, picture in enumerate(pictures):
+                if stop.is_set():
+                    break
+                reading = read(picture)
+                yield SkillResult(read.name, reading)
+                name = picture.name if len(pictures) > 1 else "It"
+                yield ("\n" if number else "") + _said_by(name, reading)
+            return Usage(total_seconds=time.monotonic() - started)
+
+        return answer
+
+
+def _said_by(name: str, reading: Reading) -> str:
+    match len(reading.rows):
+        case 0:
+            return "I can find no words in the picture." if name == "It" else f"{name}: no words."
+        case 1:
+            return f"{name} says {quoted(reading)}."
+        case _:
+            return f"{name} says:\n{quoted(reading)}"
 
 
 def parse_command(text: str) -> Command | None:

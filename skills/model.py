@@ -25,7 +25,7 @@ class VisionModel(Protocol):
     def score(self, question: str, options: Sequence[str], *photos: Image) -> list[tuple[float, ...]]:
         """How likely each of `options` is as the answer, token by token: see `Scorer.score`.
 
-        Raises `ModelError`, and `SkillError` if this model cannot tell.
+        Raises `ModelError`, and `Unscored` if this model cannot tell.
         """
         ...
 
@@ -35,6 +35,10 @@ class Stopped(SkillError):
 
     def __init__(self) -> None:
         super().__init__("The skill was stopped before it was done.")
+
+
+class Unscored(SkillError):
+    """This model cannot say how likely an answer is."""
 
 
 class ChatVision:
@@ -66,7 +70,7 @@ class ChatVision:
 
     def score(self, question: str, options: Sequence[str], *photos: Image) -> list[tuple[float, ...]]:
         if not isinstance(self._chat, Scorer):
-            raise SkillError(
+            raise Unscored(
                 f"{self.info.name} cannot say how likely an answer is: choose a model that runs on this machine."
             )
         try:

@@ -7,7 +7,7 @@ before the run goes on. Only one run at a time writes to a file.
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,10 @@ class Records:
 
 
 @contextmanager
-def open_records(path: Path, *, resume: bool) -> Iterator[Records]:
+def open_records(path: Path, fields: Collection[str], *, resume: bool) -> Iterator[Records]:
     """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
+
+    `fields` are those of the results that it is for.
 
     Raises `SkillError` if it exists and is not to be gone on with, holds something else, or is being written.
     """
@@ -84,7 +86,7 @@ def open_records(path: Path, *, resume: bool) -> Iterator[Records]:
             has_records = os.fstat(descriptor).st_size > 0
             if has_records and not resume:
                 raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
-            yield Records(path, descriptor, _repaired(path, descriptor) if has_records else Counter())
+            yield Records(path, descriptor, _repaired(path, descriptor, fields) if has_records else Counter())
         finally:
             os.close(descriptor)
     finally:
@@ -94,7 +96,7 @@ def open_records(path: Path, *, resume: bool) -> Iterator[Records]:
         lock.release()
 
 
-def _repaired(path: Path, descriptor: int) -> Counter[str]:
+def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> Counter[str]:
     """The pictures that the file has records of, after taking off a last line that was never finished."""
     done: Counter[str] = Counter()
     whole = 0
@@ -110,6 +112,8 @@ def _repaired(path: Path, descriptor: int) -> Counter[str]:
                 raise SkillError(
                     f"Line {number} of {path} is no record of a picture: name another file, or put that line right."
                 ) from error
+            if ERROR not in entry and entry.keys() != {PICTURE, *fields}:
+                raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
             whole += len(line)
     os.ftruncate(descriptor, whole)
     return done

@@ -10,6 +10,7 @@ from assistant import __version__
 from assistant.cli import INTERRUPTED
 from assistant.cli.ask import ask
 from assistant.cli.devices import devices
+from assistant.cli.evaluate import evaluate
 from assistant.cli.history import history
 from assistant.cli.models import models
 from assistant.cli.options import Choices, choose, config_option, conversation_options, load_settings
@@ -209,5 +210,8 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, models, transcribe, speak, devices, pull, config, completion, list_skills):
+for command in (
+    *(ask, history, models, transcribe, speak, devices, pull, config, completion),
+    *(list_skills, evaluate),
+):
     parley.add_command(command)

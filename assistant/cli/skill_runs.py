@@ -91,7 +91,8 @@ def _run_over(
         photo, notices = _read(source, settings)
         return skill.run({**values, picture: photo}, model), notices
 
-    with open_records(way.out, resume=way.resume) if way.out else nullcontext() as records:
+    fields = skill.result_type.model_fields
+    with open_records(way.out, fields, resume=way.resume) if way.out else nullcontext() as records:
         remaining = list(_without(sources, records.done)) if records else sources
         if len(remaining) == 1:
             # What is wrong with a single picture is known before a model is loaded.

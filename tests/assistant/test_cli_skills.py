@@ -191,6 +191,14 @@ class TestFile:
             in run("caption", "--out", "out.jsonl", "--resume", *names(text)).stderr
         )
 
+    def test_the_results_of_two_skills_do_not_mix(self, photos: Sequence[str]) -> None:
+        run("caption", "--out", "out.jsonl", photos[0])
+        before = Path("out.jsonl").read_text()
+        result = run("vqa", "--out", "out.jsonl", "--resume", photos[1], "What is it?")
+        assert result.exit_code == 1
+        assert "Line 1 of out.jsonl is the result of another skill" in result.stderr
+        assert Path("out.jsonl").read_text() == before
+
     def test_resume_needs_a_file(self, photos: Sequence[str]) -> None:
         result = run("caption", "--resume", photos[0])
         assert result.exit_code == 2

@@ -1,0 +1,117 @@
+"""A report to look at: as a table, as JSON, and as a picture."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import MissingExtraError, SkillError
+from skills.evaluation.scores import Report
+
+
+def as_table(report: Report) -> str:
+    """The figures in columns, and the confusion matrix below them, if there is one."""
+    rows = [(figure.name, f"{figure.value:.1f}", f"{figure.low:.1f} to {figure.high:.1f}") for figure in report.figures]
+    lines = _columns([("", f"n = {report.count:,}", "95 % interval"), *rows])
+    if report.labels:
+        known = len(report.confusion)
+        head = ["is \\ said", *report.labels]
+        matrix = [[report.labels[row], *map(str, report.confusion[row])] for row in range(known)]
+        lines += ["", *_columns([head, *matrix])]
+    if report.calibration:
+        head = ["how sure", "right", "answers"]
+        sure = [
+            (f"{100 * each.confidence:.1f} %", f"{100 * each.accuracy:.1f} %", str(each.count))
+            for each in report.calibration
+        ]
+        lines += ["", *_columns([head, *sure])]
+    return "\n".join(lines)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report as plain values."""
+    figures = {each.name: {"value": each.value, "low": each.low, "high": each.high} for each in report.figures}
+    plain: dict[str, Any] = {"task": report.task, "count": report.count, "figures": figures}
+    if report.labels:
+        plain |= {"labels": list(report.labels), "confusion": [list(row) for row in report.confusion]}
+    if report.calibration:
+        plain["calibration"] = [asdict(each) for each in report.calibration]
+    return plain
+
+
+def draw(report: Report, path: Path) -> None:
+    """Save a picture: the confusion matrix, the calibration curve, or else the figures with their intervals.
+
+    Raises `MissingExtraError` without matplotlib, and `SkillError` if `path` cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure as Canvas
+    except ImportError as error:
+        raise MissingExtraError(
+            "Drawing a report needs matplotlib: install it with `pip install 'parley-assistant[evaluate]'`."
+        ) from error
+    canvas = Canvas(figsize=(7, 6), layout="constrained")
+    axes = canvas.add_subplot()
+    if report.labels:
+        _draw_confusion(axes, report)
+    elif report.calibration:
+        _draw_calibration(axes, report)
+    else:
+        _draw_figures(axes, report)
+    try:
+        canvas.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise SkillError(
+            f"{path} cannot be written: {error}. Name a .png, .svg or .pdf in a folder of yours."
+        ) from error
+
+
+def _draw_confusion(axes: Any, report: Report) -> None:
+    shares = [[count / max(1, sum(row)) for count in row] for row in report.confusion]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, counts in enumerate(report.confusion):
+        for column, count in enumerate(counts):
+            colour = "white" if shares[row][column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(report.labels)), report.labels, rotation=45, ha="right")
+    axes.set_yticks(range(len(report.confusion)), report.labels[: len(report.confusion)])
+    axes.set_xlabel("said")
+    axes.set_ylabel("is")
+    axes.set_title(f"{report.task}: {report.figures[0].name} {report.figures[0].value:.1f} (n = {report.count:,})")
+
+
+def _draw_calibration(axes: Any, report: Report) -> None:
+    largest = max(each.count for each in report.calibration)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    axes.plot([each.confidence for each in report.calibration], [each.accuracy for each in report.calibration])
+    axes.scatter(
+        [each.confidence for each in report.calibration],
+        [each.accuracy for each in report.calibration],
+        s=[20 + 180 * each.count / largest for each in report.calibration],
+    )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("how sure")
+    axes.set_ylabel("share that is right")
+    error = next(each for each in report.figures if each.name == "calibration error")
+    axes.set_title(f"{report.task}: calibration error {error.value:.1f} (n = {report.count:,})")
+
+
+def _draw_figures(axes: Any, report: Report) -> None:
+    places = range(len(report.figures))
+    values = [each.value for each in report.figures]
+    spread = [[each.value - each.low for each in report.figures], [each.high - each.value for each in report.figures]]
+    axes.barh(places, values, xerr=[[max(0.0, length) for length in side] for side in spread], capsize=4)
+    axes.set_yticks(places, [each.name for each in report.figures])
+    axes.invert_yaxis()
+    axes.set_title(f"{report.task} (n = {report.count:,}, bars: 95 % intervals)")
+
+
+def _columns(rows: list[Any]) -> list[str]:
+    """`rows` of equally many cells, the first column at its left and the others at their right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in rows
+    ]
