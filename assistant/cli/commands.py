@@ -23,6 +23,7 @@ from assistant.cli.terminal import (
     tell,
 )
 from assistant.cli.transcribe import transcribe
+from assistant.cli.voice import voice
 from assistant.errors import AssistantError
 
 CLOSED_PIPE = 141
@@ -173,5 +174,5 @@ def config(ctx: click.Context) -> None:
     say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
-for command in (ask, history, transcribe, speak, devices, pull, config, completion):
+for command in (ask, history, voice, transcribe, speak, devices, pull, config, completion):
     parley.add_command(command)
