@@ -258,8 +258,10 @@ class Converter:
         import av
         import numpy as np
 
+        if samples is not None and (self._resampler is None or not samples.size):
+            return samples
         if self._resampler is None:
-            return np.zeros(0, np.float32) if samples is None else samples
+            return np.zeros(0, np.float32)
         frame = None
         if samples is not None:
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from voice.samples import Samples
 
 _BLOCK_SECONDS = 0.02
+_BLOCKS_REMEMBERED = 100
 
 
 class Microphone:
@@ -66,13 +67,14 @@ class Playback:
         self._lock = threading.Lock()
         self._paused = False
         self._played = 0
+        self._audible: deque[Samples] = deque(maxlen=_BLOCKS_REMEMBERED)
 
     def __enter__(self) -> Self:
         """Raises `VoiceError` if it cannot be opened."""
-        self._stream, self._rate = open_stream(
+        self._stream, self.rate = open_stream(
             self._device, "output", self.sample_rate, callback=self._fill, block_seconds=_BLOCK_SECONDS
         )
-        self._convert = Converter(self.sample_rate, self._rate)
+        self._convert = Converter(self.sample_rate, self.rate)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,7 +91,19 @@ class Playback:
     @property
     def played(self) -> float:
         """Seconds of what was added that have been played since it was last emptied."""
-        return self._played / self._rate
+        return self._played / self.rate
+
+    def audible(self) -> "Samples":
+        """What has come out of the speaker since this was last asked, silence included: at `rate`, at most 2 s.
+
+        It is what a microphone hears as an echo.
+        """
+        import numpy as np
+
+        blocks: list[Samples] = []
+        while self._audible:
+            blocks.append(self._audible.popleft())
+        return np.concatenate([np.zeros(0, np.float32), *blocks])
 
     def pause(self) -> None:
         """Be silent, within one block."""
@@ -104,17 +118,15 @@ class Playback:
         with self._lock:
             self._waiting.clear()
             self._played = 0
-        self._convert = Converter(self.sample_rate, self._rate)
+        self._convert = Converter(self.sample_rate, self.rate)
         self._paused = False
 
     def _fill(self, out: Any, *_: object) -> None:
         """PortAudio's thread: the next block."""
         out.fill(0)
-        if self._paused:
-            return
         done = 0
         with self._lock:
-            while done < len(out) and self._waiting:
+            while done < len(out) and self._waiting and not self._paused:
                 first = self._waiting[0]
                 count = min(first.size, len(out) - done)
                 out[done : done + count, 0] = first[:count]
@@ -124,3 +136,4 @@ class Playback:
                 else:
                     self._waiting[0] = first[count:]
             self._played += done
+        self._audible.append(out[:, 0].copy())

@@ -76,6 +76,7 @@ def _converse(
 
     from assistant.lines import unsaved_told
     from voice.conversation import SpokenConversation
+    from voice.echo import Canceller
     from voice.turn_taking import SileroDetector, TurnTaking
 
     language = None if choices.settings.language == "auto" else choices.settings.language
@@ -96,7 +97,8 @@ def _converse(
         try:
             with heard as microphone, played:
                 tell(f"Listening to {microphone.name}. Ctrl-C ends the conversation.")
-                await conversation.run(microphone)
+                cleaned = microphone if headphones else Canceller(played.audible, played.rate).clean(microphone)
+                await conversation.run(cleaned)
         finally:
             script.end_line()
             await session.close()

@@ -50,7 +50,7 @@ class SoundServer:
         self.run("paplay", "--device=micfeed", str(path))
 
     @contextmanager
-    def recorded(self, source: str = "spk.monitor") -> Iterator[Path]:
+    def recorded(self, source: str = "spk.monitor", tail: float = 1.0) -> Iterator[Path]:
         """The file, whole at the end of the block, into which that sound goes meanwhile: 48 kHz mono."""
         path = self._folder / f"{source}.wav"
         path.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ class SoundServer:
                 _wait_until(lambda: path.exists() and path.stat().st_size > 10_000)
                 yield path
                 # What was played last is on its way through the server's buffers.
-                time.sleep(1)
+                time.sleep(tail)
             finally:
                 process.terminate()
 

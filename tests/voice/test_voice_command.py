@@ -89,9 +89,13 @@ class Talk:
         """Press Ctrl-C; what it wrote to standard output and error."""
         self.process.send_signal(signal.SIGINT)
         assert self.process.wait(30) == 130, self._errors
+        self.join()
+        return self._lines, self._errors
+
+    def join(self) -> None:
+        """Wait until all it wrote has been read."""
         for reader in self._readers:
             reader.join()
-        return self._lines, self._errors
 
     def history(self) -> list[dict[str, object]]:
         """The messages that were kept."""
@@ -109,11 +113,12 @@ class Talk:
 def talk(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mouth: TextToSpeech) -> Iterator[Talk]:
     with sound_server(tmp_path_factory.mktemp("pulse")) as server:
         talk = Talk(server, tmp_path / "data", mouth)
-        try:
-            yield talk
-        finally:
-            talk.process.kill()
-            talk.process.wait()
+        with talk.process:
+            try:
+                yield talk
+            finally:
+                talk.process.kill()
+                talk.join()
 
 
 def words_in(path: Path, ears: SpeechToText) -> str:
@@ -129,13 +134,13 @@ def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> N
         talk.until("Parley: ")
         time.sleep(4)
     assert "capital of france" in words_in(path, ears)
-    talk.say("And which river flows through it?")
+    talk.say("Is the river in that city very long?")
     talk.until("Parley: ", count=2)
     time.sleep(4)
     lines, errors = talk.end()
     assert lines[0] == "You: What is the capital of France?\n"
     assert lines[1] == "Parley: You said: What is the capital of France?\n"
-    assert lines[2].startswith("You: And which river")
+    assert "river in that city" in lines[2]
     assert len(lines) == 4, "noise is no turn"
     assert errors == ["parley: Listening to default. Ctrl-C ends the conversation.\n"], "no chatter of sound libraries"
 
@@ -144,7 +149,7 @@ def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> N
     talk.say(STORY)
     talk.until("You: ")
     time.sleep(3)
-    with talk.server.recorded("spk.monitor") as reply, talk.server.recorded("micfeed.monitor") as person:
+    with talk.server.recorded("spk.monitor", 0) as reply, talk.server.recorded("micfeed.monitor", 0) as person:
         time.sleep(0.5)
         talk.say("Stop talking please, what time is it now?")
         time.sleep(1)
