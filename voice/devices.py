@@ -203,11 +203,13 @@ def open_stream(
     callback: Callable[..., None] | None = None,
     finished: Callable[[], None] | None = None,
     block_seconds: float = 0.0,
+    latency: float | None = None,
 ) -> tuple[Any, int]:
     """A started stream at `sample_rate` if the device can, else at its own rate; and which it was.
 
     PortAudio calls `callback` for each block of `block_seconds` (0 leaves that to it), and `finished` when the stream
-    has stopped for whatever reason. Raises `VoiceError`.
+    has stopped for whatever reason. `latency` is how many seconds are kept for a process that is held up, if not as
+    many as the device suggests. Raises `VoiceError`.
     """
     sounddevice = _library()
     kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
@@ -219,8 +221,8 @@ def open_stream(
             rate = sample_rate
         except sounddevice.PortAudioError:
             rate = device.rate
-        blocksize = round(block_seconds * rate)
-        stream = kind(**form, samplerate=rate, blocksize=blocksize, callback=callback, finished_callback=finished)
+        blocks = {"blocksize": round(block_seconds * rate), "latency": latency}
+        stream = kind(**form, **blocks, samplerate=rate, callback=callback, finished_callback=finished)
         try:
             stream.start()
         except sounddevice.PortAudioError:

@@ -6,7 +6,7 @@ PortAudio calls from a thread of its own, which only hands samples over; everyth
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from assistant.errors import VoiceError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 0.02
 _BLOCKS_REMEMBERED = 100
+# A busy machine may hold this process up, and words that were not fetched in time are lost.
+_KEPT_SECONDS = 0.3
 
 
 class Microphone:
@@ -26,20 +28,28 @@ class Microphone:
     def __init__(self, wanted: str = "default") -> None:
         self._device = choose(wanted, "input")
         self.name = self._device.name
-        self._heard: asyncio.Queue[Samples | None] = asyncio.Queue()
+        self._heard: asyncio.Queue[tuple[Samples, Samples] | None] = asyncio.Queue()
+        self.beside: Callable[[], Samples] = _nothing
+        """Asked for what was played whenever something was heard: the two stay together, however busy it gets."""
 
     def __enter__(self) -> Self:
         """Raises `VoiceError` if it cannot be opened."""
         loop = asyncio.get_running_loop()
 
         def hand_over(samples: Any, *_: object) -> None:
-            loop.call_soon_threadsafe(self._heard.put_nowait, samples[:, 0].copy())
+            loop.call_soon_threadsafe(self._heard.put_nowait, (samples[:, 0].copy(), self.beside()))
 
         def gone() -> None:
             loop.call_soon_threadsafe(self._heard.put_nowait, None)
 
         self._stream, rate = open_stream(
-            self._device, "input", HEARING_RATE, callback=hand_over, finished=gone, block_seconds=_BLOCK_SECONDS
+            self._device,
+            "input",
+            HEARING_RATE,
+            callback=hand_over,
+            finished=gone,
+            block_seconds=_BLOCK_SECONDS,
+            latency=_KEPT_SECONDS,
         )
         self._convert = Converter(rate, HEARING_RATE)
         return self
@@ -51,9 +61,20 @@ class Microphone:
 
     async def __aiter__(self) -> "AsyncIterator[Samples]":
         """Raises `VoiceError` when it is unplugged."""
-        while (samples := await self._heard.get()) is not None:
-            yield self._convert(samples)
+        async for samples, _ in self.pairs():
+            yield samples
+
+    async def pairs(self) -> "AsyncIterator[tuple[Samples, Samples]]":
+        """What is heard, each time with what `beside` gave then. Raises `VoiceError` when it is unplugged."""
+        while (pair := await self._heard.get()) is not None:
+            yield self._convert(pair[0]), pair[1]
         raise VoiceError(f"The microphone {self.name!r} has gone: plug it in and start again.")
+
+
+def _nothing() -> "Samples":
+    import numpy as np
+
+    return np.zeros(0, np.float32)
 
 
 class Playback:

@@ -97,7 +97,8 @@ def _converse(
         try:
             with heard as microphone, played:
                 tell(f"Listening to {microphone.name}. Ctrl-C ends the conversation.")
-                cleaned = microphone if headphones else Canceller(played.audible, played.rate).clean(microphone)
+                microphone.beside = played.audible
+                cleaned = microphone if headphones else Canceller(played.rate).clean(microphone.pairs())
                 await conversation.run(cleaned)
         finally:
             script.end_line()

@@ -73,7 +73,7 @@ class Talk:
 
     def until(self, beginning: str, lines: list[str] | None = None, count: int = 1) -> None:
         lines = self._lines if lines is None else lines
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while sum(line.removeprefix("parley: ").startswith(beginning) for line in lines) < count:
             assert self.process.poll() is None, self._errors
             assert time.monotonic() < deadline, (self._lines, self._errors)
