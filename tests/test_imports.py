@@ -8,7 +8,10 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "PIL", "textual", "rich", "pydantic", "sqlite3", "asyncio")
+HEAVY = tuple(
+    "torch transformers numpy PIL textual rich pydantic sqlite3 asyncio "
+    "av ctranslate2 faster_whisper onnxruntime piper sounddevice".split()
+)
 
 
 def loaded_by(program: str) -> set[str]:

@@ -112,15 +112,20 @@ class SpokenConversation:
                 if self._is_replying:
                     self._output.pause()
             case Paused(samples):
-                self._hearing = asyncio.create_task(self._listen(samples))
+                self._hear(samples)
             case Ended(samples, paused):
-                hearing = self._hearing
-                if hearing is None or not paused:
-                    hearing = asyncio.create_task(self._listen(samples))
+                hearing = self._hearing if paused and self._hearing is not None else self._hear(samples)
                 self._hearing = None
                 deciding = asyncio.create_task(self._decide(hearing))
                 self._deciding.add(deciding)
                 deciding.add_done_callback(self._decided)
+
+    def _hear(self, samples: "Samples") -> "asyncio.Task[Transcript]":
+        """Look for words in these samples, and no longer in the fewer ones of an earlier pause."""
+        if self._hearing is not None:
+            self._hearing.cancel()
+        self._hearing = asyncio.create_task(self._listen(samples))
+        return self._hearing
 
     def _decided(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or task.exception() is None:
