@@ -48,12 +48,12 @@ def ears() -> SpeechToText:
 class Talk:
     """A running `parley voice` with the model that repeats what it is told, and what it has written so far."""
 
-    def __init__(self, server: SoundServer, data: Path, mouth: TextToSpeech) -> None:
+    def __init__(self, server: SoundServer, data: Path, mouth: TextToSpeech, *options: str) -> None:
         self.server = server
         self._mouth = mouth
         self._environment = os.environ | server.environment | {"PYTHONPATH": str(ROOT), "PARLEY_DATA_DIR": str(data)}
         self._lines: list[str] = []
-        command = [sys.executable, "-u", "-m", "assistant", "voice", "--model", "scripted:0.02"]
+        command = [sys.executable, "-u", "-m", "assistant", "voice", "--model", "scripted:0.02", *options]
         self.process = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -110,9 +110,11 @@ class Talk:
 
 
 @pytest.fixture
-def talk(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mouth: TextToSpeech) -> Iterator[Talk]:
+def talk(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mouth: TextToSpeech
+) -> Iterator[Talk]:
     with sound_server(tmp_path_factory.mktemp("pulse")) as server:
-        talk = Talk(server, tmp_path / "data", mouth)
+        talk = Talk(server, tmp_path / "data", mouth, *getattr(request, "param", ()))
         with talk.process:
             try:
                 yield talk
@@ -145,6 +147,8 @@ def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> N
     assert errors == ["parley: Listening to default. Ctrl-C ends the conversation.\n"], "no chatter of sound libraries"
 
 
+# This room's microphone cannot hear its speaker, which is what headphones are.
+@pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
 def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> None:
     talk.say(STORY)
     talk.until("You: ")
