@@ -41,6 +41,18 @@ class TurnStore(Protocol):
         ...
 
 
+class Delivery(Protocol):
+    """How a reply reaches a person where that takes longer than writing it, as speech does."""
+
+    async def finish(self) -> None:
+        """Wait until all of the reply has reached them. Leaving the turn meanwhile cancels this."""
+        ...
+
+    def delivered(self) -> str:
+        """What of the reply has reached them."""
+        ...
+
+
 class Session:
     """A conversation with one model. At most one turn runs at a time; a second one waits for the first.
 
@@ -76,8 +88,11 @@ class Session:
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
-    async def turn(self, message: Message) -> AsyncGenerator[Event, None]:
+    async def turn(self, message: Message, delivery: Delivery | None = None) -> AsyncGenerator[Event, None]:
         """Answer `message`. Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
+
+        With `delivery`, the turn ends when that has finished, and a reply that is stopped is kept as far as it was
+        delivered.
 
         Raises what the model raises. A turn that failed before its first word leaves the conversation as it was;
         one that failed or was stopped later is kept with the reply as far as it got, marked interrupted. A store
@@ -103,6 +118,7 @@ class Session:
                     except ContextOverflow:
                         if not self._drop_oldest_turns():
                             raise
+                await _delivered(delivery)
                 interrupted = False
             except Exception:
                 kept = bool(pieces)
@@ -112,7 +128,7 @@ class Session:
             finally:
                 if kept:
                     usage = (stream.result if stream is not None else None) or Usage()
-                    reply = assistant("".join(pieces), interrupted=interrupted)
+                    reply = _as_far_as_shown("".join(pieces), delivery, interrupted=interrupted)
                     self.messages += [message, reply]
                     await self._save(message, reply, usage)
             if self._forgotten > self._told_forgotten:
@@ -192,3 +208,14 @@ class Session:
         turns = (len(self.messages) - self._forgotten) // 2
         self._forgotten += 2 * max(1, turns // 4) if turns else 0
         return turns > 0
+
+
+async def _delivered(delivery: Delivery | None) -> None:
+    if delivery is not None:
+        await delivery.finish()
+
+
+def _as_far_as_shown(text: str, delivery: Delivery | None, *, interrupted: bool) -> Message:
+    if interrupted and delivery is not None:
+        text = delivery.delivered()
+    return assistant(text, interrupted=interrupted)

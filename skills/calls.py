@@ -79,7 +79,9 @@ class SkillCalls:
             started = time.monotonic()
             if not self._told_of_reader:
                 self._told_of_reader = True
-                yield Notice(f"{self._chat().info.name} cannot read: the words in pictures are found by the skill read.")
+                yield Notice(
+                    f"{self._chat().info.name} cannot read: the words in pictures are found by the skill read."
+                )
             for number, picture in enumerate(pictures):
                 if stop.is_set():
                     break

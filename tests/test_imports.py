@@ -8,19 +8,9 @@ import sys
 
 import pytest
 
-HEAVY = (
-    "torch",
-    "cv2",
-    "onnxruntime",
-    "transformers",
-    "numpy",
-    "PIL",
-    "textual",
-    "rich",
-    "pydantic",
-    "sqlite3",
-    "asyncio",
-    "httpx2",
+HEAVY = tuple(
+    "torch transformers numpy PIL textual rich pydantic sqlite3 asyncio httpx2 "
+    "av ctranslate2 cv2 faster_whisper onnxruntime piper sounddevice".split()
 )
 
 

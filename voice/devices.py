@@ -7,7 +7,7 @@ they are called is turned away.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -97,8 +97,8 @@ class Speaker:
         """
         self._device = choose(wanted, "output")
         self.name = self._device.name
-        self._stream, rate = _open(self._device, "output", sample_rate)
-        self._convert = _Converter(sample_rate, rate)
+        self._stream, rate = open_stream(self._device, "output", sample_rate)
+        self._convert = Converter(sample_rate, rate)
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +106,7 @@ class Speaker:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         import numpy as np
 
-        with _named(self._device, "output"), quiet():
+        with named(self._device, "output"), quiet():
             if kind is None:
                 self._write(self._convert(None))
                 self._write(np.zeros(round(_TAIL_SECONDS * self._stream.samplerate), np.float32))
@@ -118,7 +118,7 @@ class Speaker:
     def write(self, samples: "Samples") -> None:
         """Play these next; returns when most of them have been played. Raises `VoiceError` if the device is gone."""
         # PortAudio prints what failed inside it before it says so.
-        with _named(self._device, "output"), quiet():
+        with named(self._device, "output"), quiet():
             self._write(self._convert(samples))
 
     def _write(self, samples: "Samples") -> None:
@@ -129,8 +129,8 @@ class Speaker:
 def record(seconds: float, wanted: str = "default") -> "tuple[Samples, int]":
     """What a microphone hears for `seconds`, and its samples a second. Raises `VoiceError` and `MissingExtraError`."""
     device = choose(wanted, "input")
-    stream, rate = _open(device, "input", device.rate)
-    with _named(device, "input"), quiet():
+    stream, rate = open_stream(device, "input", device.rate)
+    with named(device, "input"), quiet():
         try:
             samples, _ = stream.read(round(seconds * rate))
         finally:
@@ -195,18 +195,34 @@ def _renew(sounddevice: Any) -> None:
     sounddevice._initialize()  # noqa: SLF001
 
 
-def _open(device: Device, direction: Direction, sample_rate: int) -> tuple[Any, int]:
-    """A started stream at `sample_rate` if the device can, else at its own rate; and which it was."""
+def open_stream(
+    device: Device,
+    direction: Direction,
+    sample_rate: int,
+    *,
+    callback: Callable[..., None] | None = None,
+    finished: Callable[[], None] | None = None,
+    block_seconds: float = 0.0,
+    latency: float | None = None,
+) -> tuple[Any, int]:
+    """A started stream at `sample_rate` if the device can, else at its own rate; and which it was.
+
+    PortAudio calls `callback` for each block of `block_seconds` (0 leaves that to it), and `finished` when the stream
+    has stopped for whatever reason. `latency` is how many seconds are kept for a process that is held up, if not as
+    many as the device suggests. Raises `VoiceError`.
+    """
     sounddevice = _library()
     kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
-    with _named(device, direction), quiet():
+    form = {"device": device.number, "channels": 1, "dtype": "float32"}
+    with named(device, direction), quiet():
         check = sounddevice.check_input_settings if direction == "input" else sounddevice.check_output_settings
         try:
-            check(device=device.number, channels=1, dtype="float32", samplerate=sample_rate)
+            check(**form, samplerate=sample_rate)
             rate = sample_rate
         except sounddevice.PortAudioError:
             rate = device.rate
-        stream = kind(device=device.number, channels=1, dtype="float32", samplerate=rate)
+        blocks = {"blocksize": round(block_seconds * rate), "latency": latency}
+        stream = kind(**form, **blocks, samplerate=rate, callback=callback, finished_callback=finished)
         try:
             stream.start()
         except sounddevice.PortAudioError:
@@ -216,7 +232,7 @@ def _open(device: Device, direction: Direction, sample_rate: int) -> tuple[Any, 
 
 
 @contextmanager
-def _named(device: Device, direction: Direction) -> Iterator[None]:
+def named(device: Device, direction: Direction) -> Iterator[None]:
     """Failures of PortAudio as sentences."""
     sounddevice = _library()
     try:
@@ -230,7 +246,7 @@ def _named(device: Device, direction: Direction) -> Iterator[None]:
         ) from error
 
 
-class _Converter:
+class Converter:
     """Samples of one rate to another, in a stream; does nothing where the rates are the same."""
 
     def __init__(self, source: int, target: int) -> None:
@@ -244,8 +260,10 @@ class _Converter:
         import av
         import numpy as np
 
+        if samples is not None and (self._resampler is None or not samples.size):
+            return samples
         if self._resampler is None:
-            return np.zeros(0, np.float32) if samples is None else samples
+            return np.zeros(0, np.float32)
         frame = None
         if samples is not None:
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")

@@ -55,7 +55,7 @@ class Whisper:
                 source,
                 device="cuda" if cuda else "cpu",
                 device_index=int(index or 0),
-                # int8 is as right as float32 on the clips it was compared on, and faster on every processor.
+                # Measured on three clips with two threads: 1.74 s in int8, 2.28 s in float32.
                 compute_type="float16" if cuda else "int8",
                 # More threads than cores only wait for each other; more than four gain nothing on a model this small.
                 cpu_threads=min(4, os.cpu_count() or 1),

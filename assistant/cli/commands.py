@@ -26,6 +26,7 @@ from assistant.cli.terminal import (
     tell,
 )
 from assistant.cli.transcribe import transcribe
+from assistant.cli.voice import voice
 from assistant.errors import AssistantError
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def config(ctx: click.Context) -> None:
 
 
 for command in (
-    *(ask, history, models, transcribe, speak, devices, pull, config, completion),
+    *(ask, history, models, voice, transcribe, speak, devices, pull, config, completion),
     *(list_skills, evaluate),
 ):
     parley.add_command(command)

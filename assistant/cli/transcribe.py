@@ -28,9 +28,7 @@ Ears = Callable[[], "SpeechToText"]
 @click.option("--srt", "form", flag_value="srt", help="Print SubRip subtitles.")
 @click.option("--vtt", "form", flag_value="vtt", help="Print WebVTT subtitles.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, …")
-@click.option(
-    "--whisper", metavar="MODEL", help="auto, base (the embedded one), a name like small, a folder or a hub id."
-)
+@click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
 @click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1.")
 @click.pass_context
 def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, **options: Any) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -471,3 +471,53 @@ def test_the_scripted_model_echoes_when_its_script_is_over_and_counts_pictures()
     assert finished.message.text == "You said: Look. (and showed cat.png)"
     assert finished.usage.prompt_tokens == 17
     assert model.info == ModelInfo("scripted", "cpu", "none", 4096, sees_images=True)
+
+
+class Spoken:
+    """Delivers a reply only as far as it is told to."""
+
+    def __init__(self, heard: str = "") -> None:
+        self.heard = heard
+        self.may_finish = asyncio.Event()
+        self.waited_for = asyncio.Event()
+
+    async def finish(self) -> None:
+        self.waited_for.set()
+        await self.may_finish.wait()
+
+    def delivered(self) -> str:
+        return self.heard
+
+
+def test_a_turn_that_is_delivered_ends_with_its_delivery() -> None:
+    async def talk() -> None:
+        store, delivery = Store(), Spoken("one")
+        session = Session(ScriptedModel("one two"), store=store)
+        turn = asyncio.create_task(_collect(session.turn(user("a"), delivery)))
+        await delivery.waited_for.wait()
+        assert store.turns == []
+        delivery.may_finish.set()
+        assert isinstance((await turn)[-1], TurnFinished)
+        assert store.turns == [("a", "one two", False)]
+
+    asyncio.run(talk())
+
+
+def test_a_reply_that_was_written_but_not_heard_is_kept_as_far_as_it_was_heard() -> None:
+    async def talk() -> None:
+        store, delivery = Store(), Spoken("one")
+        session = Session(ScriptedModel("one two"), store=store)
+        turn = asyncio.create_task(_collect(session.turn(user("a"), delivery)))
+        await delivery.waited_for.wait()
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        assert store.turns == [("a", "one", True)]
+        assert session.messages[-1].text == "one"
+
+    asyncio.run(talk())
+
+
+async def _collect(turn: AsyncGenerator[Event, None]) -> list[Event]:
+    async with aclosing(turn) as events:
+        return [event async for event in events]

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,25 +50,19 @@ class SoundServer:
         self.run("paplay", "--device=micfeed", str(path))
 
     @contextmanager
-    def recorded(self) -> Iterator[Path]:
-        """The file, whole at the end of the block, into which the speaker's sound goes meanwhile: 48 kHz mono."""
-        path = self._folder / "recorded.wav"
-        command = [
-            "parecord",
-            "--device=spk.monitor",
-            "--channels=1",
-            "--latency-msec=20",
-            f"--rate={_RATE}",
-            "--file-format=wav",
-            str(path),
-        ]
+    def recorded(self, source: str = "spk.monitor", tail: float = 1.0) -> Iterator[Path]:
+        """The file, whole at the end of the block, into which that sound goes meanwhile: 48 kHz mono."""
+        path = self._folder / f"{source}.wav"
+        path.unlink(missing_ok=True)
+        form = ["--channels=1", f"--rate={_RATE}", "--file-format=wav", "--latency-msec=20"]
+        command = ["parecord", f"--device={source}", *form, str(path)]
         with subprocess.Popen(command, env=os.environ | self.environment, stderr=subprocess.DEVNULL) as process:
             try:
                 # The header is there before anything is heard.
                 _wait_until(lambda: path.exists() and path.stat().st_size > 10_000)
                 yield path
                 # What was played last is on its way through the server's buffers.
-                time.sleep(1)
+                time.sleep(tail)
             finally:
                 process.terminate()
 
@@ -107,8 +101,7 @@ def samples_of(path: Path) -> Floats:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
 
 
-def _wait_until(is_so: object) -> None:
-    assert callable(is_so)
+def _wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not is_so():
         assert time.monotonic() < deadline, "the sound server did not come up"

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice.sentences import MAX_CHARACTERS, QUICK_CHARACTERS, SentenceSplitter
@@ -74,6 +74,7 @@ def test_the_first_piece_is_short_and_the_second_is_not() -> None:
 MARKDOWN = st.text(st.sampled_from(list("ab AB.,!?:\n\n  `~#-*|>1230)(\"'。」é_")), max_size=400)
 
 
+@settings(deadline=None)
 @given(MARKDOWN | st.text(max_size=400), st.booleans(), st.integers())
 def test_pieces_hold_every_word_and_do_not_depend_on_how_text_arrives(text: str, quick: bool, seed: int) -> None:
     whole = split(text, quick=quick)
@@ -90,6 +91,7 @@ def test_pieces_hold_every_word_and_do_not_depend_on_how_text_arrives(text: str,
     assert pieces + splitter.finish() == whole
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="`~"), min_size=MAX_CHARACTERS, max_size=3 * MAX_CHARACTERS))
 def test_without_code_no_piece_is_too_long(text: str) -> None:
     assert all(len(piece) <= MAX_CHARACTERS for piece in split(text))

@@ -1,7 +1,7 @@
 """Speakable text: a table of hard cases, and what holds for any text."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice.speakable import CODE_LEFT_OUT, speakable
@@ -91,6 +91,7 @@ def test_another_language_gets_no_english_words() -> None:
 WILD = st.text(st.sampled_from(list("ab 1.,!?\n`*_~#|<>[](){}\\^&/-:@$%=+'\"°😀é你")), max_size=120)
 
 
+@settings(deadline=None)
 @given(WILD | st.text(max_size=120))
 def test_no_symbol_is_left_to_be_read_aloud(text: str) -> None:
     said = speakable(text)
@@ -102,6 +103,7 @@ def test_no_symbol_is_left_to_be_read_aloud(text: str) -> None:
 WORD = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=2, max_size=9)
 
 
+@settings(deadline=None)
 @given(st.lists(WORD, min_size=1, max_size=12), st.sampled_from(".!?"))
 def test_plain_words_stay_as_they_are(words: list[str], end: str) -> None:
     sentence = f"{' '.join(words)}{end}"

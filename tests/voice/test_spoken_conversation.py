@@ -1,0 +1,260 @@
+"""A spoken conversation, its parts joined: turns, interruptions, coughs, echoes and failures.
+
+The microphone, the speaker and both engines are stand-ins that say in samples what they mean; the sound of real ones is
+tried in `test_voice_command`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from assistant.errors import ModelError, VoiceError
+from assistant.events import Event, Heard, Notice, TurnFinished
+from assistant.models.scripted import ScriptedModel
+from assistant.session import Session
+from tests.voice.conftest import Floats
+from voice.conversation import SpokenConversation
+from voice.speech_to_text import Segment, Transcript
+from voice.turn_taking import FRAME, TurnTaking
+
+RATE = 1000
+
+
+class Ears:
+    """Understands utterances by their loudness: the number of the sentence in `sentences`."""
+
+    languages = ("en", "de")
+
+    def __init__(self, *sentences: str) -> None:
+        self.sentences = sentences
+        self.asked: list[str | None] = []
+
+    def transcribe(self, samples: Floats, language: str | None = None) -> Transcript:
+        self.asked.append(language)
+        if not self.sentences:
+            raise VoiceError("Whisper failed.")
+        text = self.sentences[round(float(samples.max()) * 100) - 60]
+        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", 1.0)
+
+    def close(self) -> None:
+        pass
+
+
+class Voice:
+    """Speaks a tenth of a second for each word."""
+
+    sample_rate = RATE
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def synthesize(self, sentence: str) -> Iterator[Floats]:
+        if "break" in sentence:
+            raise VoiceError("The voice broke.")
+        self.said.append(sentence)
+        yield np.zeros(len(sentence.split()) * RATE // 10, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Speaker:
+    """Plays in no time at all what it is let play, in seconds."""
+
+    limit: float = 1e9
+    added: float = 0.0
+    paused: bool = False
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def played(self) -> float:
+        return min(self.added, self.limit)
+
+    def add(self, samples: Floats) -> None:
+        self.added += samples.size / RATE
+
+    def pause(self) -> None:
+        self.paused = True
+        self.log.append("pause")
+
+    def resume(self) -> None:
+        self.paused = False
+        self.log.append("resume")
+
+    def empty(self) -> None:
+        self.added = 0.0
+        self.paused = False
+        self.log.append("empty")
+
+
+class Room:
+    """A conversation with everything around it; a script of what the person does is run beside it."""
+
+    def __init__(self, *replies: str | Exception, heard: tuple[str, ...], headphones: bool = False) -> None:
+        self.model = ScriptedModel()
+        self.model.enqueue(*replies)
+        self.session = Session(self.model)
+        self.ears, self.voice, self.speaker = Ears(*heard), Voice(), Speaker()
+        self.events: list[Event] = []
+        self._sound: asyncio.Queue[Floats | None] = asyncio.Queue()
+        self.conversation = SpokenConversation(
+            self.session,
+            self.ears,
+            self.voice,
+            self.speaker,
+            TurnTaking(lambda frame: float(np.abs(frame).max())),
+            self.events.append,
+            headphones=headphones,
+        )
+
+    def speaks(self, sentence: int) -> None:
+        """Say the sentence with that number, and be silent for a second."""
+        self.begins(sentence)
+        self._sound.put_nowait(np.zeros(40 * FRAME, np.float32))
+
+    def begins(self, sentence: int) -> None:
+        self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
+
+    def leaves(self) -> None:
+        self._sound.put_nowait(None)
+
+    async def microphone(self) -> AsyncIterator[Floats]:
+        while (samples := await self._sound.get()) is not None:
+            yield samples
+
+    async def until(self, kind: type[Event], count: int = 1) -> None:
+        async with asyncio.timeout(20):
+            while sum(isinstance(event, kind) for event in self.events) < count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def settled(self, times: int) -> None:
+        """Until that many utterances have been listened to, and what comes of them was decided."""
+        async with asyncio.timeout(20):
+            while len(self.ears.asked) < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+
+    def said(self) -> list[tuple[str, bool]]:
+        return [(message.text, message.interrupted) for message in self.session.messages]
+
+
+async def test_a_question_is_answered_aloud() -> None:
+    room = Room("It is **grey**. It sleeps.", heard=("What colour is the cat?",))
+    room.speaks(0)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert room.said() == [("What colour is the cat?", False), ("It is **grey**. It sleeps.", False)]
+    assert room.voice.said == ["It is grey.", "It sleeps."]
+    assert room.events[0] == Heard("What colour is the cat?")
+    assert isinstance(room.events[-1], TurnFinished)
+    assert room.ears.asked == [None], "the words that were looked for in the pause are those of the turn"
+
+
+async def test_the_language_of_the_first_turn_is_kept() -> None:
+    room = Room("One.", "Two.", heard=("Hello you.", "Hello again."))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.until(TurnFinished)
+    room.speaks(1)
+    await room.until(TurnFinished, 2)
+    room.leaves()
+    await run
+    assert room.ears.asked == [None, "en"]
+
+
+async def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard() -> None:
+    room = Room("One two three four five. Six seven eight nine ten.", "Good.", heard=("Count.", "Stop it now."))
+    room.speaker.limit = 0.72
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.begins(1)
+    await asyncio.sleep(0.05)
+    assert room.speaker.log[-1] == "pause", "it is silent as soon as somebody speaks"
+    room.speaks(1)
+    await room.until(Heard, 2)
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[1] == ("One two three four five. Six seven", True)
+    assert room.said()[2:] == [("Stop it now.", False), ("Good.", False)]
+    assert not room.speaker.paused
+
+
+@pytest.mark.parametrize("noise", ["", "Mm-hm.", "two three four five"])
+async def test_coughs_nods_and_its_own_voice_do_not_interrupt(noise: str) -> None:
+    room = Room("One two three four five. Six.", heard=("Count.", noise))
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.speaks(1)
+    await room.settled(2)
+    assert room.speaker.log[-2:] == ["pause", "resume"]
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said() == [("Count.", False), ("One two three four five. Six.", False)]
+
+
+async def test_its_own_last_words_start_no_turn() -> None:
+    room = Room("One two three four five.", heard=("Count.", "three four five"))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.until(TurnFinished)
+    room.speaks(1)
+    await room.settled(2)
+    room.leaves()
+    await run
+    assert len(room.session.messages) == 2
+
+
+async def test_with_headphones_nothing_is_an_echo() -> None:
+    room = Room("One two three four five.", "Right.", heard=("Count.", "three four five"), headphones=True)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.until(TurnFinished)
+    room.speaks(1)
+    await room.until(TurnFinished, 2)
+    room.leaves()
+    await run
+    assert room.said()[2] == ("three four five", False)
+
+
+@pytest.mark.parametrize("failure", [ModelError("The model broke."), "Now I break."])
+async def test_a_turn_that_fails_is_told_and_the_next_one_works(failure: str | Exception) -> None:
+    room = Room(failure, "Fine.", heard=("Hello you.", "How are you?"))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.until(Notice)
+    room.speaks(1)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[-1] == ("Fine.", False)
+
+
+async def test_leaving_keeps_what_was_heard() -> None:
+    room = Room("One two three four five. Six.", heard=("Count.",))
+    room.speaker.limit = 0.2
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert room.said() == [("Count.", False), ("One two", True)]
+
+
+async def test_ears_that_fail_end_the_conversation() -> None:
+    room = Room(heard=())
+    room.speaks(0)
+    room.leaves()
+    with pytest.raises(VoiceError, match="Whisper failed"):
+        await room.conversation.run(room.microphone())

@@ -1,0 +1,188 @@
+"""`parley voice` with everything real but the room: spoken to, answering, interrupted, and hearing itself."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assistant.app import build_ears, build_mouth
+from assistant.settings import load
+from tests.voice.conftest import Floats
+from tests.voice.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
+from voice.recordings import open_recording
+from voice.speech_to_text import SpeechToText
+from voice.text_to_speech import TextToSpeech, speak
+from voice.transcribing import transcribe
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(bool(MISSING), reason=REASON),
+]
+
+ROOT = Path(__file__).parents[2]
+STORY = (
+    "Please tell me a long story about a little grey cat that lives in a big house near the river, "
+    "and never sleeps at night, but sits at the window and counts the boats."
+)
+
+
+@pytest.fixture(scope="module")
+def mouth() -> TextToSpeech:
+    return build_mouth(load().settings)
+
+
+@pytest.fixture(scope="module")
+def ears() -> SpeechToText:
+    return build_ears(load().settings)
+
+
+class Talk:
+    """A running `parley voice` with the model that repeats what it is told, and what it has written so far."""
+
+    def __init__(self, server: SoundServer, data: Path, mouth: TextToSpeech, *options: str) -> None:
+        self.server = server
+        self._mouth = mouth
+        self._environment = os.environ | server.environment | {"PYTHONPATH": str(ROOT), "PARLEY_DATA_DIR": str(data)}
+        self._lines: list[str] = []
+        command = [sys.executable, "-u", "-m", "assistant", "voice", "--model", "scripted:0.02", *options]
+        self.process = subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._errors: list[str] = []
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self._lines), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stderr, self._errors), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.until("Listening to", self._errors)
+        # The first samples come a moment after the microphone is opened.
+        time.sleep(2)
+
+    def _read(self, stream: Iterator[str], lines: list[str]) -> None:
+        lines.extend(iter(stream.readline, ""))  # type: ignore[attr-defined]
+
+    def until(self, beginning: str, lines: list[str] | None = None, count: int = 1) -> None:
+        lines = self._lines if lines is None else lines
+        deadline = time.monotonic() + 120
+        while sum(line.removeprefix("parley: ").startswith(beginning) for line in lines) < count:
+            assert self.process.poll() is None, self._errors
+            assert time.monotonic() < deadline, (self._lines, self._errors)
+            time.sleep(0.05)
+
+    def sound(self, text: str) -> Floats:
+        return np.concatenate(list(speak([text], self._mouth)))
+
+    def say(self, text: str) -> None:
+        self.server.say(self.sound(text), self._mouth.sample_rate)
+
+    def end(self) -> tuple[list[str], list[str]]:
+        """Press Ctrl-C; what it wrote to standard output and error."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(30) == 130, self._errors
+        self.join()
+        return self._lines, self._errors
+
+    def join(self) -> None:
+        """Wait until all it wrote has been read."""
+        for reader in self._readers:
+            reader.join()
+
+    def history(self) -> list[dict[str, object]]:
+        """The messages that were kept."""
+
+        def parley(*arguments: str) -> str:
+            command = [sys.executable, "-m", "assistant", "history", *arguments, "--json"]
+            return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
+
+        listed = json.loads(parley("list"))
+        messages: list[dict[str, object]] = json.loads(parley("show", listed[0]["id"]))["messages"]
+        return messages
+
+
+@pytest.fixture
+def talk(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mouth: TextToSpeech
+) -> Iterator[Talk]:
+    with sound_server(tmp_path_factory.mktemp("pulse")) as server:
+        talk = Talk(server, tmp_path / "data", mouth, *getattr(request, "param", ()))
+        with talk.process:
+            try:
+                yield talk
+            finally:
+                talk.process.kill()
+                talk.join()
+
+
+def words_in(path: Path, ears: SpeechToText) -> str:
+    with open_recording(path) as recording:
+        return " ".join(each.text for each in transcribe(ears, recording, lambda *_: None, "en")).lower()
+
+
+def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> None:
+    noise = 0.02 * np.random.default_rng(0).standard_normal(3 * 16_000)
+    talk.server.say(noise, 16_000)
+    with talk.server.recorded() as path:
+        talk.say("What is the capital of France?")
+        talk.until("Parley: ")
+        time.sleep(4)
+    assert "capital of france" in words_in(path, ears)
+    talk.say("Is the river in that city very long?")
+    talk.until("Parley: ", count=2)
+    time.sleep(4)
+    lines, errors = talk.end()
+    assert lines[0] == "You: What is the capital of France?\n"
+    assert lines[1] == "Parley: You said: What is the capital of France?\n"
+    assert "river in that city" in lines[2]
+    assert len(lines) == 4, "noise is no turn"
+    assert errors == ["parley: Listening to default. Ctrl-C ends the conversation.\n"], "no chatter of sound libraries"
+
+
+# This room's microphone cannot hear its speaker, which is what headphones are.
+@pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
+def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> None:
+    talk.say(STORY)
+    talk.until("You: ")
+    time.sleep(3)
+    with talk.server.recorded("spk.monitor", 0) as reply, talk.server.recorded("micfeed.monitor", 0) as person:
+        time.sleep(0.5)
+        talk.say("Stop talking please, what time is it now?")
+        time.sleep(1)
+    talk.until("You: ", count=2)
+    talk.until("Parley: ", count=2)
+    time.sleep(5)
+    talk.end()
+    spoken, heard = samples_of(reply), samples_of(person)
+    # Both recordings ended at the same time.
+    length = min(spoken.size, heard.size)
+    onset = int(np.flatnonzero(np.abs(heard[-length:]) > 0.02)[0])
+    loud = np.abs(spoken[-length:]) > 0.01
+    assert loud[max(0, onset - 24_000) : onset].any(), "it was being spoken to while it spoke"
+    silent_after = (int(np.flatnonzero(loud[: onset + 48_000])[-1]) - onset) / 48_000
+    print(f"silent {1000 * silent_after:.0f} ms after the onset of speech")
+    assert silent_after < 0.4
+    kept = talk.history()
+    replies = [message for message in kept if message["role"] == "assistant"]
+    assert replies[0]["interrupted"]
+    text = str(replies[0]["text"])
+    assert text.startswith("You said: Please tell me")
+    assert not text.endswith("boats.")
+    assert not replies[1]["interrupted"]
+
+
+def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
+    talk.server.run("pactl", "load-module", "module-loopback", "source=spk.monitor", "sink=micfeed", "latency_msec=60")
+    talk.say("The grey cat sits at the window and counts the boats on the river.")
+    talk.until("Parley: ")
+    time.sleep(12)
+    lines, _ = talk.end()
+    assert [line.split(":")[0] for line in lines] == ["You", "Parley"]

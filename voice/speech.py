@@ -1,0 +1,136 @@
+"""A reply on its way to the ear: written by a model, spoken sentence by sentence, and known how far it was heard.
+
+write(piece) ─▶ SentenceSplitter ─▶ speakable ─▶ TextToSpeech on its thread ─▶ Playback ─▶ delivered()
+"""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, Self
+
+from assistant.threads import stream_in_thread
+from voice.sentences import SentenceSplitter
+from voice.speakable import speakable
+from voice.text_to_speech import TextToSpeech
+
+if TYPE_CHECKING:
+    from voice.samples import Samples
+
+# Converting rates may hold back a few milliseconds, so that a little less than all counts as all.
+_CLOSE_ENOUGH_SECONDS = 0.05
+
+
+class Output(Protocol):
+    """Where sound is played: `voice.streams.Playback`."""
+
+    @property
+    def played(self) -> float:
+        """Seconds played of all that was added since it was last emptied."""
+        ...
+
+    def add(self, samples: "Samples") -> None:
+        """Play these after all that was added before."""
+        ...
+
+    def empty(self) -> None:
+        """Forget all that has not been played."""
+        ...
+
+
+@dataclass
+class _Sentence:
+    """Where a sentence is in the written reply (as offsets) and in the sound (in seconds)."""
+
+    begin: int
+    end: int
+    starts: float
+    ends: float
+
+
+class Speech:
+    """One reply. Keeps the promises of `Delivery`; inside `async with` it speaks, and at its end it is silent."""
+
+    def __init__(self, voice: TextToSpeech, executor: Executor, output: Output, language: str = "en") -> None:
+        self._voice = voice
+        self._executor = executor
+        self._output = output
+        self._language = language
+        self._splitter = SentenceSplitter()
+        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        self._written = ""
+        self._sentences: list[_Sentence] = []
+        self._added = 0.0
+        self.said = ""
+        """All that was given to the voice so far, in the words it was given."""
+
+    async def __aenter__(self) -> Self:
+        self._speaking = asyncio.create_task(self._speak())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._speaking.cancel()
+        # What it raised came out of `finish`, or nobody waits for this reply any more.
+        with suppress(asyncio.CancelledError, Exception):
+            await self._speaking
+        self._output.empty()
+
+    def write(self, text: str) -> None:
+        """The next piece of the reply."""
+        self._written += text
+        for piece in self._splitter.feed(text):
+            self._pieces.put_nowait(piece)
+
+    async def finish(self) -> None:
+        """Wait until the whole reply has been heard. Raises `VoiceError` if the voice failed."""
+        for piece in self._splitter.finish():
+            self._pieces.put_nowait(piece)
+        self._pieces.put_nowait(None)
+        await self._speaking
+        # As often as it was paused, and no more: what is left to play is how long to wait.
+        while (left := self._added - self._output.played) > _CLOSE_ENOUGH_SECONDS:  # noqa: ASYNC110 - a sound card has no event
+            await asyncio.sleep(left)
+
+    def delivered(self) -> str:
+        """What of the reply has been heard, to the word: within a sentence, as much of it as of its sound."""
+        played = self._output.played
+        heard = 0
+        for sentence in self._sentences:
+            if played < sentence.ends:
+                words = self._written[sentence.begin : sentence.end].split(" ")
+                share = (played - sentence.starts) / (sentence.ends - sentence.starts)
+                if count := int(max(share, 0.0) * len(words)):
+                    heard = sentence.begin + len(" ".join(words[:count]))
+                break
+            heard = sentence.end
+        return self._written[:heard]
+
+    async def _speak(self) -> None:
+        written = 0
+        while (piece := await self._pieces.get()) is not None:
+            # Pieces are the reply but for white space, so that each is found after the one before.
+            begin = self._written.index(piece, written)
+            written = begin + len(piece)
+            sentence = _Sentence(begin, written, self._added, self._added)
+            if words := speakable(piece, self._language):
+                self.said = f"{self.said} {words}".strip()
+                produce = partial(_synthesize, self._voice, words)
+                async with stream_in_thread(self._executor, produce) as sound:
+                    async for samples in sound:
+                        self._output.add(samples)
+                        self._added += samples.size / self._voice.sample_rate
+                        sentence.ends = self._added
+                        if not self._sentences or self._sentences[-1] is not sentence:
+                            self._sentences.append(sentence)
+            else:
+                self._sentences.append(sentence)
+
+
+def _synthesize(voice: TextToSpeech, words: str, stop: threading.Event) -> "Generator[Samples, None, None]":
+    for samples in voice.synthesize(words):
+        if stop.is_set():
+            return
+        yield samples

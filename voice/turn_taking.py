@@ -1,0 +1,158 @@
+"""Who has the turn: when a person begins to speak, makes a pause, and is done.
+
+frames of 32 ms ─▶ Silero ─▶ probability of speech ─▶ Started ─▶ Paused ─▶ (speaks on …) ─▶ Ended
+                                                         └─ after 96 ms     └─ words may be looked for already
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from voice.samples import HEARING_RATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from voice.samples import Samples
+
+FRAME = 512
+"""Samples the detector takes at a time."""
+
+_CONTEXT = 64
+_FRAME_SECONDS = FRAME / HEARING_RATE
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How patient to be; times in seconds.
+
+    Speech begins with `onset` of it, at a probability of `loud`, and goes on down to `soft`. After `pause` of silence
+    its words may be looked for, after `end` the turn is over. An utterance longer than `longest` is cut.
+    """
+
+    loud: float = 0.5
+    soft: float = 0.35
+    onset: float = 0.096
+    pause: float = 0.3
+    end: float = 0.8
+    longest: float = 30.0
+    # Before its onset: the first sound of a word is softer than the rest.
+    lead: float = 0.4
+
+
+@dataclass(frozen=True)
+class Started:
+    """Somebody has begun to speak."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """They have been silent for a moment; `samples` is all they have said in this turn."""
+
+    samples: "Samples"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """They are done, with `samples`, or were cut off. `paused` is whether the last `Paused` had all the words in it."""
+
+    samples: "Samples"
+    paused: bool
+
+
+TurnEvent = Started | Paused | Ended
+
+
+class SileroDetector:
+    """How likely each frame is speech. It remembers what it heard before, unlike faster-whisper's use of the same."""
+
+    def __init__(self) -> None:
+        import numpy as np
+        from faster_whisper.vad import get_vad_model
+
+        self._session: Any = get_vad_model().session
+        self._state: NDArray[np.float32] = np.zeros((1, 1, 128), np.float32)
+        self._cell: NDArray[np.float32] = np.zeros((1, 1, 128), np.float32)
+        self._context: Samples = np.zeros(_CONTEXT, np.float32)
+
+    def __call__(self, frame: "Samples") -> float:
+        """The probability that these `FRAME` samples, which follow those before, are speech."""
+        import numpy as np
+
+        heard = np.concatenate([self._context, frame])[None]
+        probability, self._state, self._cell = self._session.run(
+            None, {"input": heard, "h": self._state, "c": self._cell}
+        )
+        self._context = frame[-_CONTEXT:]
+        return float(probability[0])
+
+
+class TurnTaking:
+    """Turns a stream of samples into the events of turns. `detect` gives the probability of speech in a frame."""
+
+    def __init__(self, detect: "Callable[[Samples], float]", pace: Pace | None = None) -> None:
+        self._detect = detect
+        self.pace = pace or Pace()
+        self._rest: list[Samples] = []
+        self._rest_size = 0
+        self._before: deque[Samples] = deque(maxlen=round(self.pace.lead / _FRAME_SECONDS))
+        self._said: list[Samples] = []
+        self._speech = 0
+        self._silence = 0
+
+    def feed(self, samples: "Samples") -> list[TurnEvent]:
+        """What has happened by the end of `samples`, any number of them at 16 kHz."""
+        import numpy as np
+
+        self._rest.append(samples)
+        self._rest_size += samples.size
+        if self._rest_size < FRAME:
+            return []
+        joined = np.concatenate(self._rest)
+        whole = joined.size // FRAME * FRAME
+        self._rest, self._rest_size = [joined[whole:]], joined.size - whole
+        events: list[TurnEvent] = []
+        for start in range(0, whole, FRAME):
+            event = self._frame(joined[start : start + FRAME])
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _frame(self, frame: "Samples") -> TurnEvent | None:
+        speaks = self._detect(frame) >= (self.pace.soft if self._said else self.pace.loud)
+        if not self._said:
+            return self._idle(frame, speaks=speaks)
+        self._said.append(frame)
+        if speaks:
+            self._silence = 0
+            return self._end() if len(self._said) * _FRAME_SECONDS >= self.pace.longest else None
+        self._silence += 1
+        if self._silence == _frames(self.pace.end):
+            return self._end()
+        return Paused(self._all()) if self._silence == _frames(self.pace.pause) else None
+
+    def _idle(self, frame: "Samples", *, speaks: bool) -> TurnEvent | None:
+        self._before.append(frame)
+        self._speech = self._speech + 1 if speaks else 0
+        if self._speech < _frames(self.pace.onset):
+            return None
+        self._said = list(self._before)
+        self._before.clear()
+        self._speech = self._silence = 0
+        return Started()
+
+    def _end(self) -> Ended:
+        ended = Ended(self._all(), paused=self._silence >= _frames(self.pace.pause))
+        self._said = []
+        self._silence = 0
+        return ended
+
+    def _all(self) -> "Samples":
+        import numpy as np
+
+        return np.concatenate(self._said)
+
+
+def _frames(seconds: float) -> int:
+    return max(1, round(seconds / _FRAME_SECONDS))
