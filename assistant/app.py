@@ -75,19 +75,21 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
             raise ConfigError(f"The model {settings.model} should say its seconds a word, like scripted:0.1.")
         return ScriptedModel(token_seconds=seconds)
 
-    source, quantize = settings.model, settings.quantize
-    if source == "auto" and (entry := automatic_choice(settings)) is not None:
-        if _can_be_had(entry, progress, note):
-            source = entry.name
-        else:
-            # What was chosen for the other model may not suit the one that stands in for it.
-            quantize = "auto"
-    if source in ("auto", "pocket"):
-        source = str(assemble_pocket(settings, progress))
-
     from assistant.models.local import LocalModel
 
-    model = LocalModel.load(source, device=settings.device, quantize=quantize, progress=progress)
+    source, quantize = settings.model, settings.quantize
+    model: LocalModel | None = None
+    if source == "auto" and (entry := automatic_choice(settings)) is not None:
+        try:
+            model = LocalModel.load(entry.name, device=settings.device, quantize=quantize, progress=progress)
+        except (ModelError, MissingExtraError) as error:
+            # Out of reach, or the memory that was free has been taken meanwhile.
+            note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
+            # What was asked for the other model may not suit the one that stands in for it.
+            quantize = "auto"
+    if model is None:
+        source = str(assemble_pocket(settings, progress)) if source in ("auto", "pocket") else source
+        model = LocalModel.load(source, device=settings.device, quantize=quantize, progress=progress)
     for notice in model.notices:
         note(notice)
     return model
@@ -109,20 +111,7 @@ def automatic_choice(settings: "Settings") -> "Entry | None":
     placement = place(settings.device, settings.quantize)
     if placement.kind != "cuda":
         return None
-    quantization = {"auto": "nf4", "none": "bf16"}.get(placement.quantization, placement.quantization)
-    return catalogue.best_fit(memory.free_bytes(placement.device), quantization)
-
-
-def _can_be_had(entry: "Entry", progress: "Progress", note: Note) -> bool:
-    """Fetch the model; if it cannot be had, `note` hears why."""
-    from assistant.models.loading import fetch_model
-
-    try:
-        fetch_model(entry.name, progress)
-    except (ModelError, MissingExtraError) as error:
-        note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
-        return False
-    return True
+    return catalogue.best_fit(memory.free_bytes(placement.device), placement.quantization)
 
 
 def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
@@ -133,9 +122,18 @@ def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatM
 
     return RemoteModel.connect(
         settings.base_url,
-        model=None if settings.model == "auto" else settings.model,
+        model=None if _is_of_this_machine(settings.model) else settings.model,
         key=os.environ.get(KEY_VARIABLE) or None,
         progress=progress,
+    )
+
+
+def _is_of_this_machine(model: str) -> bool:
+    """Whether `model` names none of a server's, such as one that was chosen with `parley models use` before."""
+    from assistant.models import catalogue
+
+    return (
+        model in ("auto", "pocket") or any(entry.name == model for entry in catalogue.CATALOGUE) or Path(model).is_dir()
     )
 
 
@@ -145,14 +143,14 @@ def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatV
 
 
 def vision_models(
-    settings: "Settings", count: int, stop: threading.Event, progress: "Progress" = unheard
+    settings: "Settings", count: int, stop: threading.Event, progress: "Progress" = unheard, note: Note = bool
 ) -> "list[ChatVision]":
     """`count` of these for as many threads, ended by `stop`. Raises `ConfigError` for a model that is one at a time."""
     from skills.model import ChatVision
 
     if count > 1 and not is_remote(settings) and settings.model.partition(":")[0] != SCRIPTED_MODEL:
         raise ConfigError(f"The model {settings.model} answers one question at a time: leave --jobs out.")
-    return [ChatVision(build_model(settings, progress), stop) for _ in range(count)]
+    return [ChatVision(build_model(settings, progress, note), stop) for _ in range(count)]
 
 
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:

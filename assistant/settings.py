@@ -18,7 +18,7 @@ ENVIRONMENT_PREFIX = "PARLEY_"
 
 # For people who mistyped a value: pydantic's own words speak of types and parsers.
 _WANTED = {
-    "model": '"auto", "pocket", a folder or a hub id',
+    "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
     "system": "text",
@@ -175,9 +175,9 @@ def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
 
     Raises `ConfigError` if the file cannot be read, understood or written.
     """
-    path = config_file or default_config_file()
+    path = _file(config_file).resolve()
     before = _from_file(path)[0] if path.exists() else {}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    lines = path.read_bytes().decode().splitlines(keepends=True) if path.exists() else []
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
     unusual = ConfigError(f"The configuration file {path} is written in an unusual way: set {line.strip()} by hand.")
     # Below the first table a line would belong to that.
@@ -190,7 +190,7 @@ def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
             raise unusual
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_bytes(text.encode())
         unfinished.replace(path)
     except tomllib.TOMLDecodeError as error:
         raise unusual from error
@@ -199,12 +199,16 @@ def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
     return path
 
 
-def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
+def _file(config_file: Path | None) -> Path:
     path = config_file or default_config_file()
     try:
-        path = _at_home(path)
+        return _at_home(path)
     except ValueError as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from error
+
+
+def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
+    path = _file(config_file)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

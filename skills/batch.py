@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,7 +45,8 @@ def run_all(
 ) -> Iterator[Outcome]:
     """Do `work` on each of `sources`, as many at a time as there are `models`; None is a model for skills without.
 
-    However the iteration ends, `stop` is set and no work goes on after it. What is no `AssistantError` is raised.
+    However the iteration ends, `stop` is set and no work goes on after it. What is wrong with one picture is its
+    outcome; what is wrong with the model, or with a package, would be the same for all others and is raised.
     """
     free: queue.SimpleQueue[VisionModel | None] = queue.SimpleQueue()
     for model in models:
@@ -56,6 +57,8 @@ def run_all(
         try:
             result, notices = work(source, model)
             return Outcome(source, result, notices=notices)
+        except (ModelError, MissingExtraError):
+            raise
         except AssistantError as error:
             return Outcome(source, None, str(error))
         finally:

@@ -135,7 +135,12 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
         each = inputs.get(option)
         if each is None:
             raise SkillError(f"The skill {skill.name} takes no {option}; it takes {', '.join(inputs) or 'no options'}.")
-        _put(skill, values, each, None if each.kind == "flag" else word["value"] or _following(skill, found, option))
+        _put(
+            skill,
+            values,
+            each,
+            word["value"] if each.kind == "flag" else word["value"] or _following(skill, found, option),
+        )
     text = next((each for each in skill.inputs if each.kind == "text" and not each.is_option), None)
     if text is not None:
         values[text.name] = " ".join(rest) or None
@@ -147,6 +152,8 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
 def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Input, value: str | None) -> None:
     value = None if value is None else value.strip('"')
     if each.kind == "flag":
+        if value is not None:
+            raise SkillError(f"{each.option} of the skill {skill.name} takes no value: write it alone.")
         values[each.name] = True
     elif each.kind == "texts":
         values[each.name] = (*values.get(each.name, ()), value)

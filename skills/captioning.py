@@ -70,7 +70,8 @@ def caption(
     """
     if language and model.info.embedded and language.strip().lower() not in {"english", "en"}:
         raise SkillError(f"The embedded model writes English only: choose another one with --model for {language}.")
-    wanted = f" Answer in {language}." if language else ""
+    # The embedded model knows questions in the words it was trained with, and no more.
+    wanted = f" Answer in {language}." if language and not model.info.embedded else ""
     if style == "detailed":
         text = model.ask(_DETAILED + wanted, photo, max_tokens=_LONGEST[style])
     else:

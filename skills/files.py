@@ -54,7 +54,7 @@ def _listed(data: bytes) -> Iterator[Source]:
     if not any(paths):
         raise SkillError("Standard input names no pictures: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
-        yield from _in_folder(path) if expanded(path).is_dir() else [Source(path)]
+        yield from _in_folder(path) if os.path.isdir(expanded(path)) else [Source(path)]
 
 
 def _meant(argument: str) -> Iterator[Source]:
@@ -62,11 +62,11 @@ def _meant(argument: str) -> Iterator[Source]:
         yield Source(argument)
         return
     path = expanded(argument)
-    if path.is_dir():
+    if os.path.isdir(path):
         yield from _in_folder(argument)
-    elif glob.has_magic(argument) and not path.exists():
+    elif glob.has_magic(argument) and not os.path.exists(path):
         # Not pathlib's, which knows no absolute patterns.
-        found = sorted(each for each in glob.iglob(str(path), recursive=True) if Path(each).is_file())  # noqa: PTH207
+        found = sorted(each for each in glob.iglob(str(path), recursive=True) if os.path.isfile(each))
         if not found:
             raise SkillError(f"No file matches {argument}: check the pattern.")
         yield from map(Source, found)

@@ -85,9 +85,10 @@ def vqa(
 ) -> Answer:
     """Answer a question about a picture, and say how sure that is.
 
-    Yes or no, and the answers given with --choice, are chosen by their probability. The answer is "not visible" where
-    the picture does not show what is asked for, as far as the model can tell. Confidence is calibrated for open
-    questions to the embedded model, on photos of rooms. Elsewhere it is the model's own.
+    Yes or no, and the answers given with --choice, are chosen by their probability, or by the model's words where it
+    runs on a server. The answer is "not visible" where the picture does not show what is asked for, as far as the model
+    can tell. The embedded model's confidence is calibrated for open questions, on photos of rooms, and for yes or no.
+    Elsewhere it is the model's own.
     """
     if yes_no and choice:
         raise SkillError("--yes-no and --choice name two sets of answers: give one of them.")
@@ -155,7 +156,10 @@ def _open(photo: Photo, question: str, model: VisionModel) -> Answer:
 
 
 def _chosen(photo: Photo, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool) -> Answer:
-    *shares, cannot_tell = option_shares(photo, question, model, options, yes_no=yes_no)
+    try:
+        *shares, cannot_tell = option_shares(photo, question, model, options, yes_no=yes_no)
+    except Unscored:
+        return _told(photo, _with_options(question, options, yes_no=yes_no), question, model, options)
     best = max(range(len(options)), key=shares.__getitem__)
     visible = shares[best] >= cannot_tell
     calibrated = visible and yes_no and model.info.embedded and "yes_no" in calibration()
@@ -173,6 +177,28 @@ def _chosen(photo: Photo, question: str, model: VisionModel, options: Sequence[s
     )
 
 
+def _told(photo: Photo, asked: str, question: str, model: VisionModel, options: Sequence[str]) -> Answer:
+    """The option that a model names which cannot be asked for probabilities, such as one on a server."""
+    text = model.ask(asked, photo, max_tokens=_LONGEST)
+    visible = bool(text) and not _DECLINES.match(text)
+    named = [option for option in options if re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE)]
+    if visible and len(named) != 1:
+        raise SkillError(f"{model.info.name} answered “{text}”, which is none of {', '.join(options)}: ask otherwise.")
+    return Answer(
+        question=question,
+        answer=named[0] if visible else NOT_VISIBLE,
+        confidence=None,
+        calibrated=False,
+        visible=visible,
+        model=model.info.name,
+    )
+
+
+def _with_options(question: str, options: Sequence[str], *, yes_no: bool) -> str:
+    """A question that says what may be answered, for models that follow instructions."""
+    return question + (" Answer with yes or no." if yes_no else f" Answer with one of: {', '.join(options)}.") + _OR_NOT
+
+
 def option_shares(
     photo: Photo, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool = False
 ) -> list[float]:
@@ -180,9 +206,7 @@ def option_shares(
 
     Each may be worded in several ways. Raises `Unscored`.
     """
-    asked = question
-    if not model.info.embedded:
-        asked += (" Answer with yes or no." if yes_no else f" Answer with one of: {', '.join(options)}.") + _OR_NOT
+    asked = question if model.info.embedded else _with_options(question, options, yes_no=yes_no)
     wordings = [*(_wordings(option, model) for option in options), [_cannot_tell(model)]]
     flat = [wording for group in wordings for wording in group]
     scores = iter(model.score(asked, flat, photo))

@@ -41,10 +41,11 @@ def as_line(entry: dict[str, Any]) -> str:
 
 
 class Records:
-    """A file of records, open for more. `done` counts the pictures that it has, by name."""
+    """A file of records, open for more. `done` counts the pictures that it has, by name; `failed` have an error."""
 
-    def __init__(self, path: Path, descriptor: int, done: Counter[str]) -> None:
+    def __init__(self, path: Path, descriptor: int, done: Counter[str], failed: int) -> None:
         self.done = done
+        self.failed = failed
         self._path = path
         self._descriptor = descriptor
 
@@ -86,7 +87,8 @@ def open_records(path: Path, fields: Collection[str], *, resume: bool) -> Iterat
             has_records = os.fstat(descriptor).st_size > 0
             if has_records and not resume:
                 raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
-            yield Records(path, descriptor, _repaired(path, descriptor, fields) if has_records else Counter())
+            done, failed = _repaired(path, descriptor, fields) if has_records else (Counter[str](), 0)
+            yield Records(path, descriptor, done, failed)
         finally:
             os.close(descriptor)
     finally:
@@ -96,9 +98,13 @@ def open_records(path: Path, fields: Collection[str], *, resume: bool) -> Iterat
         lock.release()
 
 
-def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> Counter[str]:
-    """The pictures that the file has records of, after taking off a last line that was never finished."""
+def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> tuple[Counter[str], int]:
+    """The pictures that the file has records of, after taking off a last line that was never finished.
+
+    And how many of them are records of an error.
+    """
     done: Counter[str] = Counter()
+    failed = 0
     whole = 0
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
@@ -114,9 +120,10 @@ def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> Counter[s
                 ) from error
             if ERROR not in entry and entry.keys() != {PICTURE, *fields}:
                 raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
+            failed += ERROR in entry
             whole += len(line)
     os.ftruncate(descriptor, whole)
-    return done
+    return done, failed
 
 
 def _unwritable(path: Path, error: OSError) -> SkillError:

@@ -90,10 +90,11 @@ def rm(ctx: click.Context, model: str) -> None:
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
     """Have MODEL answer from now on: "auto", a name that the list shows, a folder, or an id on the hub."""
+    from assistant.app import is_remote
     from assistant.settings import ENVIRONMENT_PREFIX, keep_in_file
 
     settings = load_settings(ctx, {"model": model}).settings
-    if settings.backend != "remote" and settings.base_url is None:
+    if not is_remote(settings):
         model = _known(settings.model)
     path = keep_in_file("model", model, ctx.find_root().params.get("config"))
     say(f"{model} is the model of {path}\n")
@@ -124,14 +125,12 @@ def list_rows(settings: "Settings") -> list[Row]:
     from assistant.models.placement import place
 
     placement = place(settings.device, settings.quantize)
-    held = {"auto": "nf4", "none": "bf16"}.get(placement.quantization, placement.quantization)
-    if placement.kind == "cpu" and placement.quantization == "none":
-        held = "none"
     room = free_bytes(placement.device) * (1 - SPARE)
     cached = {model.repository: model for model in hub.list_cached()}
     embedded = sum(_size(folder) for folder in _embedded_folders(settings.cache_dir))
     rows = [Row(EMBEDDED, _EMBEDDED_BYTES, "int8", _fits(_EMBEDDED_BYTES, room), embedded, "research only", "")]
     for entry in catalogue.CATALOGUE:
+        held = entry.held_in(placement.quantization)
         memory = entry.bytes_in(held, placement.kind)
         found = cached.pop(entry.repository, None)
         note = _note(entry.needs, gated=entry.gated, whole=found is None or found.whole)
@@ -172,7 +171,12 @@ def _print(rows: list[Row], *, as_json: bool) -> None:
 
 
 def _embedded_folders(cache_dir: "Path") -> list["Path"]:
-    return [*cache_dir.glob("models/pocket-*"), *cache_dir.glob("parcels/*")]
+    from assistant.parcels import folder_of
+    from assistant.pocket.assemble import DECODER, TOWER
+
+    # The other parcels are those of the voice and of Whisper.
+    parcels = (folder_of(parcel, cache_dir) for parcel in (DECODER, TOWER))
+    return [*cache_dir.glob("models/pocket-*"), *(folder for folder in parcels if folder.is_dir())]
 
 
 def _size(folder: "Path") -> int:

@@ -41,7 +41,7 @@ class Words(click.ParamType[str]):
 
 SETTINGS_OPTIONS = (
     click.option(
-        "--model", "-m", metavar="MODEL", help="auto, pocket (the embedded one), a folder, a hub or server id."
+        "--model", "-m", metavar="MODEL", help="auto, pocket, a name of `parley models`, a folder, a hub or server id."
     ),
     click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1."),
     click.option(

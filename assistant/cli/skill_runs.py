@@ -10,6 +10,7 @@ import click
 
 from assistant.cli.options import SETTINGS_NAMES, load_settings
 from assistant.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
+from assistant.errors import ModelError
 
 if TYPE_CHECKING:
     import threading
@@ -91,15 +92,17 @@ def _run_over(
         photo, notices = _read(source, settings)
         return skill.run({**values, picture: photo}, model), notices
 
-    fields = skill.result_type.model_fields
+    fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
     with open_records(way.out, fields, resume=way.resume) if way.out else nullcontext() as records:
         remaining = list(_without(sources, records.done)) if records else sources
-        if len(remaining) == 1:
+        if len(sources) == 1 and records is None and not way.as_json:
             # What is wrong with a single picture is known before a model is loaded.
             _read(remaining[0], settings)
         if not remaining:
-            tell(f"All {len(sources):,} pictures are in {way.out} already.")
-            return True
+            failed = records.failed if records else 0
+            told = f", {failed:,} of them with an error: take those lines out to try them again" if failed else ""
+            tell(f"All {len(sources):,} pictures are in {way.out} already{told}.")
+            return not failed
         models = _models(skill, settings, min(way.jobs, len(remaining)), stop)
         write = _Writer(records, as_json=way.as_json, alone=len(sources) == 1)
         pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
@@ -109,10 +112,16 @@ def _run_over(
                 pace.step(failed=outcome.result is None)
                 if write.needs_screen(outcome):
                     pace.clear()
-                write(outcome)
                 well = well and outcome.result is not None
-                if not well and way.on_error == "stop":
+                last = not well and way.on_error == "stop"
+                # The picture that ends a run is tried again when it goes on.
+                write(outcome, keep=not last)
+                if last:
                     break
+        except ModelError as error:
+            if records is None:
+                raise
+            raise ModelError(f"{error} What is done so far is in {way.out}: go on with --resume.") from error
         finally:
             pace.finish()
         return well
@@ -130,7 +139,7 @@ class _Writer:
         """Whether something of it will be seen on a terminal."""
         return self._records is None or outcome.result is None or bool(outcome.notices)
 
-    def __call__(self, outcome: "Outcome") -> None:
+    def __call__(self, outcome: "Outcome", *, keep: bool) -> None:
         from skills.definition import as_text
         from skills.records import as_line, record
 
@@ -142,7 +151,8 @@ class _Writer:
                 outcome.error if self._alone or legible(name) in outcome.error else f"{legible(name)}: {outcome.error}"
             )
         if self._records is not None:
-            self._records.write(record(name, result, outcome.error))
+            if keep:
+                self._records.write(record(name, result, outcome.error))
         elif self._as_json:
             say(as_line(record(name, result, outcome.error)))
         elif result is not None:
@@ -178,5 +188,9 @@ def _models(
         return [None] * count
     from assistant.app import vision_models
 
+    notices: list[str] = []
     with ProgressLine() as progress:
-        return vision_models(settings, count, stop, progress)
+        models = vision_models(settings, count, stop, progress, notices.append)
+    for notice in notices:
+        tell(notice)
+    return models

@@ -11,7 +11,7 @@ the models' own configurations: they add up to the published number of parameter
 
 from dataclasses import dataclass
 
-from assistant.models.memory import SPARE, USUAL_CONTEXT, Shape, estimate, precision
+from assistant.models.memory import SPARE, USUAL_CONTEXT, Shape, automatic_quantization, estimate, precision
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ class Entry:
 
     def bytes_in(self, quantization: str, device: str = "cuda", context_tokens: int = USUAL_CONTEXT) -> int:
         """Bytes it takes with a context of `context_tokens`."""
-        return estimate(self.shape, precision(quantization, device), context_tokens).total
+        return estimate(self.shape, precision(self.held_in(quantization), device), context_tokens).total
+
+    def held_in(self, quantization: str) -> str:
+        """`quantization`, with "auto" decided for this model."""
+        return automatic_quantization(self.shape) if quantization == "auto" else quantization
 
 
 _QWEN_PICTURE = "1 for 32 x 32 pixels"
@@ -156,7 +160,7 @@ def find(name: str) -> Entry | None:
     return next((entry for entry in CATALOGUE if name in (entry.name, entry.repository)), None)
 
 
-def best_fit(free: int, quantization: str = "nf4") -> Entry | None:
+def best_fit(free: int, quantization: str = "auto") -> Entry | None:
     """The largest of the automatic entries that fits into `free` bytes of a GPU, with a usual context."""
     room = free * (1 - SPARE)
     fitting = [entry for entry in CATALOGUE if entry.automatic and entry.bytes_in(quantization) <= room]

@@ -192,7 +192,7 @@ def _log_chances(first: Tensor, after: Tensor, reply: Sequence[int], ends: Colle
     `first` (vocabulary,) are the logits before the reply, `after` (tokens, vocabulary) those after each of its tokens.
     """
     logits = torch.cat((first[None], after)) if reply else first[None]
-    chances = torch.log_softmax(logits.double(), 1)
+    chances = torch.log_softmax(logits.float().cpu().double(), 1)
     tokens = chances[torch.arange(len(reply)), list(reply)].tolist()
     end = chances[-1, sorted(ends)].logsumexp(0)
     return (*tokens, float(end))

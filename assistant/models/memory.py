@@ -24,6 +24,8 @@ SPARE = 0.05
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 # Kernels of cuBLAS and of attention reserve this much on a GPU, whatever the model.
 _WORKSPACE = 64 * 2**20
+# Below this many weights in the decoder nf4 saves megabytes, and unpacking them takes longer than reading them.
+_SMALL = 10**9
 # A picture that towers of any resolution are taken to see: 1,024 by 1,024 pixels.
 _USUAL_PIXELS = 2**20
 # Tensors as large as the tokens, and as large as their inner layer, that live at once in a layer.
@@ -75,6 +77,11 @@ class Estimate:
     def total(self) -> int:
         """All of them."""
         return self.weights + self.cache + self.work
+
+
+def automatic_quantization(shape: Shape) -> str:
+    """What "auto" means on a GPU for a model with this `shape`: "nf4", or "none" where that saves only megabytes."""
+    return "none" if shape.quantizable < _SMALL else "nf4"
 
 
 def precision(quantization: str, device: str) -> Precision:

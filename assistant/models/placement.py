@@ -17,7 +17,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from assistant.errors import ConfigError, ModelError
-from assistant.models.memory import LEAST_CONTEXT, Shape, estimate, gigabytes, most_context, precision
+from assistant.models.memory import (
+    LEAST_CONTEXT,
+    Shape,
+    automatic_quantization,
+    estimate,
+    gigabytes,
+    most_context,
+    precision,
+)
 from assistant.models.quantize import widest_exact_weight
 
 QUANTIZATIONS = {
@@ -27,8 +35,6 @@ QUANTIZATIONS = {
 }
 """What can be asked for on each kind of device."""
 
-# Below this many weights in the decoder nf4 saves megabytes, and unpacking them takes longer than reading them.
-_SMALL = 10**9
 # A shorter context than this is worth telling: a few pictures and questions fill it.
 _SHORT_CONTEXT = 8192
 
@@ -93,7 +99,7 @@ def settle(placement: Placement, shape: Shape) -> Placement:
     """`placement` with "auto" decided for a model with this `shape`."""
     if placement.quantization != "auto":
         return placement
-    return replace(placement, quantization="none" if shape.quantizable < _SMALL else "nf4")
+    return replace(placement, quantization=automatic_quantization(shape))
 
 
 def fit(name: str, shape: Shape, placement: Placement, context_tokens: int, free: int) -> tuple[int, str]:

@@ -4,6 +4,7 @@ Every reference counts: one without a prediction, or whose prediction is an erro
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -80,7 +81,7 @@ def read_pairs(task: str, predictions: Path, references: Path) -> Pairs:
 
 def _entries(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except OSError as error:
         raise SkillError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -116,12 +117,11 @@ def _without_questions(entries: dict[Key, dict[str, Any]], path: Path) -> dict[K
 
 def _by_name(entries: dict[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]]:
     """By the last part of paths; those that two of them share stay as they are."""
-    found: dict[Key, dict[str, Any]] = {}
-    names = [PurePath(name).name for name, _ in entries]
-    for (name, question), entry in entries.items():
-        last = PurePath(name).name
-        found[last if names.count(last) == 1 or question else name, question] = entry
-    return found
+    shared = Counter((PurePath(name).name, question) for name, question in entries)
+    return {
+        (name if shared[PurePath(name).name, question] > 1 else PurePath(name).name, question): entry
+        for (name, question), entry in entries.items()
+    }
 
 
 def _first(entry: Mapping[str, Any], names: Sequence[str]) -> Any:

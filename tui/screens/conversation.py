@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from assistant.errors import AssistantError
-from assistant.events import Notice, TextDelta, TurnFinished
+from assistant.events import Notice, SkillResult, TextDelta, TurnFinished
 from assistant.session import Session
 from tui.widgets.composer import Composer
 from tui.widgets.reply import Reply
@@ -165,13 +165,17 @@ class ConversationScreen(Screen[None]):
             await self._composer.restore(submitted)
 
     async def _consume(self, session: Session, submitted: Composer.Submitted, reply: Reply) -> None:
+        by_skill = False
         async with aclosing(session.turn(submitted.message)) as events:
             async for event in events:
                 match event:
+                    case SkillResult():
+                        by_skill = True
                     case TextDelta(text):
                         self._status.state = "writing … (Esc stops)"
                         await reply.write(text)
                     case Notice(text):
                         self._transcript.add_notice(text, before=reply)
-                    case TurnFinished(usage=usage):
+                    case TurnFinished(usage=usage) if not by_skill:
+                        # What a skill asks is no part of the conversation, and says nothing about its context.
                         self._status.usage = usage
