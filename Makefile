@@ -7,10 +7,10 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .SILENT:
-.PHONY: help setup setup-dev chat test test-slow test-gpu coverage lint format types contracts check bench train-deps lock
+.PHONY: help setup setup-dev chat test test-slow test-gpu test-gpu-stack coverage lint format types contracts check bench train-deps lock
 
 help: ## Show what can be made
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install all that Parley needs into .venv
 	scripts/setup
@@ -22,16 +22,20 @@ chat: setup ## Open the conversation; piped input is answered line by line (ARGS
 	$(BIN)/parley $(ARGS)
 
 test: setup-dev ## Run the tests that take seconds
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) -m "not slow and not gpu and not gpu_stack" $(ARGS)
 
 test-slow: setup-dev ## Run the tests that take minutes or downloads, a fresh clone among them
-	$(PYTEST) -m "slow and not gpu" $(ARGS)
+	$(PYTEST) -m "slow and not gpu and not gpu_stack" $(ARGS)
 
 test-gpu: setup-dev ## Run the tests that need a CUDA device
 	$(PYTEST) -m gpu $(ARGS)
 
+test-gpu-stack: ## Run the tests of what a GPU's packages bring, without a GPU (in .venv-gpu, 6 GB)
+	scripts/setup gpu
+	.venv-gpu/bin/python -m pytest -m gpu_stack $(ARGS)
+
 coverage: setup-dev ## Show which lines no test reaches
-	$(BIN)/coverage run -m pytest -m "not slow and not gpu"
+	$(BIN)/coverage run -m pytest -m "not slow and not gpu and not gpu_stack"
 	$(BIN)/coverage report
 
 lint: setup-dev ## Look for mistakes and for style

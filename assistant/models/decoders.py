@@ -8,7 +8,7 @@ Both remember keys and values of what they have read; which of that a new prompt
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, Protocol
 
@@ -132,6 +132,9 @@ class TransformersDecoder:
         self._processor = processor
         self._image_token: int | None = getattr(model.config, "image_token_id", None)
         self._reusable = model.config.model_type in _REUSABLE
+        # The Qwen-VL families count a picture's tokens in time, height and width. Left to themselves they remember on
+        # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
+        self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
         self._cache: Any = None
         # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
         last_only = "logits_to_keep" in signature(model.forward).parameters
@@ -146,11 +149,14 @@ class TransformersDecoder:
         places = ids.count(self._image_token)
         if bool(images) != bool(places):
             raise _misplaced(len(images), places)
+        positions, shift = self._positions(ids, inputs)
         if not self._reusable or (images and places % len(images)):
             # The whole prompt is one span: it is known or not, and never cut.
-            return Prompt(ids, list(ids), [(0, len(ids))], inputs=inputs)
-        keys, spans = name_places(ids, self._image_token, [(image.digest, places // len(images)) for image in images])
-        return Prompt(ids, keys, spans, inputs=inputs)
+            keys, spans = list[Key](ids), [(0, len(ids))]
+        else:
+            pictured = [(image.digest, places // len(images)) for image in images]
+            keys, spans = name_places(ids, self._image_token, pictured)
+        return Prompt(ids, keys, spans, inputs=inputs, positions=positions, shift=shift)
 
     def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
         if self._cache is None or not self._reusable or any(getattr(self._cache, "is_sliding", ())):
@@ -173,6 +179,7 @@ class TransformersDecoder:
             # Only then are pictures passed on.
             is_first_iteration=start == 0 or bool(pictures),
             **pictures,
+            **self._places(prompt, start, end),
             **self._options,
         )
         output = self._model(**inputs)
@@ -185,10 +192,11 @@ class TransformersDecoder:
 
     def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
         # One at a time from a copy, because how a batch is laid out and what a cache keeps differ between families.
-        return [self._ahead(len(prompt), option) for option in options]
+        return [self._ahead(prompt, option) for option in options]
 
-    def _ahead(self, start: int, option: Sequence[int]) -> Tensor:
+    def _ahead(self, prompt: Prompt, option: Sequence[int]) -> Tensor:
         device = self._model.device
+        start = len(prompt)
         if not option:
             return torch.empty(0, 0, device=device)
         inputs = self._model.prepare_inputs_for_generation(
@@ -197,9 +205,31 @@ class TransformersDecoder:
             attention_mask=torch.ones(1, start + len(option), dtype=torch.long, device=device),
             is_first_iteration=False,
             use_cache=True,
+            **self._places(prompt, start, start + len(option)),
         )
         logits: Tensor = self._model(**inputs).logits[0]
         return logits
+
+    def _positions(self, ids: Sequence[int], inputs: Mapping[str, Tensor]) -> tuple[Tensor | None, int]:
+        """Where the tokens of a prompt are, and how far what follows is shifted from its place in the order."""
+        if self._locate is None:
+            return None, 0
+        order = torch.tensor([ids], device=self._model.device)
+        if "image_grid_thw" not in inputs:
+            return torch.arange(len(ids), device=order.device).expand(3, 1, -1), 0
+        positions, shift = self._locate(
+            order, mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
+        )
+        return positions, int(shift)
+
+    def _places(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
+        """The positions of these tokens, which may be of the reply, for a family that has to be told."""
+        if prompt.positions is None:
+            return {}
+        given = prompt.positions[..., start:end]
+        first = max(start, prompt.positions.shape[-1]) + prompt.shift
+        after = torch.arange(first, max(first, end + prompt.shift), device=given.device).expand(3, 1, -1)
+        return {"position_ids": torch.cat((given, after), dim=-1)}
 
     def _pictures(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
         if not self._reusable:

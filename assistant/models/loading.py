@@ -37,7 +37,8 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _MOST_EXACT_MEMORY = 2**30
 _CPU_ROWS, _CPU_COLUMNS = 32, 64
 _NEEDS = {
-    "torchvision": "torchvision (`pip install torchvision`, in the release made for your torch)",
+    "torchvision": "torchvision (`pip install 'parley-assistant[gpu]'`)",
+    "num2words": "num2words (`pip install 'parley-assistant[gpu]'`)",
     "PIL": "Pillow",
     "sentencepiece": "sentencepiece (`pip install sentencepiece`)",
 }

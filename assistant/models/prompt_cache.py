@@ -28,7 +28,8 @@ class Prompt:
 
     `keys` name what stands at each place, `spans` are the places (first, one past the last) which must be read in one
     go, such as those of a picture. `features` (places of pictures, width) or `inputs` hold the pictures themselves, as
-    the decoder that made the prompt wants them.
+    the decoder that made the prompt wants them. `positions` (3, 1, tokens) is where the tokens are in time, height and
+    width, for a family that counts so; its reply goes on `shift` from where it stands.
     """
 
     ids: list[int]
@@ -36,6 +37,8 @@ class Prompt:
     spans: list[tuple[int, int]] = field(default_factory=list)
     features: "Tensor | None" = None
     inputs: "dict[str, Tensor]" = field(default_factory=dict)
+    positions: "Tensor | None" = None
+    shift: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

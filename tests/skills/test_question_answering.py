@@ -80,7 +80,9 @@ def test_log_odds_are_finite() -> None:
 def test_a_model_without_probabilities_answers_without_confidence(photo: Image) -> None:
     result = vqa(photo, "What is it?", ChatVision(Unsure()))
     assert (result.answer, result.confidence, str(result)) == ("A dog.", None, "A dog.")
-    with pytest.raises(SkillError, match="cannot say how likely an answer is"):
+    result = vqa(photo, "Which of these is it?", ChatVision(Unsure()), choice=("cat", "dog"))
+    assert (result.answer, result.confidence, result.calibrated) == ("dog", None, False)
+    with pytest.raises(SkillError, match=r"answered “A dog\.”, which is none of yes, no"):
         vqa(photo, "Is it a dog?", ChatVision(Unsure()), yes_no=True)
 
 

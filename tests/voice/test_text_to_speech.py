@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from voice import coqui, espeak, piper
 from voice.text_to_speech import TextToSpeech, sentences, speak
 
 needs_coqui = (
-    pytest.mark.skipif(find_spec("TTS") is None, reason="coqui-tts is not installed"),
+    pytest.mark.gpu_stack,
     # Its own deprecations are not ours to mend.
     pytest.mark.filterwarnings("ignore"),
 )

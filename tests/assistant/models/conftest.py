@@ -127,12 +127,12 @@ def save_adapter(folder: Path, *, strength: float = 1.0, seed: int = 1) -> None:
     save_file(tensors, folder / "picture_adapter.safetensors", {"alpha": "4", "r": "2"})
 
 
-def make_picture(seed: int) -> Image:
-    """A picture of random noise, 30 pixels high and 40 wide."""
-    picture = PIL.Image.frombytes("RGB", (40, 30), random.Random(seed).randbytes(40 * 30 * 3))
+def make_picture(seed: int, width: int = 40, height: int = 30) -> Image:
+    """A picture of random noise."""
+    picture = PIL.Image.frombytes("RGB", (width, height), random.Random(seed).randbytes(width * height * 3))
     data = io.BytesIO()
     picture.save(data, "PNG")
-    return Image(data.getvalue(), "image/png", 40, 30, f"noise-{seed}.png")
+    return Image(data.getvalue(), "image/png", width, height, f"noise-{seed}.png")
 
 
 @pytest.fixture(scope="session")
@@ -219,6 +219,27 @@ def make_gemma(folder: Path, sizes: Mapping[str, Any] = MappingProxyType({})) ->
 @pytest.fixture(scope="session")
 def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_gemma(tmp_path_factory.mktemp("gemma") / "tiny-gemma")
+
+
+@pytest.fixture(scope="session")
+def qwen3_vl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.assistant.models.tiny_catalogue import make_qwen3_vl
+
+    return make_qwen3_vl(tmp_path_factory.mktemp("qwen3-vl") / "tiny-qwen3-vl")
+
+
+@pytest.fixture(scope="session")
+def smolvlm2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.assistant.models.tiny_catalogue import make_smolvlm2
+
+    return make_smolvlm2(tmp_path_factory.mktemp("smolvlm2") / "tiny-smolvlm2")
+
+
+@pytest.fixture(scope="session")
+def internvl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.assistant.models.tiny_catalogue import make_internvl
+
+    return make_internvl(tmp_path_factory.mktemp("internvl") / "tiny-internvl")
 
 
 @pytest.fixture

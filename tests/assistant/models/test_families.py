@@ -42,7 +42,8 @@ def generate(folder: Path, messages: list[Message], change: Callable[[Any], obje
     inputs = processor(
         text=[prompt], images=[images] if images else None, return_tensors="pt", add_special_tokens=False
     )
-    stops = processor.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    vocabulary = processor.tokenizer.get_vocab()
+    stops = [vocabulary["<|endoftext|>"], vocabulary.get("<end_of_utterance>", vocabulary["<|im_end|>"])]
     with torch.inference_mode():
         output = model.generate(**inputs, max_new_tokens=16, do_sample=False, eos_token_id=stops, pad_token_id=0)
     written = output[0, inputs["input_ids"].shape[1] :].tolist()
@@ -50,7 +51,14 @@ def generate(folder: Path, messages: list[Message], change: Callable[[Any], obje
     return text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
-@pytest.fixture(params=["llava", "qwen", "gemma"])
+@pytest.fixture(
+    params=[
+        "llava",
+        "qwen",
+        "gemma",
+        *(pytest.param(family, marks=pytest.mark.gpu_stack) for family in ("qwen3_vl", "smolvlm2", "internvl")),
+    ]
+)
 def folder(request: pytest.FixtureRequest) -> Path:
     found: Path = request.getfixturevalue(f"{request.param}_folder")
     return found
@@ -62,6 +70,8 @@ def test_words_and_pictures_are_answered_as_transformers_would(folder: Path, pic
         [user("What is this?")],
         [user("What is this?", picture(1))],
         [user("Look!", picture(1)), assistant("A dog."), user("And this? Which is which?", picture(2), picture(1))],
+        # Words alone after pictures, of which nothing may be left.
+        [user("What is this?")],
     ]
     for messages in talks:
         expected = generate(folder, messages)

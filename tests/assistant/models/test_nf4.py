@@ -22,10 +22,10 @@ from assistant.models.prompts import ChatFormat
 from tests.assistant.models.conftest import EVEN, make_gemma, save_adapter
 
 
-@pytest.fixture(scope="module", params=["llava", "gemma"])
+@pytest.fixture(scope="module", params=["even", "gemma", pytest.param("qwen3_vl", marks=pytest.mark.gpu_stack)])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param == "llava":
-        found: Path = request.getfixturevalue("even_folder")
+    if request.param != "gemma":
+        found: Path = request.getfixturevalue(f"{request.param}_folder")
         return found
     return make_gemma(tmp_path_factory.mktemp("even-gemma") / "tiny-gemma", EVEN)
 
@@ -50,7 +50,7 @@ def test_only_the_decoder_is_quantized_and_everything_else_is_bfloat16(folder: P
     model = load_raw(folder)
     inside: list[Any] = [layer for layer in model.get_decoder().modules() if isinstance(layer, torch.nn.Linear)]
     outside = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer not in set(inside)]
-    assert len(inside) == 2 * 7
+    assert len(inside) == 7 * len(model.get_decoder().layers)
     assert all(isinstance(layer, Linear4bit) for layer in inside)
     for layer in inside:
         assert layer.compute_dtype is torch.bfloat16
@@ -64,7 +64,8 @@ def test_only_the_decoder_is_quantized_and_everything_else_is_bfloat16(folder: P
 
 def test_it_hears_nearly_what_whole_weights_hear(folder: Path, picture: Callable[[int], Image]) -> None:
     whole, quantized = (logits_of(folder, quantize, picture(1)) for quantize in ("none", "nf4"))
-    assert torch.nn.functional.cosine_similarity(whole, quantized, dim=0) > 0.8, "random weights allow no more"
+    # Random weights allow no more, over four layers less than over two; of unlike logits it would be about 0.
+    assert torch.nn.functional.cosine_similarity(whole, quantized, dim=0) > 0.7
     assert not torch.equal(whole, quantized)
 
 

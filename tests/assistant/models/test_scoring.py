@@ -17,7 +17,12 @@ from assistant.models.scripted import ScriptedModel
 OPTIONS = ["Yes.", "No, it is a dog that runs over the grass.", "", "日本 😀", "<|im_end|> a dog <image>"]
 
 
-@pytest.fixture(params=["llava", "llava-int8", "adapted-int8", "qwen", "gemma"])
+@pytest.fixture(
+    params=[
+        *("llava", "llava-int8", "adapted-int8", "qwen", "gemma"),
+        *(pytest.param(family, marks=pytest.mark.gpu_stack) for family in ("qwen3_vl", "smolvlm2", "internvl")),
+    ]
+)
 def load(request: pytest.FixtureRequest) -> Callable[[], LocalModel]:
     family, _, quantize = request.param.partition("-")
     folder: Path = request.getfixturevalue(f"{family}_folder")
