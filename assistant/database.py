@@ -11,6 +11,7 @@ write-ahead log database: readers see the last finished transaction while anothe
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -126,9 +127,10 @@ class Database:
         return connection
 
     def _check(self, connection: sqlite3.Connection) -> None:
+        # In this order: another process may be making the file, and whoever sees its tables then sees whose they are.
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         version = self._version(connection)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != APPLICATION_ID and (tables or version):
             raise _BrokenError("it belongs to another program")
         if version > len(self._migrations):
@@ -144,7 +146,7 @@ class Database:
             self._known_whole = identity
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        self._log_ahead(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Again, as another process may have done it while this one waited.
@@ -157,6 +159,19 @@ class Database:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+    @staticmethod
+    def _log_ahead(connection: sqlite3.Connection) -> None:
+        """Have the file keep a write-ahead log. SQLite does not wait by itself for others who do the same just now."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     @staticmethod
     def _version(connection: sqlite3.Connection) -> int:

@@ -296,6 +296,17 @@ class TestTwoProcesses:
             thread.join()
         assert sorted(summary.title for summary in history.list()) == ["0", "1", "2", "3"]
 
+    def test_many_make_the_file_at_once_and_none_takes_it_for_broken(self, tmp_path: Path) -> None:
+        for attempt in range(25):
+            history = History(tmp_path / str(attempt) / "history.sqlite3")
+            threads = [threading.Thread(target=talk, args=(history, f"{n}", "more")) for n in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert history.notices == []
+            assert len(history.list()) == 4
+
     def test_a_writer_that_never_finishes_is_named(self, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("assistant.database.BUSY_SECONDS", 0.05)
         talk(history, "one")
