@@ -77,7 +77,13 @@ class SpokenConversation:
         self._deciding: set[asyncio.Task[None]] = set()
         self._reply: asyncio.Task[None] | None = None
         self._speech: Speech | None = None
+        # The reply that the person began to speak over, and whether it was still going on then.
+        self._over: Speech | None = None
+        self._interrupts = False
         self._silent_since = 0.0
+        self._person_speaks = False
+        # Utterances are decided one after the other, so that each finds what the one before has led to.
+        self._turns = asyncio.Lock()
 
     async def run(self, microphone: "AsyncIterable[Samples]") -> None:
         """Converse until `microphone` ends or this is cancelled; then a reply being spoken is cut and kept.
@@ -90,8 +96,12 @@ class SpokenConversation:
                     self._follow(event)
                 for failed in [task for task in self._deciding if task.done() and task.exception()]:
                     failed.result()
+                self._raise_failure()
             # A recording in the place of a microphone has an end.
             await asyncio.gather(*self._deciding)
+            if self._person_speaks:
+                # Cut off in the middle of a word, by which nothing can be decided any more.
+                self._output.resume()
             if self._reply is not None:
                 await self._reply
         finally:
@@ -102,6 +112,11 @@ class SpokenConversation:
             self._listening.shutdown()
             self._speaking.shutdown()
 
+    def _raise_failure(self) -> None:
+        """Raise what ended the last reply, if that is nothing a person could be told in a sentence."""
+        if self._reply is not None and self._reply.done() and not self._reply.cancelled():
+            self._reply.result()
+
     @property
     def _is_replying(self) -> bool:
         return self._reply is not None and not self._reply.done()
@@ -109,6 +124,10 @@ class SpokenConversation:
     def _follow(self, event: TurnEvent) -> None:
         match event:
             case Started():
+                self._person_speaks = True
+                # What is heard from here on is held against what is being said now, however long understanding takes.
+                self._over = self._speech if self._is_replying or self._is_fresh() else None
+                self._interrupts = self._is_replying
                 if self._is_replying:
                     self._output.pause()
             case Paused(samples):
@@ -116,7 +135,8 @@ class SpokenConversation:
             case Ended(samples, paused):
                 hearing = self._hearing if paused and self._hearing is not None else self._hear(samples)
                 self._hearing = None
-                deciding = asyncio.create_task(self._decide(hearing))
+                self._person_speaks = False
+                deciding = asyncio.create_task(self._decide(hearing, self._over, interrupts=self._interrupts))
                 self._deciding.add(deciding)
                 deciding.add_done_callback(self._decided)
 
@@ -135,38 +155,48 @@ class SpokenConversation:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._listening, self._ears.transcribe, samples, self._language)
 
-    async def _decide(self, hearing: "asyncio.Task[Transcript]") -> None:
-        """Whether what was heard is a turn, and if so, take it."""
-        heard = await hearing
-        text = heard.text.strip()
-        if not text or self._is_own(text) or (self._is_replying and is_backchannel(text)):
-            self._output.resume()
-            return
-        self._language = self._language or heard.language
-        if self._reply is not None and not self._reply.done():
-            self._reply.cancel()
-            await asyncio.gather(self._reply, return_exceptions=True)
-        self._reply = asyncio.create_task(self._answer(text))
+    async def _decide(self, hearing: "asyncio.Task[Transcript]", over: Speech | None, *, interrupts: bool) -> None:
+        """Whether what was heard is a turn, and if so, take it.
 
-    def _is_own(self, text: str) -> bool:
-        if self._headphones or self._speech is None:
-            return False
-        lately = asyncio.get_running_loop().time() - self._silent_since < _ECHO_SECONDS
-        return (self._is_replying or lately) and is_echo(text, self._speech.said)
+        It began `over` that reply, or just after it; if it `interrupts`, a listener's noise is no turn.
+        """
+        async with self._turns:
+            heard = await hearing
+            text = heard.text.strip()
+            own = over is not None and not self._headphones and is_echo(text, over.said)
+            if not text or own or (interrupts and is_backchannel(text)):
+                if not self._person_speaks:
+                    self._output.resume()
+                return
+            self._language = self._language or heard.language
+            if self._reply is not None and not self._reply.done():
+                self._reply.cancel()
+                await asyncio.gather(self._reply, return_exceptions=True)
+            self._raise_failure()
+            self._reply = asyncio.create_task(self._answer(text))
+
+    def _is_fresh(self) -> bool:
+        return asyncio.get_running_loop().time() - self._silent_since < _ECHO_SECONDS
 
     async def _answer(self, text: str) -> None:
         self._show(Heard(text))
-        message = user(text, *self._pictures)
-        self._pictures = []
+        pictures, self._pictures = self._pictures, []
+        message = user(text, *pictures)
         try:
             async with Speech(self._voice, self._speaking, self._output, self._language or "en") as speech:
                 self._speech = speech
+                if self._person_speaks:
+                    # They went on while their words were looked for: what they say next decides.
+                    self._output.pause()
                 async with aclosing(self._session.turn(message, speech)) as events:
                     async for event in events:
                         if isinstance(event, TextDelta):
                             speech.write(event.text)
                         self._show(event)
         except AssistantError as error:
+            if not any(kept is message for kept in self._session.messages):
+                # A turn that left no trace has not shown them.
+                self._pictures = [*pictures, *self._pictures]
             self._show(Notice(str(error)))
         finally:
             self._silent_since = asyncio.get_running_loop().time()

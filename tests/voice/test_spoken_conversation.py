@@ -13,6 +13,7 @@ import pytest
 
 from assistant.errors import ModelError, VoiceError
 from assistant.events import Event, Heard, Notice, TurnFinished
+from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from tests.voice.conftest import Floats
@@ -258,3 +259,70 @@ async def test_ears_that_fail_end_the_conversation() -> None:
     room.leaves()
     with pytest.raises(VoiceError, match="Whisper failed"):
         await room.conversation.run(room.microphone())
+
+
+async def test_two_utterances_close_together_are_two_turns_and_a_third_is_answered() -> None:
+    room = Room("One.", "Two.", "Three.", "Four.", heard=("First.", "Second.", "Third.", "Fourth."))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    for sentence in range(3):
+        room.speaks(sentence)
+    await room.until(Heard, 3)
+    await room.until(TurnFinished)
+    room.speaks(3)
+    await room.until(Heard, 4)
+    await room.until(TurnFinished, 2)
+    room.leaves()
+    async with asyncio.timeout(20):
+        await run
+    assert [event.text for event in room.events if isinstance(event, Heard)] == [
+        "First.", "Second.", "Third.", "Fourth.",
+    ]  # fmt: skip
+    assert room.said()[-2][0] == "Fourth."
+
+
+async def test_it_does_not_begin_to_speak_over_somebody_who_goes_on() -> None:
+    room = Room("One two three.", "Good.", heard=("Count.", "And slowly."))
+    room.speaker.limit = 0.0
+    room.speaks(0)
+    room.begins(1)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    await room.until(Heard)
+    await asyncio.sleep(0.1)
+    assert room.speaker.paused
+    room.speaks(1)
+    await room.until(Heard, 2)
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert not room.speaker.paused
+
+
+async def test_what_is_no_sentence_for_people_ends_the_conversation() -> None:
+    room = Room(RuntimeError("out of luck"), heard=("Hello.",))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.until(Heard)
+    await asyncio.sleep(0.1)
+    room.begins(0)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        async with asyncio.timeout(20):
+            await run
+
+
+async def test_the_picture_of_a_turn_that_failed_goes_with_the_next(cat: Image) -> None:
+    room = Room(ModelError("Not now."), "A cat.", heard=("What is it?", "And now?"))
+    room.conversation._pictures = [cat]
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.until(Notice)
+    room.speaks(1)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.session.messages[0].images == (cat,)
+
+
+@pytest.fixture
+def cat() -> Image:
+    return Image(b"not looked at", "image/png", 2, 2, "cat.png")
