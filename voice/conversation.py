@@ -1,10 +1,10 @@
 """A conversation that is spoken.
 
 Microphone ─▶ TurnTaking ─▶ Started ─▶ the reply, if one is being spoken, pauses
-├▶ Paused  ─▶ words are looked for already
-└▶ Ended   ─▶ words? ─ no, a listener's noise, its own echo ─▶ the reply goes on
-└ yes ─▶ the reply is cancelled, kept as far as it was heard
-─▶ Session.turn ─▶ Speech ─▶ Playback
+                        ├─▶ Paused  ─▶ words are looked for already
+                        └─▶ Ended   ─▶ words? ─ no, a listener's noise, its own echo ─▶ the reply goes on
+                                           └─ yes ─▶ the reply is cancelled, kept as far as it was heard
+                                                     ─▶ Session.turn ─▶ Speech ─▶ Playback
 """
 
 import asyncio

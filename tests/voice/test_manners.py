@@ -31,6 +31,16 @@ def test_its_own_voice_misheard_a_little(text: str) -> None:
     assert is_echo(text, SAID)
 
 
-@pytest.mark.parametrize("text", ["cat", "Is the dog asleep on the floor?", "What is it?", "The sun is in the sky", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat",
+        "No, the cat is lying on the bed.",
+        "Is the dog asleep on the floor?",
+        "What is it?",
+        "The sun is in the sky",
+        "",
+    ],
+)
 def test_the_same_words_in_another_sentence(text: str) -> None:
     assert not is_echo(text, SAID)
