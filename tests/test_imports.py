@@ -3,8 +3,10 @@
 import-linter keeps the rooms apart (`make contracts`); which imports happen at a start only running it can tell.
 """
 
+import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,13 @@ def test_the_session_does_without_tensors_and_screens() -> None:
 
 def test_talking_to_a_server_needs_no_model_libraries() -> None:
     assert not loaded_by("import assistant.models.remote") & {"torch", "transformers", "numpy", "textual"}
+
+
+def test_the_runtime_of_small_models_has_no_telemetry() -> None:
+    found = importlib.util.find_spec("onnxruntime")
+    assert found is not None
+    assert found.origin is not None
+    libraries = list((Path(found.origin).parent / "capi").glob("*onnxruntime*.so*"))
+    assert libraries
+    for library in libraries:
+        assert b"OneCollector" not in library.read_bytes(), f"{library.name} can call its maker"
