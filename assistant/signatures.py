@@ -30,7 +30,7 @@ HEAD_BYTES = 1024
 """How much of a file is enough to tell."""
 
 _labels = [known.label for known in FORMATS.values() if known.label]
-_READS = f"{', '.join(_labels[:-1])} and {_labels[-1]}"
+_READS = f"{', '.join(_labels[:-1])} or {_labels[-1]}"
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 

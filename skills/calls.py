@@ -112,9 +112,11 @@ def parse_command(text: str) -> Command | None:
     name, names = found[1], registry.names()
     if name in names:
         return Command(name, found[2] or "")
-    # Something else may well begin with a slash.
     if near := get_close_matches(name, names, 1):
         raise SkillError(f"There is no skill {name}: is it /{near[0]} that you mean?")
+    if found[2] is None:
+        raise SkillError(f"There is no skill {name}; there are {', '.join(f'/{each}' for each in names)}.")
+    # With words after it, something else may well begin with a slash.
     return None
 
 

@@ -247,7 +247,7 @@ class TestWhatIsRefused:
     def test_text_named_like_a_photo_is_refused_without_showing_it(self, tmp_path: Path) -> None:
         path = tmp_path / "secret.jpg"
         path.write_text("the password is xyzzy")
-        assert refusal(path) == "secret.jpg is no picture that can be read: use JPEG, PNG, GIF, WebP, BMP and AVIF."
+        assert refusal(path) == "secret.jpg is no picture that can be read: use JPEG, PNG, GIF, WebP, BMP or AVIF."
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF"])
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
