@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .SILENT:
-.PHONY: help setup setup-dev chat test test-slow test-gpu test-gpu-stack coverage lint format types contracts check bench train-deps lock
+.PHONY: help setup setup-dev chat test test-slow test-live test-gpu test-gpu-stack coverage lint format types contracts check bench train-deps lock
 
 help: ## Show what can be made
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,7 +25,10 @@ test: setup-dev ## Run the tests that take seconds
 	$(PYTEST) -m "not slow and not gpu and not gpu_stack" $(ARGS)
 
 test-slow: setup-dev ## Run the tests that take minutes or downloads, a fresh clone among them
-	$(PYTEST) -m "slow and not gpu and not gpu_stack" $(ARGS)
+	$(PYTEST) -m "slow and not live and not gpu and not gpu_stack" $(ARGS)
+
+test-live: setup-dev ## Run the spoken conversations on a sound server, which want a machine that does nothing else
+	$(PYTEST) -m live $(ARGS)
 
 test-gpu: setup-dev ## Run the tests that need a CUDA device
 	$(PYTEST) -m gpu $(ARGS)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _FRAME = HEARING_RATE // 100
 # More of the speaker's samples than this, and some of the microphone's were lost: the oldest are forgotten, since the
-# canceller looks for an echo behind its sound and never before it. More than the 0.3 s that a microphone keeps when the
-# machine is held up: the first block after that brings all that was played meanwhile.
-_MOST_WAITING = HEARING_RATE * 35 // 100
+# canceller looks for an echo behind its sound and never before it. With 350 ms, as much as a microphone keeps while the
+# machine is held up, it answered itself in both of two runs: what had been played before the microphone began stayed waiting.
+_MOST_WAITING = HEARING_RATE // 10
 
 
 class Canceller:

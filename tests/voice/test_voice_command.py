@@ -24,6 +24,7 @@ from voice.transcribing import transcribe
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.live,
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(MISSING), reason=REASON),
 ]
@@ -185,4 +186,4 @@ def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
     talk.until("Parley: ")
     time.sleep(12)
     lines, _ = talk.end()
-    assert [line.split(":")[0] for line in lines] == ["You", "Parley"]
+    assert [line.split(":")[0] for line in lines] == ["You", "Parley"], lines
