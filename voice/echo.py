@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FRAME = HEARING_RATE // 100
 # More of the speaker's samples than this, and some of the microphone's were lost: the oldest are forgotten, since the
 # canceller looks for an echo behind its sound and never before it. With 350 ms, as much as a microphone keeps while the
-# machine is held up, it answered itself in both of two runs: what had been played before the microphone began stayed waiting.
+# machine is held up, it answered itself in two runs of two: what was played before the microphone began kept waiting.
 _MOST_WAITING = HEARING_RATE // 10
 
 
