@@ -88,7 +88,8 @@ class SpokenConversation:
     async def run(self, microphone: "AsyncIterable[Samples]") -> None:
         """Converse until `microphone` ends or this is cancelled; then a reply being spoken is cut and kept.
 
-        Raises what the microphone and the ears raise. A turn that fails is told as a `Notice`.
+        Raises what the microphone and the ears raise, and what ends a turn without being an `AssistantError`; a turn
+        that fails with one is told as a `Notice`.
         """
         try:
             async for samples in microphone:
