@@ -120,7 +120,7 @@ class SpokenConversation:
         # Those of a turn that left no trace.
         self._pictures: list[Image] = []
         self._changed = changed or (lambda _: None)
-        self._state: State | None = None
+        self._told_state: State | None = None
         self._log = log or _NoLog()
         self._listening = ThreadPoolExecutor(1, "ears")
         self._speaking = ThreadPoolExecutor(1, "voice")
@@ -132,6 +132,7 @@ class SpokenConversation:
         self._utterances = 0
         self._pushed: list[Samples] | None = None
         self._muted = False
+        self._flinched = False
         self._told_failure = False
         self._silent_since = 0.0
         # Utterances are decided one after the other, so that each finds what the one before has led to.
@@ -157,7 +158,8 @@ class SpokenConversation:
                 # Cut off in the middle of a word, by which nothing can be decided any more.
                 self._output.resume()
             if self._reply is not None:
-                await self._reply
+                await asyncio.wait([self._reply])
+            self._raise_failure()
         finally:
             tasks = [task for task in (*self._deciding, self._hearing, self._reply) if task is not None]
             for task in tasks:
@@ -177,6 +179,22 @@ class SpokenConversation:
         if muted and self._pushed is None:
             self._forget_utterance()
         self._tell_state()
+
+    @property
+    def pushed(self) -> bool:
+        """Whether somebody is listened to since they pushed."""
+        return self._pushed is not None
+
+    @property
+    def state(self) -> State:
+        """What it does."""
+        if self._utterance is not None:
+            return "hearing"
+        if self.replying:
+            return "speaking" if self._speech is not None and self._speech.spoke else "thinking"
+        if self._deciding:
+            return "thinking"
+        return "muted" if self._muted else "listening"
 
     def push(self) -> None:
         """Begin to listen to somebody, whether muted or not; pushed again, what they said is all, and is answered."""
@@ -211,6 +229,16 @@ class SpokenConversation:
         elif not self._muted:
             for event in self._taking.feed(samples):
                 self._follow(event)
+            self._flinch()
+
+    def _flinch(self) -> None:
+        """Be silent at the first sign of speech already; if it was none, that is a gap that few will notice."""
+        stirring = self._taking.stirring and self._utterance is None and self.replying
+        if stirring and not self._flinched:
+            self._output.pause()
+        elif self._flinched and not stirring and self._utterance is None:
+            self._output.resume()
+        self._flinched = stirring
 
     def _forget_utterance(self) -> None:
         """What was being said is no matter any more."""
@@ -231,21 +259,14 @@ class SpokenConversation:
             self._reply.result()
 
     @property
-    def _is_replying(self) -> bool:
+    def replying(self) -> bool:
+        """Whether there is a reply on its way."""
         return self._reply is not None and not self._reply.done()
 
     def _tell_state(self) -> None:
-        if self._utterance is not None:
-            state: State = "hearing"
-        elif self._is_replying and self._speech is not None and self._speech.spoke:
-            state = "speaking"
-        elif self._is_replying or self._deciding:
-            state = "thinking"
-        else:
-            state = "muted" if self._muted else "listening"
-        if state != self._state:
-            self._state = state
-            self._changed(state)
+        if self.state != self._told_state:
+            self._told_state = self.state
+            self._changed(self.state)
 
     def _follow(self, event: TurnEvent, *, pushed: bool = False) -> None:
         now = asyncio.get_running_loop().time()
@@ -253,9 +274,9 @@ class SpokenConversation:
             case Started():
                 self._utterances += 1
                 # What is heard from here on is held against what is being said now, however long understanding takes.
-                over = self._speech if self._is_replying or self._is_fresh() else None
-                self._utterance = _Utterance(self._utterances, now, over, self._is_replying, pushed)
-                if self._is_replying:
+                over = self._speech if self.replying or self._is_fresh() else None
+                self._utterance = _Utterance(self._utterances, now, over, self.replying, pushed)
+                if self.replying:
                     self._output.pause()
                     self._log("paused", utterance=self._utterances)
             case Paused(samples) if self._utterance is not None:
@@ -373,8 +394,7 @@ class SpokenConversation:
         finally:
             self._silent_since = clock()
             reply = self._kept(message)
-            if reply is not None:
-                self._show(Spoken(reply.text, reply.interrupted))
+            self._show(Spoken(reply.text, reply.interrupted) if reply is not None else Spoken("", interrupted=True))
             self._log(
                 "reply",
                 utterance=said.number,

@@ -74,6 +74,8 @@ class Headset:
             yield heard, self._far(played)
 
     def _open(self) -> None:
+        self.speaker.find(renew=True)
+        self.microphone.find(renew=False)
         self.speaker.open()
         self._far = Converter(self.speaker.rate, HEARING_RATE)
         self.microphone.open(self._loop, self.speaker.audible)
@@ -124,6 +126,4 @@ class Headset:
         if self.microphone.lost and not self.speaker.busy:
             self._close()
             with suppress(VoiceError):
-                self.speaker.find(renew=True)
-                self.microphone.find(renew=False)
                 self._open()

@@ -142,8 +142,7 @@ class Speech:
         try:
             return self._output.played
         except VoiceError as error:
-            if self._added:
-                self._fall_silent(error)
+            self._fall_silent(error)
             # There is nothing left to wait for.
             return self._added
 
@@ -173,10 +172,11 @@ class Speech:
             async with stream_in_thread(self._executor, produce) as sound:
                 async for samples in sound:
                     self._output.add(samples)
-                    if not self._added:
-                        self._began()
+                    first = not self._added
                     self._added += samples.size / self._voice.sample_rate
                     sentence.ends = self._added
+                    if first:
+                        self._began()
                     if not self._sentences or self._sentences[-1] is not sentence:
                         self._sentences.append(sentence)
         else:

@@ -22,6 +22,7 @@ from assistant.cli.terminal import (
     ensure_terminal_size,
     quiet_libraries,
     say,
+    separate_screen,
     survive_any_encoding,
     tell,
 )
@@ -124,17 +125,20 @@ def _is_terminal() -> bool:
 
 
 def _open_app(choices: Choices) -> None:
-    from assistant.app import start
+    from assistant.app import build_call, start
 
     ensure_terminal_size()
     from tui.app import ParleyApp
 
     settings, resume, keep = choices
-    ParleyApp(
+    app = ParleyApp(
         lambda progress: start(settings, progress, resume=resume, keep=keep),
+        build_call=lambda progress: build_call(settings, progress),
         allow_urls=settings.allow_urls,
         max_megapixels=settings.max_image_megapixels,
-    ).run()
+    )
+    with separate_screen():
+        app.run()
 
 
 def _answer_lines(choices: Choices) -> None:

@@ -5,8 +5,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -59,6 +59,24 @@ def ensure_terminal_size() -> None:
         import termios
 
         termios.tcsetwinsize(terminal, (24, 80))
+
+
+@contextmanager
+def separate_screen() -> Iterator[None]:
+    """Have the app draw through a file descriptor of its own, so that standard error can be turned away meanwhile.
+
+    Textual draws there, where sound libraries print.
+    """
+    standard = sys.__stderr__
+    if standard is None:
+        yield
+        return
+    with os.fdopen(os.dup(standard.fileno()), "w", encoding=standard.encoding, errors="replace") as screen:
+        sys.__stderr__ = screen  # type: ignore[misc]
+        try:
+            yield
+        finally:
+            sys.__stderr__ = standard  # type: ignore[misc]
 
 
 def survive_any_encoding() -> None:
