@@ -20,9 +20,9 @@ from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
     ensure_terminal_size,
+    libraries_silenced,
     quiet_libraries,
     say,
-    separate_screen,
     survive_any_encoding,
     tell,
 )
@@ -137,7 +137,7 @@ def _open_app(choices: Choices) -> None:
         allow_urls=settings.allow_urls,
         max_megapixels=settings.max_image_megapixels,
     )
-    with separate_screen():
+    with libraries_silenced():
         app.run()
 
 

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -62,21 +63,28 @@ def ensure_terminal_size() -> None:
 
 
 @contextmanager
-def separate_screen() -> Iterator[None]:
-    """Have the app draw through a file descriptor of its own, so that standard error can be turned away meanwhile.
+def libraries_silenced() -> Iterator[None]:
+    """Standard error for this program alone: what libraries of the system print there goes nowhere.
 
-    Textual draws there, where sound libraries print.
+    PortAudio and ALSA do so at any time, from threads of their own, and Textual draws its screen there.
     """
-    standard = sys.__stderr__
-    if standard is None:
+    standard, python = sys.stderr, sys.__stderr__
+    if standard is None or standard is not python:
+        # Closed, or somebody else's already.
         yield
         return
-    with os.fdopen(os.dup(standard.fileno()), "w", encoding=standard.encoding, errors="replace") as screen:
-        sys.__stderr__ = screen  # type: ignore[misc]
+    file = standard.fileno()
+    with (
+        os.fdopen(os.dup(file), "w", encoding=standard.encoding, errors="replace", buffering=1) as own,
+        Path(os.devnull).open("wb") as nowhere,
+    ):
+        sys.stderr = sys.__stderr__ = own  # type: ignore[misc]
+        os.dup2(nowhere.fileno(), file)
         try:
             yield
         finally:
-            sys.__stderr__ = standard  # type: ignore[misc]
+            os.dup2(own.fileno(), file)
+            sys.stderr, sys.__stderr__ = standard, python  # type: ignore[misc]
 
 
 def survive_any_encoding() -> None:

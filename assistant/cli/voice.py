@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from assistant.cli.options import choose, conversation_options
-from assistant.cli.terminal import ProgressLine, say, tell
+from assistant.cli.terminal import ProgressLine, libraries_silenced, say, tell
 
 if TYPE_CHECKING:
     from assistant.events import Event
@@ -70,7 +70,7 @@ def _converse(session: "Session", call: "Call", pictures: "list[Image]") -> None
             script.end_line()
             await session.close()
 
-    with unsaved_told(session, tell), asyncio.Runner() as runner:
+    with libraries_silenced(), unsaved_told(session, tell), asyncio.Runner() as runner:
         runner.run(talk())
 
 

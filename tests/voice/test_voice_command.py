@@ -208,3 +208,30 @@ def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
     assert np.abs(samples_of(path)).max() > 0.1, "the microphone heard what it said"
     lines, _ = talk.end()
     assert [line.split(":")[0] for line in lines] == ["You", "Parley"], lines
+
+
+@pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
+def test_devices_that_go_end_nothing_and_are_used_again(talk: Talk, ears: SpeechToText) -> None:
+    talk.say(STORY)
+    talk.until("speaking")
+    time.sleep(1)
+    talk.server.stop()
+    reply = talk.until("reply")
+    assert reply["kept"] == reply["text"]
+    assert reply["text"].endswith("counts the boats.")
+    assert not reply["interrupted"]
+    talk.until("device", 2)
+    talk.server.start()
+    talk.until("device", 4)
+    time.sleep(2)
+    with talk.server.recorded() as path:
+        talk.say("What is the capital of France?")
+        assert talk.until("reply", 2)["spoken"]
+    assert "capital of france" in words_in(path, ears)
+    lines, errors = talk.end()
+    assert [line.split(":")[0] for line in lines] == ["You", "Parley"] * 2
+    told = [line.removeprefix("parley: ").split(":")[0] for line in errors[1:]]
+    assert sorted(told) == [
+        "The microphone 'default' has gone", "The microphone is back", "The speaker 'default' has gone",
+        "The speaker is back",
+    ]  # fmt: skip
