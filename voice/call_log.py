@@ -30,12 +30,13 @@ class CallLog:
         self._audio = audio
         self._tell = tell
         self._began = time.monotonic()
-        self._name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")[:-3]
-        self._file: IO[str] | None = None
+        self._name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        self._file: IO[bytes] | None = None
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = path.open("a", encoding="utf-8")
+                # Without a buffer: a line that has been written is there, and one that has not is gone.
+                self._file = path.open("ab", buffering=0)
             except OSError as error:
                 self._give_up(path, error)
 
@@ -49,8 +50,7 @@ class CallLog:
             name: self._seconds(fact) if name.endswith("ed_at") else _shortened(fact) for name, fact in facts.items()
         }
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
+            self._file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             assert self._path is not None
             self._give_up(self._path, error)
@@ -73,19 +73,16 @@ class CallLog:
 
     def close(self) -> None:
         """Close the file. Calling it twice is fine."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                assert self._path is not None
-                self._give_up(self._path, error)
+        if self._file is not None:
+            # Nothing is left to be written that could fail.
+            self._file.close()
+            self._file = None
 
     def _seconds(self, at: float | None) -> float | None:
         return None if at is None else round(at - self._began, 3)
 
     def _give_up(self, path: Path, error: OSError) -> None:
-        self._file = None
+        self.close()
         self._tell(f"The log {path} cannot be written ({error.strerror}): the conversation goes on without it.")
 
 
