@@ -172,9 +172,7 @@ class ConversationScreen(Screen[None]):
                 self._status.usage = usage
             case Spoken(text, interrupted) if reply is not None:
                 self._spoken_reply = None
-                if not text:
-                    await reply.remove()
-                elif interrupted:
+                if interrupted:
                     await reply.cut(text)
                 await reply.finish(interrupted=interrupted)
 
