@@ -104,6 +104,7 @@ class ParleyApp(App[None]):
         """Keep what was said of a running reply, then leave."""
         self._leaving.set()
         await self._talking.end()
+        await self._conversation.shown()
         await self._conversation.end_turn()
         unsaved = self._session.unsaved if self._session is not None else None
         self.exit(message=f"The last turns are not saved. {unsaved}" if unsaved else None)

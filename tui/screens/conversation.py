@@ -103,6 +103,12 @@ class ConversationScreen(Screen[None]):
         """Show what happens in the spoken conversation, in the order in which it does."""
         self.post_message(self.Happened(event))
 
+    async def shown(self) -> None:
+        """Wait until all that has happened is on the screen, which must not go meanwhile."""
+        shown = asyncio.Event()
+        if self.call_later(shown.set):
+            await shown.wait()
+
     def show_voice(self, what: str | None = None) -> None:
         """Tell what the spoken conversation does, or without it `what`; nothing is that there is none."""
         if what is None and self.spoken is not None:
