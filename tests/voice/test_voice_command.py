@@ -167,34 +167,44 @@ def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> N
     print({name: second[name] for name in ("first_token_seconds", "first_audio_seconds")}, heard["words_seconds"])
 
 
+INTERRUPTIONS = (
+    "Wait, I would rather hear about the old dog that lives in the garden behind the church, and never comes home.",
+    "No, I have changed my mind, and I want to know about the boats that wait on the river near the harbour.",
+    "Stop talking please, what time is it now?",
+)
+
+
 # This room's microphone cannot hear its speaker, which is what headphones are.
 @pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
 def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> None:
     talk.say(STORY)
-    talk.until("speaking")
-    with talk.server.recorded("spk.monitor", 0) as reply, talk.server.recorded("micfeed.monitor", 0) as person:
-        # The recorders begin while it speaks.
-        time.sleep(2)
-        talk.say("Stop talking please, what time is it now?")
-        talk.until("heard", 2)
-    spoken, heard = samples_of(reply), samples_of(person)
-    # Both recordings ended at the same time.
+    delays = []
+    for number, interruption in enumerate(INTERRUPTIONS, 1):
+        talk.until("speaking", number)
+        with talk.server.recorded("spk.monitor", 0) as reply, talk.server.recorded("micfeed.monitor", 0) as person:
+            # The recorders begin while it speaks.
+            time.sleep(2)
+            talk.say(interruption)
+            talk.until("heard", number + 1)
+        delays.append(silent_after(samples_of(reply), samples_of(person)))
+    print(f"silent {', '.join(f'{1000 * delay:.0f}' for delay in delays)} ms after the onset of speech")
+    # 150 ms are aimed at; a busy machine is slower.
+    assert sorted(delays)[1] < 0.3
+    talk.until("reply", len(INTERRUPTIONS) + 1)
+    talk.end()
+    replies = [message for message in talk.history() if message["role"] == "assistant"]
+    assert [reply["interrupted"] for reply in replies] == [True, True, True, False]
+    assert str(replies[0]["text"]).startswith("You said: Please tell me")
+    assert not str(replies[0]["text"]).endswith("boats.")
+
+
+def silent_after(spoken: Floats, heard: Floats) -> float:
+    """Seconds from the onset of what the person said until Parley was silent; both recordings ended together."""
     length = min(spoken.size, heard.size)
     onset = int(np.flatnonzero(np.abs(heard[-length:]) > 0.02)[0])
     loud = np.abs(spoken[-length:]) > 0.01
     assert loud[max(0, onset - 24_000) : onset].any(), "it was being spoken to while it spoke"
-    silent_after = (int(np.flatnonzero(loud[: onset + 48_000])[-1]) - onset) / 48_000
-    print(f"silent {1000 * silent_after:.0f} ms after the onset of speech")
-    assert silent_after < 0.25
-    talk.until("reply", 2)
-    talk.end()
-    kept = talk.history()
-    replies = [message for message in kept if message["role"] == "assistant"]
-    assert replies[0]["interrupted"]
-    text = str(replies[0]["text"])
-    assert text.startswith("You said: Please tell me")
-    assert not text.endswith("boats.")
-    assert not replies[1]["interrupted"]
+    return (int(np.flatnonzero(loud[: onset + 48_000])[-1]) - onset) / 48_000
 
 
 def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
