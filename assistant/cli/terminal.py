@@ -68,8 +68,8 @@ def libraries_silenced() -> Iterator[None]:
 
     PortAudio and ALSA do so at any time, from threads of their own, and Textual draws its screen there.
     """
-    standard, python = sys.stderr, sys.__stderr__
-    if standard is None or standard is not python:
+    standard = sys.__stderr__
+    if standard is None or sys.stderr is not standard:
         # Closed, or somebody else's already.
         yield
         return
@@ -84,7 +84,7 @@ def libraries_silenced() -> Iterator[None]:
             yield
         finally:
             os.dup2(own.fileno(), file)
-            sys.stderr, sys.__stderr__ = standard, python  # type: ignore[misc]
+            sys.stderr = sys.__stderr__ = standard  # type: ignore[misc]
 
 
 def survive_any_encoding() -> None:

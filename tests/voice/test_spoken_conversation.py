@@ -361,10 +361,10 @@ async def test_a_key_says_who_speaks_even_when_nobody_is_listened_to() -> None:
     room.speaks(0)
     await room.heard_all()
     assert room.ears.asked == []
-    assert room.conversation.state == "muted"
+    assert room.states[-1:] == ["muted"]
     for sentence in range(2):
         room.conversation.push()
-        assert room.conversation.state == "hearing"
+        assert room.states[-1:] == ["hearing"]
         room.speaks(sentence)
         await room.heard_all()
         assert len(room.ears.asked) == sentence, "it waits, however long they are silent"
@@ -382,15 +382,15 @@ async def test_pushing_over_a_reply_pauses_it_and_nothing_said_lets_it_go_on() -
     room.speaks(0)
     await room.settled(1)
     room.conversation.push()
-    assert room.speaker.paused
+    assert room.speaker.log[-1] == "pause"
     room.speaks(1)
     await room.heard_all()
     room.conversation.push()
     await room.until(Notice)
-    assert not room.speaker.paused
+    assert room.speaker.log[-1] == "resume"
     room.conversation.push()
     room.conversation.push()
-    assert not room.speaker.paused
+    assert room.speaker.log[-2:] == ["pause", "resume"]
     room.speaker.limit = 1e9
     await room.until(TurnFinished)
     room.leaves()
