@@ -236,7 +236,7 @@ class SpokenConversation:
         stirring = self._taking.stirring and self._utterance is None and self.replying
         if stirring and not self._flinched:
             self._output.pause()
-        elif self._flinched and not stirring and self._utterance is None:
+        elif self._flinched and not stirring and self._utterance is None and not self._deciding:
             self._output.resume()
         self._flinched = stirring
 
@@ -249,8 +249,9 @@ class SpokenConversation:
         if self._hearing is not None:
             self._hearing.cancel()
             self._hearing = None
-        if self._utterance is not None:
+        if self._utterance is not None or self._flinched:
             self._utterance = None
+            self._flinched = False
             self._output.resume()
 
     def _raise_failure(self) -> None:
@@ -287,7 +288,7 @@ class SpokenConversation:
                 self._hearing = None
                 utterance, self._utterance = self._utterance, None
                 utterance.speech_ended = now
-                if not pushed and paused and utterance.paused is not None:
+                if paused and utterance.paused is not None:
                     utterance.speech_ended = utterance.paused - self._taking.pace.pause
                 deciding = asyncio.create_task(self._decide(hearing, utterance, samples))
                 self._deciding.add(deciding)

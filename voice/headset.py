@@ -54,6 +54,8 @@ class Headset:
     async def __aenter__(self) -> Self:
         """Raises `VoiceError` if one cannot be opened."""
         self._loop = asyncio.get_running_loop()
+        self._lost.clear()
+        self.microphone.forget()
         try:
             await finish(self._loop.run_in_executor(None, self._open))
         except BaseException:
@@ -100,11 +102,12 @@ class Headset:
             ("speaker", self.speaker),
         )
         for what, line in lines:
-            if line.lost == (what in self._lost):
+            lost = line.lost
+            if lost == (what in self._lost):
                 continue
             self._lost ^= {what}
-            self.changed(DeviceChange(what, line.name, back=not line.lost))
-            if line is self.microphone and line.lost:
+            self.changed(DeviceChange(what, line.name, back=not lost))
+            if line is self.microphone and lost:
                 self.microphone.fall_silent(_LAST_SILENCE_SECONDS)
         return bool(self._lost)
 

@@ -109,6 +109,11 @@ class Microphone(_Line):
         self._convert = Converter(rate, HEARING_RATE)
         self._started(stream)
 
+    def forget(self) -> None:
+        """Drop what was heard and asked for by nobody, before another conversation begins."""
+        while not self._heard.empty():
+            self._heard.get_nowait()
+
     def fall_silent(self, seconds: float) -> None:
         """Be heard as silence for that long: so that what somebody was saying when it went has an end."""
         import numpy as np
@@ -142,6 +147,8 @@ class Playback(_Line):
 
     def open(self) -> None:
         """Be ready to play. Raises `VoiceError` if it cannot be opened."""
+        with self._lock:
+            self._waiting.clear()
         stream, self.rate = open_stream(
             self._device,
             "output",

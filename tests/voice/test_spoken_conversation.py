@@ -76,9 +76,9 @@ class Room:
     def begins(self, sentence: int) -> None:
         self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
 
-    def clicks(self) -> None:
+    def clicks(self, silence: int = 5) -> None:
         self._sound.put_nowait(np.full(FRAME, 0.9, np.float32))
-        self._sound.put_nowait(np.zeros(5 * FRAME, np.float32))
+        self._sound.put_nowait(np.zeros(silence * FRAME, np.float32))
 
     async def heard_all(self) -> None:
         """Until the microphone has given all that was put into it."""
@@ -408,6 +408,12 @@ async def test_a_click_is_a_gap_and_no_pause() -> None:
     await room.heard_all()
     assert room.speaker.log[-2:] == ["pause", "resume"]
     assert room.log.of("paused") == []
+    room.clicks(silence=0)
+    await room.heard_all()
+    await asyncio.sleep(0.05)
+    assert room.speaker.paused
+    room.conversation.muted = True
+    assert room.speaker.log[-2:] == ["pause", "resume"], "nobody is listened to who could end it"
     room.speaker.limit = 1e9
     await room.until(TurnFinished)
     room.leaves()
