@@ -178,7 +178,7 @@ INTERRUPTIONS = (
 @pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
 def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> None:
     talk.say(STORY)
-    delays = []
+    delays: list[float] = []
     for number, interruption in enumerate(INTERRUPTIONS, 1):
         talk.until("speaking", number)
         with talk.server.recorded("spk.monitor", 0) as reply, talk.server.recorded("micfeed.monitor", 0) as person:
@@ -186,10 +186,11 @@ def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> N
             time.sleep(2)
             talk.say(interruption)
             talk.until("heard", number + 1)
-        delays.append(silent_after(samples_of(reply), samples_of(person)))
+        delays += silent_after(samples_of(reply), samples_of(person))
     print(f"silent {', '.join(f'{1000 * delay:.0f}' for delay in delays)} ms after the onset of speech")
     # 150 ms are aimed at; a busy machine is slower.
-    assert sorted(delays)[1] < 0.3
+    assert delays
+    assert np.median(delays) < 0.3
     talk.until("reply", len(INTERRUPTIONS) + 1)
     talk.end()
     replies = [message for message in talk.history() if message["role"] == "assistant"]
@@ -198,13 +199,18 @@ def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> N
     assert not str(replies[0]["text"]).endswith("boats.")
 
 
-def silent_after(spoken: Floats, heard: Floats) -> float:
-    """Seconds from the onset of what the person said until Parley was silent; both recordings ended together."""
+def silent_after(spoken: Floats, heard: Floats) -> list[float]:
+    """Seconds from the onset of what the person said until Parley was silent; both recordings ended together.
+
+    Empty if the onset fell into a breath of Parley's, which tells nothing.
+    """
     length = min(spoken.size, heard.size)
     onset = int(np.flatnonzero(np.abs(heard[-length:]) > 0.02)[0])
     loud = np.abs(spoken[-length:]) > 0.01
-    assert loud[max(0, onset - 24_000) : onset].any(), "it was being spoken to while it spoke"
-    return (int(np.flatnonzero(loud[: onset + 48_000])[-1]) - onset) / 48_000
+    assert loud[max(0, onset - 48_000) : onset].any(), "it was being spoken to while it spoke"
+    if not loud[onset : onset + 2_400].any():
+        return []
+    return [(int(np.flatnonzero(loud[: onset + 48_000])[-1]) - onset) / 48_000]
 
 
 def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
