@@ -5,7 +5,6 @@ F2 ─▶ ears, voice and devices, built behind the screen ─▶ Call.converse 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from assistant.errors import AssistantError
 from assistant.session import Session
@@ -58,8 +57,7 @@ class Talking:
         """End the spoken conversation, if there is one, and return when what it said is kept."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._task])
+            await asyncio.wait([self._task])
 
     async def close(self) -> None:
         """End it, and free its engines."""
