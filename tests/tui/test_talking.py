@@ -106,7 +106,7 @@ async def test_a_reply_that_is_interrupted_is_shown_as_far_as_it_was_heard(use: 
         await person.sees("Stop it now.", "UserTurn")
         await person.sees("stopped")
         await person.until(lambda: "four" not in person.read("Reply"))
-        assert "One two three" in person.read("Reply")
+        await person.sees("One two three", "Reply")
         call.speaker.limit = 1e9
         await person.sees("Good.", "Reply")
 
@@ -121,7 +121,7 @@ async def test_esc_and_typing_stop_the_voice(use: Use) -> None:
         await person.sees("speaking", "StatusBar")
         await person.press("escape")
         await person.sees("listening", "StatusBar")
-        assert person.read("Reply").count("stopped") == 1
+        await person.until(lambda: person.read("Reply").count("stopped") == 1)
         call.says(0)
         await person.sees("speaking", "StatusBar")
         await person.type("Enough")
@@ -159,7 +159,7 @@ async def test_the_picture_on_the_table_goes_with_what_is_said(use: Use, picture
         call.says(0)
         await person.sees("(and showed my holiday photo.png)", "Reply")
         await person.sees("my holiday photo", "UserTurn")
-        assert not person.app.screen.query("Attachment")
+        await person.until(lambda: not person.app.screen.query("Attachment"))
 
 
 async def test_without_a_microphone_one_sentence_and_typing_goes_on(use: Use) -> None:
