@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from assistant.parcels import Progress
     from assistant.settings import Settings
     from skills.model import ChatVision
+    from voice.call import Call
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
 
@@ -222,6 +223,30 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextTo
     raise ConfigError(
         f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
         "espeak, espeak:de or coqui:FOLDER_OR_NAME."
+    )
+
+
+def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
+    """Ears, voice and devices for a spoken conversation. Blocks like `build_ears`, and raises what it and the mouth do.
+
+    Raises `VoiceError` where there is no microphone or no speaker, before anything is fetched or loaded.
+    """
+    from voice.call import Call
+    from voice.devices import choose
+    from voice.streams import Microphone, Playback
+
+    choose(settings.speaker, "output")
+    microphone = Microphone(settings.microphone)
+    mouth = build_mouth(settings, progress)
+    return Call(
+        build_ears(settings, progress),
+        mouth,
+        microphone,
+        Playback(mouth.sample_rate, settings.speaker),
+        language=None if settings.language == "auto" else settings.language,
+        headphones=settings.headphones,
+        log=settings.call_log,
+        keep_audio=settings.keep_audio,
     )
 
 

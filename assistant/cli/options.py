@@ -61,7 +61,10 @@ SETTINGS_NAMES = (
     *("model", "device", "quantize", "system", "max_tokens", "temperature", "seed", "allow_urls"),
     *("backend", "base_url"),
 )
-VOICE_NAMES = ("whisper", "voice", "language")
+VOICE_NAMES = (
+    *("whisper", "voice", "language"),
+    *("microphone", "speaker", "headphones", "call_log", "keep_audio"),
+)
 """Settings that only the commands for speech have options for."""
 
 
