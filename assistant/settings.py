@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
     """How its weights are held: "auto" (what suits device and model), "none" (not quantized), or one of the others."""
 
+    detail: Literal["auto", "low", "high"] = "auto"
+    """How closely a model on this machine looks at pictures: "auto" (what there is memory for), "low" or "high"."""
+
     system: str | None = None
     """Instructions that stand before every conversation."""
 

@@ -122,9 +122,7 @@ class TransformersDecoder:
         keys, spans = name_places(ids, self._image_token, pictures)
         grids = [picture.grid for picture in pictures if picture.grid is not None]
         positions, shift = self._positions(ids, torch.cat(grids) if grids else None)
-        return Prompt(
-            ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, shift=shift
-        )
+        return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, shift=shift)
 
     def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
         if self._cache is None or not self._reusable or count == 0 or not key_values.cut(self._cache, count):

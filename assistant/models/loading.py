@@ -125,6 +125,18 @@ def _room(name: str, config: Any, processor: Any, shape: Shape, placement: Place
     return _Room(context_tokens, lowest, tuple(filter(None, notices)))
 
 
+def fetch(source: str, progress: "Progress | None" = None) -> None:
+    """Have the model that `source` names on this machine, and find out all that can be known before it is loaded.
+
+    Raises `ModelError` and `MissingExtraError`.
+    """
+    folder = _folder(source) or fetch_model(source, progress)
+    _check_folder(folder)
+    with _quiet(), _named_failures(source):
+        _config(folder, source)
+        _processor(folder, source)
+
+
 def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
     """The folder of the model with that name in the catalogue or id on the hub, fetched first where it is not there.
 

@@ -2,9 +2,9 @@
 
 A decoder remembers keys and values of the tokens it has read. Each remembered token is named by a key: its id, or for
 the placeholder of a picture the picture's digest (with how closely it was looked at), since all pictures share one
-placeholder id. A new prompt is known
-as far as its keys begin like those remembered; from there on it is read. Being wrong here may only ever cost time:
-what is remembered was computed from exactly the tokens and pictures that its keys name.
+placeholder id. A new prompt is known as far as its keys begin like those remembered; from there on it is read. Being
+wrong here may only ever cost time: what is remembered was computed from exactly the tokens and pictures that its keys
+name.
 
 So a warm reply equals a cold one, token for token, where a token's arithmetic does not depend on which others are read
 with it: with a plain Llama in int8 on a CPU that computes int8 products exactly. Elsewhere (`quantize` "none", CUDA,
@@ -31,8 +31,8 @@ class Prompt:
 
     `keys` name what stands at each place, `spans` are the places (first, one past the last) which must be read in one
     go, such as those of a picture that reads itself in both directions. `pictures` are those it shows, in order; for a
-    family whose pictures are read with the whole prompt, `inputs` hold them. `positions` (3, 1, tokens) is where the tokens are in time, height and
-    width, for a family that counts so; its reply goes on `shift` from where it stands.
+    family whose pictures are read with the whole prompt, `inputs` hold them. `positions` (3, 1, tokens) is where the
+    tokens are in time, height and width, for a family that counts so; its reply goes on `shift` from where it stands.
     """
 
     ids: list[int]

@@ -13,7 +13,7 @@ from textual.screen import Screen
 
 from assistant.errors import AssistantError
 from assistant.events import Notice, SkillResult, TextDelta, TurnFinished
-from assistant.session import Session
+from assistant.session import Session, model_named
 from tui.widgets.composer import Composer
 from tui.widgets.reply import Reply
 from tui.widgets.status_bar import StatusBar
@@ -45,6 +45,7 @@ class ConversationScreen(Screen[None]):
         self._failed = False
         self._queued: tuple[Composer.Submitted, UserTurn] | None = None
         self._turn: asyncio.Task[None] | None = None
+        self._changes: set[asyncio.Task[None]] = set()
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -129,6 +130,13 @@ class ConversationScreen(Screen[None]):
             await self._composer.restore(submitted)
 
     async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
+        if (name := model_named(submitted.message.text)) is not None:
+            await user_turn.remove()
+            # In a task, because a message handler that waits for a model leaves the screen dead until it is there.
+            change = asyncio.create_task(self._change_model(session, name, submitted))
+            self._changes.add(change)
+            change.add_done_callback(self._changes.discard)
+            return
         reply = await self._transcript.add_reply()
         self._status.state = "thinking … (Esc stops)"
         # What the last reply took says nothing about this one, which may be stopped before it can tell.
@@ -138,6 +146,25 @@ class ConversationScreen(Screen[None]):
         self._turn.add_done_callback(
             lambda turn: self.call_later(self._settle, turn, session, submitted, user_turn, reply)
         )
+
+    async def _change_model(self, session: Session, name: str, submitted: Composer.Submitted) -> None:
+        loop = asyncio.get_running_loop()
+
+        def report(what: str, done: int, total: int) -> None:
+            percent = f"{100 * done // total} %" if total else "…"
+            loop.call_soon_threadsafe(self.show_loading, f"{what} {percent}")
+
+        self.show_loading("changing the model …")
+        try:
+            self._transcript.add_notice(await session.change_model(name, report))
+        except AssistantError as error:
+            self._transcript.add_notice(str(error), failure=True)
+            await self._composer.restore(submitted)
+        else:
+            self._composer.release()
+        self._status.model = session.model.info
+        self._status.usage = None
+        self._status.state = "ready"
 
     async def _settle(
         self,
