@@ -116,12 +116,12 @@ def _room(name: str, config: Any, processor: Any, shape: Shape, placement: Place
         with suppress(ModelError):
             context_tokens, notice = fit(name, showing(shape, config, pixels), placement, longest, free)
             if detail.is_worth(pixels, context_tokens):
-                return _Room(context_tokens, pixels, (notice,) if notice else ())
+                return _Room(context_tokens, pixels, tuple(filter(None, (placement.notice, notice))))
     if flexible:
         shape = showing(shape, config, lowest)
     context_tokens, notice = fit(name, shape, placement, longest, free)
     one_size = f"{name} looks at every picture in the same size: --detail {level} changes nothing."
-    notices = (notice, "" if flexible or level == "auto" else one_size)
+    notices = (placement.notice, notice, "" if flexible or level == "auto" else one_size)
     return _Room(context_tokens, lowest, tuple(filter(None, notices)))
 
 
