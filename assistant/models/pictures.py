@@ -37,8 +37,8 @@ class Picture:
     key: str
     text: str
     places: int
-    inputs: dict[str, Tensor] = field(default_factory=dict)
-    rows: tuple[Tensor, ...] = ()
+    inputs: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    rows: tuple[Tensor, ...] = field(default=(), repr=False)
     grid: Tensor | None = None
 
     @property

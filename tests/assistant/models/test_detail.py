@@ -119,7 +119,7 @@ def test_chat_looks_less_closely_when_asked_to(
     model = LocalModel.load(str(folder), device="cpu", quantize="none", detail="low")
     pictures = model._pictures
     assert pictures is not None
-    low = pictures.place(pictures._processor.image_token, [picture(1, 96, 96)])[1][0].places
+    low = pictures.place(pictures._processor.image_token, [picture(1, 96, 48)])[1][0].places
     high = LocalModel.load(str(folder), device="cpu", quantize="none", detail="high")._pictures
     assert high is not None
-    assert low < high.place(pictures._processor.image_token, [picture(1, 96, 96)])[1][0].places
+    assert low < high.place(pictures._processor.image_token, [picture(1, 96, 48)])[1][0].places
