@@ -21,8 +21,8 @@ class Slow:
             raise ModelError(f"There is no model {name}.")
 
     def load(self, name: str, progress: Progress) -> ScriptedModel:
-        progress("loading other", 1, 4)
-        assert self.let.wait(30)
+        while not self.let.wait(0.01):
+            progress("loading other", 1, 4)
         return self.model
 
 
@@ -62,3 +62,16 @@ async def test_a_model_that_cannot_be_had_is_a_notice_and_the_command_comes_back
         await person.sees("There is no model third.")
         await person.until(lambda: person.input == "/model third")
         await person.sees("ready", "StatusBar")
+
+
+async def test_leaving_ends_the_loading_of_another_model(use: Use) -> None:
+    slow = Slow(ScriptedModel())
+    app = ParleyApp(lambda _: Session(ScriptedModel(), models=slow, chosen="scripted"))
+    async with use(app) as person:
+        await person.sees("ready", "StatusBar")
+        await person.type("/model other")
+        await person.press("enter")
+        await person.sees("loading other 25 %", "StatusBar")
+        await person.press("ctrl+q")
+    # The test would not come here: only the loading itself can end.
+    assert not slow.let.is_set()

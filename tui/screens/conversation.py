@@ -46,6 +46,7 @@ class ConversationScreen(Screen[None]):
         self._queued: tuple[Composer.Submitted, UserTurn] | None = None
         self._turn: asyncio.Task[None] | None = None
         self._changes: set[asyncio.Task[None]] = set()
+        self._leaving = False
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -79,7 +80,8 @@ class ConversationScreen(Screen[None]):
         self._composer.begin(f"/{name} ")
 
     async def end_turn(self) -> None:
-        """Stop the reply being written, if there is one, and return when it is kept."""
+        """Stop the reply being written, if there is one, and return when it is kept; no model is changed any more."""
+        self._leaving = True
         if self._turn is not None:
             self._turn.cancel()
             await asyncio.wait([self._turn])
@@ -151,6 +153,8 @@ class ConversationScreen(Screen[None]):
         loop = asyncio.get_running_loop()
 
         def report(what: str, done: int, total: int) -> None:
+            if self._leaving:
+                raise _AbandonedError
             percent = f"{100 * done // total} %" if total else "…"
             loop.call_soon_threadsafe(self.show_loading, f"{what} {percent}")
 
@@ -160,6 +164,8 @@ class ConversationScreen(Screen[None]):
         except AssistantError as error:
             self._transcript.add_notice(str(error), failure=True)
             await self._composer.restore(submitted)
+        except _AbandonedError:
+            return
         else:
             self._composer.release()
         self._status.model = session.model.info
@@ -206,3 +212,7 @@ class ConversationScreen(Screen[None]):
                     case TurnFinished(usage=usage) if not by_skill:
                         # What a skill asks is no part of the conversation, and says nothing about its context.
                         self._status.usage = usage
+
+
+class _AbandonedError(Exception):
+    """Nobody waits for another model any more. Raised into its loading, which ends there."""
