@@ -21,6 +21,7 @@ _WANTED = {
     "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
+    "detail": '"auto", "low" or "high"',
     "system": "text",
     "max_tokens": "a whole number from 1 up",
     "temperature": "a number from 0 to 2",
