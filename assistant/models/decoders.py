@@ -180,7 +180,7 @@ class TransformersDecoder:
         rows = _rows(self._pictures, prompt, self._image_token, start, end)
         if not rows:
             return {}
-        seen = {"mm_encoder_outputs": {"image": self._pictures.as_encoded(rows)}}
+        seen: dict[str, Any] = {"mm_encoder_outputs": {"image": self._pictures.as_encoded(rows)}}
         if self._both_ways:
             # Which places belong together is counted from the first token.
             seen["token_type_ids"] = self._are_places(prompt.ids[:end])
@@ -188,7 +188,7 @@ class TransformersDecoder:
 
     def _whole(self, text: str, images: Sequence[Image]) -> Prompt:
         """A prompt that is one span: it is known or not, and never cut."""
-        pictures = {"images": [[decode(image) for image in images]]} if images else {}
+        pictures: dict[str, Any] = {"images": [[decode(image) for image in images]]} if images else {}
         if images and self._pictures.options:
             pictures["images_kwargs"] = self._pictures.options
         inputs = dict(_call(self._processor, text, **pictures))
@@ -224,7 +224,7 @@ class TransformersDecoder:
 
     def _are_places(self, ids: Sequence[int]) -> Tensor:
         """1 for each placeholder in `ids`, 0 for all others: (1, tokens)."""
-        return (torch.tensor([list(ids)], device=self._model.device) == self._image_token).int()
+        return torch.tensor([[int(token == self._image_token) for token in ids]], device=self._model.device)
 
     def _positions(self, ids: Sequence[int], grids: Tensor | None) -> tuple[Tensor | None, int]:
         """Where the tokens of a prompt are, and how far what follows is shifted from its place in the order."""
@@ -246,7 +246,7 @@ class TransformersDecoder:
         return {"position_ids": torch.cat((given, after), dim=-1)}
 
 
-def _rows(pictures: Pictures, prompt: Prompt, image_token: int | None, start: int, end: int) -> tuple[Tensor, ...]:
+def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end: int) -> tuple[Tensor, ...]:
     """What is seen in the places of pictures among the tokens of `prompt` from `start` up to `end`."""
     count = prompt.ids[start:end].count(image_token) if prompt.pictures else 0
     if not count:

@@ -29,10 +29,9 @@ def can_be_cut(config: Any) -> bool:
 
 def trim(cache: DynamicCache) -> None:
     """Forget what no layer of a sliding window looks at any more, and no cut will need."""
-    for layer in cache.layers:
-        if isinstance(layer, DynamicSlidingWindowLayer) and layer.is_initialized:
-            kept = layer.sliding_window - 1 + SLACK
-            layer.keys, layer.values = layer.keys[..., -kept:, :], layer.values[..., -kept:, :]
+    for layer in _windows(cache):
+        kept = layer.sliding_window - 1 + SLACK
+        layer.keys, layer.values = layer.keys[..., -kept:, :], layer.values[..., -kept:, :]
 
 
 def cut(cache: DynamicCache, count: int) -> bool:
@@ -42,21 +41,26 @@ def cut(cache: DynamicCache, count: int) -> bool:
         return False
     if surplus <= 0:
         return True
-    for layer in cache.layers:
-        if isinstance(layer, DynamicSlidingWindowLayer):
-            # Its own `crop` would keep no more than the window, and nothing to cut a second time.
-            layer.keys, layer.values = layer.keys[..., :-surplus, :], layer.values[..., :-surplus, :]
-            layer.cumulative_length -= surplus
-        else:
-            layer.crop(-surplus)
+    windows = _windows(cache)
+    for layer in windows:
+        # Its own `crop` would keep no more than the window, and nothing to cut a second time.
+        layer.keys, layer.values = layer.keys[..., :-surplus, :], layer.values[..., :-surplus, :]
+        layer.cumulative_length -= surplus
+    others: list[Any] = [layer for layer in cache.layers if layer not in windows]
+    for layer in others:
+        layer.crop(-surplus)
     return True
 
 
 def _most_to_cut(cache: DynamicCache) -> int:
-    most: int = cache.get_seq_length()
-    for layer in cache.layers:
-        if isinstance(layer, DynamicSlidingWindowLayer) and layer.is_initialized:
-            kept = layer.keys.shape[-2]
-            if kept < layer.cumulative_length:
-                most = min(most, kept - (layer.sliding_window - 1))
+    most = cache.get_seq_length()
+    for layer in _windows(cache):
+        kept = layer.keys.shape[-2]
+        if kept < layer.cumulative_length:
+            most = min(most, kept - (layer.sliding_window - 1))
     return most
+
+
+def _windows(cache: DynamicCache) -> list[Any]:
+    """The layers of a sliding window, once something was read."""
+    return [layer for layer in cache.layers if isinstance(layer, DynamicSlidingWindowLayer) and layer.is_initialized]

@@ -6,6 +6,7 @@ from typing import Any
 
 import PIL.Image
 import pytest
+import torch
 
 from assistant.errors import ModelError
 from assistant.messages import Image
@@ -13,6 +14,7 @@ from assistant.models import detail, loading
 from assistant.models.catalogue import CATALOGUE
 from assistant.models.local import LocalModel
 from assistant.models.memory import showing
+from assistant.models.placement import Placement
 from tests.assistant.models.real_shapes import configs
 
 PHOTO = PIL.Image.new("RGB", (3000, 2000))
@@ -82,7 +84,7 @@ def test_a_higher_detail_is_chosen_where_there_is_memory_for_it_and_counted(monk
         image_processor = qwen()
 
     def room(level: str, gigabytes: float) -> Any:
-        placement = loading.Placement("cuda:0", loading.torch.bfloat16, "nf4")
+        placement = Placement("cuda:0", torch.bfloat16, "nf4")
         monkeypatch.setattr(loading, "free_bytes", lambda _: int(gigabytes * 1e9))
         return loading._room("big", config, Processor(), entry.shape, placement, level)
 
