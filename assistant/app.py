@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,9 @@ def start(
 
     Without `keep` nothing of it is saved. Blocks like `build_model`; raises `ModelError` and `HistoryError`.
     """
-    notices: list[str] = []
-    model = build_model(settings, progress, notices.append)
     history = open_history(settings)
-    # The first turn tells them.
-    history.notices[:0] = notices
+    # The turn that runs or comes next tells them.
+    model = build_model(settings, progress, history.notices.append)
     return build_session(settings, model, history, resume=resume, keep=keep)
 
 
@@ -78,11 +77,12 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
 
     from assistant.models.local import LocalModel
 
+    load = partial(LocalModel.load, device=settings.device, detail=settings.detail, progress=progress, note=note)
     source, quantize = settings.model, settings.quantize
     model: LocalModel | None = None
     if source == "auto" and (entry := automatic_choice(settings)) is not None:
         try:
-            model = LocalModel.load(entry.name, device=settings.device, quantize=quantize, progress=progress)
+            model = load(entry.name, quantize=quantize)
         except (ModelError, MissingExtraError) as error:
             # Out of reach, or the memory that was free has been taken meanwhile.
             note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
@@ -90,10 +90,34 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
             quantize = "auto"
     if model is None:
         source = str(assemble_pocket(settings, progress)) if source in ("auto", "pocket") else source
-        model = LocalModel.load(source, device=settings.device, quantize=quantize, progress=progress)
+        model = load(source, quantize=quantize)
     for notice in model.notices:
         note(notice)
     return model
+
+
+class Models:
+    """What a conversation can change its model to; each is made as `settings` say. `note` as for `build_model`."""
+
+    def __init__(self, settings: "Settings", note: Note = bool) -> None:
+        self._settings = settings
+        self._note = note
+
+    def fetch(self, name: str, progress: "Progress" = unheard) -> None:
+        """Make sure that this model can be loaded, as far as can be told before. Raises what `load` raises."""
+        settings = self._called(name)
+        if is_remote(settings) or name == "auto" or name.partition(":")[0] == SCRIPTED_MODEL:
+            return
+        from assistant.models import loading
+
+        loading.fetch(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
+
+    def load(self, name: str, progress: "Progress" = unheard) -> ChatModel:
+        """The model that `--model` calls `name`. Blocks and raises as `build_model` does."""
+        return build_model(self._called(name), progress, self._note)
+
+    def _called(self, name: str) -> "Settings":
+        return self._settings.model_copy(update={"model": name})
 
 
 def is_remote(settings: "Settings") -> bool:
@@ -292,5 +316,7 @@ def build_session(
         notices=history.notices,
         # Asked at each call, because a session can change its model.
         divert=SkillCalls(lambda: session.model),
+        models=Models(settings, history.notices.append),
+        chosen=settings.model,
     )
     return session

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, SkillResult, Spoken, TextDelta, TurnFinished
 from assistant.messages import Image, user
-from assistant.session import Session
+from assistant.session import Session, model_named
 from tui.widgets.composer import Composer
 from tui.widgets.reply import Reply
 from tui.widgets.status_bar import StatusBar
@@ -67,6 +67,8 @@ class ConversationScreen(Screen[None]):
         self.spoken: SpokenConversation | None = None
         """The spoken conversation, while there is one."""
         self._spoken_reply: Reply | None = None
+        self._changes: set[asyncio.Task[None]] = set()
+        self._leaving = False
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -124,7 +126,8 @@ class ConversationScreen(Screen[None]):
         return self._composer.take()
 
     async def end_turn(self) -> None:
-        """Stop the reply being written, if there is one, and return when it is kept."""
+        """Stop the reply being written, if there is one, and return when it is kept; no model is changed any more."""
+        self._leaving = True
         if self._turn is not None:
             self._turn.cancel()
             await asyncio.wait([self._turn])
@@ -203,6 +206,13 @@ class ConversationScreen(Screen[None]):
             await self._composer.restore(submitted)
 
     async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
+        if (name := model_named(submitted.message.text)) is not None:
+            await user_turn.remove()
+            # In a task, because a message handler that waits for a model leaves the screen dead until it is there.
+            change = asyncio.create_task(self._change_model(session, name, submitted))
+            self._changes.add(change)
+            change.add_done_callback(self._changes.discard)
+            return
         reply = await self._transcript.add_reply()
         self._status.state = "thinking … (Esc stops)"
         # What the last reply took says nothing about this one, which may be stopped before it can tell.
@@ -212,6 +222,29 @@ class ConversationScreen(Screen[None]):
         self._turn.add_done_callback(
             lambda turn: self.call_later(self._settle, turn, session, submitted, user_turn, reply)
         )
+
+    async def _change_model(self, session: Session, name: str, submitted: Composer.Submitted) -> None:
+        loop = asyncio.get_running_loop()
+
+        def report(what: str, done: int, total: int) -> None:
+            if self._leaving:
+                raise _AbandonedError
+            percent = f"{100 * done // total} %" if total else "…"
+            loop.call_soon_threadsafe(self.show_loading, f"{what} {percent}")
+
+        self.show_loading("changing the model …")
+        try:
+            self._transcript.add_notice(await session.change_model(name, report))
+        except AssistantError as error:
+            self._transcript.add_notice(str(error), failure=True)
+            await self._composer.restore(submitted)
+        except _AbandonedError:
+            return
+        else:
+            self._composer.release()
+        self._status.model = session.model.info
+        self._status.usage = None
+        self._status.state = "ready"
 
     async def _settle(
         self,
@@ -253,3 +286,7 @@ class ConversationScreen(Screen[None]):
                     case TurnFinished(usage=usage) if not by_skill:
                         # What a skill asks is no part of the conversation, and says nothing about its context.
                         self._status.usage = usage
+
+
+class _AbandonedError(Exception):
+    """Nobody waits for another model any more. Raised into its loading, which ends there."""
