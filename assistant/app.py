@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,18 +140,37 @@ def _is_of_this_machine(model: str) -> bool:
 
 def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatVision":
     """What skills ask, on the model that `settings` ask for. Blocks like `build_model`; raises `ModelError`."""
-    return vision_models(settings, 1, threading.Event(), progress)[0]
+    return vision_models(settings, threading.Event(), progress)[0]
 
 
 def vision_models(
-    settings: "Settings", count: int, stop: threading.Event, progress: "Progress" = unheard, note: Note = bool
+    settings: "Settings",
+    stop: threading.Event,
+    progress: "Progress" = unheard,
+    note: Note = bool,
+    *,
+    jobs: int | None = None,
+    most: int = 1,
 ) -> "list[ChatVision]":
-    """`count` of these for as many threads, ended by `stop`. Raises `ConfigError` for a model that is one at a time."""
-    from skills.model import ChatVision
+    """One of these for each of as many threads as should ask at a time, and never more than `most`, ended by `stop`.
 
-    if count > 1 and not is_remote(settings) and settings.model.partition(":")[0] != SCRIPTED_MODEL:
-        raise ConfigError(f"The model {settings.model} answers one question at a time: leave --jobs out.")
-    return [ChatVision(build_model(settings, progress, note), stop) for _ in range(count)]
+    `jobs` is how many; None is what suits the model. Raises `ConfigError` for several of a model that takes one.
+    """
+    from skills.model import ChatVision
+    from skills.together import Table, answers_together
+
+    model = build_model(settings, progress, note)
+    together = answers_together(model)
+    count = min(most, jobs or (model.batch_size if together else 1))
+    if count == 1:
+        return [ChatVision(model, stop)]
+    if together:
+        return [*Table(model, stop).seats(count)]
+    if is_remote(settings) or settings.model.partition(":")[0] == SCRIPTED_MODEL:
+        # They hold nothing but where to ask, and a server is asked once what it has.
+        return [ChatVision(copy(model), stop) for _ in range(count)]
+    model.close()
+    raise ConfigError(f"The model {model.info.name} answers one question at a time: leave --jobs out.")
 
 
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:

@@ -32,7 +32,7 @@ class _Way(NamedTuple):
     out: Path | None
     resume: bool
     on_error: str
-    jobs: int
+    jobs: int | None
 
 
 def looked_at(skill: "Skill[..., Any]") -> "Input | None":
@@ -66,7 +66,7 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
     for each in skill.inputs:
         if each.kind == "photo" and values[each.name] is not None:
             values[each.name] = _read(Source(values[each.name]), settings)[0]
-    result = skill.run(values, _models(skill, settings, 1, threading.Event())[0])
+    result = skill.run(values, _models(skill, settings, threading.Event())[0])
     say(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
 
 
@@ -103,7 +103,7 @@ def _run_over(
             told = f", {failed:,} of them with an error: take those lines out to try them again" if failed else ""
             tell(f"All {len(sources):,} pictures are in {way.out} already{told}.")
             return not failed
-        models = _models(skill, settings, min(way.jobs, len(remaining)), stop)
+        models = _models(skill, settings, stop, way.jobs, len(remaining))
         write = _Writer(records, as_json=way.as_json, alone=len(sources) == 1)
         pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
         well = True
@@ -182,15 +182,16 @@ def _read(source: "Source", settings: "Settings") -> tuple[Any, Sequence[str]]:
 
 
 def _models(
-    skill: "Skill[..., Any]", settings: "Settings", count: int, stop: "threading.Event"
+    skill: "Skill[..., Any]", settings: "Settings", stop: "threading.Event", jobs: int | None = None, most: int = 1
 ) -> "Sequence[VisionModel | None]":
+    """What as many threads ask as should work at a time."""
     if not skill.needs_model:
-        return [None] * count
+        return [None] * min(jobs or 1, most)
     from assistant.app import vision_models
 
     notices: list[str] = []
     with ProgressLine() as progress:
-        models = vision_models(settings, count, stop, progress, notices.append)
+        models = vision_models(settings, stop, progress, notices.append, jobs=jobs, most=most)
     for notice in notices:
         tell(notice)
     return models

@@ -31,9 +31,7 @@ _BATCH_OPTIONS = (
     click.option(
         "--jobs",
         type=click.IntRange(1, 256),
-        default=1,
-        show_default=True,
-        help="How many at a time; a model in this process takes one.",
+        help="How many at a time, for a server or the embedded model. [default: 1 of a server, else what suits]",
     ),
 )
 
