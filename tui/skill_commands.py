@@ -1,7 +1,8 @@
 """The skills in the command palette: choosing one begins a message with its slash command."""
 
-from collections.abc import Iterator
-from functools import partial
+import asyncio
+from collections.abc import Sequence
+from functools import cache, partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -10,15 +11,15 @@ from tui.screens.conversation import ConversationScreen
 
 
 class SkillCommands(Provider):
-    """An entry for each skill, by its name; none is imported for that."""
+    """An entry for each skill, by its name."""
 
     async def discover(self) -> Hits:
-        for name, summary in _skills():
+        for name, summary in await asyncio.to_thread(summaries):
             yield DiscoveryHit(f"/{name}", partial(self._begin, name), help=summary)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for name, summary in _skills():
+        for name, summary in await asyncio.to_thread(summaries):
             if score := max(matcher.match(f"/{name}"), matcher.match(summary)):
                 yield Hit(score, matcher.highlight(f"/{name}"), partial(self._begin, name), help=summary)
 
@@ -27,5 +28,8 @@ class SkillCommands(Provider):
             self.screen.begin_command(name)
 
 
-def _skills() -> Iterator[tuple[str, str]]:
-    return ((name, registry.summary(name)) for name in registry.names())
+@cache
+def summaries() -> Sequence[tuple[str, str]]:
+    """Names and summaries. Skills of other packages are imported for that, once, which may take a while."""
+    foreign = {skill.name: skill.summary for skill in registry.everything()[0] if not skill.is_built_in}
+    return [(name, foreign.get(name) or registry.summary(name)) for name in registry.names()]

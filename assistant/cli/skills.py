@@ -22,6 +22,9 @@ _BATCH_OPTIONS = (
     ),
     click.option("--resume", is_flag=True, help="Go on with that file: leave out the pictures it has already."),
     click.option(
+        "--retry-errors", is_flag=True, help="Go on with that file, and try those again that have an error in it."
+    ),
+    click.option(
         "--on-error",
         type=click.Choice(["skip", "stop"]),
         default="skip",
