@@ -119,8 +119,21 @@ def test_a_machine_without_devices_says_so_and_nothing_else() -> None:
     assert json.loads(real("devices", "--json").stdout) == []
     tested = real("devices", "--test")
     assert tested.returncode == 1
-    assert "There is no speaker on this machine" in tested.stderr
-    assert "There is no microphone on this machine" in tested.stderr
+    assert tested.stderr == listed.stderr
+
+
+def test_devices_that_cannot_be_listed_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    sounddevice = pytest.importorskip("sounddevice", exc_type=OSError)
+
+    def fail() -> None:
+        raise sounddevice.PortAudioError("Host error", -9999)
+
+    monkeypatch.setattr(sounddevice, "query_devices", fail)
+    for arguments in (["devices"], ["devices", "--test"]):
+        result = run(*arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "cannot be listed (Host error)" in result.stderr
+        assert result.stderr.count("\n") == 1
 
 
 def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Voices: the promises of `TextToSpeech`, kept by every engine that this machine has."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -159,3 +160,47 @@ def test_what_is_no_coqui_voice(tmp_path: Path) -> None:
     for name in ("nobody", "tts_models/en/nobody/vits", "tts_models/multilingual/multi-dataset/xtts_v2"):
         with pytest.raises(ConfigError):
             coqui.Coqui.load(name)
+
+
+@needs_espeak
+def test_the_voices_there_are_stand_in_for_one_there_is_not() -> None:
+    with pytest.raises(VoiceError, match=r"no voice 'xx': choose one of af, .*\bde\b.*\."):
+        espeak.Espeak.load("xx")
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [("exit 3", "stopped with exit code 3"), ("kill -9 $$", "was killed"), (None, r"cannot be run \(")],
+)
+def test_a_program_that_fails_while_it_speaks_is_one_sentence(program: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "espeak-ng"
+    if program is not None:
+        path.write_text(f"#!/bin/sh\ncat > /dev/null\n{program}\n")
+        path.chmod(0o755)
+    with pytest.raises(VoiceError, match=said):
+        list(espeak.Espeak(str(path), "en").synthesize("Hello."))
+
+
+@pytest.mark.skipif(not piper.is_installed(), reason="piper-tts is not installed")
+def test_a_model_of_another_kind_fails_in_one_sentence(tmp_path: Path) -> None:
+    """Silero's detector is a sound model, and no voice."""
+    import faster_whisper
+
+    model = tmp_path / "voice.onnx"
+    model.write_bytes(next((Path(faster_whisper.__file__).parent / "assets").glob("*.onnx")).read_bytes())
+    config = {
+        "audio": {"sample_rate": 22_050},
+        "num_symbols": 1,
+        "num_speakers": 1,
+        "espeak": {"voice": "en-us"},
+        "phoneme_type": "text",
+        "phoneme_id_map": {each: [number] for number, each in enumerate("_^$ abcdefghijklmnopqrstuvwxyz.")},
+    }
+    Path(f"{model}.json").write_text(json.dumps(config))
+    voice = piper.Piper.load(model)
+    with pytest.raises(VoiceError, match="The Piper voice failed on 'hello'"):
+        list(voice.synthesize("hello"))
+    for broken in ("[]", '{"audio": 3}'):
+        Path(f"{model}.json").write_text(broken)
+        with pytest.raises(VoiceError, match="is no Piper voice"):
+            piper.Piper.load(model)
