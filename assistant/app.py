@@ -7,7 +7,7 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
@@ -217,31 +217,46 @@ def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, th
         ) from error
 
 
-def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":
+def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "TextToSpeech":
     """Load the voice that `settings` ask for, fetching it first where that is needed.
 
-    "auto" is the embedded voice, which speaks English, where piper-tts is installed; else, and for any other language
-    that is set, espeak-ng. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
+    "auto" is a fast voice of Coqui's on a GPU, and else the embedded one, both of which speak English, as far as their
+    packages are installed; without them, and for any other language that is set, espeak-ng. `note` hears why it is
+    not Coqui's. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
     `ConfigError` for a voice there is not.
     """
-    from voice import piper
+    from voice import coqui, piper
     from voice.espeak import Espeak
 
     english = settings.language in ("auto", "en")
     kind, _, which = settings.voice.partition(":")
+    if settings.voice == "auto" and english and coqui.is_installed() and coqui.is_on_gpu(settings.device):
+        try:
+            return coqui.Coqui.load(coqui.FAST_VOICE, device=settings.device)
+        except (VoiceError, MissingExtraError) as error:
+            note(f"{error} Until then another voice speaks.")
     if settings.voice.endswith(".onnx"):
         return piper.Piper.load(Path(settings.voice))
     if settings.voice == "piper" or (settings.voice == "auto" and english and piper.is_installed()):
         return piper.Piper.load(piper.fetch_embedded(settings.cache_dir, progress))
     if kind == "espeak" or settings.voice == "auto":
         return Espeak.load(which or ("en-us" if english else settings.language))
-    if kind == "coqui" and which:
-        from voice.coqui import Coqui
+    if kind == "xtts":
+        from voice import xtts
 
-        return Coqui.load(str(Path(which).expanduser()), device=settings.device)
+        if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
+            raise ConfigError(
+                f"{xtts.LICENCE} (to accept it, run `parley speak --voice xtts hello` on a terminal and say yes, or "
+                "set PARLEY_XTTS_LICENCE_ACCEPTED=true)."
+            )
+        # Its manager would ask again, on standard output.
+        os.environ["COQUI_TOS_AGREED"] = "1"
+        return xtts.Xtts.load(voice=which, language="en" if english else settings.language, device=settings.device)
+    if kind == "coqui" and which:
+        return coqui.Coqui.load(str(Path(which).expanduser()), device=settings.device)
     raise ConfigError(
         f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
-        "espeak, espeak:de or coqui:FOLDER_OR_NAME."
+        "espeak, espeak:de, coqui:FOLDER_OR_NAME, xtts, xtts:SPEAKER or xtts:RECORDING.wav."
     )
 
 

@@ -21,7 +21,26 @@ def measure_decoding(runs: int) -> list[Figure]:
     return decode.measure(runs)
 
 
-BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {"start": start.measure, "decode": measure_decoding}
+def measure_batches(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.batches`."""
+    from benchmarks import batches
+
+    return batches.measure(runs)
+
+
+def measure_echo(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.echo`, which needs the voice and Whisper."""
+    from benchmarks import echo
+
+    return echo.measure(runs)
+
+
+BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
+    "start": start.measure,
+    "decode": measure_decoding,
+    "batches": measure_batches,
+    "echo": measure_echo,
+}
 
 
 def main() -> None:

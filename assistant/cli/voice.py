@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assistant.cli.licences import ask_for_licence
 from assistant.cli.options import Choices, choose, conversation_options
 from assistant.cli.terminal import ProgressLine, say, tell
 
@@ -52,11 +53,15 @@ def voice(
             tell(notice)
     # Devices first: without them nothing else needs to be fetched or loaded.
     heard = Microphone(microphone)
+    ask_for_licence(settings)
+    notices: list[str] = []
     with ProgressLine() as progress:
-        mouth = build_mouth(settings, progress)
+        mouth = build_mouth(settings, progress, notices.append)
         played = Playback(mouth.sample_rate, speaker)
         ears = build_ears(settings, progress)
         session = start(settings, progress, resume=choices.resume, keep=choices.keep)
+    for notice in notices:
+        tell(notice)
     pictures = [picture.image for picture in attached]
     _converse(session, ears, mouth, heard, played, choices, pictures, headphones=headphones)
 

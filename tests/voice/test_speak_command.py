@@ -36,7 +36,7 @@ class OneSampleALetter:
 
 @pytest.fixture(autouse=True)
 def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(*_: object) -> TextToSpeech:
+    def build(*_: object, **__: object) -> TextToSpeech:
         return OneSampleALetter()
 
     monkeypatch.setattr(app, "build_mouth", build)
