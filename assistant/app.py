@@ -244,6 +244,7 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note
     if kind == "xtts":
         from voice import xtts
 
+        coqui.library()
         if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
             raise ConfigError(
                 f"{xtts.LICENCE} (to accept it, run `parley speak --voice xtts hello` on a terminal and say yes, or "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from voice.samples import Samples
 
 FAST_VOICE = "tts_models/en/ljspeech/vits"
-"""What speaks English on a GPU unless another voice is set: a VITS, of one speaker, 145 MB."""
+"""What speaks English on a GPU unless another voice is set: a VITS, of one speaker."""
 
 # What torch and Coqui raise for files that are no voice, and for texts that their voices cannot take.
 FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)

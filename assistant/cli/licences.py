@@ -18,11 +18,15 @@ def ask_for_licence(settings: "Settings") -> None:
     """
     if settings.voice.partition(":")[0] != "xtts" or settings.xtts_licence_accepted:
         return
-    from voice import xtts
+    from voice import coqui, xtts
 
-    asked = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
-    if xtts.is_accepted(settings.data_dir) or not asked:
+    if xtts.is_accepted(settings.data_dir) or not is_terminal() or not coqui.is_installed():
         return
     tell(xtts.LICENCE)
     if click.confirm("Do you accept it?", default=False, err=True):
         xtts.accept(settings.data_dir)
+
+
+def is_terminal() -> bool:
+    """Whether there is somebody who sees a question and can answer it."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="A picture to talk about.")
-@click.option("--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE.")
+@click.option(
+    "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts."
+)
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
 @click.option("--microphone", metavar="NAME", default="default", help="Where to listen: a number or part of a name.")

@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant import app
+from assistant.cli import licences
 from assistant.cli.commands import parley
 from assistant.errors import VoiceError
 from tests.voice.conftest import Floats
+from voice import coqui
 from voice.text_to_speech import TextToSpeech
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
@@ -144,3 +146,20 @@ def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
         result = run(*arguments)
         assert result.exit_code == 1
         assert "apt install libportaudio2" in result.stderr
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coqui, "is_installed", lambda: True)
+    monkeypatch.setattr(licences, "is_terminal", lambda: True)
+    for turn in range(2):
+        result = run("speak", "hi", "-o", "out.wav", "--clone", "me.wav", stdin=f"{answer}\n")
+        asked = "non-commercial use only" in result.stderr and "Do you accept it?" in result.stderr
+        assert asked == (turn == 0 or answer == "n")
+        assert result.stdout == ""
+
+
+def test_a_voice_and_a_recording_are_one_too_many() -> None:
+    result = run("speak", "hi", "--voice", "piper", "--clone", "me.wav")
+    assert result.exit_code == 2
+    assert "leave --voice out" in result.stderr

@@ -326,6 +326,7 @@ def test_nobody_uses_xtts_without_having_accepted_its_licence(monkeypatch: pytes
     monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.delenv("COQUI_TOS_AGREED", raising=False)
     monkeypatch.setattr(xtts.Xtts, "load", lambda **how: how["voice"])
+    monkeypatch.setattr(coqui, "library", lambda: None)
     settings = load({"voice": "xtts:Ada"}).settings
     with pytest.raises(ConfigError, match=r"non-commercial use only: https://.* say yes"):
         build_mouth(settings)
