@@ -4,8 +4,8 @@
     livekit   the audio processing module of LiveKit's SDK; measured where the package `livekit` is installed
 
 The embedded voice reads from the loudspeaker into a room (an exponentially fading response, another one in each run),
-which is heard after 30, 100 and 250 ms. Alone, it should vanish; while somebody speaks as loud as the echo, that one
-should still be understood by the embedded Whisper. Somebody is the same voice, higher and faster.
+which is heard after 30, 100 and 250 ms. Alone, it should vanish; while somebody speaks, as loud as the echo or 10 dB
+louder, that one should still be understood by the embedded Whisper. Somebody is the same voice, higher and faster.
 """
 
 import importlib.util
@@ -38,8 +38,10 @@ DELAYS_MS = (30, 100, 250)
 # A canceller needs a moment to find the echo; what is heard before is not counted.
 _CONVERGED_SECONDS = 4
 _FRAME = HEARING_RATE // 100
-_FADE_SECONDS = 0.12
-"""In which the room's response falls to 1/e: it is 60 dB quieter after 0.8 s, as in a furnished living room."""
+_FADE_SECONDS = 0.06
+"""In which the room's response falls to 1/e: it is 60 dB quieter after 0.4 s, as in a furnished living room."""
+_QUIETER_DB = (0, 10)
+"""By how much the echo is quieter than the person."""
 
 Samples = NDArray[np.float32]
 
@@ -69,10 +71,12 @@ def measure(runs: int) -> list[Figure]:
     figures: dict[tuple[str, str], list[float]] = {("word errors, nobody else speaking", "%"): [errors(person)]}
     for delay in DELAYS_MS:
         for run in range(runs):
-            echo = _in_room(played, delay, run)
+            echo = _in_room(played, delay, 1000 * run + delay)
             echo *= np.sqrt(np.mean(np.square(said)) / np.mean(np.square(echo)))
-            kept = figures.setdefault((f"word errors, {delay} ms, not cancelled", "%"), [])
-            kept.append(errors(person + echo))
+            quieter = {level: echo * np.float32(10 ** (-level / 20)) for level in _QUIETER_DB}
+            for level, heard in quieter.items():
+                kept = figures.setdefault((f"word errors, echo {level} dB quieter, {delay} ms, not cancelled", "%"), [])
+                kept.append(errors(person + heard))
             for name, make in cancellers.items():
                 cancel = make()
                 started = time.process_time()
@@ -80,8 +84,10 @@ def measure(runs: int) -> list[Figure]:
                 seconds = time.process_time() - started
                 reduction = _decibels(echo[before.size :]) - _decibels(left[before.size :])
                 figures.setdefault((f"echo taken away, {delay} ms, {name}", "dB"), []).append(reduction)
-                words = errors(make()(person + echo, played))
-                figures.setdefault((f"word errors, {delay} ms, {name}", "%"), []).append(words)
+                for level, heard in quieter.items():
+                    words = errors(make()(person + heard, played))
+                    kept = figures.setdefault((f"word errors, echo {level} dB quieter, {delay} ms, {name}", "%"), [])
+                    kept.append(words)
                 cost = 1000 * seconds * HEARING_RATE / echo.size
                 figures.setdefault((f"processor time for a second, {name}", "ms"), []).append(cost)
     ears.close()
@@ -148,7 +154,7 @@ def _in_room(played: Samples, delay_ms: int, seed: int) -> Samples:
     heard = np.fft.irfft(np.fft.rfft(late, size) * np.fft.rfft(response, size), size)
     # A loudspeaker is not quite linear, and no microphone is without noise.
     loud = np.abs(heard).max()
-    heard = np.tanh(1.2 * heard / loud) + 1e-4 * rng.standard_normal(size)
+    heard = np.tanh(0.5 * heard / loud) + 1e-4 * rng.standard_normal(size)
     return heard[: played.size].astype(np.float32)
 
 
