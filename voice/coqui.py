@@ -46,11 +46,18 @@ class Coqui:
         a folder that is no voice or a download that fails.
         """
         api = library()
-        if "xtts" in source:
-            raise ConfigError("XTTS is a choice of its own, as its licence has to be accepted: --voice xtts.")
-        config, checkpoint = find(Path(source) if Path(source).is_dir() else download(source))
+        folder = Path(source)
+        if not folder.is_dir():
+            if "xtts" in source:
+                raise ConfigError("XTTS is a choice of its own, as its licence has to be accepted: --voice xtts.")
+            download(source)
+            # By its name again, since some voices come with a vocoder of another one.
+            where = {"model_name": source}
+        else:
+            config, checkpoint = find(folder)
+            where = {"model_path": str(checkpoint), "config_path": str(config)}
         try:
-            tts = api.TTS(model_path=str(checkpoint), config_path=str(config), progress_bar=False)
+            tts = api.TTS(**where, progress_bar=False)
             tts.to(torch_device(device))
         except FAILURES as error:
             raise VoiceError(f"The Coqui voice {source} cannot be loaded: {first_line(error)}.") from error
