@@ -160,12 +160,11 @@ def vision_models(
     from skills.together import Table, answers_together
 
     model = build_model(settings, progress, note)
-    together = answers_together(model)
-    count = min(most, jobs or (model.batch_size if together else 1))
+    if answers_together(model) and min(most, jobs or model.batch_size) > 1:
+        return [*Table(model, stop).seats(min(most, jobs or model.batch_size))]
+    count = min(most, jobs or 1)
     if count == 1:
         return [ChatVision(model, stop)]
-    if together:
-        return [*Table(model, stop).seats(count)]
     if is_remote(settings) or settings.model.partition(":")[0] == SCRIPTED_MODEL:
         # They hold nothing but where to ask, and a server is asked once what it has.
         return [ChatVision(copy(model), stop) for _ in range(count)]

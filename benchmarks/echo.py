@@ -1,6 +1,7 @@
-"""Two echo cancellers on a voice in a room: how much of the echo goes, how much of a person stays, and what it costs.
+"""Echo cancellers on a voice in a room: how much of the echo goes, how much of a person stays, and what it costs.
 
-    webrtc    pywebrtc-audio, through `voice.echo.Canceller`: what Parley uses
+    webrtc    pywebrtc-audio's canceller, through `voice.echo.Canceller`: what Parley uses
+    webrtc-p  the same package's whole processor, told to cancel echo alone
     livekit   the audio processing module of LiveKit's SDK; measured where the package `livekit` is installed
 
 The embedded voice reads from the loudspeaker into a room (an exponentially fading response, another one in each run),
@@ -96,6 +97,7 @@ def measure(runs: int) -> list[Figure]:
 
 def _cancellers() -> "Iterator[tuple[str, Callable[[], Cancel]]]":
     yield "webrtc", _webrtc
+    yield "webrtc-p", _webrtc_processor
     if importlib.util.find_spec("livekit") is not None:
         yield "livekit", _livekit
     else:
@@ -110,6 +112,19 @@ def _webrtc() -> Cancel:
         starts = range(0, heard.size, 2 * _FRAME)
         blocks = [canceller(heard[at : at + 2 * _FRAME], played[at : at + 2 * _FRAME]) for at in starts]
         return np.concatenate(blocks).astype(np.float32)
+
+    return cancel
+
+
+def _webrtc_processor() -> Cancel:
+    import pywebrtc_audio
+
+    processor = pywebrtc_audio.AudioProcessor(HEARING_RATE, 1, echo_cancellation=True)
+
+    def cancel(heard: Samples, played: Samples) -> Samples:
+        starts = range(0, heard.size // _FRAME * _FRAME, _FRAME)
+        frames = [processor.process(heard[at : at + _FRAME], played[at : at + _FRAME]) for at in starts]
+        return np.concatenate([*frames, np.zeros(heard.size % _FRAME)]).astype(np.float32)
 
     return cancel
 
@@ -140,7 +155,7 @@ def _spoken(mouth: TextToSpeech, text: str, faster: float) -> Samples:
     """A text read aloud at 16 kHz, `faster` and as much higher."""
     convert = Converter(round(mouth.sample_rate * faster), HEARING_RATE)
     spoken = np.concatenate(list(speak([text], mouth)))
-    return 0.5 * np.concatenate([convert(spoken), convert(None)])
+    return (0.5 * np.concatenate([convert(spoken), convert(None)])).astype(np.float32)
 
 
 def _in_room(played: Samples, delay_ms: int, seed: int) -> Samples:
@@ -155,7 +170,7 @@ def _in_room(played: Samples, delay_ms: int, seed: int) -> Samples:
     # A loudspeaker is not quite linear, and no microphone is without noise.
     loud = np.abs(heard).max()
     heard = np.tanh(0.5 * heard / loud) + 1e-4 * rng.standard_normal(size)
-    return heard[: played.size].astype(np.float32)
+    return np.asarray(heard[: played.size], np.float32)
 
 
 def _decibels(samples: Samples) -> float:

@@ -69,7 +69,7 @@ class Piper:
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         assert self._voice is not None, "closed"
         # Its phonemes come from a C library, where a null ends the text.
-        chunks = self._voice.synthesize(sentence.replace("\0", " "))
+        chunks = iter(self._voice.synthesize(sentence.replace("\0", " ")))
         while True:
             try:
                 chunk = next(chunks, None)
