@@ -21,6 +21,7 @@ from assistant.models import key_values
 from assistant.models.llama import LlamaDecoder
 from assistant.models.pictures import Picture, Pictures, misplaced
 from assistant.models.prompt_cache import Key, Prompt
+from assistant.models.side_by_side import SideBySide
 
 # Families whose pictures can be encoded apart from their prompt, and whose keys and values can be cut at any token. The
 # others read every prompt whole, until a test shows that warm equals cold for them as well.
@@ -93,6 +94,10 @@ class LlavaDecoder:
             lengths = [len(option) for option in group]
             logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
         return logits
+
+    def side_by_side(self, room: int) -> SideBySide:
+        """Place for so many conversations to be gone on with at once, each after it has been read."""
+        return SideBySide(self._llama, room)
 
 
 class TransformersDecoder:
