@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from assistant.parcels import Progress
     from assistant.settings import Settings
     from skills.model import ChatVision
+    from voice.end_of_turn import Judge
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
 
@@ -195,6 +196,20 @@ def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, th
             f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
+
+
+def build_judge(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "Judge | None":
+    """What hears whether somebody is done speaking; None where it cannot be had, which `note` is told.
+
+    Blocks like `build_ears`.
+    """
+    from voice import smart_turn
+
+    try:
+        return smart_turn.SmartTurn.load(smart_turn.fetch_embedded(settings.cache_dir, progress))
+    except (ModelError, VoiceError) as error:
+        note(f"{error} Until then silence decides when a turn is over.")
+        return None
 
 
 def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":

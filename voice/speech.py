@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from assistant.threads import stream_in_thread
 from voice.sentences import SentenceSplitter
 from voice.speakable import speakable
-from voice.text_to_speech import TextToSpeech
+from voice.text_to_speech import TextToSpeech, language_of
 
 if TYPE_CHECKING:
     from voice.samples import Samples
@@ -58,7 +58,7 @@ class Speech:
         self._voice = voice
         self._executor = executor
         self._output = output
-        self._language = language
+        self._language = language_of(voice, language)
         self._splitter = SentenceSplitter()
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         self._written = ""

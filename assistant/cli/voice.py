@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from assistant.events import Event
     from assistant.messages import Image
     from assistant.session import Session
+    from voice.end_of_turn import Judge
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
 
@@ -39,7 +40,7 @@ def voice(
 
     What is said goes to standard output as well. Ctrl-C ends it.
     """
-    from assistant.app import build_ears, build_mouth, start
+    from assistant.app import build_ears, build_judge, build_mouth, start
     from assistant.attachments import load_image
     from voice.streams import Microphone, Playback
 
@@ -56,9 +57,10 @@ def voice(
         mouth = build_mouth(settings, progress)
         played = Playback(mouth.sample_rate, speaker)
         ears = build_ears(settings, progress)
+        judge = build_judge(settings, progress, tell)
         session = start(settings, progress, resume=choices.resume, keep=choices.keep)
     pictures = [picture.image for picture in attached]
-    _converse(session, ears, mouth, heard, played, choices, pictures, headphones=headphones)
+    _converse(session, ears, mouth, heard, played, choices, pictures, judge, headphones=headphones)
 
 
 def _converse(
@@ -69,6 +71,7 @@ def _converse(
     played: Any,
     choices: Choices,
     pictures: "list[Image]",
+    judge: "Judge | None",
     *,
     headphones: bool,
 ) -> None:
@@ -93,6 +96,7 @@ def _converse(
             language=language,
             headphones=headphones,
             pictures=pictures,
+            judge=judge,
         )
         try:
             with heard as microphone, played:

@@ -113,9 +113,12 @@ class Room:
         )
 
     def speaks(self, sentence: int) -> None:
-        """Say the sentence with that number, and be silent for a second."""
+        """Say the sentence with that number, and be silent for longer than anyone is waited for."""
         self.begins(sentence)
-        self._sound.put_nowait(np.zeros(40 * FRAME, np.float32))
+        self.is_silent(70)
+
+    def is_silent(self, frames: int) -> None:
+        self._sound.put_nowait(np.zeros(frames * FRAME, np.float32))
 
     def begins(self, sentence: int) -> None:
         self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
