@@ -18,6 +18,8 @@ from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from tests.voice.conftest import Floats
 from voice.conversation import SpokenConversation
+from voice.end_of_turn import Judge
+from voice.samples import HEARING_RATE
 from voice.speech_to_text import Segment, Transcript
 from voice.turn_taking import FRAME, TurnTaking
 
@@ -32,13 +34,17 @@ class Ears:
     def __init__(self, *sentences: str) -> None:
         self.sentences = sentences
         self.asked: list[str | None] = []
+        self.heard_seconds: list[float] = []
+        self.language_probability = 1.0
 
     def transcribe(self, samples: Floats, language: str | None = None) -> Transcript:
         self.asked.append(language)
+        self.heard_seconds.append(samples.size / HEARING_RATE)
         if not self.sentences:
             raise VoiceError("Whisper failed.")
         text = self.sentences[round(float(samples.max()) * 100) - 60]
-        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", 1.0)
+        probability = self.language_probability if language is None else 1.0
+        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", probability)
 
     def close(self) -> None:
         pass
@@ -95,7 +101,13 @@ class Speaker:
 class Room:
     """A conversation with everything around it; a script of what the person does is run beside it."""
 
-    def __init__(self, *replies: str | Exception, heard: tuple[str, ...], headphones: bool = False) -> None:
+    def __init__(
+        self,
+        *replies: str | Exception,
+        heard: tuple[str, ...],
+        headphones: bool = False,
+        judge: Judge | None = None,
+    ) -> None:
         self.model = ScriptedModel()
         self.model.enqueue(*replies)
         self.session = Session(self.model)
@@ -110,6 +122,7 @@ class Room:
             TurnTaking(lambda frame: float(np.abs(frame).max())),
             self.events.append,
             headphones=headphones,
+            judge=judge,
         )
 
     def speaks(self, sentence: int) -> None:
@@ -158,8 +171,10 @@ async def test_a_question_is_answered_aloud() -> None:
     assert room.ears.asked == [None], "the words that were looked for in the pause are those of the turn"
 
 
-async def test_the_language_of_the_first_turn_is_kept() -> None:
+@pytest.mark.parametrize(("probability", "kept"), [(0.8, "en"), (0.79, None)])
+async def test_the_language_of_the_first_turn_is_kept_where_it_is_sure(probability: float, kept: str | None) -> None:
     room = Room("One.", "Two.", heard=("Hello you.", "Hello again."))
+    room.ears.language_probability = probability
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.until(TurnFinished)
@@ -167,7 +182,90 @@ async def test_the_language_of_the_first_turn_is_kept() -> None:
     await room.until(TurnFinished, 2)
     room.leaves()
     await run
-    assert room.ears.asked == [None, "en"]
+    assert room.ears.asked == [None, kept]
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "frames"),
+    [
+        ("What time is it?", 0.9, 11),
+        ("I would like a table for.", 0.3, 25),
+        ("I would like a table for two and", 0.9, 62),
+        ("I would like a table.", 0.01, 62),
+        ("I would like a table.", None, 25),
+    ],
+)
+async def test_who_sounds_done_is_answered_soon_and_who_thinks_is_waited_for(
+    words: str, done: float | None, frames: int
+) -> None:
+    room = Room("Well.", heard=(words,), judge=None if done is None else lambda _: done)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.begins(0)
+    room.is_silent(10)
+    await room.settled(1)
+    room.is_silent(frames - 11)
+    await asyncio.sleep(0.05)
+    assert room.events == [], "they may go on"
+    room.is_silent(2)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[0] == (words, False)
+    assert len(room.ears.asked) == 1, "the words that were looked for in the pause are those of the turn"
+
+
+async def test_who_speaks_on_is_asked_for_all_of_it_once_more() -> None:
+    room = Room("Well.", heard=("I would like, um,", "I would like a table."), judge=lambda _: 0.9)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.begins(0)
+    room.is_silent(30)
+    await room.settled(1)
+    room.begins(1)
+    room.is_silent(10)
+    await room.settled(2)
+    room.is_silent(4)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[0] == ("I would like a table.", False)
+    assert room.ears.heard_seconds[1] > room.ears.heard_seconds[0] + 1
+
+
+async def test_a_nod_over_the_reply_does_not_hold_it_up_as_a_thinker_would() -> None:
+    room = Room("One two three four five. Six.", heard=("Count.", "Um."), judge=lambda _: 0.01)
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.begins(1)
+    room.is_silent(10)
+    await room.settled(2)
+    room.is_silent(5)
+    async with asyncio.timeout(20):
+        while room.speaker.paused:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+
+
+async def test_speech_longer_than_can_be_understood_at_once_is_one_turn() -> None:
+    room = Room("That is a lot.", heard=("On and on.",))
+    room._sound.put_nowait(np.full(70 * HEARING_RATE, 0.6, np.float32))
+    room.is_silent(70)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert room.said() == [("On and on. On and on. On and on.", False), ("That is a lot.", False)]
+    assert max(room.ears.heard_seconds) <= 31
+
+
+async def test_a_recording_that_ends_in_the_middle_of_a_word_loses_no_turn() -> None:
+    room = Room("It is.", heard=("What time is it?",))
+    room.begins(0)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert room.said() == [("What time is it?", False), ("It is.", False)]
 
 
 async def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard() -> None:
