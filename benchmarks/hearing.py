@@ -100,9 +100,7 @@ def first_words(clips: list[Clip], engines: dict[str, Transcribe], file: Path, r
             seconds[name].append(time.perf_counter() - started)
     goal = Figure("", "s", tuple(seconds["plain faster-whisper"])).median
     return [
-        Figure(
-            f"first words of {_LONG_SECONDS} s: {name}", "s", tuple(values), goal if name == "Parley" else None
-        )
+        Figure(f"first words of {_LONG_SECONDS} s: {name}", "s", tuple(values), goal if name == "Parley" else None)
         for name, values in seconds.items()
     ]
 
@@ -168,7 +166,7 @@ def noisy(sound: "Samples", decibels: int | None, seed: int) -> "Samples":
 
 
 def word_error_rate(said: list[str], heard: list[str]) -> float:
-    """Of all words said, the share that is wrong, missing or too many; `inf` is never given, since all say something."""
+    """The words that are wrong, missing or too many, over all that were said."""
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
     normalize = EnglishTextNormalizer({})

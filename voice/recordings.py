@@ -128,7 +128,7 @@ def _bytes_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
 
 def _spooled(stream: IO[bytes]) -> IO[bytes]:
     """All that comes out of `stream`, as a file of its own."""
-    file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))
+    file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - who asks for it closes it
     shutil.copyfileobj(stream, file)
     file.seek(0)
     return file

@@ -49,7 +49,9 @@ class SmartTurn:
         try:
             return cls(onnxruntime.InferenceSession(str(model), options))
         except (Fail, InvalidProtobuf, NoSuchFile) as error:
-            raise VoiceError(f"{model} is not Smart Turn, or is damaged: delete it, and it is fetched again.") from error
+            raise VoiceError(
+                f"{model} is not Smart Turn, or is damaged: delete it, and it is fetched again."
+            ) from error
 
     def __call__(self, samples: "Samples") -> float:
         """The probability that whoever speaks in these samples, up to their pause at the end, is done."""

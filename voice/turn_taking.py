@@ -67,7 +67,7 @@ class Paused:
 
 @dataclass(frozen=True)
 class Ended:
-    """They are done, with `samples` after its `Part`s. `paused` is whether the last `Paused` had all the words in it."""
+    """They are done; `samples` are what came after the `Part`s. `paused`: the last `Paused` had all words in it."""
 
     samples: "Samples"
     paused: bool

@@ -33,7 +33,9 @@ def test_other_words_stay_however_doubtful(evidence: Evidence) -> None:
     assert not is_phantom("Where is the cat?", evidence)
 
 
-@pytest.mark.parametrize("text", ["[Music]", "(applause)", "♪♪♪", "♪ La la ♪", "[Music] (sighs).", "...", "", " - ", "*sighs*"])
+@pytest.mark.parametrize(
+    "text", ["[Music]", "(applause)", "♪♪♪", "♪ La la ♪", "[Music] (sighs).", "...", "", " - ", "*sighs*"]
+)
 def test_descriptions_of_sounds_and_bare_punctuation_always_go(text: str) -> None:
     assert is_phantom(text, SURE)
 
