@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,7 @@ class Moments:
     def stages(self) -> tuple[float, ...]:
         """The seconds of each of `STAGES`."""
         times = (self.silent, self.over, self.heard, self.sentence, self.sound)
-        return tuple(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        return tuple(later - earlier for earlier, later in pairwise(times))
 
 
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the questions are the runs

@@ -138,7 +138,7 @@ def recorded() -> list[Clip]:
             clips.append(Clip(words.replace("<s>", "").replace("</s>", "").strip(), read(sound)))
     if (TEST_DATA / "goforward.raw").is_file():
         raw = np.frombuffer((TEST_DATA / "goforward.raw").read_bytes(), "<i2")
-        clips.append(Clip("go forward ten meters", raw.astype(np.float32) / 32768))
+        clips.append(Clip("go forward ten meters", raw.astype(np.float32) / np.float32(32768)))
     if not clips:
         print(f"Nobody reads: there is nothing in {TEST_DATA} (`apt install pocketsphinx-testdata`).")
     return clips

@@ -44,7 +44,8 @@ def pink(seconds: float) -> "Samples":
     size = round(seconds * HEARING_RATE)
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(size))
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(spectrum.size))), size)
-    return (0.01 * noise / np.sqrt(np.mean(np.square(noise)))).astype(np.float32)
+    quiet: Samples = (0.01 * noise / np.sqrt(np.mean(np.square(noise)))).astype(np.float32)
+    return quiet
 
 
 async def listen(sound: "Samples") -> float:

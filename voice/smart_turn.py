@@ -65,7 +65,8 @@ def _prepared(samples: "Samples") -> "Samples":
 
     last = samples[-_SAMPLES:]
     heard = np.concatenate([np.zeros(_SAMPLES - last.size, np.float32), last])
-    return ((heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)).astype(np.float32)
+    even: Samples = ((heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)).astype(np.float32)
+    return even
 
 
 def fetch_embedded(cache_dir: Path, progress: Progress) -> Path:
