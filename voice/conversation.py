@@ -177,8 +177,13 @@ class SpokenConversation:
         if hearing.cancelled() or hearing.exception():
             return
         heard = hearing.result()
-        nods = self._interrupts and is_backchannel(heard.text)
-        self._taking.settle(pause, SOON if nods else patience(heard, done))
+        nothing = self._is_nothing(heard.text.strip(), self._over, interrupts=self._interrupts)
+        self._taking.settle(pause, SOON if nothing else patience(heard, done))
+
+    def _is_nothing(self, text: str, over: Speech | None, *, interrupts: bool) -> bool:
+        """Whether `text`, heard `over` a reply, is no turn: no words, a listener's noise, or the reply itself."""
+        own = over is not None and not self._headphones and is_echo(text, over.said)
+        return not text or own or (interrupts and is_backchannel(text))
 
     def _decided(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or task.exception() is None:
@@ -200,8 +205,7 @@ class SpokenConversation:
         async with self._turns:
             heard = joined([await part for part in whole])
             text = heard.text.strip()
-            own = over is not None and not self._headphones and is_echo(text, over.said)
-            if not text or own or (interrupts and is_backchannel(text)):
+            if self._is_nothing(text, over, interrupts=interrupts):
                 if not self._person_speaks:
                     self._output.resume()
                 return
