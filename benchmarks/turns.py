@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from voice.samples import Samples
     from voice.text_to_speech import TextToSpeech
 
-UTTERANCES = (*QUESTIONS, *STATEMENTS)
+# A question and a statement in turns, so that any number of them is as many of each.
+UTTERANCES = tuple(utterance for pair in zip(QUESTIONS, STATEMENTS, strict=True) for utterance in pair)
+FOR_EACH_RUN = 10
 
 Say = Callable[[str, "TextToSpeech"], "Samples"]
 WAYS: dict[str, Say] = {
@@ -32,8 +34,12 @@ WAYS: dict[str, Say] = {
 }
 
 
-def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - a rate over all sentences needs no repetition
-    """For each way of saying them, the share of sentences that end soon, after an ordinary pause, and that wait."""
+def measure(runs: int) -> list[Figure]:
+    """For each way of saying them, the share of sentences that end soon, after an ordinary pause, and that wait.
+
+    Ten sentences are asked for each of the `runs`, as far as there are.
+    """
+    utterances = UTTERANCES[: FOR_EACH_RUN * runs]
     settings = load().settings
     voice, ears = build_mouth(settings), build_ears(settings)
     judge = SmartTurn.load(fetch_embedded(settings.cache_dir, unheard))
@@ -41,7 +47,7 @@ def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - a rate over all senten
     figures = []
     for way, say in WAYS.items():
         sounds, waits, words_alone = [], [], []
-        for utterance in UTTERANCES:
+        for utterance in utterances:
             heard = np.concatenate([silence(pace.lead), say(utterance, voice), silence(pace.pause)])
             done = judge(heard)
             words = ears.transcribe(heard, "en")
