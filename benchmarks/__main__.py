@@ -28,10 +28,42 @@ def measure_barge_in(runs: int) -> list[Figure]:
     return barge_in.measure(runs)
 
 
+def measure_turns(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.turns`; like the others of speech it imports what hears and speaks only now."""
+    from benchmarks import turns
+
+    return turns.measure(runs)
+
+
+def measure_hearing(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.hearing`."""
+    from benchmarks import hearing
+
+    return hearing.measure(runs)
+
+
+def measure_answers(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.answers`."""
+    from benchmarks import answers
+
+    return answers.measure(runs)
+
+
+def measure_listening(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.listening`."""
+    from benchmarks import listening
+
+    return listening.measure(runs)
+
+
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "start": start.measure,
     "decode": measure_decoding,
     "barge-in": measure_barge_in,
+    "turns": measure_turns,
+    "hearing": measure_hearing,
+    "answers": measure_answers,
+    "listening": measure_listening,
 }
 
 
