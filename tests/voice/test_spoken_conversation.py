@@ -575,6 +575,9 @@ async def test_the_log_tells_how_long_somebody_was_waited_for_and_why() -> None:
         room.is_silent(60)
         await room.until(TurnFinished, sentence + 1)
     room.begins(0)
+    room.is_silent(10)
+    await room.settled(3)
+    room.begins(0)
     room.leaves()
     await run
     heard = room.log.of("heard")
