@@ -295,9 +295,10 @@ class SpokenConversation:
             self._output.resume()
 
     def _raise_failure(self) -> None:
-        """Raise what ended the last reply, if that is nothing a person could be told in a sentence."""
-        if self._reply is not None and self._reply.done() and not self._reply.cancelled():
-            self._reply.result()
+        """Raise what ended the last reply, or the judge, if that is nothing a person could be told in a sentence."""
+        for task in (self._reply, self._waiting):
+            if task is not None and task.done() and not task.cancelled():
+                task.result()
 
     @property
     def replying(self) -> bool:

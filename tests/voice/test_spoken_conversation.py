@@ -451,6 +451,21 @@ async def test_what_is_no_sentence_for_people_ends_the_conversation() -> None:
             await run
 
 
+async def test_a_judge_that_fails_ends_the_conversation() -> None:
+    def judge(_: Floats) -> float:
+        raise RuntimeError("no verdict")
+
+    room = Room(heard=("Hello.",), judge=judge)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.begins(0)
+    room.is_silent(10)
+    await room.settled(1)
+    room.is_silent(1)
+    with pytest.raises(RuntimeError, match="no verdict"):
+        async with asyncio.timeout(20):
+            await run
+
+
 async def test_the_picture_of_a_turn_that_failed_goes_with_the_next(cat: Image) -> None:
     room = Room(ModelError("Not now."), "A cat.", heard=("What is it?", "And now?"))
     room.pictures = [cat]
