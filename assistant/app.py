@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assistant.settings import Settings
     from skills.model import ChatVision
     from voice.call import Call
+    from voice.end_of_turn import Judge
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
 
@@ -241,6 +242,20 @@ def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, th
         ) from error
 
 
+def build_judge(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "Judge | None":
+    """What hears whether somebody is done speaking; None where it cannot be had, which `note` is told.
+
+    Blocks like `build_ears`.
+    """
+    from voice import smart_turn
+
+    try:
+        return smart_turn.SmartTurn.load(smart_turn.fetch_embedded(settings.cache_dir, progress))
+    except (ModelError, VoiceError) as error:
+        note(f"{error} Until then silence decides when a turn is over.")
+        return None
+
+
 def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "TextToSpeech":
     """Load the voice that `settings` ask for, fetching it first where that is needed.
 
@@ -285,10 +300,11 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note
     )
 
 
-def build_call(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "Call":
-    """Ears, voice and devices for a spoken conversation. Blocks like `build_ears`, and raises what it and the mouth do.
+def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
+    """All for a spoken conversation but what answers.
 
-    Raises `VoiceError` where there is no microphone or no speaker, before anything is fetched or loaded.
+    Blocks like `build_ears`. Raises what that and `build_mouth` do, and `VoiceError` where there is no microphone or no
+    speaker, before anything is fetched or loaded.
     """
     from voice.call import Call
     from voice.devices import choose
@@ -296,12 +312,16 @@ def build_call(settings: "Settings", progress: "Progress" = unheard, note: Note 
 
     choose(settings.speaker, "output")
     microphone = Microphone(settings.microphone)
-    mouth = build_mouth(settings, progress, note)
+    notices: list[str] = []
+    mouth = build_mouth(settings, progress, notices.append)
     return Call(
         build_ears(settings, progress),
         mouth,
         microphone,
         Playback(mouth.sample_rate, settings.speaker),
+        judge=build_judge(settings, progress, notices.append),
+        # The first conversation tells them.
+        notices=notices,
         language=None if settings.language == "auto" else settings.language,
         headphones=settings.headphones,
         log=settings.call_log,

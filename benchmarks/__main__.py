@@ -42,12 +42,44 @@ def measure_echo(runs: int) -> list[Figure]:
     return echo.measure(runs)
 
 
+def measure_turns(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.turns`; like the others of speech it imports what hears and speaks only now."""
+    from benchmarks import turns
+
+    return turns.measure(runs)
+
+
+def measure_hearing(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.hearing`."""
+    from benchmarks import hearing
+
+    return hearing.measure(runs)
+
+
+def measure_answers(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.answers`."""
+    from benchmarks import answers
+
+    return answers.measure(runs)
+
+
+def measure_listening(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.listening`."""
+    from benchmarks import listening
+
+    return listening.measure(runs)
+
+
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "start": start.measure,
     "decode": measure_decoding,
     "barge-in": measure_barge_in,
     "batches": measure_batches,
     "echo": measure_echo,
+    "turns": measure_turns,
+    "hearing": measure_hearing,
+    "answers": measure_answers,
+    "listening": measure_listening,
 }
 
 

@@ -22,12 +22,13 @@ from assistant.settings import load
 from benchmarks.figures import Figure
 from voice.devices import Converter
 from voice.echo import Canceller
+from voice.end_of_turn import ORDINARY
 from voice.espeak import Espeak
 from voice.manners import is_backchannel, is_echo
 from voice.samples import HEARING_RATE
 from voice.speech_to_text import SpeechToText
 from voice.text_to_speech import TextToSpeech, speak
-from voice.turn_taking import Ended, SileroDetector, Started, TurnTaking
+from voice.turn_taking import Ended, Pace, SileroDetector, Started, TurnTaking
 
 Floats = NDArray[np.float32]
 
@@ -79,7 +80,11 @@ class Room:
         self._tail: Floats = np.zeros(self._response.size, np.float32)
         self._noise = generator
         self._canceller = Canceller(HEARING_RATE)
-        self._taking = TurnTaking(SileroDetector())
+        self._taking = TurnTaking(
+            SileroDetector(),
+            # Nobody is waited for here.
+            Pace(end=ORDINARY),
+        )
 
     def play(self, reply: Floats, said: str, person: Floats | None = None, at: float = 0.0) -> None:
         """Speak `reply`, whose words are `said`; a `person` speaks over it from the second `at` on."""

@@ -10,6 +10,7 @@ from assistant.messages import Image
 from assistant.session import Session
 from voice.call_log import CallLog
 from voice.conversation import SpokenConversation, State
+from voice.end_of_turn import Judge
 from voice.headset import DeviceChange, Headset
 from voice.speech_to_text import SpeechToText
 from voice.streams import Microphone, Playback
@@ -31,19 +32,24 @@ class Call:
         microphone: Microphone,
         speaker: Playback,
         *,
+        judge: Judge | None = None,
+        notices: Sequence[str] = (),
         language: str | None = None,
         headphones: bool = False,
         log: Path | None = None,
         keep_audio: Path | None = None,
     ) -> None:
-        """Without `language` the first one heard is kept. `headphones` says that there is no echo to be cancelled.
+        """`judge`, `language` and `headphones` are as for `SpokenConversation`.
 
-        `log` is a file of JSON lines, `keep_audio` a folder for what is heard; without them nothing is kept.
+        `notices` are what a person should know about its parts: the first conversation tells them. `log` is a file of
+        JSON lines, `keep_audio` a folder for what is heard; without them nothing is kept.
         """
         self.microphone = microphone
         self._ears = ears
         self._mouth = mouth
         self._speaker = speaker
+        self._judge = judge
+        self._notices = list(notices)
         self._language = language
         self._headphones = headphones
         self._log = log
@@ -90,9 +96,12 @@ class Call:
                     pictures=pictures,
                     changed=changed,
                     log=log,
+                    judge=self._judge,
                 )
                 log("begin", model=session.model.info.name, microphone=self.microphone.name, speaker=self._speaker.name)
                 ready(conversation)
+                while self._notices:
+                    tell(self._notices.pop(0))
                 await conversation.run(self._heard(headset))
         finally:
             log("end")

@@ -55,6 +55,11 @@ class CallLog:
             assert self._path is not None
             self._give_up(self._path, error)
 
+    @property
+    def keeps_sound(self) -> bool:
+        """Whether utterances are kept, and none has failed to be."""
+        return self._audio is not None
+
     def keep(self, number: int, samples: "Samples") -> str | None:
         """Keep the sound of an utterance; the name of its file, or None if nothing is to be kept."""
         if self._audio is None:

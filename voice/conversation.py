@@ -1,31 +1,32 @@
 """A conversation that is spoken.
 
 Microphone ─▶ TurnTaking ─▶ Started ─▶ the reply, if one is being spoken, pauses
-                        ├─▶ Paused  ─▶ words are looked for already
+                        ├─▶ Paused  ─▶ words are looked for already ─▶ they and the sound of it say how long to wait
                         └─▶ Ended   ─▶ words? ─ no, a listener's noise, its own echo ─▶ the reply goes on
                                            └─ yes ─▶ the reply is cancelled, kept as far as it was heard
                                                      ─▶ Session.turn ─▶ Speech ─▶ Playback
 
-Somebody may also say by a key when they speak: `push` is `Started`, and pushed again, `Ended`.
+Somebody may also say by a key when they speak: `push` is `Started`, and pushed again, at once `Ended`.
 """
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, Spoken, TextDelta
 from assistant.messages import Image, Message, user
 from assistant.session import Session
+from voice.end_of_turn import SOON, Judge, patience
 from voice.manners import is_backchannel, is_echo
 from voice.samples import HEARING_RATE
 from voice.speech import Output, Speech
-from voice.speech_to_text import SpeechToText, Transcript
+from voice.speech_to_text import SURE_LANGUAGE, SpeechToText, Transcript, joined, shifted
 from voice.text_to_speech import TextToSpeech
-from voice.turn_taking import Ended, Paused, Started, TurnEvent, TurnTaking
+from voice.turn_taking import Ended, Part, Paused, Started, TurnEvent, TurnTaking
 
 if TYPE_CHECKING:
     from voice.samples import Samples
@@ -37,6 +38,9 @@ _LONGEST_PUSH_SECONDS = 120
 
 State = Literal["listening", "hearing", "thinking", "speaking", "muted"]
 """What a spoken conversation does: "hearing" is somebody who speaks, "muted" is listening to nobody."""
+
+Decision = Literal["turn", "nothing", "echo", "backchannel"]
+"""What was heard: only words that are meant for Parley are a turn."""
 
 
 class PausableOutput(Output, Protocol):
@@ -58,12 +62,19 @@ class Log(Protocol):
         """Write that `event` happened."""
         ...
 
+    @property
+    def keeps_sound(self) -> bool:
+        """Whether the sound of utterances is wanted."""
+        ...
+
     def keep(self, number: int, samples: "Samples") -> str | None:
         """Keep the sound of an utterance, if that is wanted; under which name."""
         ...
 
 
 class _NoLog:
+    keeps_sound = False
+
     def __call__(self, event: str, **facts: Any) -> None:
         pass
 
@@ -81,8 +92,16 @@ class _Utterance:
     over: Speech | None
     interrupts: bool
     pushed: bool
+    # Of one too long to be understood at once: what came first, how many seconds it took, and how it sounds.
+    parts: "list[asyncio.Task[Transcript]]" = field(default_factory=list)
+    parts_seconds: float = 0.0
+    parts_samples: "list[Samples]" = field(default_factory=list)
+    # Of the last pause: since when, how likely it sounds as if they were done, and what silence was to end the turn.
     paused: float | None = None
+    done: float | None = None
+    patience: float | None = None
     speech_ended: float = 0.0
+    ended: float = 0.0
 
 
 class SpokenConversation:
@@ -102,11 +121,13 @@ class SpokenConversation:
         pictures: Callable[[], Sequence[Image]] = tuple,
         changed: Callable[[State], None] | None = None,
         log: Log | None = None,
+        judge: Judge | None = None,
     ) -> None:
-        """`show` is given what happens, as it happens. Without `language` the first one heard is kept.
+        """`show` is given what happens, as it happens. Without `language` the first one surely heard is kept.
 
         With `headphones` nothing is taken for an echo. `pictures` is asked at each question for those that go with it.
-        `changed` is told each new `State`.
+        `changed` is told each new `State`. `judge` hears whether somebody is done; without it their silence and their
+        words alone say so.
         """
         self._session = session
         self._ears = ears
@@ -122,9 +143,12 @@ class SpokenConversation:
         self._changed = changed or (lambda _: None)
         self._told_state: State | None = None
         self._log = log or _NoLog()
+        self._judge = judge
         self._listening = ThreadPoolExecutor(1, "ears")
+        self._judging = ThreadPoolExecutor(1, "turns")
         self._speaking = ThreadPoolExecutor(1, "voice")
         self._hearing: asyncio.Task[Transcript] | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._deciding: set[asyncio.Task[None]] = set()
         self._reply: asyncio.Task[None] | None = None
         self._speech: Speech | None = None
@@ -153,19 +177,20 @@ class SpokenConversation:
                     failed.result()
                 self._raise_failure()
             # A recording in the place of a microphone has an end.
+            self._finish()
             await asyncio.gather(*self._deciding)
-            if self._utterance is not None:
-                # Cut off in the middle of a word, by which nothing can be decided any more.
-                self._output.resume()
             if self._reply is not None:
                 await asyncio.wait([self._reply])
             self._raise_failure()
         finally:
-            tasks = [task for task in (*self._deciding, self._hearing, self._reply) if task is not None]
+            parts = self._utterance.parts if self._utterance is not None else ()
+            ends = (*self._deciding, *parts, self._hearing, self._waiting, self._reply)
+            tasks = [task for task in ends if task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._listening.shutdown()
+            self._judging.shutdown()
             self._speaking.shutdown()
 
     @property
@@ -231,6 +256,16 @@ class SpokenConversation:
                 self._follow(event)
             self._flinch()
 
+    def _finish(self) -> None:
+        """There is no more sound: whoever is speaking has said all there is."""
+        if self._pushed is not None:
+            self._release(self._pushed)
+        for event in self._taking.finish():
+            self._follow(event)
+        if self._flinched and not self._deciding:
+            # That was no speech, or too little to tell.
+            self._output.resume()
+
     def _flinch(self) -> None:
         """Be silent at the first sign of speech already; if it was none, that is a gap that few will notice."""
         stirring = self._taking.stirring and self._utterance is None and self.replying
@@ -249,15 +284,21 @@ class SpokenConversation:
         if self._hearing is not None:
             self._hearing.cancel()
             self._hearing = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._utterance is not None:
+            for part in self._utterance.parts:
+                part.cancel()
         if self._utterance is not None or self._flinched:
             self._utterance = None
             self._flinched = False
             self._output.resume()
 
     def _raise_failure(self) -> None:
-        """Raise what ended the last reply, if that is nothing a person could be told in a sentence."""
-        if self._reply is not None and self._reply.done() and not self._reply.cancelled():
-            self._reply.result()
+        """Raise what ended the last reply, or the judge, if that is nothing a person could be told in a sentence."""
+        for task in (self._reply, self._waiting):
+            if task is not None and task.done() and not task.cancelled():
+                task.result()
 
     @property
     def replying(self) -> bool:
@@ -280,44 +321,77 @@ class SpokenConversation:
                 if self.replying:
                     self._output.pause()
                     self._log("paused", utterance=self._utterances)
+            case Part(samples) if self._utterance is not None:
+                self._utterance.parts.append(self._hear(samples, self._utterance))
+                self._utterance.parts_seconds += samples.size / HEARING_RATE
+                if self._log.keeps_sound:
+                    self._utterance.parts_samples.append(samples)
+                self._hearing = None
             case Paused(samples) if self._utterance is not None:
                 self._utterance.paused = now
-                self._hear(samples)
+                self._utterance.done = self._utterance.patience = None
+                if self._waiting is not None:
+                    self._waiting.cancel()
+                hearing = self._hear(samples, self._utterance)
+                self._waiting = asyncio.create_task(self._wait(event, hearing, self._utterance))
             case Ended(samples, paused) if self._utterance is not None:
-                hearing = self._hearing if paused and self._hearing is not None else self._hear(samples)
-                self._hearing = None
-                utterance, self._utterance = self._utterance, None
-                utterance.speech_ended = now
-                if paused and utterance.paused is not None:
-                    utterance.speech_ended = utterance.paused - self._taking.pace.pause
-                deciding = asyncio.create_task(self._decide(hearing, utterance, samples))
-                self._deciding.add(deciding)
-                deciding.add_done_callback(self._decided)
+                self._end(self._utterance, samples, paused=paused)
         self._tell_state()
 
-    def _hear(self, samples: "Samples") -> "asyncio.Task[Transcript]":
-        """Look for words in these samples, and no longer in the fewer ones of an earlier pause."""
+    def _end(self, said: _Utterance, samples: "Samples", *, paused: bool) -> None:
+        """`samples` are the last of what was `said`; what they mean is decided when all of it has been listened to."""
+        said.ended = said.speech_ended = asyncio.get_running_loop().time()
+        if paused and said.paused is not None:
+            said.speech_ended = said.paused - self._taking.pace.pause
+        else:
+            # They went on after the last pause.
+            said.done = said.patience = None
+        hearing = self._hearing if paused and self._hearing is not None else self._hear(samples, said)
+        self._hearing = self._utterance = None
+        deciding = asyncio.create_task(self._decide([*said.parts, hearing], said, samples))
+        self._deciding.add(deciding)
+        deciding.add_done_callback(self._decided)
+
+    def _hear(self, samples: "Samples", said: _Utterance) -> "asyncio.Task[Transcript]":
+        """Look for words in these samples of what was `said`, and no longer in the fewer ones of an earlier pause."""
         if self._hearing is not None:
             self._hearing.cancel()
-        self._hearing = asyncio.create_task(self._listen(samples))
+        self._hearing = asyncio.create_task(self._listen(samples, said.parts_seconds))
         return self._hearing
+
+    async def _wait(self, pause: Paused, hearing: "asyncio.Task[Transcript]", said: _Utterance) -> None:
+        """Say how long to wait in this pause, once there are words: before them nothing could be answered anyway."""
+        loop = asyncio.get_running_loop()
+        if self._judge is not None:
+            said.done = await loop.run_in_executor(self._judging, self._judge, pause.samples)
+        whole = [*said.parts, hearing]
+        # What they raise comes out where the turn is decided.
+        await asyncio.wait(whole)
+        if any(part.cancelled() or part.exception() for part in whole):
+            return
+        heard = joined([part.result() for part in whole])
+        is_turn = self._decision(heard.text.strip(), said) == "turn"
+        said.patience = patience(heard, said.done) if is_turn else SOON
+        self._taking.settle(pause, said.patience)
 
     def _decided(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or task.exception() is None:
             self._deciding.discard(task)
             self._tell_state()
 
-    async def _listen(self, samples: "Samples") -> Transcript:
+    async def _listen(self, samples: "Samples", after: float) -> Transcript:
+        """The words in `samples`, which come so many seconds `after` the beginning of the utterance."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._listening, self._ears.transcribe, samples, self._language)
+        heard = await loop.run_in_executor(self._listening, self._ears.transcribe, samples, self._language)
+        return replace(heard, segments=tuple(shifted(segment, after) for segment in heard.segments))
 
-    async def _decide(self, hearing: "asyncio.Task[Transcript]", said: _Utterance, samples: "Samples") -> None:
-        """Whether what was heard is a turn, and if so, take it."""
+    async def _decide(self, whole: "Sequence[asyncio.Task[Transcript]]", said: _Utterance, samples: "Samples") -> None:
+        """Whether what was heard, part for part, is a turn, and if so, take it. `samples` are those of the last one."""
         loop = asyncio.get_running_loop()
         async with self._turns:
-            heard = await hearing
+            heard = joined([await part for part in whole])
             text = heard.text.strip()
-            decision = self._judge(text, said)
+            decision = self._decision(text, said)
             self._log(
                 "heard",
                 utterance=said.number,
@@ -328,8 +402,11 @@ class SpokenConversation:
                 over_reply=said.interrupts,
                 started_at=said.began,
                 speech_ended_at=said.speech_ended,
+                done=said.done,
+                patience_seconds=said.patience,
+                waited_seconds=said.ended - said.speech_ended,
                 words_seconds=loop.time() - said.speech_ended,
-                audio=self._log.keep(said.number, samples),
+                audio=self._kept_sound(said, samples),
             )
             if decision != "turn":
                 if said.pushed:
@@ -337,13 +414,14 @@ class SpokenConversation:
                 if self._utterance is None:
                     self._output.resume()
                 return
-            self._language = self._language or heard.language
+            if heard.language_probability >= SURE_LANGUAGE:
+                self._language = self._language or heard.language
             await self.hush()
             self._raise_failure()
             self._reply = asyncio.create_task(self._answer(text, said))
 
-    def _judge(self, text: str, said: _Utterance) -> Literal["turn", "nothing", "echo", "backchannel"]:
-        """What was heard in `said`: only words that are meant for Parley are a turn."""
+    def _decision(self, text: str, said: _Utterance) -> Decision:
+        """What `text` is, which was heard in `said`."""
         if not text:
             return "nothing"
         if said.pushed:
@@ -351,6 +429,14 @@ class SpokenConversation:
         if said.over is not None and not self._headphones and is_echo(text, said.over.said):
             return "echo"
         return "backchannel" if said.interrupts and is_backchannel(text) else "turn"
+
+    def _kept_sound(self, said: _Utterance, samples: "Samples") -> str | None:
+        """The name under which all the sound of `said` is kept, which ends in `samples`."""
+        import numpy as np
+
+        if not self._log.keeps_sound:
+            return None
+        return self._log.keep(said.number, np.concatenate([*said.parts_samples, samples]))
 
     def _is_fresh(self) -> bool:
         return asyncio.get_running_loop().time() - self._silent_since < _ECHO_SECONDS

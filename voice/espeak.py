@@ -1,5 +1,6 @@
 """espeak-ng speaks: the last resort, a program that most systems have a package of. Clear, and a robot."""
 
+import re
 import shutil
 import subprocess
 import threading
@@ -24,6 +25,7 @@ class Espeak:
     sample_rate = SAMPLE_RATE
 
     def __init__(self, program: str, voice: str) -> None:
+        self.language = language_code(voice)
         self._command = [program, "-v", voice, "--stdin", "--stdout"]
 
     @classmethod
@@ -98,3 +100,8 @@ def _write(stream: IO[bytes], data: bytes) -> None:
     except BrokenPipeError:
         # It ended before it had read all, and says so with its exit code.
         pass
+
+
+def language_code(voice: str) -> str:
+    """The language of one of its voices: "en" for "en-us" and for "en+f3"."""
+    return re.split(r"[-+_]", voice.lower())[0]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 # Compared with whole segments, in lower case and without punctuation.
 _NEVER_SAID = re.compile(r".*\bamara ?org\b.*")
-_SOUND = re.compile(r"[\[(*♪].*[\])*♪]|♪+")
+# Descriptions of sounds alone: words between two of them were said.
+_SOUND = re.compile(r"(?:(?:\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪[^♪]*♪|♪+)[\s.,!]*)+")
 # Said by people, too: phantoms only where there is little sign of speech, one of them or several in a row.
 _PHRASES = (
     r"(amen )?(thank you|thanks)( so much| very much)?( for (watching|listening|your attention|joining us))?( today)?",

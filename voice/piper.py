@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError
 from assistant.parcels import Parcel, Progress, fetch_all
+from voice.espeak import language_code
 
 if TYPE_CHECKING:
     from piper import PiperVoice
@@ -41,6 +42,7 @@ class Piper:
     def __init__(self, voice: "PiperVoice") -> None:
         self._voice: PiperVoice | None = voice
         self.sample_rate = voice.config.sample_rate
+        self.language = language_code(voice.config.espeak_voice)
 
     @classmethod
     def load(cls, model: Path) -> "Piper":

@@ -108,10 +108,12 @@ def _bytes_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
             if path.is_dir():
                 raise VoiceError(f"{name} is a folder: name the recordings in it.")
             file: IO[bytes] = path.open("rb")
+            if not file.seekable():
+                # A pipe with a name: a FIFO, or what a shell makes of <(…).
+                with file:
+                    file = _spooled(file)
         else:
-            file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - closed below
-            shutil.copyfileobj(source, file)
-            file.seek(0)
+            file = _spooled(source)
     except FileNotFoundError as error:
         raise VoiceError(f"There is no file {name}: check the path.") from error
     except (OSError, ValueError) as error:
@@ -122,6 +124,14 @@ def _bytes_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
             raise VoiceError(f"{name} is empty: record or fetch it again.")
         file.seek(0)
         yield file
+
+
+def _spooled(stream: IO[bytes]) -> IO[bytes]:
+    """All that comes out of `stream`, as a file of its own."""
+    file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - who asks for it closes it
+    shutil.copyfileobj(stream, file)
+    file.seek(0)
+    return file
 
 
 class _Resampler:

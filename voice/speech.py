@@ -16,7 +16,7 @@ from assistant.errors import AssistantError, VoiceError
 from assistant.threads import stream_in_thread
 from voice.sentences import SentenceSplitter
 from voice.speakable import speakable
-from voice.text_to_speech import BREATH_SECONDS, TextToSpeech, say
+from voice.text_to_speech import BREATH_SECONDS, TextToSpeech, language_of, say
 
 if TYPE_CHECKING:
     from voice.samples import Samples
@@ -75,7 +75,7 @@ class Speech:
         self._voice = voice
         self._executor = executor
         self._output = output
-        self._language = language
+        self._language = language_of(voice, language)
         self._began = began or (lambda: None)
         self._failed = failed or (lambda _: None)
         self._splitter = SentenceSplitter()

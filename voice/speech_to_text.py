@@ -46,6 +46,10 @@ class Transcript:
         return " ".join(segment.text for segment in self.segments)
 
 
+SURE_LANGUAGE = 0.8
+"""From this probability on a language that was detected is kept: short clips and noise are taken for any."""
+
+
 class SpeechToText(Protocol):
     """An engine that listens. Synchronous and not thread-safe: its owner calls it from one thread at a time."""
 
@@ -71,3 +75,9 @@ def shifted(segment: Segment, seconds: float) -> Segment:
     """`segment` as it is timed in a recording of which it came `seconds` after the beginning."""
     words = tuple(replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words)
     return replace(segment, start=segment.start + seconds, end=segment.end + seconds, words=words)
+
+
+def joined(transcripts: Sequence[Transcript]) -> Transcript:
+    """Parts of one utterance as a whole, in the language that is surest."""
+    surest = max(transcripts, key=lambda transcript: transcript.language_probability)
+    return replace(surest, segments=tuple(segment for transcript in transcripts for segment in transcript.segments))

@@ -1,7 +1,7 @@
 """The protocol of the engines that speak, and how the sentences of a text become one stream of sound."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from voice.sentences import SentenceSplitter
 from voice.speakable import speakable
@@ -35,13 +35,28 @@ BREATH_SECONDS = 0.2
 """The silence between two sentences."""
 
 
+@runtime_checkable
+class OneLanguage(Protocol):
+    """A voice that speaks one language, whatever it is given."""
+
+    @property
+    def language(self) -> str:
+        """Its code, like "en"."""
+        ...
+
+
+def language_of(voice: TextToSpeech, otherwise: str) -> str:
+    """The language that `voice` reads aloud: its own if it has only one."""
+    return voice.language if isinstance(voice, OneLanguage) else otherwise
+
+
 def speak(written: Iterable[str], voice: TextToSpeech, language: str = "en") -> "Iterator[Samples]":
     """The sound of a markdown text that may still be on its way, with a breath between sentences.
 
-    Yields nothing for a text with nothing to say. Raises `VoiceError`.
+    `language` counts for a voice that has several. Yields nothing for a text with nothing to say. Raises `VoiceError`.
     """
     spoken = False
-    for sentence in sentences(written, language):
+    for sentence in sentences(written, language_of(voice, language)):
         for samples in say(sentence, voice, after_another=spoken):
             spoken = True
             yield samples

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from voice.samples import HEARING_RATE
-from voice.speech_to_text import SpeechToText, Transcript, shifted
+from voice.speech_to_text import SURE_LANGUAGE, SpeechToText, Transcript, shifted
 
 if TYPE_CHECKING:
     from assistant.parcels import Progress
@@ -30,19 +30,21 @@ def transcribe(
 ) -> Iterator[Transcript]:
     """What is said in `recording`, stretch by stretch and timed from its beginning; nothing for one without speech.
 
-    Without `language` it is detected where the first words are, and kept. `progress` hears of whole seconds. Raises
+    Without `language` it is detected, and kept from where it is sure. `progress` hears of whole seconds. Raises
     `VoiceError`.
     """
     offset = 0
-    probability = 1.0
+    kept: float | None = None
     for stretch in _stretches(recording):
         heard = engine.transcribe(stretch, language)
         if heard.segments:
-            if language is None:
-                language, probability = heard.language, heard.language_probability
+            if kept is not None:
+                # It is no surer for being asked for.
+                heard = replace(heard, language_probability=kept)
+            elif language is None and heard.language_probability >= SURE_LANGUAGE:
+                language, kept = heard.language, heard.language_probability
             seconds = offset / HEARING_RATE
-            segments = tuple(shifted(segment, seconds) for segment in heard.segments)
-            yield replace(heard, segments=segments, language_probability=probability)
+            yield replace(heard, segments=tuple(shifted(segment, seconds) for segment in heard.segments))
         offset += stretch.size
         done = offset // HEARING_RATE
         # A header may claim less than there is.

@@ -1,7 +1,9 @@
 """Who has the turn: when a person begins to speak, makes a pause, and is done.
 
 frames of 32 ms ─▶ Silero ─▶ probability of speech ─▶ Started ─▶ Paused ─▶ (speaks on …) ─▶ Ended
-                                                         └─ after 96 ms     └─ words may be looked for already
+                                                         │          ├─ words may be looked for already
+                                                         │          └─ `settle`: how long this silence may last
+                                                         └─ Part: they speak for long, this comes first
 """
 
 from collections import deque
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from voice.samples import HEARING_RATE
+from voice.transcribing import quietest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,14 +31,16 @@ class Pace:
     """How patient to be; times in seconds.
 
     Speech begins with `onset` of it, at a probability of `loud`, and goes on down to `soft`. After `pause` of silence
-    its words may be looked for, after `end` the turn is over. An utterance longer than `longest` is cut.
+    its words may be looked for, and after `end`, at the latest, the turn is over. Of an utterance longer than
+    `longest` the first part is given away.
     """
 
     loud: float = 0.5
     soft: float = 0.35
     onset: float = 0.096
     pause: float = 0.3
-    end: float = 0.8
+    end: float = 2.0
+    # Whisper's window: what is longer has to be cut somewhere.
     longest: float = 30.0
     # Before its onset: the first sound of a word is softer than the rest.
     lead: float = 0.4
@@ -47,21 +52,28 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Part:
+    """They go on for long: `samples` is what they said first, and the events that follow bring what comes after it."""
+
+    samples: "Samples"
+
+
+@dataclass(frozen=True)
 class Paused:
-    """They have been silent for a moment; `samples` is all they have said in this turn."""
+    """They have been silent for a moment; `samples` is all they have said in this turn, after its `Part`s."""
 
     samples: "Samples"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """They are done, with `samples`, or were cut off. `paused` is whether the last `Paused` had all the words in it."""
+    """They are done; `samples` are what came after the `Part`s. `paused`: the last `Paused` had all words in it."""
 
     samples: "Samples"
     paused: bool
 
 
-TurnEvent = Started | Paused | Ended
+TurnEvent = Started | Part | Paused | Ended
 
 
 class SileroDetector:
@@ -98,8 +110,11 @@ class TurnTaking:
         self._rest_size = 0
         self._before: deque[Samples] = deque(maxlen=round(self.pace.lead / _FRAME_SECONDS))
         self._said: list[Samples] = []
+        self._said_size = 0
         self._speech = 0
         self._silence = 0
+        self._pause: Paused | None = None
+        self._patience = _frames(self.pace.end)
 
     @property
     def stirring(self) -> bool:
@@ -127,34 +142,64 @@ class TurnTaking:
                 events.append(event)
         return events
 
+    def settle(self, pause: Paused, silence: float) -> None:
+        """End the turn after `silence` seconds of it in this pause. Nothing, if they have spoken on meanwhile."""
+        if pause is self._pause:
+            self._patience = _frames(min(silence, self.pace.end))
+
+    def finish(self) -> list[TurnEvent]:
+        """What has happened by the end of all sound: whoever is speaking then has said all there is."""
+        if not self._said:
+            return []
+        self._say(*self._rest)
+        self._rest, self._rest_size = [], 0
+        return [self._end()]
+
     def _frame(self, frame: "Samples") -> TurnEvent | None:
         speaks = self._detect(frame) >= (self.pace.soft if self._said else self.pace.loud)
         if not self._said:
             return self._idle(frame, speaks=speaks)
-        self._said.append(frame)
+        self._say(frame)
         if speaks:
             self._silence = 0
-            return self._end() if len(self._said) * _FRAME_SECONDS >= self.pace.longest else None
+            self._pause = None
+            self._patience = _frames(self.pace.end)
+            return self._part() if self._said_size >= self.pace.longest * HEARING_RATE else None
         self._silence += 1
-        if self._silence == _frames(self.pace.end):
+        if self._silence >= self._patience:
             return self._end()
-        return Paused(self._all()) if self._silence == _frames(self.pace.pause) else None
+        if self._silence == _frames(self.pace.pause):
+            self._pause = Paused(self._all())
+            return self._pause
+        return None
 
     def _idle(self, frame: "Samples", *, speaks: bool) -> TurnEvent | None:
         self._before.append(frame)
         self._speech = self._speech + 1 if speaks else 0
         if self._speech < _frames(self.pace.onset):
             return None
-        self._said = list(self._before)
+        self._say(*self._before)
         self._before.clear()
         self._speech = self._silence = 0
         return Started()
 
+    def _part(self) -> Part:
+        samples = self._all()
+        cut = quietest(samples)
+        self._said, self._said_size = [samples[cut:]], samples.size - cut
+        return Part(samples[:cut])
+
     def _end(self) -> Ended:
-        ended = Ended(self._all(), paused=self._silence >= _frames(self.pace.pause))
-        self._said = []
+        ended = Ended(self._all(), paused=self._pause is not None)
+        self._said, self._said_size = [], 0
         self._silence = 0
+        self._pause = None
+        self._patience = _frames(self.pace.end)
         return ended
+
+    def _say(self, *frames: "Samples") -> None:
+        self._said += frames
+        self._said_size += sum(frame.size for frame in frames)
 
     def _all(self) -> "Samples":
         import numpy as np

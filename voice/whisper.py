@@ -82,7 +82,9 @@ class Whisper:
             found, info = model.transcribe(
                 samples,
                 language=language,
-                beam_size=1,
+                # As plain faster-whisper does: with 1, eleven clips of people had 6.3 % of their words wrong, not 4.2,
+                # and in noise of 5 dB 25 %, not 20. The encoder is what takes the time.
+                beam_size=5,
                 word_timestamps=True,
                 vad_filter=True,
                 # What was said before tempts it to say it again, over and over.

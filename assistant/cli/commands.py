@@ -176,7 +176,11 @@ def pull(ctx: click.Context, model: str) -> None:
             case "pocket":
                 folder = assemble_pocket(settings, progress, thorough=True)
             case "whisper":
+                from voice.smart_turn import fetch_embedded as fetch_smart_turn
+
                 folder = assemble_whisper(settings, progress, thorough=True)
+                # With it, who listens can tell a pause from an end.
+                fetch_smart_turn(settings.cache_dir, progress)
             case _:
                 from voice.piper import fetch_embedded
 

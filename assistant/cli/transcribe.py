@@ -132,11 +132,12 @@ def _write_json(recording: "Recording", transcripts: "Iterator[Transcript]") -> 
     from dataclasses import asdict
 
     heard = list(transcripts)
+    surest = max(heard, key=lambda transcript: transcript.language_probability, default=None)
     head = {
         "file": recording.name,
         "seconds": round(recording.seconds, 3),
-        "language": heard[0].language if heard else None,
-        "language_probability": heard[0].language_probability if heard else None,
+        "language": surest.language if surest else None,
+        "language_probability": surest.language_probability if surest else None,
         "text": " ".join(transcript.text for transcript in heard),
     }
     segments = [_rounded(asdict(segment)) for segment in _segments(iter(heard))]

@@ -46,13 +46,10 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
         for notice in picture.notices:
             tell(notice)
     ask_for_licence(settings)
-    notices: list[str] = []
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
-        call = build_call(settings, progress, notices.append)
+        call = build_call(settings, progress)
         session = start(settings, progress, resume=choices.resume, keep=choices.keep)
-    for notice in notices:
-        tell(notice)
     _converse(session, call, [picture.image for picture in attached])
 
 

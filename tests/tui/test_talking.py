@@ -55,7 +55,7 @@ class FakeCall(Call):
 
     def says(self, sentence: int) -> None:
         self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
-        self._sound.put_nowait(np.zeros(40 * FRAME, np.float32))
+        self._sound.put_nowait(np.zeros(70 * FRAME, np.float32))
 
     def close(self) -> None:
         self.closed = True

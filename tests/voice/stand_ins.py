@@ -7,6 +7,7 @@ import numpy as np
 
 from assistant.errors import VoiceError
 from tests.voice.conftest import Floats
+from voice.samples import HEARING_RATE
 from voice.speech_to_text import Segment, Transcript
 
 RATE = 1000
@@ -20,13 +21,17 @@ class Ears:
     def __init__(self, *sentences: str) -> None:
         self.sentences = sentences
         self.asked: list[str | None] = []
+        self.heard_seconds: list[float] = []
+        self.language_probability = 1.0
 
     def transcribe(self, samples: Floats, language: str | None = None) -> Transcript:
         self.asked.append(language)
+        self.heard_seconds.append(samples.size / HEARING_RATE)
         if not self.sentences:
             raise VoiceError("Whisper failed.")
         text = self.sentences[round(float(samples.max()) * 100) - 60]
-        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", 1.0)
+        probability = self.language_probability if language is None else 1.0
+        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", probability)
 
     def close(self) -> None:
         pass

@@ -33,9 +33,16 @@ def test_other_words_stay_however_doubtful(evidence: Evidence) -> None:
     assert not is_phantom("Where is the cat?", evidence)
 
 
-@pytest.mark.parametrize("text", ["[Music]", "(applause)", "♪♪♪", "...", "", " - ", "*sighs*"])
+@pytest.mark.parametrize(
+    "text", ["[Music]", "(applause)", "♪♪♪", "♪ La la ♪", "[Music] (sighs).", "...", "", " - ", "*sighs*"]
+)
 def test_descriptions_of_sounds_and_bare_punctuation_always_go(text: str) -> None:
     assert is_phantom(text, SURE)
+
+
+@pytest.mark.parametrize("text", ["(music) Hello there. (music)", "[door] Come in! [door]", "*sighs* No. *coughs*"])
+def test_words_between_descriptions_stay(text: str) -> None:
+    assert not is_phantom(text, SURE)
 
 
 def test_one_phrase_over_and_over_goes() -> None:

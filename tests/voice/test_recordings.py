@@ -1,7 +1,9 @@
 """Recordings: every form there is becomes the same sound, and what is none is one sentence."""
 
 import io
+import os
 import struct
+import threading
 from pathlib import Path
 
 import av
@@ -64,6 +66,28 @@ def test_the_same_from_a_stream_that_cannot_be_wound_back(write_wave: WriteWave)
             raise OSError("a pipe")
 
     np.testing.assert_array_equal(decoded(Pipe(path.read_bytes())), decoded(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_the_same_from_a_pipe_with_a_name(write_wave: WriteWave, tmp_path: Path) -> None:
+    path = write_wave("tone.wav", tone(0.5))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(path.read_bytes(),))
+    writer.start()
+    np.testing.assert_array_equal(decoded(pipe), decoded(path))
+    writer.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_that_brings_nothing_is_empty(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"",))
+    writer.start()
+    with pytest.raises(VoiceError, match="pipe is empty"):
+        decoded(pipe)
+    writer.join()
 
 
 def test_samples_beyond_full_scale_and_no_numbers_are_tamed(tmp_path: Path) -> None:

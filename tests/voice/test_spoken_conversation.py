@@ -19,19 +19,25 @@ from assistant.session import Session
 from tests.voice.conftest import Floats
 from tests.voice.stand_ins import Ears, Speaker, Voice
 from voice.conversation import SpokenConversation, State
+from voice.end_of_turn import Judge
+from voice.samples import HEARING_RATE
 from voice.turn_taking import FRAME, TurnTaking
 
 
 class Log:
     """Remembers what was written to it."""
 
+    keeps_sound = True
+
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.kept_seconds: list[float] = []
 
     def __call__(self, event: str, **facts: Any) -> None:
         self.lines.append((event, facts))
 
     def keep(self, number: int, samples: Floats) -> str:
+        self.kept_seconds.append(samples.size / HEARING_RATE)
         return f"{number}.wav"
 
     def of(self, event: str) -> list[dict[str, Any]]:
@@ -41,7 +47,13 @@ class Log:
 class Room:
     """A conversation with everything around it; a script of what the person does is run beside it."""
 
-    def __init__(self, *replies: str | Exception, heard: tuple[str, ...], headphones: bool = False) -> None:
+    def __init__(
+        self,
+        *replies: str | Exception,
+        heard: tuple[str, ...],
+        headphones: bool = False,
+        judge: Judge | None = None,
+    ) -> None:
         self.model = ScriptedModel()
         self.model.enqueue(*replies)
         self.session = Session(self.model)
@@ -62,6 +74,7 @@ class Room:
             pictures=self._take_pictures,
             changed=self.states.append,
             log=self.log,
+            judge=judge,
         )
 
     def _take_pictures(self) -> list[Image]:
@@ -69,9 +82,12 @@ class Room:
         return taken
 
     def speaks(self, sentence: int) -> None:
-        """Say the sentence with that number, and be silent for a second."""
+        """Say the sentence with that number, and be silent for longer than anyone is waited for."""
         self.begins(sentence)
-        self._sound.put_nowait(np.zeros(40 * FRAME, np.float32))
+        self.is_silent(70)
+
+    def is_silent(self, frames: int) -> None:
+        self._sound.put_nowait(np.zeros(frames * FRAME, np.float32))
 
     def begins(self, sentence: int) -> None:
         self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
@@ -122,8 +138,10 @@ async def test_a_question_is_answered_aloud() -> None:
     assert room.ears.asked == [None], "the words that were looked for in the pause are those of the turn"
 
 
-async def test_the_language_of_the_first_turn_is_kept() -> None:
+@pytest.mark.parametrize(("probability", "kept"), [(0.8, "en"), (0.79, None)])
+async def test_the_language_of_the_first_turn_is_kept_where_it_is_sure(probability: float, kept: str | None) -> None:
     room = Room("One.", "Two.", heard=("Hello you.", "Hello again."))
+    room.ears.language_probability = probability
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.until(TurnFinished)
@@ -131,7 +149,163 @@ async def test_the_language_of_the_first_turn_is_kept() -> None:
     await room.until(TurnFinished, 2)
     room.leaves()
     await run
-    assert room.ears.asked == [None, "en"]
+    assert room.ears.asked == [None, kept]
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "frames"),
+    [
+        ("What time is it?", 0.9, 11),
+        ("I would like a table for.", 0.3, 25),
+        ("I would like a table for two and", 0.9, 62),
+        ("I would like a table.", 0.01, 62),
+        ("I would like a table.", None, 25),
+    ],
+)
+async def test_who_sounds_done_is_answered_soon_and_who_thinks_is_waited_for(
+    words: str, done: float | None, frames: int
+) -> None:
+    room = Room("Well.", heard=(words,), judge=None if done is None else lambda _: done)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.begins(0)
+    room.is_silent(10)
+    await room.settled(1)
+    room.is_silent(frames - 11)
+    await asyncio.sleep(0.05)
+    assert room.events == [], "they may go on"
+    room.is_silent(2)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[0] == (words, False)
+    assert len(room.ears.asked) == 1, "the words that were looked for in the pause are those of the turn"
+
+
+async def test_who_speaks_on_is_asked_for_all_of_it_once_more() -> None:
+    room = Room("Well.", heard=("I would like, um,", "I would like a table."), judge=lambda _: 0.9)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.begins(0)
+    room.is_silent(30)
+    await room.settled(1)
+    room.begins(1)
+    room.is_silent(10)
+    await room.settled(2)
+    room.is_silent(4)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[0] == ("I would like a table.", False)
+    assert room.ears.heard_seconds[1] > room.ears.heard_seconds[0] + 1
+
+
+async def test_a_nod_over_the_reply_does_not_hold_it_up_as_a_thinker_would() -> None:
+    room = Room("One two three four five. Six.", heard=("Count.", "Um."), judge=lambda _: 0.01)
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.begins(1)
+    room.is_silent(10)
+    await room.settled(2)
+    room.is_silent(5)
+    async with asyncio.timeout(20):
+        while room.speaker.paused:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+
+
+async def test_speech_longer_than_can_be_understood_at_once_is_one_turn() -> None:
+    room = Room("That is a lot.", heard=("On and on.",))
+    room._sound.put_nowait(np.full(70 * HEARING_RATE, 0.6, np.float32))
+    room.is_silent(70)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert room.said() == [("On and on. On and on. On and on.", False), ("That is a lot.", False)]
+    assert max(room.ears.heard_seconds) <= 31
+    assert room.log.kept_seconds == [pytest.approx(72, abs=0.5)], "the sound of all parts is kept as one"
+
+
+async def test_what_is_said_at_length_over_a_reply_is_judged_as_a_whole() -> None:
+    room = Room(
+        "One two three four five. Six.", heard=("Count.", "Stop it now please.", "Mm-hm."), judge=lambda _: 0.01
+    )
+    room.model.enqueue("Good.")
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room._sound.put_nowait(np.full(30 * HEARING_RATE, 0.61, np.float32))
+    room.begins(2)
+    room.is_silent(10)
+    await room.settled(3)
+    room.is_silent(60)
+    await room.until(Heard, 2)
+    room.speaker.limit = 1e9
+    room.leaves()
+    await run
+    assert room.said()[2] == ("Stop it now please. Mm-hm.", False)
+    assert room.log.of("heard")[1]["patience_seconds"] == 2.0, "who only nods is not waited for"
+
+
+@pytest.mark.parametrize("silent", [0, 10])
+async def test_muting_forgets_all_parts_of_what_was_being_said(silent: int) -> None:
+    room = Room("Fine.", heard=("On and on.", "How are you?"), judge=lambda _: 0.01)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room._sound.put_nowait(np.full(35 * HEARING_RATE, 0.6, np.float32))
+    room.is_silent(silent)
+    await room.heard_all()
+    room.conversation.muted = True
+    room.is_silent(70)
+    await room.heard_all()
+    await asyncio.sleep(0.05)
+    assert room.events == []
+    room.conversation.muted = False
+    room.speaks(1)
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert room.said()[0] == ("How are you?", False)
+    assert room.log.kept_seconds == [pytest.approx(3, abs=0.5)]
+
+
+async def test_a_recording_that_ends_in_the_middle_of_a_word_loses_no_turn() -> None:
+    room = Room("It is.", heard=("What time is it?",))
+    room.begins(0)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert room.said() == [("What time is it?", False), ("It is.", False)]
+
+
+async def test_a_recording_that_ends_while_somebody_pushes_loses_no_turn() -> None:
+    room = Room("It is.", heard=("What time is it?",))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    await asyncio.sleep(0)
+    room.conversation.push()
+    room.begins(0)
+    room.leaves()
+    await run
+    assert room.said() == [("What time is it?", False), ("It is.", False)]
+
+
+async def test_a_recording_that_ends_in_a_click_lets_the_reply_go_on() -> None:
+    room = Room("One two three four five.", heard=("Count.",))
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.clicks(silence=0)
+    await room.heard_all()
+    await asyncio.sleep(0.05)
+    assert room.speaker.log[-1] == "pause"
+    room.leaves()
+    await asyncio.sleep(0.05)
+    assert room.speaker.log[-1] == "resume"
+    room.speaker.limit = 1e9
+    async with asyncio.timeout(20):
+        await run
 
 
 async def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard() -> None:
@@ -277,6 +451,21 @@ async def test_what_is_no_sentence_for_people_ends_the_conversation() -> None:
             await run
 
 
+async def test_a_judge_that_fails_ends_the_conversation() -> None:
+    def judge(_: Floats) -> float:
+        raise RuntimeError("no verdict")
+
+    room = Room(heard=("Hello.",), judge=judge)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.begins(0)
+    room.is_silent(10)
+    await room.settled(1)
+    room.is_silent(1)
+    with pytest.raises(RuntimeError, match="no verdict"):
+        async with asyncio.timeout(20):
+            await run
+
+
 async def test_the_picture_of_a_turn_that_failed_goes_with_the_next(cat: Image) -> None:
     room = Room(ModelError("Not now."), "A cat.", heard=("What is it?", "And now?"))
     room.pictures = [cat]
@@ -373,6 +562,43 @@ async def test_a_key_says_who_speaks_even_when_nobody_is_listened_to() -> None:
     room.leaves()
     await run
     assert room.said()[2] == ("Mm-hm.", False), "whoever pushes means it"
+
+
+async def test_who_pushes_is_answered_at_once_whatever_it_sounds_like() -> None:
+    room = Room("Well.", heard=("I would like, um,",), judge=lambda _: 0.01)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    await asyncio.sleep(0)
+    room.conversation.push()
+    room.begins(0)
+    await room.heard_all()
+    await asyncio.sleep(0.05)
+    room.conversation.push()
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    (heard,) = room.log.of("heard")
+    assert (heard["done"], heard["patience_seconds"], heard["waited_seconds"]) == (None, None, 0)
+
+
+async def test_the_log_tells_how_long_somebody_was_waited_for_and_why() -> None:
+    room = Room("One.", "Two.", heard=("I would like a table.", "Do you have a table?"), judge=lambda _: 0.3)
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    for sentence in range(2):
+        room.begins(sentence)
+        room.is_silent(10)
+        await room.settled(sentence + 1)
+        room.is_silent(60)
+        await room.until(TurnFinished, sentence + 1)
+    room.begins(0)
+    room.is_silent(10)
+    await room.settled(3)
+    room.begins(0)
+    room.leaves()
+    await run
+    heard = room.log.of("heard")
+    assert [line["done"] for line in heard] == [0.3, 0.3, None]
+    assert [line["patience_seconds"] for line in heard] == [0.8, 0.35, None]
+    assert all(line["waited_seconds"] <= line["words_seconds"] for line in heard)
 
 
 async def test_pushing_over_a_reply_pauses_it_and_nothing_said_lets_it_go_on() -> None:

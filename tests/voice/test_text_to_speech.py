@@ -12,9 +12,9 @@ import pytest
 from assistant.app import build_mouth
 from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from assistant.settings import load
-from tests.voice.conftest import WriteWave, tone
+from tests.voice.conftest import Floats, WriteWave, tone
 from voice import coqui, espeak, piper, xtts
-from voice.text_to_speech import TextToSpeech, sentences, speak
+from voice.text_to_speech import TextToSpeech, language_of, sentences, speak
 
 needs_coqui = (
     pytest.mark.gpu_stack,
@@ -148,6 +148,26 @@ def test_a_text_is_spoken_sentence_by_sentence_as_it_arrives(voice: TextToSpeech
     assert len(arrived) == 2
     assert sum(samples.size for samples in sound) > voice.sample_rate / 4
     assert list(speak(["—"], voice)) == []
+
+
+@needs_espeak
+def test_a_voice_of_one_language_reads_in_that_whatever_was_spoken_to_it() -> None:
+    english, german = espeak.Espeak.load("en-us"), espeak.Espeak.load("de")
+    assert (language_of(english, "de"), language_of(german, "en")) == ("en", "de")
+
+    class AnyLanguage:
+        sample_rate = 16_000
+
+        def synthesize(self, sentence: str) -> Iterator[Floats]:
+            yield np.zeros(len(sentence), np.float32)
+
+        def close(self) -> None:
+            pass
+
+    assert language_of(AnyLanguage(), "de") == "de"
+    # Its numbers are put into words in English, and left to the other voice.
+    longer = sum(samples.size for samples in speak(["5 kg"], AnyLanguage(), "en"))
+    assert longer > sum(samples.size for samples in speak(["5 kg"], AnyLanguage(), "de"))
 
 
 def test_what_is_said_of_a_text() -> None:

@@ -65,6 +65,13 @@ def test_json_tells_where_every_word_is(write_wave: WriteWave) -> None:
 
 
 @pytest.mark.usefixtures("loads")
+def test_json_names_the_language_that_was_surest(write_wave: WriteWave, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "build_ears", lambda *_: TellsTones(["cy", "de"], [0.4, 0.95]))
+    parsed = json.loads(run(write_wave("long.wav", beeps(200, 3.7)), "--json").stdout)
+    assert (parsed["language"], parsed["language_probability"]) == ("de", 0.95)
+
+
+@pytest.mark.usefixtures("loads")
 def test_subtitles(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
     assert run(path, "--srt").stdout == "1\n00:00:00,000 --> 00:00:01,000\nbeep\n\n"
@@ -87,6 +94,19 @@ def test_what_is_no_recording_costs_no_download(loads: list[str], tmp_path: Path
     result = run("notes.txt")
     assert (result.exit_code, result.stdout, loads) == (1, "", [])
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="the shell gives pipes no names")
+def test_a_pipe_may_be_named(write_wave: WriteWave) -> None:
+    path = write_wave("a.wav", tone(1.0))
+    program = "from assistant import app\nfrom tests.voice.test_transcribing import TellsTones\n"
+    program += "app.build_ears = lambda *_: TellsTones()\nimport sys\nfrom assistant.cli import main\n"
+    program += "sys.argv = ['parley', 'transcribe', '/dev/stdin']\nmain()"
+    root = Path(__file__).parents[2]
+    finished = subprocess.run(
+        [sys.executable, "-c", program], input=path.read_bytes(), capture_output=True, check=False, cwd=root
+    )
+    assert (finished.returncode, finished.stdout) == (0, b"beep\n"), finished.stderr
 
 
 def test_ctrl_c_leaves_no_traceback(write_wave: WriteWave) -> None:

@@ -1,12 +1,14 @@
 """Long recordings: cut where it is quiet, timed from the beginning, in the language that was heard first."""
 
+import tracemalloc
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import numpy as np
 import pytest
 
 from tests.voice.conftest import Floats, WriteWave, tone
-from voice.recordings import open_recording
+from voice.recordings import Recording, open_recording
 from voice.speech_to_text import Segment, Transcript, Word
 from voice.transcribing import FIRST_STRETCH_SECONDS, STRETCH_SECONDS, quietest, transcribe
 
@@ -18,8 +20,9 @@ class TellsTones:
 
     languages = ("en", "de")
 
-    def __init__(self, detected: Iterable[str] = ()) -> None:
+    def __init__(self, detected: Iterable[str] = (), probabilities: Iterable[float] = ()) -> None:
         self.detected: Iterator[str] = iter(detected)
+        self.probabilities: Iterator[float] = iter(probabilities)
         self.asked: list[str | None] = []
         self.lengths: list[float] = []
 
@@ -36,7 +39,8 @@ class TellsTones:
             Segment("beep", start, end, (Word("beep", start, end, 1.0),))
             for start, end in zip(starts, ends, strict=True)
         )
-        return Transcript(segments, language or next(self.detected, "en"), 0.9)
+        probability = 1.0 if language else next(self.probabilities, 0.9)
+        return Transcript(segments, language or next(self.detected, "en"), probability)
 
     def close(self) -> None:
         pass
@@ -85,6 +89,49 @@ def test_the_language_of_the_first_words_is_kept(write_wave: WriteWave) -> None:
     assert {(each.language, each.language_probability) for each in transcripts} == {("de", 0.9)}
     assert engine.asked[0] is None
     assert engine.asked[-1] == "de"
+
+
+def test_a_doubtful_language_is_not_kept(write_wave: WriteWave) -> None:
+    engine = TellsTones(["cy", "de"], [0.4, 0.95])
+    with open_recording(write_wave("long.wav", beeps(400, 3.7))) as recording:
+        transcripts = list(transcribe(engine, recording, lambda *_: None))
+    assert engine.asked[:3] == [None, None, "de"]
+    told = [(each.language, each.language_probability) for each in transcripts]
+    assert told == [("cy", 0.4), *[("de", 0.95)] * (len(told) - 1)]
+
+
+def test_a_language_that_is_given_is_certain(write_wave: WriteWave) -> None:
+    with open_recording(write_wave("long.wav", beeps(60, 3.7))) as recording:
+        transcripts = list(transcribe(TellsTones(), recording, lambda *_: None, "de"))
+    assert {(each.language, each.language_probability) for each in transcripts} == {("de", 1.0)}
+
+
+def test_eight_hours_take_no_more_memory_than_some_minutes() -> None:
+    class Endless:
+        """Eight hours, of which a second in a minute is loud."""
+
+        name = "long.opus"
+        seconds = 0.0
+
+        def blocks(self) -> Iterator[Floats]:
+            minute = np.zeros(60 * RATE, np.float32)
+            minute[: 2 * RATE] = tone(2.0)
+            for _ in range(8 * 60):
+                yield minute
+
+    seen: list[int] = []
+    recording = cast("Recording", Endless())
+    tracemalloc.start()
+    heard = sum(
+        len(each.segments) for each in transcribe(TellsTones(), recording, lambda _, done, __: seen.append(done))
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert heard == 8 * 60
+    assert seen[-1] == round(recording.seconds) == 8 * 3600
+    assert len(seen) > 200
+    # A stretch is 7.7 MB; the eight hours would be 1,843.
+    assert peak < 100e6
 
 
 def test_silence_has_no_transcript(write_wave: WriteWave) -> None:

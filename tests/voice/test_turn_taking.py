@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.voice.conftest import Floats
-from voice.turn_taking import FRAME, Ended, Pace, Paused, SileroDetector, Started, TurnEvent, TurnTaking
+from voice.turn_taking import FRAME, Ended, Pace, Part, Paused, SileroDetector, Started, TurnEvent, TurnTaking
 
 SECOND = 16_000
+HASTY = Pace(end=0.8)
 
 
 def loudness(frame: Floats) -> float:
@@ -30,12 +31,12 @@ def events_of(samples: Floats, block: int = 320, pace: Pace | None = None) -> li
     return found
 
 
-def kinds(samples: Floats, pace: Pace | None = None) -> list[type[TurnEvent]]:
+def kinds(samples: Floats, pace: Pace | None = HASTY) -> list[type[TurnEvent]]:
     return [type(event) for _, event in events_of(samples, pace=pace)]
 
 
 def test_a_turn_begins_soon_pauses_and_ends_with_all_that_was_said() -> None:
-    found = events_of(sound((0, 1), (0.9, 2), (0, 2)))
+    found = events_of(sound((0, 1), (0.9, 2), (0, 2)), pace=HASTY)
     (start, _), (pause, paused), (end, ended) = found
     assert [type(event) for _, event in found] == [Started, Paused, Ended]
     assert start == pytest.approx(1.1, abs=0.06)
@@ -63,17 +64,68 @@ def test_softer_speech_goes_on_but_does_not_begin() -> None:
     assert kinds(sound((0, 1), (0.9, 1), (0.4, 2), (0, 1))) == [Started, Paused, Ended]
 
 
-def test_an_endless_utterance_is_cut() -> None:
-    found = events_of(sound((0.9, 65)))
-    assert [type(event) for _, event in found] == [Started, Ended, Started, Ended, Started]
-    assert not any(event.paused for _, event in found if isinstance(event, Ended))
-    assert all(event.samples.size <= 30.1 * SECOND for _, event in found if isinstance(event, Ended))
+def test_long_speech_is_one_turn_in_parts_with_every_sample_of_it() -> None:
+    words = np.concatenate([sound((0.9, 1.7), (0.5, 0.2))] * 40)
+    words *= 1 + 1e-7 * np.arange(words.size, dtype=np.float32)
+    found = [event for _, event in events_of(np.concatenate([words, sound((0, 3))]))]
+    assert [type(event) for event in found] == [Started, Part, Part, Part, Paused, Ended]
+    samples = [event.samples for event in found if isinstance(event, Part | Ended)]
+    assert all(part.size <= 30.1 * SECOND for part in samples[:-1])
+    whole = np.concatenate(samples)
+    np.testing.assert_array_equal(whole[: words.size], words)
+    # The parts meet between two words.
+    ends = np.cumsum([part.size for part in samples[:-1]])
+    assert all(whole[end] < 0.6 for end in ends)
+
+
+def test_a_pause_lasts_as_long_as_it_is_settled() -> None:
+    for silence in (0.5, 1.2, 2.0):
+        taking = TurnTaking(loudness)
+        *_, paused = taking.feed(sound((0.9, 1), (0, 0.35)))
+        assert isinstance(paused, Paused)
+        taking.settle(paused, silence)
+        assert taking.feed(sound((0, silence - 0.42))) == []
+        (ended,) = taking.feed(sound((0, 0.15)))
+        assert isinstance(ended, Ended)
+
+
+def test_a_pause_that_has_lasted_long_enough_ends_at_once() -> None:
+    taking = TurnTaking(loudness)
+    *_, paused = taking.feed(sound((0.9, 1), (0, 1.5)))
+    assert isinstance(paused, Paused)
+    taking.settle(paused, 0.4)
+    assert [type(event) for event in taking.feed(sound((0, 0.1)))] == [Ended]
+
+
+def test_what_was_settled_for_a_pause_does_not_count_in_the_next() -> None:
+    taking = TurnTaking(loudness)
+    *_, first = taking.feed(sound((0.9, 1), (0, 0.5)))
+    *_, second = taking.feed(sound((0.9, 1), (0, 0.5)))
+    assert isinstance(first, Paused)
+    assert isinstance(second, Paused)
+    taking.settle(first, 0.4)
+    assert taking.feed(sound((0, 1))) == []
+    taking.settle(second, 0.4)
+    assert [type(event) for event in taking.feed(sound((0, 0.1)))] == [Ended]
+
+
+@pytest.mark.parametrize(("silence", "paused"), [(0.0, False), (0.5, True)])
+def test_the_end_of_the_sound_is_the_end_of_the_turn(silence: float, paused: bool) -> None:
+    taking = TurnTaking(loudness)
+    said = sound((0.9, 1.01), (0, silence))
+    taking.feed(said)
+    (ended,) = taking.finish()
+    assert isinstance(ended, Ended)
+    assert ended.paused == paused
+    assert ended.samples.size == said.size, "the last samples, too, which fill no frame"
+    assert taking.finish() == []
+    assert TurnTaking(loudness).finish() == []
 
 
 @settings(deadline=None)
 @given(st.integers(100, 3000), st.lists(st.tuples(st.sampled_from([0.0, 0.4, 0.9]), st.floats(0, 1.5)), max_size=8))
 def test_the_blocks_do_not_matter(block: int, parts: list[tuple[float, float]]) -> None:
-    samples = sound((0, 0.1), *parts, (0, 1))
+    samples = sound((0, 0.1), *parts, (0, 2.1))
     whole = [event for _, event in events_of(samples, samples.size)]
     pieces = [event for _, event in events_of(samples, block)]
     assert [type(event) for event in pieces] == [type(event) for event in whole]

@@ -86,7 +86,7 @@ def test_speakable_text_is_understood_as_it_was_meant(mouth: TextToSpeech, heard
     written = "## Prices\n\n- It costs **$5.20**, see [the list](https://example.com/x).\n- The box weighs 3 kg.\n"
     sound = np.concatenate(list(speak([written], mouth)))
     text = heard(sound, mouth.sample_rate).text.lower()
-    assert "5.20" in text or "five dollars and 20 cents" in text or "5 dollars and 20 cents" in text, text
+    assert re.search(r"5\.20|(5|five) dollars and (20|twenty) cents", text), text
     assert "see the list" in text
     assert re.search(r"(3|three) (kg|kilograms)", text), text
     assert not set(text) & set("*#[](")
