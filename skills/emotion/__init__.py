@@ -1,0 +1,1 @@
+"""What somebody feels, as far as words, face and voice tell."""
