@@ -15,7 +15,9 @@ from voice.samples import HEARING_RATE
 from voice.speech_to_text import Segment, Transcript, Word
 
 if TYPE_CHECKING:
+    import numpy as np
     from faster_whisper import WhisperModel
+    from numpy.typing import NDArray
 
     from voice.samples import Samples
 
@@ -98,6 +100,18 @@ class Whisper:
         except RuntimeError as error:
             raise VoiceError(f"Whisper {self.name} failed: {_first_line(error)}. Try --device cpu.") from error
         return Transcript(tuple(segments), info.language, round(float(info.language_probability), 4))
+
+    def encode(self, samples: "Samples") -> "NDArray[np.float32]":
+        """What the encoder makes of `samples`, of at most 30 s: (frames, width), 50 frames a second and one or two more.
+
+        Raises `VoiceError` if it fails.
+        """
+        import numpy as np
+
+        try:
+            return np.array(self._loaded.encode(self._loaded.feature_extractor(samples)), np.float32)[0]
+        except RuntimeError as error:
+            raise VoiceError(f"Whisper {self.name} failed: {_first_line(error)}. Try --device cpu.") from error
 
     def close(self) -> None:
         self._model = None
