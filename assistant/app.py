@@ -4,7 +4,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,14 +166,14 @@ def senses(
     settings: "Settings",
     *,
     chat: Callable[[], ChatModel] | None = None,
-    loading: "Callable[[], AbstractContextManager[Progress]]" = partial(nullcontext, unheard),
+    loading: "Callable[[], AbstractContextManager[Progress]] | None" = None,
     note: Note = bool,
 ) -> "Senses":
     """What skills like emotion ask; nothing is loaded before it is asked for, and then inside of `loading`.
 
     `chat` gives a model that is there already, such as that of a conversation; without, the one that is set is loaded.
     """
-    return _Senses(settings, chat, loading, note)
+    return _Senses(settings, chat, loading or (lambda: nullcontext(unheard)), note)
 
 
 class _Senses:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skills.captioning import caption
     from skills.definition import Input, Photo, Skill, Sound, load_photo, skill
-    from skills.emotion.fused import emotion
+    from skills.emotions.fused import emotion
     from skills.model import ChatVision, VisionModel
     from skills.question_answering import vqa
     from skills.reading import read
@@ -65,7 +65,7 @@ _HOMES = {
     "VisionModel": "model",
     "ask_json": "structured",
     "caption": "captioning",
-    "emotion": "emotion.fused",
+    "emotion": "emotions.fused",
     "load_photo": "definition",
     "read": "reading",
     "skill": "definition",

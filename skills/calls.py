@@ -173,7 +173,9 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
     if text is not None:
         words = " ".join(rest)
         if words and text.name in values:
-            raise SkillError(f"{text.option} of the skill {skill.name} and the words {words} are two: give one of them.")
+            raise SkillError(
+                f"{text.option} of the skill {skill.name} and the words {words} are two: give one of them."
+            )
         values.setdefault(text.name, words or None)
     elif rest:
         raise SkillError(f"The skill {skill.name} takes no words like “{' '.join(rest)}”: leave them out.")

@@ -195,7 +195,9 @@ class Skill(Generic[P, R]):
         arguments = self.check(values)
         if self._helper is not None:
             if helper is None:
-                raise SkillError(f"The skill {self.name} needs {'a model' if self.needs_model else 'senses'}: pass one.")
+                raise SkillError(
+                    f"The skill {self.name} needs {'a model' if self.needs_model else 'senses'}: pass one."
+                )
             arguments[self._helper] = helper
         try:
             result: object = self._function(**arguments)  # type: ignore[call-arg]

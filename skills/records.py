@@ -65,9 +65,7 @@ class Records:
 
 
 @contextmanager
-def open_records(
-    path: Path, fields: Collection[str], *, resume: bool, key: str = PICTURE
-) -> Iterator[Records]:
+def open_records(path: Path, fields: Collection[str], *, resume: bool, key: str = PICTURE) -> Iterator[Records]:
     """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
 
     `fields` are those of the results that it is for, and `key` is where the name of the picture stands.

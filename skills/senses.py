@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Senses(Protocol):
-    """Models that are loaded when they are first asked; so a skill that looks at a face alone waits for none of them."""
+    """Models that are loaded when they are first asked, so that nothing waits for what it does not need."""
 
     def model(self) -> "VisionModel":
         """The model of the conversation, or the one that is set. Raises `ModelError`."""
@@ -24,6 +24,6 @@ class Senses(Protocol):
     def encode(self, samples: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """What goes on in the embedded Whisper as it hears `samples` (16 kHz, mono, up to 30 s): (frames, width).
 
-        There are 50 frames a second of sound, of which none is silence added to it. Raises `VoiceError` and `ModelError`.
+        There are 50 frames a second. Raises `VoiceError` and `ModelError`.
         """
         ...

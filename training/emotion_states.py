@@ -2,10 +2,10 @@
 
     python -m training.emotion_states --data DATA --work WORK --decoder WORK/decoder
 
-Writes `WORK/emotion/states-SPLIT-NUMBER.npy`, chunks of 2,048 comments each: (comments, depths, 2, width) in float16, the
-mean over the words and the state of the last token, as `skills.emotion.text` takes them from the product. Batches are of like
-length. An interrupted run goes on with the chunk after the last whole one. 54,263 comments take some 25 minutes of one
-core in bfloat16.
+Writes `WORK/emotion/states-SPLIT-NUMBER.npy`, chunks of 2,048 comments each: (comments, depths, 2, width) in float16,
+the mean over the words and the state of the last token, as `skills.emotions.text` takes them from the product. Batches
+are of like length. An interrupted run goes on with the chunk after the last whole one. On one core in bfloat16 a chunk
+takes some 20 seconds, and beside other work two minutes.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skills.emotion.labels import FINE_EMOTIONS
-from skills.emotion.text import AFTER, BEFORE, DEPTHS, WINDOW_TOKENS
+from skills.emotions.labels import FINE_EMOTIONS
+from skills.emotions.text import AFTER, BEFORE, DEPTHS, WINDOW_TOKENS
 from training.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class States:
         from transformers import AutoTokenizer
 
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        self._decoder = Decoder(folder, 0, 1.0, dtype).requires_grad_(False)
+        self._decoder = Decoder(folder, 0, 1.0, dtype).requires_grad_(requires_grad=False)
         # All layers run the same code, so it is compiled once; 1.4 times as fast as uncompiled.
         self._layers = [torch.compile(layer, dynamic=True) for layer in self._decoder.layers[: max(DEPTHS)]]
         self._dtype = dtype

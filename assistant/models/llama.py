@@ -188,7 +188,7 @@ class LlamaDecoder:
         return self._logits(self._run(x, places, mask))
 
     def states(self, x: Tensor, depths: Sequence[int]) -> Tensor:
-        """Hidden states (depths, tokens, width) of a text by its embeddings (tokens, width), after that many layers each.
+        """Hidden states (depths, tokens, width) of a text after so many layers, by its embeddings (tokens, width).
 
         It is read alone and without the adapter; what is remembered stays as it is. `depths` ascend; layers beyond the
         last are not computed.

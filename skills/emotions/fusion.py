@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Literal
 
-from skills.emotion.labels import EMOTIONS
+from skills.emotions.labels import EMOTIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ _LEAST = 1e-4
 def reliability() -> Mapping[Modality, Mapping[str, object]]:
     """What `training.fusion` found of each: its `weight` and the `prior` of each emotion where it learned."""
     found: Mapping[Modality, Mapping[str, object]] = json.loads(
-        resources.files("skills.emotion").joinpath("fusion.json").read_text("utf-8")
+        resources.files("skills.emotions").joinpath("fusion.json").read_text("utf-8")
     )
     return found
 

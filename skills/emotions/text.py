@@ -1,8 +1,8 @@
 """What somebody feels by their words: a small head on what goes on in the embedded model while it reads them.
 
-    text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states after 12, 16 and 20 layers ─▶ mean, last ─┐
-                  └─▶ words and pairs of words, hashed ──────────────────────────────────────────────────────────┴─▶ head
-    head ─▶ the probability of each of 28 fine emotions, of which several may hold, and of one of the seven
+text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states after 12, 16 and 20 layers ─▶ mean, last ─┐
+└─▶ words and pairs of words, hashed ──────────────────────────────────────────────────────────┴─▶ head
+head ─▶ the probability of each of 28 fine emotions, of which several may hold, and of one of the seven
 """
 
 import re
@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from skills.emotion.labels import EMOTIONS, FINE_EMOTIONS
+from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     """Hidden states of pieces of text, as `Senses.states` gives them."""
 
 DEPTHS = (12, 16, 20)
-"""After how many of the decoder's 30 layers its hidden states are looked at; those after the last are never computed."""
+"""After how many of the decoder's 30 layers its hidden states are looked at; later ones are never computed."""
 
 BEFORE = "<|im_start|>user\n"
 AFTER = "<|im_end|>\n<|im_start|>assistant\nYou feel"
@@ -103,9 +104,8 @@ class TextHead:
 
         inner = np.maximum((states - self.mean) / self.deviation @ self.hidden.T + self.hidden_bias, 0)
         logits = inner @ self.output.T + self.output_bias
-        for row, each in zip(logits, buckets, strict=True):
-            row += self.words[each].sum(0) / np.sqrt(max(1, len(each)))
-        scaled: Floats = logits * self.slope + self.offset
+        told = [self.words[each].sum(0) / np.sqrt(max(1, len(each))) for each in buckets]
+        scaled: Floats = (logits + np.stack(told)) * self.slope + self.offset
         return scaled
 
 
@@ -140,7 +140,7 @@ def read_text(text: str, states: "States", head: TextHead | None = None) -> Text
 
 
 def pool(states: "States", text: str) -> "Floats":
-    """What the head looks at of a window: at each depth the mean over its tokens and the last state, each of unit size."""
+    """What the head looks at of a window: at each depth the mean over its tokens and the last state, of unit size."""
     import numpy as np
 
     # Spelled out in a text, a special token would end it.
@@ -161,7 +161,7 @@ def buckets(text: str) -> "NDArray[np.int64]":
     import numpy as np
 
     words = [word.lower().replace("’", "'") for word in _WORD.findall(text)]
-    grams = {*words, *map(" ".join, zip(words, words[1:], strict=False))}
+    grams = {*words, *map(" ".join, pairwise(words))}
     return np.array(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in grams}), np.int64)
 
 
@@ -213,5 +213,5 @@ def _loaded() -> TextHead:
     import numpy as np
     from safetensors.numpy import load
 
-    found = load(resources.files("skills.emotion").joinpath("weights", WEIGHTS).read_bytes())
+    found = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
     return TextHead(**{name: tensor.astype(np.float32) for name, tensor in found.items()})

@@ -17,17 +17,15 @@ from pydantic import BaseModel
 from assistant.attachments import decode
 from assistant.errors import SkillError
 from skills.definition import Photo, Sound, skill
-from skills.emotion.fusion import Modality, fuse, reliability
-from skills.emotion.labels import EMOTIONS
-from skills.emotion.text import read_text, strangeness
+from skills.emotions.fusion import Modality, fuse, reliability
+from skills.emotions.labels import EMOTIONS
+from skills.emotions.text import read_text, strangeness
 from skills.senses import Senses
 
 if TYPE_CHECKING:
     from skills.model import VisionModel
 
-_QUESTION = (
-    "Which one of these emotions does the person who wrote this feel: {names}? Answer with one word.\n\nThey wrote: {text}"
-)
+_QUESTION = "Which one of these emotions does the person who wrote this feel: {names}? Answer with one word.\n\nThey wrote: {text}"
 # What a model is asked about has to fit its prompt.
 _MOST_ASKED = 2_000
 # From how sure on two opinions that are not the same are a disagreement, and not two guesses.
@@ -85,7 +83,10 @@ class Feeling(BaseModel):
     def __str__(self) -> str:
         lines = [f"{self.label}  ({_percent(self.confidence)} sure)"]
         if len(self.parts) > 1 or self.said:
-            lines += [f"  {_NAMES[part.source]}: {part.label} {_percent(part.probability)}{self._detail(part)}" for part in self.parts]
+            lines += [
+                f"  {_NAMES[part.source]}: {part.label} {_percent(part.probability)}{self._detail(part)}"
+                for part in self.parts
+            ]
         if len(self.faces) > 1:
             lines += [f"  face at {face.box}: {face.label} {_percent(face.probability)}" for face in self.faces]
         return "\n".join([*lines, *filter(None, [self.disagreement]), *self.notices])
@@ -105,7 +106,9 @@ def emotion(
     text: Annotated[str | None, "What they say or write."] = None,
     face: Annotated[Photo | None, "A picture with their face."] = None,
     voice: Annotated[Sound | None, "A recording of their voice."] = None,
-    by: Annotated[Literal["head", "model"], "Who reads the text: the small trained head, or the set model itself."] = "head",
+    by: Annotated[
+        Literal["head", "model"], "Who reads the text: the small trained head, or the set model itself."
+    ] = "head",
 ) -> Feeling:
     """Say what somebody feels, by their words, face and voice, any of them.
 
@@ -144,7 +147,9 @@ class _Gathered:
             model = senses.model()
             self._found["text"] = chosen_by(model, text)
             self._by["text"] = model.info.name
-            self._notices.append(f"The text was judged by {model.info.name} itself, whose probabilities are not calibrated.")
+            self._notices.append(
+                f"The text was judged by {model.info.name} itself, whose probabilities are not calibrated."
+            )
             self._notices += [strange] if (strange := strangeness(text)) and model.info.embedded else []
         else:
             reading = read_text(text, senses.states)
@@ -155,7 +160,7 @@ class _Gathered:
 
     def face(self, photo: Photo) -> None:
         """What the largest face in `photo` shows."""
-        from skills.emotion.face import FaceReader
+        from skills.emotions.face import FaceReader
 
         faces = [_seen(face) for face in FaceReader.load().read(decode(photo))]
         faces.sort(key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
@@ -172,7 +177,7 @@ class _Gathered:
         """What tone of voice is in `sound`."""
         import numpy as np
 
-        from skills.emotion.voice import VoiceReader
+        from skills.emotions.voice import VoiceReader
 
         samples = np.frombuffer(sound.data, "<f4")
         reading = VoiceReader(senses.encode).read(samples)
