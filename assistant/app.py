@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
+    from skills.emotions.voice import VoiceReader
     from skills.model import ChatVision
     from skills.senses import Senses
     from voice.speech_to_text import SpeechToText
@@ -296,6 +297,18 @@ def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, th
             f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
+
+
+def build_voice_reader(settings: "Settings", progress: "Progress" = unheard) -> "VoiceReader":
+    """What tells emotions from voices, with the encoder it learned on: that of the embedded Whisper, on the processor.
+
+    Blocks like `build_ears`. Raises `ModelError` and `VoiceError`.
+    """
+    from skills.emotions.voice import VoiceReader
+    from voice.whisper import Whisper, find_speech
+
+    whisper = Whisper.load(str(assemble_whisper(settings, progress)), device="cpu")
+    return VoiceReader(whisper.encode, find_speech)
 
 
 def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":

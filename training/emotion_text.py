@@ -30,9 +30,9 @@ from training.recipe import SEED
 
 FOLDER = Path(__file__).parents[1] / "skills" / "emotions" / "weights"
 FINE = len(FINE_EMOTIONS)
-HIDDEN = 192
-MEMBERS = 2
-EPOCHS = 12
+HIDDEN = 256
+MEMBERS = 1
+EPOCHS = 9
 BATCH = 256
 RESAMPLES = 1000
 
@@ -115,7 +115,7 @@ def train(split: Split, mean: Floats, deviation: Floats, seed: int, epochs: int 
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            total += float(loss)
+            total += float(loss.detach())
         print(f"member {seed}, epoch {epoch + 1}: loss {total / (len(order) // BATCH):.3f}", flush=True)
     return net.eval()
 
