@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
-    from skills.emotions.voice import VoiceReader
+    from skills.emotions.voice import Tone, VoiceReader
     from skills.model import ChatVision
     from skills.senses import Senses
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
-    from voice.whisper import Whisper
 
 # Torch, SQLite and pydantic are imported where they are used: a command that needs none of them answers at once.
 
@@ -188,7 +187,7 @@ class _Senses:
         note: Note,
     ) -> None:
         # The embedded models, whichever others are set: the heads were trained on these.
-        embedded = {"model": "pocket", "backend": "local", "quantize": "auto", "whisper": "base", "language": "auto"}
+        embedded = {"model": "pocket", "backend": "local", "quantize": "auto"}
         self._settings = settings
         self._embedded = settings.model_copy(update=embedded)
         self._chat = chat
@@ -196,7 +195,7 @@ class _Senses:
         self._note = note
         self._own: ChatModel | None = None
         self._pocket: ChatModel | None = None
-        self._whisper: Whisper | None = None
+        self._voices: VoiceReader | None = None
 
     def model(self) -> "ChatVision":
         from skills.model import ChatVision
@@ -220,13 +219,11 @@ class _Senses:
         assert isinstance(self._pocket, Introspective)
         return self._pocket.states(pieces, depths)
 
-    def encode(self, samples: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        if self._whisper is None:
-            from voice.whisper import Whisper
-
+    def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
+        if self._voices is None:
             with self._loading() as progress:
-                self._whisper = Whisper.load(str(assemble_whisper(self._embedded, progress)), device="cpu")
-        return self._whisper.encode(samples)
+                self._voices = build_voice_reader(self._embedded, progress)
+        return self._voices.read(samples)
 
 
 def load_sound(path: str) -> "tuple[Audio, list[str]]":

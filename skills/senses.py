@@ -1,4 +1,4 @@
-"""What a skill may ask beyond a model's words: the states within one that reads, and those within one that listens."""
+"""What a skill may ask beyond a model's words: what goes on in one that reads, and how a voice sounds."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from skills.emotions.voice import Tone
     from skills.model import VisionModel
 
 
@@ -21,9 +22,6 @@ class Senses(Protocol):
         """What goes on in the embedded model as it reads `pieces`: see `Introspective.states`. Raises `ModelError`."""
         ...
 
-    def encode(self, samples: "NDArray[np.float32]") -> "NDArray[np.float32]":
-        """What goes on in the embedded Whisper as it hears `samples` (16 kHz, mono, up to 30 s): (frames, width).
-
-        There are 50 frames a second. Raises `VoiceError` and `ModelError`.
-        """
+    def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
+        """How somebody sounds in mono `samples` of 16 kHz: see `VoiceReader.read`. Raises `VoiceError`, `ModelError`."""
         ...

@@ -49,8 +49,8 @@ class FaceReader:
     """Finds faces and tells what they look like. From `FaceReader.load()`."""
 
     def __init__(self, network: "FaceNetwork", temperature: float) -> None:
-        self._network = network
-        self._temperature = temperature
+        self.network = network
+        self.temperature = temperature
 
     @classmethod
     def load(cls) -> "FaceReader":
@@ -80,7 +80,7 @@ class FaceReader:
         pixels = torch.stack(
             [torch.frombuffer(bytearray(face.tobytes()), dtype=torch.uint8).view(FACE_SIDE, FACE_SIDE) for face in seen]
         )
-        shares = (face_logits(self._network, pixels) / self._temperature).softmax(1).tolist()
+        shares = (face_logits(self.network, pixels) / self.temperature).softmax(1).tolist()
         return [Face(box, dict(zip(EMOTIONS, row, strict=True))) for box, row in zip(boxes, shares, strict=True)]
 
 

@@ -4,12 +4,13 @@
     face  ─▶ FaceReader: every face with its box; the largest one counts        ─┼─▶ fuse ─▶ Feeling, with each one's part
     voice ─▶ VoiceReader on the embedded Whisper's frames                        ─┘
 
-It was learned from comments on the web, from small grey pictures of faces, and from actors who spoke German: it says what an
-expression would be called, not what anybody feels inside. Nothing may be decided about people by it.
+It was learned from comments on the web, from small grey pictures of faces, and from actors who spoke German: it says
+what an expression would be called, not what anybody feels inside. Nothing may be decided about people by it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel
@@ -23,6 +24,7 @@ from skills.emotions.text import read_text, strangeness
 from skills.senses import Senses
 
 if TYPE_CHECKING:
+    from skills.emotions.face import FaceReader
     from skills.model import VisionModel
 
 _QUESTION = "Which one of these emotions does the person who wrote this feel: {names}? Answer with one word.\n\nThey wrote: {text}"
@@ -61,7 +63,7 @@ class SeenFace(BaseModel):
 
 
 class Feeling(BaseModel):
-    """What somebody seems to feel: the likeliest of seven emotions and how likely that is, calibrated where one speaks alone.
+    """What somebody seems to feel: the likeliest of seven emotions, and how likely that is.
 
     `disagreement` is a sentence about parts that are sure of different things, "" if none are. `faces` are all that
     were seen, the largest first, which is the one that counts. `fine` are the 28 emotions of the text with their
@@ -160,10 +162,10 @@ class _Gathered:
 
     def face(self, photo: Photo) -> None:
         """What the largest face in `photo` shows."""
-        from skills.emotions.face import FaceReader
-
-        faces = [_seen(face) for face in FaceReader.load().read(decode(photo))]
-        faces.sort(key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
+        faces = [
+            SeenFace(box=face.box[:4], score=face.box.score, **_likeliest(face.probabilities))
+            for face in _face_reader().read(decode(photo))
+        ]
         if not faces:
             self._empty.append(f"No face is found in {photo.name}.")
             return
@@ -177,11 +179,13 @@ class _Gathered:
         """What tone of voice is in `sound`."""
         import numpy as np
 
-        from skills.emotions.voice import VoiceReader
-
-        samples = np.frombuffer(sound.data, "<f4")
-        reading = VoiceReader(senses.encode).read(samples)
-        self._found["voice"] = reading
+        tone = senses.tone(np.frombuffer(sound.data, "<f4"))
+        if tone is None:
+            self._empty.append("Nobody speaks in the recording for half a second.")
+            return
+        self._found["voice"] = tone.probabilities
+        self._by["voice"] = "head"
+        self._details["boredom"] = round(tone.boredom, 4)
 
     def together(self) -> Feeling:
         """All of it as one. Raises `SkillError` if there is nothing."""
@@ -211,7 +215,7 @@ class _Gathered:
 
 
 def chosen_by(model: "VisionModel", text: str) -> dict[str, float]:
-    """The probability of each of `EMOTIONS` as the one word that `model` answers with. Raises `Unscored` and `ModelError`."""
+    """The probability of each of `EMOTIONS` as the word that `model` answers with. Raises `Unscored` and `ModelError`."""
     asked = _QUESTION.format(names=", ".join(EMOTIONS), text=text[:_MOST_ASKED])
     logs = [math.fsum(tokens) for tokens in model.score(asked, EMOTIONS)]
     shares = [math.exp(each - max(logs)) for each in logs]
@@ -230,6 +234,13 @@ def disagreement(parts: Sequence[Part]) -> str:
 def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
     """`probabilities` to four places, as results show them."""
     return {name: round(float(value), 4) for name, value in probabilities.items()}
+
+
+@cache
+def _face_reader() -> "FaceReader":
+    from skills.emotions.face import FaceReader
+
+    return FaceReader.load()
 
 
 def _likeliest(probabilities: Mapping[str, float]) -> dict[str, Any]:
