@@ -23,5 +23,5 @@ class Senses(Protocol):
         ...
 
     def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
-        """How somebody sounds in mono `samples` of 16 kHz: see `VoiceReader.read`. Raises `VoiceError`, `ModelError`."""
+        """How somebody sounds in mono `samples` of 16 kHz: see `VoiceReader.read`. Raises as `Whisper` does."""
         ...

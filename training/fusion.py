@@ -2,14 +2,14 @@
 
     python -m training.fusion --data DATA --work WORK --decoder WORK/decoder
 
-No data set here has all three of one person. So comments of GoEmotions, faces of FER-2013 and clips of EmoDB that carry the
-same label are put together at random, and one of the three is degraded: the face to 8 pixels square, the voice under noise
-as loud as itself, the text to its first three words. Weights are fitted on the dev splits (for voices: five of the ten
-speakers), the table is that of the test splits (the other five), and each voice is judged by a head that never heard
-its speaker. Surprise is left out, because nobody in EmoDB acts it. Writes `skills/emotions/fusion.json`.
+No data set here has all three of one person. So comments of GoEmotions, faces of FER-2013 and clips of EmoDB that carry
+the same label are put together at random, and one of the three is degraded: the face to 8 pixels square, the voice
+under noise as loud as itself, the text to its first three words. Weights are fitted on the dev splits (for voices: five
+of the ten speakers), the table is that of the test splits (the other five), and each voice is judged by a head that
+never heard its speaker. Surprise is left out, because nobody in EmoDB acts it. Writes `skills/emotions/fusion.json`.
 
-Early fusion is one linear layer on what all three heads look at, trained on the dev triples. As these are made by chance,
-it can learn nothing of how words, face and voice of one person belong together, which would be its advantage.
+Early fusion is one linear layer on what all three heads look at, trained on the dev triples. As these are made by
+chance, it can learn nothing of how words, face and voice of one person belong together, which would be its advantage.
 """
 
 import argparse
@@ -94,9 +94,7 @@ def text_pool(data: Path, split: str, states: Callable[[Sequence[str]], Any], rn
         inner = np.maximum((pooled - head.mean) / head.deviation @ head.hidden.T + head.hidden_bias, 0)
         return softmax(head.logits(pooled, [buckets(text) for text in said])[:, FINE:]), inner
 
-    clean, degraded = (
-        read([" ".join(texts[index].split()[:words]) for index in chosen]) for words in (1000, 3)
-    )
+    clean, degraded = (read([" ".join(texts[index].split()[:words]) for index in chosen]) for words in (1000, 3))
     return Pool(labels[chosen], clean[0], degraded[0], clean[1], degraded[1])
 
 
@@ -139,9 +137,7 @@ def voice_pools(data: Path, work: Path) -> dict[str, Pool]:
     found = {}
     for split, own in halves.items():
         chosen = np.isin(speakers, own)
-        found[split] = Pool(
-            seven_labels[chosen], seven[0, chosen], seven[1, chosen], rows[0, chosen], rows[1, chosen]
-        )
+        found[split] = Pool(seven_labels[chosen], seven[0, chosen], seven[1, chosen], rows[0, chosen], rows[1, chosen])
     return found
 
 
@@ -231,7 +227,7 @@ def early(dev: Triples, test: Triples) -> NDArray[np.int64]:
 
 
 def table(said: dict[str, NDArray[np.int64]], test: Triples, rng: np.random.Generator) -> dict[str, Any]:
-    """Print and return the accuracy of each, by what is degraded, and by how much the fused one is ahead of the best."""
+    """Print and return the accuracy of each, by what is degraded, and how far the fused one is ahead of the best."""
     rights = {name: guess == test.labels for name, guess in said.items()}
     rows = [("everything", np.ones(len(test.labels), bool))]
     rows += [(f"{name} degraded", test.degraded == number) for number, name in enumerate(MODALITIES)]

@@ -1,7 +1,7 @@
 """What somebody feels, by their words, their face and their voice: any of them, and all that are given together.
 
-    text  ─▶ TextHead on the embedded model's states, or the model's own choice ─┐
-    face  ─▶ FaceReader: every face with its box; the largest one counts        ─┼─▶ fuse ─▶ Feeling, with each one's part
+    text  ─▶ TextHead on the embedded model's states, or the set model's choice ─┐
+    face  ─▶ FaceReader: every face with its box; the largest one counts        ─┼─▶ fuse ─▶ Feeling, with each part
     voice ─▶ VoiceReader on the embedded Whisper's frames                        ─┘
 
 It was learned from comments on the web, from small grey pictures of faces, and from actors who spoke German: it says
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from skills.emotions.face import FaceReader
     from skills.model import VisionModel
 
-_QUESTION = "Which one of these emotions does the person who wrote this feel: {names}? Answer with one word.\n\nThey wrote: {text}"
+_QUESTION = "Which one of these does the person feel who wrote what follows: {names}? Answer with one word.\n\n{text}"
 # What a model is asked about has to fit its prompt.
 _MOST_ASKED = 2_000
 # From how sure on two opinions that are not the same are a disagreement, and not two guesses.
@@ -215,7 +215,7 @@ class _Gathered:
 
 
 def chosen_by(model: "VisionModel", text: str) -> dict[str, float]:
-    """The probability of each of `EMOTIONS` as the word that `model` answers with. Raises `Unscored` and `ModelError`."""
+    """The probability of each of `EMOTIONS` as what `model` answers. Raises `Unscored` and `ModelError`."""
     asked = _QUESTION.format(names=", ".join(EMOTIONS), text=text[:_MOST_ASKED])
     logs = [math.fsum(tokens) for tokens in model.score(asked, EMOTIONS)]
     shares = [math.exp(each - max(logs)) for each in logs]

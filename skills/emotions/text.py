@@ -50,17 +50,17 @@ _SPECIAL = re.compile(r"<\|(?=\w+\|>)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[!?]+|[^\w\s]")
 _LETTERS = re.compile(r"[^\W\d_]")
 _LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
-# The commonest words of English that are no common words of its neighbours. An English sentence of a few words has one.
+# Common words of English that its neighbours do not have. An English sentence of a few words has one of them.
 _ENGLISH = frozenset(
-    """the of and to that it you for with they this have from or not but what when your can there which their if will each
-    about how up out them then she many some these would other has two like him see time could no make than first been
-    its who people my made over did down only way find may water long little very after words called just where most
-    know get through back much before go good new write our day same right look think around another came come work
-    three because does part even place well here take why help put different away again off went old number great tell
-    say small every found still between should home big give own under read last never us left end along while might
-    next sound below saw something thought both few those always show large often together asked house don't going want
-    school i'm it's can't he i that's didn't isn't doesn't you're i've won't wasn't love hate happy sad sorry thanks
-    thank please yes yeah oh god lol feel really hope""".split()
+    """the of and to that it you for with they this have from or not but what when your can there which their if will
+    each about how up out them then she many some these would other has two like him see time could no make than
+    first been its who people my made over did down only way find may water long little very after words called
+    just where most know get through back much before go good new write our day same right look think around
+    another came come work three because does part even place well here take why help put different away again off
+    went old number great tell say small every found still between should home big give own under read last never
+    us left end along while might next sound below saw something thought both few those always show large often
+    together asked house don't going want school i'm it's can't he i that's didn't isn't doesn't you're i've won't
+    wasn't love hate happy sad sorry thanks thank please yes yeah oh god lol feel really hope""".split()
 )
 _LEAST_WORDS = 4
 
