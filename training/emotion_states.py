@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK = 2048
 BATCH = 32
-SPLITS = ("dev", "train", "test")
+SPLITS = ("dev", "test", "train")
 
 
 def read_comments(data: Path, split: str) -> tuple[list[str], NDArray[np.bool_]]:
