@@ -45,8 +45,8 @@ WARM_UP = 0.05
 SMOOTHING = 0.1
 AVERAGE = 0.999
 # From which part of the time on faces have how many pixels: small ones cost less than half, and go twice as often round.
-SIDES = ((0.0, 32), (0.4, 40), (0.75, FACE_SIDE))
-SECONDS_BETWEEN_CHECKPOINTS = 60
+SIDES = ((0.0, 32), (0.25, 40), (0.7, FACE_SIDE))
+SECONDS_BETWEEN_CHECKPOINTS = 90
 
 
 @dataclass(frozen=True)
