@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights" / "face.safetensors"
 
+# Of 60 photos said to show a smile or a face this cascade finds one in 27, and in 60 of animals alone none; the better
+# known "default", with five neighbours, in 25 and in 2.
+_CASCADE = "haarcascade_frontalface_alt.xml"
+_NEIGHBOURS = 3
 # Pictures are looked through at no more than that many pixels a side: a face of interest is then still large enough.
 _LONGEST = 1024
 _SMALLEST_FACE = 32
@@ -101,7 +105,7 @@ def find_faces(picture: "PIL.Image.Image") -> list[Box]:
     found, _, scores = _cascade().detectMultiScale3(
         np.asarray(grey),
         scaleFactor=1.1,
-        minNeighbors=5,
+        minNeighbors=_NEIGHBOURS,
         minSize=(_SMALLEST_FACE, _SMALLEST_FACE),
         outputRejectLevels=True,
     )
@@ -122,4 +126,4 @@ def find_faces(picture: "PIL.Image.Image") -> list[Box]:
 def _cascade() -> Any:
     import cv2
 
-    return cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    return cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
