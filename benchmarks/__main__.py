@@ -21,7 +21,18 @@ def measure_decoding(runs: int) -> list[Figure]:
     return decode.measure(runs)
 
 
-BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {"start": start.measure, "decode": measure_decoding}
+def measure_emotion(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.emotion`, likewise."""
+    from benchmarks import emotion
+
+    return emotion.measure(runs)
+
+
+BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
+    "start": start.measure,
+    "decode": measure_decoding,
+    "emotion": measure_emotion,
+}
 
 
 def main() -> None:

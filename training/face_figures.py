@@ -14,9 +14,9 @@ import torch
 from safetensors import safe_open
 
 from assistant.parcels import fetch
-from skills.emotion.face import WEIGHTS
-from skills.emotion.face_network import FaceNetwork, face_logits
-from skills.emotion.labels import EMOTIONS
+from skills.emotions.face import WEIGHTS
+from skills.emotions.face_network import FaceNetwork, face_logits
+from skills.emotions.labels import EMOTIONS
 from training.faces import read_faces
 from training.fer_network import FER, FerNetwork
 from training.judging import judge

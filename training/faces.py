@@ -22,9 +22,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from skills.emotion.face import WEIGHTS
-from skills.emotion.face_network import FACE_SIDE, FaceNetwork, face_logits, standardized
-from skills.emotion.labels import EMOTIONS
+from skills.emotions.face import WEIGHTS
+from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardized
+from skills.emotions.labels import EMOTIONS
 from training.judging import fitted_temperature, judge, written
 
 # What FER-2013 calls the emotions.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from assistant.parcels import Parcel
-from skills.emotion.labels import EMOTIONS
+from skills.emotions.labels import EMOTIONS
 
 FER = Parcel(
     "fer",

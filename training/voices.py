@@ -2,7 +2,7 @@
 
     python -m training.voices --data DATA --work WORK
 
-Three steps, in half a minute in all. Features: what `skills.emotion.voice` makes of each clip, kept in WORK. Figures:
+Three steps, in half a minute in all. Features: what `skills.emotions.voice` makes of each clip, kept in WORK. Figures:
 each of the ten speakers is told by a head that never heard them; how strong its ridge is, and whether it hears pitch
 and loudness beside the encoder, is chosen among its own nine by leaving out three at a time. The head that is written
 to the weights of the skill has heard all ten, with the temperature that makes the ten left-out judgements likeliest.
@@ -25,8 +25,8 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from assistant import app, settings
-from skills.emotion.sound import Floats
-from skills.emotion.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
+from skills.emotions.sound import Floats
+from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
 from training.judging import fitted_temperature, judge, written
 from voice.recordings import open_recording
 from voice.whisper import Whisper, find_speech

@@ -127,7 +127,7 @@ class Whisper:
 
 
 def find_speech(samples: "Samples") -> list[tuple[int, int]]:
-    """From which to which of the 16 kHz `samples` somebody speaks, by Silero; pauses below two seconds are part of it."""
+    """From which to which of the 16 kHz `samples` somebody speaks, by Silero; pauses below two seconds included."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     return [(span["start"], span["end"]) for span in get_speech_timestamps(samples, VadOptions(), HEARING_RATE)]

@@ -102,6 +102,10 @@ class LlavaDecoder:
             logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
         return logits
 
+    def states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
+        """Hidden states (depths, tokens, width) of a text alone: see `LlamaDecoder.states`."""
+        return self._llama.states(self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths)
+
     def _look(self, image: Image) -> Tensor:
         """The tokens (places, width) that stand for a picture, encoded alone so that no other changes a bit of them."""
         seen = self._features.pop(image.digest, None)

@@ -6,6 +6,7 @@ arithmetic. With int8 layers it attends in float64: sums then differ between one
 after them can see, and as everything else works row by row, a token's result does not depend on how a prompt was cut.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,6 +186,28 @@ class LlamaDecoder:
         mask = torch.cat((torch.ones(count, start, dtype=torch.bool, device=x.device), torch.block_diag(*own)), 1)
         places = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
         return self._logits(self._run(x, places, mask))
+
+    def states(self, x: Tensor, depths: Sequence[int]) -> Tensor:
+        """Hidden states (depths, tokens, width) of a text after so many layers, by its embeddings (tokens, width).
+
+        It is read alone and without the adapter; what is remembered stays as it is. `depths` ascend; layers beyond the
+        last are not computed.
+        """
+        count = x.shape[0]
+        self._reserve(count)
+        mask = torch.ones(count, count, dtype=torch.bool, device=x.device).tril_()
+        aside = self._layers, self._memory, self.length
+        found: list[Tensor] = []
+        try:
+            self.length = 0
+            for start, end in itertools.pairwise((0, *depths)):
+                self._layers = self._plain[start:end]
+                self._memory = torch.empty_like(aside[1][start:end, :, :, :count])
+                x = self._run(x, slice(0, count), mask)
+                found.append(x)
+        finally:
+            self._layers, self._memory, self.length = aside
+        return torch.stack(found)
 
     def _run(self, x: Tensor, places: slice | Tensor, mask: Tensor | None) -> Tensor:
         """Take tokens (tokens, width) at these `places` of the prompt through all layers, `mask` saying who sees whom.

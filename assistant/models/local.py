@@ -22,7 +22,7 @@ from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
-from assistant.models.decoders import BranchingDecoder
+from assistant.models.decoders import BranchingDecoder, LlavaDecoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, is_out_of_memory, load
 from assistant.models.placement import place
@@ -30,6 +30,9 @@ from assistant.models.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.prompts import ChatFormat
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from assistant.parcels import Progress
 
 Result = TypeVar("Result")
@@ -39,7 +42,7 @@ _PIECE = 256
 
 
 class LocalModel:
-    """A `ChatModel` and `Scorer` that runs in this process."""
+    """A `ChatModel` that runs in this process, a `Scorer`, and `Introspective`."""
 
     def __init__(self, loaded: Loaded) -> None:
         placement = loaded.placement
@@ -122,6 +125,17 @@ class LocalModel:
             self._guarded(partial(_log_chances, first, logits, reply, self._end_tokens))
             for reply, logits in zip(replies, after, strict=True)
         ]
+
+    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
+        decoder = self._open_decoder()
+        if not isinstance(decoder, LlavaDecoder):
+            raise ModelError(f"{self.info.name} does not show its hidden states: only plain Llamas do.")
+        tokens = [self._tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in pieces]
+        ids = [token for each in tokens for token in each]
+        if len(ids) > self.info.context_tokens:
+            raise ContextOverflow(len(ids), self.info.context_tokens)
+        found = self._guarded(lambda: decoder.states(ids, depths).float().cpu())
+        return [each.numpy() for each in found.split([len(each) for each in tokens], dim=1)]
 
     def close(self) -> None:
         self._decoder = None

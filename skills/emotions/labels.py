@@ -1,4 +1,4 @@
-"""The names of the emotions: seven that text, face and voice share, and the 28 finer ones that text alone tells apart."""
+"""The names of the emotions: seven that text, face and voice share, and 28 finer ones that only text tells apart."""
 
 from collections.abc import Mapping
 

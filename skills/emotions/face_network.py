@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from skills.emotion.labels import EMOTIONS
+from skills.emotions.labels import EMOTIONS
 
 FACE_SIDE = 48
 """Pixels of a face from side to side, as FER-2013 has them."""

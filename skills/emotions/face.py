@@ -10,12 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skills.emotion.labels import EMOTIONS
+from skills.emotions.labels import EMOTIONS
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from skills.emotion.face_network import FaceNetwork
+    from skills.emotions.face_network import FaceNetwork
 
 WEIGHTS = Path(__file__).parent / "weights" / "face.safetensors"
 
@@ -57,8 +57,8 @@ class FaceReader:
     """Finds faces and tells what they look like. From `FaceReader.load()`."""
 
     def __init__(self, network: "FaceNetwork", temperature: float) -> None:
-        self._network = network
-        self._temperature = temperature
+        self.network = network
+        self.temperature = temperature
 
     @classmethod
     def load(cls) -> "FaceReader":
@@ -66,7 +66,7 @@ class FaceReader:
         import torch
         from safetensors import safe_open
 
-        from skills.emotion.face_network import FaceNetwork
+        from skills.emotions.face_network import FaceNetwork
 
         network = FaceNetwork()
         with safe_open(WEIGHTS, "pt") as file:
@@ -78,7 +78,7 @@ class FaceReader:
         """Every face that is found in an upright `picture`, the largest first; nothing, if none is."""
         import torch
 
-        from skills.emotion.face_network import FACE_SIDE, face_logits
+        from skills.emotions.face_network import FACE_SIDE, face_logits
 
         boxes = find_faces(picture)
         if not boxes:
@@ -88,7 +88,7 @@ class FaceReader:
         pixels = torch.stack(
             [torch.frombuffer(bytearray(face.tobytes()), dtype=torch.uint8).view(FACE_SIDE, FACE_SIDE) for face in seen]
         )
-        shares = (face_logits(self._network, pixels) / self._temperature).softmax(1).tolist()
+        shares = (face_logits(self.network, pixels) / self.temperature).softmax(1).tolist()
         return [Face(box, dict(zip(EMOTIONS, row, strict=True))) for box, row in zip(boxes, shares, strict=True)]
 
 

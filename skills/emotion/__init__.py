@@ -1,1 +1,0 @@
-"""What somebody feels, as far as words, face and voice tell."""
