@@ -23,6 +23,9 @@ WEIGHTS = Path(__file__).parent / "weights" / "face.safetensors"
 # known "default", with five neighbours, in 25 and in 2.
 _CASCADE = "haarcascade_frontalface_alt.xml"
 _NEIGHBOURS = 3
+_LAST_STAGE = 105.76
+# Of two boxes that share so much of the smaller one, the one with the higher score is the face.
+_OVERLAP = 0.3
 # Pictures are looked through at no more than that many pixels a side: a face of interest is then still large enough.
 _LONGEST = 1024
 _SMALLEST_FACE = 32
@@ -31,7 +34,8 @@ _SMALLEST_FACE = 32
 class Box(NamedTuple):
     """Where a face is: left, top, right and bottom in pixels of the picture, and the detector's score.
 
-    The score is the sum of the last stage of the cascade: about 0 for a doubtful face, 5 and more for a clear one.
+    The score is by how much the last stage of the cascade was passed: near 0 for a doubtful face, 2 and more for a
+    clear one.
     """
 
     left: int
@@ -115,11 +119,26 @@ def find_faces(picture: "PIL.Image.Image") -> list[Box]:
             round(top * scale),
             min(picture.width, round((left + width) * scale)),
             min(picture.height, round((top + height) * scale)),
-            round(float(score), 2),
+            round(float(score) - _LAST_STAGE, 2),
         )
         for (left, top, width, height), score in zip(found, scores, strict=True)
     ]
-    return sorted(boxes, key=lambda box: (box.left - box.right) * (box.bottom - box.top))
+    kept: list[Box] = []
+    for box in sorted(boxes, key=lambda box: -box.score):
+        if all(_shared(box, other) < _OVERLAP for other in kept):
+            kept.append(box)
+    return sorted(kept, key=_area, reverse=True)
+
+
+def _area(box: Box) -> int:
+    return (box.right - box.left) * (box.bottom - box.top)
+
+
+def _shared(one: Box, other: Box) -> float:
+    """How much of the smaller box lies in the larger."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return max(0, width) * max(0, height) / min(_area(one), _area(other))
 
 
 @cache
