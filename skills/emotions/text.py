@@ -1,9 +1,9 @@
 """What somebody feels by their words: a small head on what goes on in the embedded model while it reads them.
 
-    text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states after 12, 16, 20 layers ─▶ mean, last ─▶ layer ─┐
-                  └─▶ words and pairs of words that are known, each by how rare it is ──────────────────────────────────┴▶
+    text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states ─▶ mean and last ─▶ layer ─┐
+                  └─▶ words and pairs of words that are known, each by how rare it is ─────────────┴─▶ logits
 
-The sum is the logit of each of 28 fine emotions, of which several may hold, and of each of the seven, of which one does.
+Logits are of 28 fine emotions, of which several may hold, and of the seven, of which one does.
 """
 
 import re
