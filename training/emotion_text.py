@@ -31,7 +31,7 @@ from training.recipe import SEED
 FOLDER = Path(__file__).parents[1] / "skills" / "emotions" / "weights"
 FINE = len(FINE_EMOTIONS)
 HIDDEN = 256
-EPOCHS = 8
+EPOCHS = 6
 # How many training comments share a word that is learned.
 LEAST_SEEN = 4
 BATCH = 256
@@ -130,9 +130,10 @@ def learned_words(split: Split) -> Words:
     grams, counts = grams[counts >= LEAST_SEEN], counts[counts >= LEAST_SEEN]
     rarity = (np.log((1 + len(split.codes)) / (1 + counts)) + 1).astype(np.float32)
     found = [weighed(each, grams, rarity) for each in split.codes]
-    ends = np.cumsum([0, *(len(places) for places, _ in found)])
+    # liblinear counts in 32 bits.
+    ends = np.cumsum([0, *(len(places) for places, _ in found)], dtype=np.int32)
     columns, values = (np.concatenate(each) for each in zip(*found, strict=True))
-    matrix = csr_array((values, columns, ends), shape=(len(found), len(grams)))
+    matrix = csr_array((values, columns.astype(np.int32), ends), shape=(len(found), len(grams)))
     weights = np.zeros((len(grams), FINE + len(EMOTIONS)), np.float32)
     for number, labels in enumerate(np.concatenate((split.fine, split.basic), 1).T):
         model = LogisticRegression(C=4, solver="liblinear", max_iter=200).fit(matrix, labels)
@@ -301,7 +302,9 @@ def main() -> None:
     split = load(arguments.data, arguments.work, "train")
     mean = split.states.mean(0)
     deviation = split.states.std(0) + np.float32(1e-3)
-    head = calibrated(together(train(split, mean, deviation), learned_words(split), mean, deviation), dev)
+    words = learned_words(split)
+    print(f"{len(words.grams)} words and pairs, {time.monotonic() - started:.0f} s", flush=True)
+    head = calibrated(together(train(split, mean, deviation), words, mean, deviation), dev)
     FOLDER.mkdir(exist_ok=True)
     halves = {name: value if name == "grams" else value.astype(np.float16) for name, value in vars(head).items()}
     told = f"GoEmotions train: words of {len(split.fine)} comments, states of {len(split.states)}"
