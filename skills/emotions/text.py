@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS
 
@@ -237,7 +237,6 @@ def _loaded() -> TextHead:
     import numpy as np
     from safetensors.numpy import load
 
-    found = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
-    return TextHead(
-        **{name: tensor if tensor.dtype == np.uint32 else tensor.astype(np.float32) for name, tensor in found.items()}
-    )
+    found: dict[str, Any] = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
+    wide = {name: tensor.astype(np.float32) for name, tensor in found.items() if name != "grams"}
+    return TextHead(**wide, grams=found["grams"])
