@@ -112,7 +112,7 @@ def emotion(
         Literal["head", "model"], "Who reads the text: the small trained head, or the set model itself."
     ] = "head",
 ) -> Feeling:
-    """Say what somebody feels, by their words, face and voice, any of them.
+    """Say what somebody seems to feel, by words, face and voice.
 
     One of anger, disgust, fear, joy, neutral, sadness and surprise, with each one's part in it; for words in English 28
     finer ones as well. Faces were learned from small grey pictures, voices from German actors. How people show what

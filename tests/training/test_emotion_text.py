@@ -27,7 +27,7 @@ def made_up(count: int, seed: int) -> Split:
     """Comments of one label each, whose states tell which, under noise."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(FINE_EMOTIONS), count)
-    states = np.eye(len(FINE_EMOTIONS), WIDTH, dtype=np.float32)[labels] * 4
+    states = np.eye(len(FINE_EMOTIONS), WIDTH, dtype=np.float32)[labels] * 8
     fine = np.eye(len(FINE_EMOTIONS), dtype=bool)[labels]
     noisy = states + rng.normal(0, 1, states.shape).astype(np.float32)
     # One word in two says it, too.
@@ -56,7 +56,7 @@ def test_a_comment_has_the_groups_of_its_labels() -> None:
 def test_it_learns_what_the_states_say_and_is_calibrated_where_it_did_not_train() -> None:
     split, dev, other = made_up(4000, 0), made_up(3000, 1), made_up(3000, 2)
     mean, deviation = split.states.mean(0), split.states.std(0)
-    head = calibrated(together(train(split, mean, deviation, epochs=6), known_words(), mean, deviation), dev)
+    head = calibrated(together(train(split, mean, deviation, epochs=8), known_words(), mean, deviation), dev)
     assert macro_f1(fine_chances(head, other) >= head.thresholds, other.fine) > 0.8
     chances = basic_chances(head, other)
     assert chances.sum(1) == pytest.approx(1, abs=1e-4)
