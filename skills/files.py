@@ -28,8 +28,8 @@ _SUFFIXES: Mapping[SourceKind, frozenset[str]] = {
     "sound": frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .aiff .webm .mp4 .mkv .mov".split()),
     "text": frozenset({".txt"}),
 }
-# Of a text file: more than any skill reads of it.
-_MOST_TEXT_BYTES = 4 << 20
+# Characters of a text file: more than any skill reads of it.
+_MOST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,16 @@ class Source:
     data: bytes | None = None
 
     def kind(self, kinds: Collection[str]) -> SourceKind:
-        """Which of `kinds` it is, by the ending of its name; what is none of the others is a picture, if anything."""
+        """Which of `kinds` it is, by the ending of its name; if none, what reads it is to say that it is no picture."""
         ending = Path(self.name).suffix.lower()
-        return next((kind for kind in _SUFFIXES if kind in kinds and ending in _SUFFIXES[kind]), "photo")
+        possible = [kind for kind in _SUFFIXES if kind in kinds]
+        return next((kind for kind in possible if ending in _SUFFIXES[kind]), possible[0])
 
     def read_text(self) -> str:
         """The words in it. Raises `AttachmentError`."""
         try:
-            with expanded(self.name).open("rb") as file:
-                return file.read(_MOST_TEXT_BYTES).decode("utf-8-sig")
+            with expanded(self.name).open(encoding="utf-8-sig") as file:
+                return file.read(_MOST_TEXT)
         except FileNotFoundError as error:
             raise AttachmentError(f"{self.name} does not exist: check the path.") from error
         except OSError as error:

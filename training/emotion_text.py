@@ -11,7 +11,7 @@ test split, for the finished head; nothing is chosen by it.
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
-from skills.emotions.text import BUCKETS, WEIGHTS, TextHead, buckets, softmax
+from skills.emotions.text import WEIGHTS, TextHead, codes, softmax, weighed
 from skills.evaluation.calibration import expected_calibration_error
 from training.emotion_states import read_comments, read_states
 from training.recipe import SEED
@@ -31,8 +31,9 @@ from training.recipe import SEED
 FOLDER = Path(__file__).parents[1] / "skills" / "emotions" / "weights"
 FINE = len(FINE_EMOTIONS)
 HIDDEN = 256
-MEMBERS = 1
-EPOCHS = 9
+EPOCHS = 6
+# How many training comments share a word that is learned.
+LEAST_SEEN = 4
 BATCH = 256
 RESAMPLES = 1000
 
@@ -40,10 +41,13 @@ Floats = NDArray[np.float32]
 
 
 class Split(NamedTuple):
-    """Comments as the head sees them, and what they are labelled: of 28 several, of the seven a share each."""
+    """Comments as the head sees them, and which of the 28 and of the seven labels each has.
+
+    There may be `states` of the first ones only.
+    """
 
     states: Floats
-    buckets: list[NDArray[np.int64]]
+    codes: list[NDArray[np.uint32]]
     fine: NDArray[np.bool_]
     basic: NDArray[np.bool_]
     texts: list[str]
@@ -56,13 +60,9 @@ def load(data: Path, work: Path, split: str) -> Split:
     count = len(states)
     if count < len(texts):
         print(f"{split}: hidden states of {count:,} of {len(texts):,} comments")
-    return Split(
-        states.reshape(count, -1),
-        [buckets(text) for text in texts[:count]],
-        fine[:count],
-        grouped(fine[:count]),
-        texts[:count],
-    )
+    if split != "train":
+        texts, fine = texts[:count], fine[:count]
+    return Split(states.reshape(count, -1), [codes(text) for text in texts], fine, grouped(fine), texts)
 
 
 def grouped(fine: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -71,36 +71,29 @@ def grouped(fine: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 class Net(nn.Module):
-    """One member of the head: a hidden layer on the states, and a weight for each word; logits (texts, 28 + 7)."""
+    """The part of the head that looks at states: one hidden layer, and logits (texts, 28 + 7)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(width, HIDDEN)
         self.output = nn.Linear(HIDDEN, FINE + len(EMOTIONS))
-        self.words = nn.Embedding(BUCKETS, FINE + len(EMOTIONS))
-        nn.init.zeros_(self.words.weight)
 
-    def forward(self, states: Tensor, words: Tensor, offsets: Tensor) -> Tensor:
-        """Logits of standardized `states` and of the hashed words from each of `offsets` on."""
+    def forward(self, states: Tensor) -> Tensor:
+        """Logits of standardized `states`."""
         inner = F.dropout(F.relu(self.hidden(F.dropout(states, 0.2, self.training))), 0.5, self.training)
-        counts = torch.diff(offsets, append=torch.tensor([len(words)])).clamp(min=1)
-        told = F.embedding_bag(words, self.words.weight, offsets, mode="sum") / counts.sqrt()[:, None]
-        result: Tensor = self.output(inner) + F.dropout(told, 0.2, self.training)
+        result: Tensor = self.output(inner)
         return result
 
 
-def train(split: Split, mean: Floats, deviation: Floats, seed: int, epochs: int = EPOCHS) -> Net:
-    """One member, from its seed."""
-    torch.manual_seed(seed)
+def train(split: Split, mean: Floats, deviation: Floats, epochs: int = EPOCHS) -> Net:
+    """The part that looks at states."""
+    torch.manual_seed(SEED)
     states = torch.from_numpy((split.states - mean) / deviation)
-    fine = torch.from_numpy(split.fine).float()
-    shares = torch.from_numpy(split.basic / split.basic.sum(1, keepdims=True)).float()
+    fine = torch.from_numpy(split.fine[: len(states)]).float()
+    basic = split.basic[: len(states)]
+    shares = torch.from_numpy(basic / basic.sum(1, keepdims=True)).float()
     net = Net(states.shape[1])
-    decays = [net.hidden.weight, net.output.weight]
-    rest = [net.hidden.bias, net.output.bias, net.words.weight]
-    optimizer = torch.optim.AdamW(
-        [{"params": decays, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1e-3
-    )
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.1)
     steps = epochs * (len(states) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps + 1, pct_start=0.1)
     for epoch in range(epochs):
@@ -108,7 +101,7 @@ def train(split: Split, mean: Floats, deviation: Floats, seed: int, epochs: int 
         total = 0.0
         for start in range(0, len(order) - BATCH + 1, BATCH):
             chosen = order[start : start + BATCH]
-            logits = net(states[chosen], *_bag([split.buckets[index] for index in chosen]))
+            logits = net(states[chosen])
             loss = F.binary_cross_entropy_with_logits(logits[:, :FINE], fine[chosen]) * FINE
             loss = loss + F.cross_entropy(logits[:, FINE:], shares[chosen])
             optimizer.zero_grad()
@@ -116,30 +109,51 @@ def train(split: Split, mean: Floats, deviation: Floats, seed: int, epochs: int 
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
-        print(f"member {seed}, epoch {epoch + 1}: loss {total / (len(order) // BATCH):.3f}", flush=True)
+        print(f"epoch {epoch + 1}: loss {total / (len(order) // BATCH):.3f}", flush=True)
     return net.eval()
 
 
-def _bag(rows: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    lengths = np.array([len(row) for row in rows])
-    return torch.from_numpy(np.concatenate(rows)), torch.from_numpy(np.concatenate(([0], lengths.cumsum()[:-1])))
+class Words(NamedTuple):
+    """The words and pairs that are known, by their codes, how rare they are, and their weights (words, 28 + 7)."""
+
+    grams: NDArray[np.uint32]
+    rarity: Floats
+    weights: Floats
 
 
-def together(nets: Sequence[Net], mean: Floats, deviation: Floats) -> TextHead:
-    """The members as one head whose logits are the mean of theirs, not calibrated yet."""
+def learned_words(split: Split) -> Words:
+    """Logistic regression of every label on the words that some training comments share, weighed by rarity (tf-idf)."""
+    from scipy.sparse import csr_array
+    from sklearn.linear_model import LogisticRegression
 
-    def joined(tensors: Sequence[Tensor], axis: int) -> Floats:
-        return torch.cat([each.detach() for each in tensors], axis).numpy()
+    grams, counts = np.unique(np.concatenate(split.codes), return_counts=True)
+    grams, counts = grams[counts >= LEAST_SEEN], counts[counts >= LEAST_SEEN]
+    rarity = (np.log((1 + len(split.codes)) / (1 + counts)) + 1).astype(np.float32)
+    found = [weighed(each, grams, rarity) for each in split.codes]
+    # liblinear counts in 32 bits.
+    ends = np.cumsum([0, *(len(places) for places, _ in found)], dtype=np.int32)
+    columns, values = (np.concatenate(each) for each in zip(*found, strict=True))
+    matrix = csr_array((values, columns.astype(np.int32), ends), shape=(len(found), len(grams)))
+    weights = np.zeros((len(grams), FINE + len(EMOTIONS)), np.float32)
+    for number, labels in enumerate(np.concatenate((split.fine, split.basic), 1).T):
+        model = LogisticRegression(C=4, solver="liblinear", max_iter=200).fit(matrix, labels)
+        weights[:, number] = model.coef_[0]
+    return Words(grams, rarity, weights)
 
+
+def together(net: Net, words: Words, mean: Floats, deviation: Floats) -> TextHead:
+    """Both parts as one head, not calibrated yet."""
     outputs = FINE + len(EMOTIONS)
     return TextHead(
         mean=mean,
         deviation=deviation,
-        hidden=joined([net.hidden.weight for net in nets], 0),
-        hidden_bias=joined([net.hidden.bias for net in nets], 0),
-        output=joined([net.output.weight / len(nets) for net in nets], 1),
-        output_bias=np.mean([net.output.bias.detach().numpy() for net in nets], 0),
-        words=np.mean([net.words.weight.detach().numpy() for net in nets], 0),
+        hidden=net.hidden.weight.detach().numpy(),
+        hidden_bias=net.hidden.bias.detach().numpy(),
+        output=net.output.weight.detach().numpy(),
+        output_bias=net.output.bias.detach().numpy(),
+        grams=words.grams,
+        rarity=words.rarity,
+        words=words.weights,
         slope=np.ones(outputs, np.float32),
         offset=np.zeros(outputs, np.float32),
         thresholds=np.full(FINE, 0.5, np.float32),
@@ -149,34 +163,34 @@ def together(nets: Sequence[Net], mean: Floats, deviation: Floats) -> TextHead:
 def calibrated(head: TextHead, dev: Split) -> TextHead:
     """`head` with slopes and offsets that make dev likeliest, and the thresholds that give the best F1 there.
 
-    Each fine label has a slope and an offset of its own (Platt 1999); the seven share a slope.
+    Each fine label has an offset of its own and a slope for each of the two parts (Platt 1999, in two variables); the
+    seven share their slopes. The slopes of words go into their weights.
     """
-    logits = torch.from_numpy(head.logits(dev.states, dev.buckets))
+    states = torch.from_numpy(head.state_logits(dev.states))
+    told = torch.from_numpy(head.logits(dev.states, dev.codes)) - states
     fine, shares = torch.from_numpy(dev.fine).float(), torch.from_numpy(dev.basic / dev.basic.sum(1, keepdims=True))
-    slope = torch.ones(FINE + 1, requires_grad=True)
-    offset = torch.zeros(logits.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([slope, offset], max_iter=100, line_search_fn="strong_wolfe")
+    slopes = torch.full((2, FINE + 1), 0.5, requires_grad=True)
+    offset = torch.zeros(states.shape[1], requires_grad=True)
+    optimizer = torch.optim.LBFGS([slopes, offset], max_iter=100, line_search_fn="strong_wolfe")
+
+    def wide() -> Tensor:
+        return torch.cat((slopes[:, :FINE], slopes[:, FINE:].expand(-1, len(EMOTIONS))), 1)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = F.binary_cross_entropy_with_logits(logits[:, :FINE] * slope[:FINE] + offset[:FINE], fine) * FINE
-        loss = loss + F.cross_entropy(logits[:, FINE:] * slope[FINE] + offset[FINE:], shares)
+        own, words = wide()
+        logits = states * own + told * words + offset
+        loss = F.binary_cross_entropy_with_logits(logits[:, :FINE], fine) * FINE
+        loss = loss + F.cross_entropy(logits[:, FINE:], shares)
         # A trace of it, so that a label seen twice does not run away.
-        loss = loss + 1e-3 * ((slope - 1).square().sum() + offset.square().sum())
+        loss = loss + 1e-3 * ((slopes - 0.5).square().sum() + offset.square().sum())
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    scaled = head.__class__(
-        **{
-            **vars(head),
-            "slope": torch.cat((slope[:FINE], slope[FINE:].expand(len(EMOTIONS)))).detach().numpy(),
-            "offset": offset.detach().numpy(),
-        }
-    )
-    chances = fine_chances(scaled, dev)
-    thresholds = best_thresholds(chances, dev.fine)
-    return head.__class__(**{**vars(scaled), "thresholds": thresholds})
+    own, words = wide().detach().numpy()
+    scaled = replace(head, slope=own, offset=offset.detach().numpy(), words=head.words * words)
+    return replace(scaled, thresholds=best_thresholds(fine_chances(scaled, dev), dev.fine))
 
 
 def best_thresholds(chances: Floats, truth: NDArray[np.bool_]) -> Floats:
@@ -190,13 +204,13 @@ def best_thresholds(chances: Floats, truth: NDArray[np.bool_]) -> Floats:
 
 def fine_chances(head: TextHead, split: Split) -> Floats:
     """The probabilities (comments, 28)."""
-    chances: Floats = 1 / (1 + np.exp(-head.logits(split.states, split.buckets)[:, :FINE]))
+    chances: Floats = 1 / (1 + np.exp(-head.logits(split.states, split.codes)[:, :FINE]))
     return chances
 
 
 def basic_chances(head: TextHead, split: Split) -> Floats:
     """The probabilities (comments, 7), together 1."""
-    return softmax(head.logits(split.states, split.buckets)[:, FINE:])
+    return softmax(head.logits(split.states, split.codes)[:, FINE:])
 
 
 def f1(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -288,11 +302,13 @@ def main() -> None:
     split = load(arguments.data, arguments.work, "train")
     mean = split.states.mean(0)
     deviation = split.states.std(0) + np.float32(1e-3)
-    nets = [train(split, mean, deviation, seed) for seed in range(MEMBERS)]
-    head = calibrated(together(nets, mean, deviation), dev)
+    words = learned_words(split)
+    print(f"{len(words.grams)} words and pairs, {time.monotonic() - started:.0f} s", flush=True)
+    head = calibrated(together(train(split, mean, deviation), words, mean, deviation), dev)
     FOLDER.mkdir(exist_ok=True)
-    halves = {name: value.astype(np.float16) for name, value in vars(head).items()}
-    save_file(halves, FOLDER / WEIGHTS, {"trained on": f"GoEmotions, {len(split.fine)} comments of train"})
+    halves = {name: value if name == "grams" else value.astype(np.float16) for name, value in vars(head).items()}
+    told = f"GoEmotions train: words of {len(split.fine)} comments, states of {len(split.states)}"
+    save_file(halves, FOLDER / WEIGHTS, {"trained on": told})
     print(f"{time.monotonic() - started:.0f} s, {(FOLDER / WEIGHTS).stat().st_size / 2**20:.2f} MB")
     print(json.dumps({"head": judge(TextHead.load(), dev, dev)}, indent=2), flush=True)
     if not arguments.no_baselines:

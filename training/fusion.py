@@ -31,7 +31,7 @@ from assistant import app, settings
 from skills.emotions.face import FaceReader
 from skills.emotions.face_network import face_logits, standardized
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.text import TextHead, buckets, softmax
+from skills.emotions.text import TextHead, codes, softmax
 from skills.emotions.voice import VOICES, features
 from training.emotion_states import States, read_comments
 from training.emotion_text import FINE, grouped
@@ -92,7 +92,7 @@ def text_pool(data: Path, split: str, states: Callable[[Sequence[str]], Any], rn
     def read(said: Sequence[str]) -> tuple[Floats, Floats]:
         pooled = states(said).astype(np.float32).reshape(len(said), -1)
         inner = np.maximum((pooled - head.mean) / head.deviation @ head.hidden.T + head.hidden_bias, 0)
-        return softmax(head.logits(pooled, [buckets(text) for text in said])[:, FINE:]), inner
+        return softmax(head.logits(pooled, [codes(text) for text in said])[:, FINE:]), inner
 
     clean, degraded = (read([" ".join(texts[index].split()[:words]) for index in chosen]) for words in (1000, 3))
     return Pool(labels[chosen], clean[0], degraded[0], clean[1], degraded[1])

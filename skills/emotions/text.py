@@ -1,8 +1,9 @@
 """What somebody feels by their words: a small head on what goes on in the embedded model while it reads them.
 
-text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states after 12, 16 and 20 layers ─▶ mean, last ─┐
-└─▶ words and pairs of words, hashed ──────────────────────────────────────────────────────────┴─▶ head
-head ─▶ the probability of each of 28 fine emotions, of which several may hold, and of one of the seven
+    text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states ─▶ mean and last ─▶ layer ─┐
+                  └─▶ words and pairs of words that are known, each by how rare it is ─────────────┴─▶ logits
+
+Logits are of 28 fine emotions, of which several may hold, and of the seven, of which one does.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS
 
@@ -40,9 +41,6 @@ WINDOW_CHARACTERS = 260
 
 MOST_CHARACTERS = 10_000
 """Of a longer text only the beginning is read; that takes some seconds."""
-
-BUCKETS = 1 << 14
-"""How many different numbers words and pairs of words are hashed to."""
 
 WEIGHTS = "text_head.safetensors"
 
@@ -88,6 +86,8 @@ class TextHead:
     hidden_bias: "Floats"
     output: "Floats"
     output_bias: "Floats"
+    grams: "NDArray[np.uint32]"
+    rarity: "Floats"
     words: "Floats"
     slope: "Floats"
     offset: "Floats"
@@ -98,15 +98,27 @@ class TextHead:
         """The weights that Parley brings along."""
         return _loaded()
 
-    def logits(self, states: "Floats", buckets: "Sequence[NDArray[np.int64]]") -> "Floats":
-        """Calibrated logits (texts, 28 + 7) of pooled states (texts, depths * 2 * width) and hashed words."""
+    def logits(self, states: "Floats", codes: "Sequence[NDArray[np.uint32]]") -> "Floats":
+        """Calibrated logits (texts, 28 + 7) of pooled states (texts, depths * 2 * width) and the codes of words."""
+        import numpy as np
+
+        told = np.stack([self._told(each) for each in codes])
+        scaled: Floats = self.state_logits(states) * self.slope + told + self.offset
+        return scaled
+
+    def state_logits(self, states: "Floats") -> "Floats":
+        """What the states alone give, not calibrated."""
         import numpy as np
 
         inner = np.maximum((states - self.mean) / self.deviation @ self.hidden.T + self.hidden_bias, 0)
-        logits = inner @ self.output.T + self.output_bias
-        told = [self.words[each].sum(0) / np.sqrt(max(1, len(each))) for each in buckets]
-        scaled: Floats = (logits + np.stack(told)) * self.slope + self.offset
-        return scaled
+        logits: Floats = inner @ self.output.T + self.output_bias
+        return logits
+
+    def _told(self, codes: "NDArray[np.uint32]") -> "Floats":
+        """What the known among some words say (28 + 7): each by how rare it is, the longer the text the less."""
+        places, shares = weighed(codes, self.grams, self.rarity)
+        told: Floats = shares @ self.words[places]
+        return told
 
 
 def read_text(text: str, states: "States", head: TextHead | None = None) -> TextReading:
@@ -124,7 +136,7 @@ def read_text(text: str, states: "States", head: TextHead | None = None) -> Text
     if doubt := strangeness(text):
         notices.append(doubt)
     pooled = np.stack([pool(states, piece) for piece in pieces])
-    logits = head.logits(pooled, [buckets(piece) for piece in pieces])
+    logits = head.logits(pooled, [codes(piece) for piece in pieces])
     weights = np.array([len(piece) for piece in pieces], float)
     weights /= weights.sum()
     fine = weights @ (1 / (1 + np.exp(-logits[:, : len(FINE_EMOTIONS)])))
@@ -156,13 +168,25 @@ def unit(states: "Floats") -> "Floats":
     return scaled
 
 
-def buckets(text: str) -> "NDArray[np.int64]":
-    """The numbers of the words of a text and of the pairs of words that follow each other, each once."""
+def codes(text: str) -> "NDArray[np.uint32]":
+    """The words of a text and the pairs of words that follow each other, each once, by CRC-32."""
     import numpy as np
 
     words = [word.lower().replace("’", "'") for word in _WORD.findall(text)]
     grams = {*words, *map(" ".join, pairwise(words))}
-    return np.array(sorted({zlib.crc32(gram.encode()) % BUCKETS for gram in grams}), np.int64)
+    return np.array(sorted({zlib.crc32(gram.encode()) for gram in grams}), np.uint32)
+
+
+def weighed(
+    codes: "NDArray[np.uint32]", grams: "NDArray[np.uint32]", rarity: "Floats"
+) -> "tuple[NDArray[np.intp], Floats]":
+    """Where the known among `codes` stand in the sorted `grams`, and their `rarity`, brought to the length of 1."""
+    import numpy as np
+
+    places = np.searchsorted(grams, codes).clip(max=len(grams) - 1)
+    places = places[grams[places] == codes]
+    shares = rarity[places]
+    return places, shares / max(1e-6, float(np.linalg.norm(shares)))
 
 
 def windows(text: str) -> list[str]:
@@ -213,5 +237,6 @@ def _loaded() -> TextHead:
     import numpy as np
     from safetensors.numpy import load
 
-    found = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
-    return TextHead(**{name: tensor.astype(np.float32) for name, tensor in found.items()})
+    found: dict[str, Any] = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
+    wide = {name: tensor.astype(np.float32) for name, tensor in found.items() if name != "grams"}
+    return TextHead(**wide, grams=found["grams"])

@@ -26,12 +26,11 @@ from skills.emotions.fused import Feeling, Part, disagreement, emotion
 from skills.emotions.fusion import Modality, fuse
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
 from skills.emotions.text import (
-    BUCKETS,
     DEPTHS,
     MOST_CHARACTERS,
     WINDOW_CHARACTERS,
     TextHead,
-    buckets,
+    codes,
     read_text,
     strangeness,
     windows,
@@ -121,11 +120,12 @@ class TestWords:
     def test_the_shipped_head_fits_what_it_is_shown(self) -> None:
         head = TextHead.load()
         assert head.hidden.shape[1] == len(DEPTHS) * 2 * WIDTH
-        assert head.words.shape == (BUCKETS, len(FINE_EMOTIONS) + len(EMOTIONS))
+        assert head.words.shape == (len(head.grams), len(FINE_EMOTIONS) + len(EMOTIONS))
+        assert (np.diff(head.grams.astype(np.int64)) > 0).all()
         assert ((head.thresholds > 0) & (head.thresholds < 1)).all()
 
     def test_case_and_typographic_apostrophes_make_no_other_words(self) -> None:
-        assert np.array_equal(buckets("Don’t GO"), buckets("don't go"))
+        assert np.array_equal(codes("Don’t GO"), codes("don't go"))
 
     def test_a_special_token_in_a_text_is_not_one(self) -> None:
         senses = Innards()
