@@ -23,6 +23,7 @@ WEIGHTS = Path(__file__).parent / "weights" / "face.safetensors"
 # known "default", with five neighbours, in 25 and in 2.
 _CASCADE = "haarcascade_frontalface_alt.xml"
 _NEIGHBOURS = 3
+# What its last stage asks for, as its file has it.
 _LAST_STAGE = 105.76
 # Of two boxes that share so much of the smaller one, the one with the higher score is the face.
 _OVERLAP = 0.3
