@@ -105,7 +105,7 @@ def train(split: Split, mean: Floats, deviation: Floats, epochs: int = EPOCHS) -
             loss = F.binary_cross_entropy_with_logits(logits[:, :FINE], fine[chosen]) * FINE
             loss = loss + F.cross_entropy(logits[:, FINE:], shares[chosen])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
             total += float(loss.detach())
@@ -184,10 +184,10 @@ def calibrated(head: TextHead, dev: Split) -> TextHead:
         loss = loss + F.cross_entropy(logits[:, FINE:], shares)
         # A trace of it, so that a label seen twice does not run away.
         loss = loss + 1e-3 * ((slopes - 0.5).square().sum() + offset.square().sum())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     own, words = wide().detach().numpy()
     scaled = replace(head, slope=own, offset=offset.detach().numpy(), words=head.words * words)
     return replace(scaled, thresholds=best_thresholds(fine_chances(scaled, dev), dev.fine))
@@ -204,8 +204,8 @@ def best_thresholds(chances: Floats, truth: NDArray[np.bool_]) -> Floats:
 
 def fine_chances(head: TextHead, split: Split) -> Floats:
     """The probabilities (comments, 28)."""
-    chances: Floats = 1 / (1 + np.exp(-head.logits(split.states, split.codes)[:, :FINE]))
-    return chances
+    chances = 1 / (1 + np.exp(-head.logits(split.states, split.codes)[:, :FINE]))
+    return chances.astype(np.float32)
 
 
 def basic_chances(head: TextHead, split: Split) -> Floats:

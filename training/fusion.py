@@ -150,7 +150,10 @@ def _voice_rows(data: Path, work: Path) -> tuple[Floats, NDArray[np.int64], NDAr
         folder = data / "emodb"
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
             known = {row["file"]: row for row in csv.DictReader(lines)}
-        clean, noisy, labels, speakers = [], [], [], []
+        clean: list[Floats] = []
+        noisy: list[Floats] = []
+        labels: list[int] = []
+        speakers: list[str] = []
         with tarfile.open(folder / "wavs.tar") as archive:
             for member in archive:
                 row = known.get(Path(member.name).name)
@@ -289,7 +292,8 @@ def _priors(data: Path, voices: dict[str, Pool]) -> Floats:
     faces = np.bincount(read_faces(data, "train").labels.numpy(), minlength=len(EMOTIONS))
     clips = np.bincount(np.concatenate([pool.labels for pool in voices.values()]), minlength=len(EMOTIONS))
     shares = [(basic / basic.sum(1, keepdims=True)).mean(0), faces / faces.sum(), clips / clips.sum()]
-    return np.maximum(np.stack(shares), LEAST).astype(np.float32)
+    priors: Floats = np.maximum(np.stack(shares), LEAST).astype(np.float32)
+    return priors
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from skills import ChatVision, Sound, VisionModel
 from skills.calls import SkillCalls
-from skills.emotions import fused
 from skills.emotions.fused import Feeling, Part, disagreement, emotion
-from skills.emotions.fusion import Modality, fuse
+from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
 from skills.emotions.text import (
     DEPTHS,
@@ -175,7 +174,7 @@ class TestFusion:
         assert together == pytest.approx(sure_of("fear"))
 
     def test_what_is_shipped_names_a_weight_for_each(self) -> None:
-        for known in fused.reliability().values():
+        for known in reliability().values():
             if "prior" in known:
                 assert isinstance(known["weight"], float)
                 assert known["weight"] > 0

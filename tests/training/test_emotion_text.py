@@ -39,8 +39,8 @@ def known_words() -> Words:
     """A word for each fine label, and one that says nothing."""
     fine = np.eye(len(FINE_EMOTIONS), dtype=np.float32)
     weights = np.concatenate((fine, grouped(fine > 0)), 1) * 2
-    weights = np.concatenate((weights, np.zeros((1, weights.shape[1])))).astype(np.float32)
-    return Words(np.arange(len(weights), dtype=np.uint32), np.ones(len(weights), np.float32), weights)
+    padded = np.pad(weights, ((0, 1), (0, 0))).astype(np.float32)
+    return Words(np.arange(len(padded), dtype=np.uint32), np.ones(len(padded), np.float32), padded)
 
 
 def test_a_comment_has_the_groups_of_its_labels() -> None:
@@ -79,7 +79,8 @@ def test_what_is_noisier_weighs_less() -> None:
     def told(noise: float) -> NDArray[np.float32]:
         logits = 2 * np.eye(len(EMOTIONS))[labels] + rng.normal(0, noise, (len(labels), len(EMOTIONS)))
         powers = np.exp(logits)
-        return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+        shares: NDArray[np.float32] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+        return shares
 
     priors = np.full((3, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
     triples = Triples(np.stack([told(0.5), told(1.0), told(3.0)]), [], labels, np.zeros(len(labels), np.int64))
