@@ -2,23 +2,29 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
-from assistant.messages import Message, system
+from assistant.messages import Audio, Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from assistant.history import History
     from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
+    from skills.emotions.voice import Tone, VoiceReader
     from skills.model import ChatVision
+    from skills.senses import Senses
     from voice.call import Call
     from voice.end_of_turn import Judge
     from voice.speech_to_text import SpeechToText
@@ -31,6 +37,9 @@ EMBEDDED_WHISPERS = ("auto", "base")
 
 SCRIPTED_MODEL = "scripted"
 """Name of the model that repeats what it is told; "scripted:0.1" takes 0.1 seconds for each word."""
+
+# Of a recording whose tone of voice is wanted, in seconds.
+_MOST_SOUND_SECONDS = 120
 
 # In seconds: more than anyone waits, and less than a clock can count to.
 _SLOWEST_WORD = 3600
@@ -198,6 +207,96 @@ def vision_models(
     raise ConfigError(f"The model {model.info.name} answers one question at a time: leave --jobs out.")
 
 
+def senses(
+    settings: "Settings",
+    *,
+    chat: Callable[[], ChatModel] | None = None,
+    loading: "Callable[[], AbstractContextManager[Progress]] | None" = None,
+    note: Note = bool,
+) -> "Senses":
+    """What skills like emotion ask; nothing is loaded before it is asked for, and then inside of `loading`.
+
+    `chat` gives a model that is there already, such as that of a conversation; without, the one that is set is loaded.
+    """
+    return _Senses(settings, chat, loading or (lambda: nullcontext(unheard)), note)
+
+
+class _Senses:
+    """Keeps the promises of `Senses`, on one thread at a time."""
+
+    def __init__(
+        self,
+        settings: "Settings",
+        chat: Callable[[], ChatModel] | None,
+        loading: "Callable[[], AbstractContextManager[Progress]]",
+        note: Note,
+    ) -> None:
+        # The embedded models, whichever others are set: the heads were trained on these.
+        embedded = {"model": "pocket", "backend": "local", "quantize": "auto"}
+        self._settings = settings
+        self._embedded = settings.model_copy(update=embedded)
+        self._chat = chat
+        self._loading = loading
+        self._note = note
+        self._own: ChatModel | None = None
+        self._pocket: ChatModel | None = None
+        self._voices: VoiceReader | None = None
+
+    def model(self) -> "ChatVision":
+        from skills.model import ChatVision
+
+        if self._chat is not None:
+            return ChatVision(self._chat())
+        if self._own is None:
+            with self._loading() as progress:
+                self._own = build_model(self._settings, progress, self._note)
+        return ChatVision(self._own)
+
+    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
+        from assistant.models.base import Introspective
+
+        there = self._chat() if self._chat is not None else None
+        if there is not None and there.info.embedded and isinstance(there, Introspective):
+            return there.states(pieces, depths)
+        if self._pocket is None:
+            with self._loading() as progress:
+                self._pocket = build_model(self._embedded, progress)
+        assert isinstance(self._pocket, Introspective)
+        return self._pocket.states(pieces, depths)
+
+    def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
+        if self._voices is None:
+            with self._loading() as progress:
+                self._voices = build_voice_reader(self._embedded, progress)
+        return self._voices.read(samples)
+
+
+def load_sound(path: str) -> "tuple[Audio, list[str]]":
+    """The recording at `path` as skills take it, up to its first two minutes, and what is to be known of it.
+
+    Raises `VoiceError`.
+    """
+    import numpy as np
+
+    from voice.recordings import open_recording
+    from voice.samples import HEARING_RATE
+
+    notices: list[str] = []
+    blocks: list[NDArray[np.float32]] = []
+    room = _MOST_SOUND_SECONDS * HEARING_RATE
+    with open_recording(path) as recording:
+        for block in recording.blocks():
+            blocks.append(block[:room])
+            room -= block.size
+            if room <= 0:
+                notices.append(f"{path} is long: its first {_MOST_SOUND_SECONDS} seconds are listened to.")
+                break
+        if recording.damaged_parts:
+            notices.append(f"{path} is damaged: some of its sound could not be decoded and was left out.")
+    samples = np.concatenate([np.zeros(0, np.float32), *blocks])
+    return Audio(samples.astype("<f4").tobytes(), HEARING_RATE), notices
+
+
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
     """Make sure that the embedded model lies in the cache, and return its folder. Raises `ModelError`.
 
@@ -254,6 +353,18 @@ def build_judge(settings: "Settings", progress: "Progress" = unheard, note: Note
     except (ModelError, VoiceError) as error:
         note(f"{error} Until then silence decides when a turn is over.")
         return None
+
+
+def build_voice_reader(settings: "Settings", progress: "Progress" = unheard) -> "VoiceReader":
+    """What tells emotions from voices, with the encoder it learned on: that of the embedded Whisper, on the processor.
+
+    Blocks like `build_ears`. Raises `ModelError` and `VoiceError`.
+    """
+    from skills.emotions.voice import VoiceReader
+    from voice.whisper import Whisper, find_speech
+
+    whisper = Whisper.load(str(assemble_whisper(settings, progress)), device="cpu")
+    return VoiceReader(whisper.encode, find_speech)
 
 
 def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "TextToSpeech":
@@ -370,7 +481,7 @@ def build_session(
         store=conversation if keep else None,
         notices=history.notices,
         # Asked at each call, because a session can change its model.
-        divert=SkillCalls(lambda: session.model),
+        divert=SkillCalls(lambda: session.model, senses(settings, chat=lambda: session.model), load_sound),
         models=Models(settings, history.notices.append),
         chosen=settings.model,
     )

@@ -70,6 +70,13 @@ def measure_listening(runs: int) -> list[Figure]:
     return listening.measure(runs)
 
 
+def measure_emotion(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.emotion`, likewise."""
+    from benchmarks import emotion
+
+    return emotion.measure(runs)
+
+
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "start": start.measure,
     "decode": measure_decoding,
@@ -80,6 +87,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "hearing": measure_hearing,
     "answers": measure_answers,
     "listening": measure_listening,
+    "emotion": measure_emotion,
 }
 
 

@@ -11,10 +11,11 @@ A skill is a typed function with a pydantic result. `@skill` reads its signature
 its slash command, its entry in the app's palette and its line in `parley skills`. What it needs of a model it asks of
 a `VisionModel`, which it is given: ask about pictures, and say how likely given answers are.
 
-    Photo, load_photo            a picture, and how to read one from a file
+    Photo, Sound, load_photo     a picture, a recording, and how to read the first from a file
     skill, Skill, Input          the decorator, what it makes of a function, and one thing that a skill is told
     VisionModel, ChatVision      what a skill may ask of a model, and that on any `ChatModel`
-    caption, vqa, read           the skills that Parley brings along
+    Senses                       what it may ask of the states within models
+    caption, emotion, read, vqa  the skills that Parley brings along
     ask_json                     an answer in a shape of your own (or an UnfilledSchemaError)
     registry                     every skill there is, those of other packages (entry points `parley.skills`) included
 
@@ -26,21 +27,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skills.captioning import caption
-    from skills.definition import Input, Photo, Skill, load_photo, skill
+    from skills.definition import Input, Photo, Skill, Sound, load_photo, skill
+    from skills.emotions.fused import emotion
     from skills.model import ChatVision, VisionModel
     from skills.question_answering import vqa
     from skills.reading import read
+    from skills.senses import Senses
     from skills.structured import UnfilledSchemaError, ask_json
 
 __all__ = [
     "ChatVision",
     "Input",
     "Photo",
+    "Senses",
     "Skill",
+    "Sound",
     "UnfilledSchemaError",
     "VisionModel",
     "ask_json",
     "caption",
+    "emotion",
     "load_photo",
     "read",
     "skill",
@@ -52,11 +58,14 @@ _HOMES = {
     "ChatVision": "model",
     "Input": "definition",
     "Photo": "definition",
+    "Senses": "senses",
     "Skill": "definition",
+    "Sound": "definition",
     "UnfilledSchemaError": "structured",
     "VisionModel": "model",
     "ask_json": "structured",
     "caption": "captioning",
+    "emotion": "emotions.fused",
     "load_photo": "definition",
     "read": "reading",
     "skill": "definition",

@@ -22,8 +22,8 @@ from skills.together import Seat
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from skills.definition import Helper
     from skills.files import Source
-    from skills.model import VisionModel
 
 # Tasks that wait for each thread: a quick one beside a slow one does not leave its thread without work.
 _AHEAD = 4
@@ -39,19 +39,19 @@ class Outcome:
     notices: Sequence[str] = ()
 
 
-Work = Callable[["Source", "VisionModel | None"], "tuple[BaseModel, Sequence[str]]"]
+Work = Callable[["Source", "Helper | None"], "tuple[BaseModel, Sequence[str]]"]
 """Runs a skill on one picture; returns its result and what is to be known of the picture."""
 
 
 def run_all(
-    sources: Iterable["Source"], work: Work, models: Sequence["VisionModel | None"], stop: threading.Event
+    sources: Iterable["Source"], work: Work, models: Sequence["Helper | None"], stop: threading.Event
 ) -> Iterator[Outcome]:
     """Do `work` on each of `sources`, as many at a time as there are `models`; None is a model for skills without.
 
     However the iteration ends, `stop` is set and no work goes on after it. What is wrong with one picture is its
     outcome; what is wrong with the model, or with a package, would be the same for all others and is raised.
     """
-    free: queue.SimpleQueue[VisionModel | None] = queue.SimpleQueue()
+    free: queue.SimpleQueue[Helper | None] = queue.SimpleQueue()
     for model in models:
         free.put(model)
 

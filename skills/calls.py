@@ -1,5 +1,7 @@
 """A skill called in a conversation: "/caption --style detailed" with a picture, and its result is the reply.
 
+Where a skill needs nothing in particular, the words after its name are its first text: "/emotion I can't wait!".
+
 Only what a person types is ever read as a call. What a model, a picture or a file says is not looked at here.
 """
 
@@ -16,9 +18,10 @@ from assistant.messages import Image, Message
 from assistant.models.base import ChatModel
 from assistant.session import Answerer
 from skills import registry
-from skills.definition import Input, Skill, as_text
+from skills.definition import Input, Skill, Sound, as_text
 from skills.model import ChatVision, Stopped
 from skills.reading import Reading, is_about_words, quoted, read
+from skills.senses import Senses
 
 _COMMAND = re.compile(r"/([a-z][a-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
 _WORD = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(?!\S)|"[^"]*"|\S+')
@@ -34,11 +37,19 @@ class Command(NamedTuple):
 class SkillCalls:
     """Decides which messages of a conversation are answered by a skill: see `assistant.session.Divert`.
 
-    `chat` gives the model of the conversation.
+    `chat` gives the model of the conversation, `senses` are what skills may ask beside it, and `load_sound` gives the
+    recording at a path and what is to be known of it.
     """
 
-    def __init__(self, chat: Callable[[], ChatModel]) -> None:
+    def __init__(
+        self,
+        chat: Callable[[], ChatModel],
+        senses: Senses | None = None,
+        load_sound: Callable[[str], tuple[Sound, Sequence[str]]] | None = None,
+    ) -> None:
         self._chat = chat
+        self._senses = senses
+        self._load_sound = load_sound
         self._told_of_reader = False
 
     def __call__(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
@@ -47,17 +58,26 @@ class SkillCalls:
             return self._reader(message, earlier)
         skill = registry.find(command.name)
         needs_picture = any(each.kind == "photo" and not each.is_option for each in skill.inputs)
-        pictures = message.images or (_latest_pictures(earlier) if needs_picture else ())
+        # One that may do without a picture looks back for it only when it is given nothing else.
+        looks_back = needs_picture or ("photo" in skill.by_kind and not command.words.strip())
+        pictures = message.images or (_latest_pictures(earlier) if looks_back else ())
         values = list(_calls(skill, command.words, pictures))
+        notices: list[str] = []
         for one in values:
             # What is wrong is known before anything is computed.
             skill.check(one)
+        for each in skill.inputs:
+            if each.kind == "sound" and values and values[0].get(each.name) is not None:
+                sound, told = self._sound(values[0][each.name])
+                notices += told
+                values = [{**one, each.name: sound} for one in values]
 
         def answer(stop: threading.Event) -> Generator[str | SkillResult | Notice, None, Usage]:
+            yield from map(Notice, notices)
             model = ChatVision(self._chat(), stop)
             for number, one in enumerate(values):
                 try:
-                    result = skill.run(one, model)
+                    result = skill.run(one, self._senses if skill.needs_senses else model)
                 except Stopped:
                     break
                 yield SkillResult(skill.name, result)
@@ -66,6 +86,11 @@ class SkillCalls:
             return model.usage
 
         return answer
+
+    def _sound(self, path: str) -> tuple[Sound, Sequence[str]]:
+        if self._load_sound is None:
+            raise SkillError(f"Recordings such as {path} cannot be listened to in this conversation: leave it out.")
+        return self._load_sound(path)
 
     def _reader(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
         """Answers a question about the words in a picture, for a model that cannot read."""
@@ -144,8 +169,14 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
             word["value"] if each.kind == "flag" else word["value"] or _following(skill, found, option),
         )
     text = next((each for each in skill.inputs if each.kind == "text" and not each.is_option), None)
+    text = text or skill.by_kind.get("text")
     if text is not None:
-        values[text.name] = " ".join(rest) or None
+        words = " ".join(rest)
+        if words and text.name in values:
+            raise SkillError(
+                f"{text.option} of the skill {skill.name} and the words {words} are two: give one of them."
+            )
+        values.setdefault(text.name, words or None)
     elif rest:
         raise SkillError(f"The skill {skill.name} takes no words like “{' '.join(rest)}”: leave them out.")
     return values

@@ -4,9 +4,12 @@
     def mood(photo: Photo, model: VisionModel, *, long: Annotated[bool, "In a sentence."] = False) -> Mood:
         '''Say what mood a picture is in.'''
 
-Its inputs are `Photo`, `str`, `bool`, `int`, `float`, `Literal["…", …]` and `tuple[str, ...]`, each also as `… | None`.
-One without a default is given by its place, the others as options; a string in `Annotated` explains one. A parameter
-of type `VisionModel` is no input: whoever calls the skill passes a model in.
+Its inputs are `Photo`, `Sound`, `str`, `bool`, `int`, `float`, `Literal["…", …]` and `tuple[str, ...]`, each also as
+`… | None`. One without a default is given by its place, the others as options; a string in `Annotated` explains one. A
+parameter of type `VisionModel` or `Senses` is no input: whoever calls the skill passes such a helper in.
+
+A skill that cannot do without one photo is run over many. One that needs nothing in particular takes what it is given
+by its kind: pictures, recordings and words each go to the first option of that kind.
 """
 
 import inspect
@@ -30,8 +33,9 @@ from typing import (
 )
 
 from assistant.errors import AssistantError, SkillError
-from assistant.messages import Image
+from assistant.messages import Audio, Image
 from skills.model import Stopped, VisionModel
+from skills.senses import Senses
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -39,13 +43,20 @@ if TYPE_CHECKING:
 Photo = Image
 """A picture, as skills take it."""
 
+Sound = Audio
+"""A recording, as skills take it."""
+
+Helper = VisionModel | Senses
+"""What a skill asks for what it cannot know itself."""
+
 P = ParamSpec("P")
 R = TypeVar("R", bound="BaseModel")
 
-Kind = Literal["photo", "text", "texts", "flag", "choice", "whole number", "number"]
+Kind = Literal["photo", "sound", "text", "texts", "flag", "choice", "whole number", "number"]
 
 _KINDS: Mapping[Any, Kind] = {
     Photo: "photo",
+    Sound: "sound",
     str: "text",
     bool: "flag",
     int: "whole number",
@@ -115,7 +126,24 @@ class Skill(Generic[P, R]):
     @property
     def needs_model(self) -> bool:
         """Whether it asks a model."""
-        return self._model_parameter is not None
+        return self._helper is not None and self._hints[self._helper] is VisionModel
+
+    @property
+    def needs_senses(self) -> bool:
+        """Whether it asks for `Senses`."""
+        return self._helper is not None and not self.needs_model
+
+    @property
+    def by_kind(self) -> Mapping[Kind, Input]:
+        """Which input takes a picture, a recording or words that are given without saying what they are for.
+
+        The one photo that it cannot do without; or, where nothing in particular is needed, the first option of each.
+        """
+        required = [each for each in self.inputs if not each.is_option]
+        if not required:
+            return {each.kind: each for each in reversed(self.inputs) if each.kind in ("photo", "sound", "text")}
+        photos = [each for each in required if each.kind == "photo"]
+        return {"photo": photos[0]} if len(photos) == 1 else {}
 
     @property
     def result_type(self) -> "type[BaseModel]":
@@ -142,7 +170,7 @@ class Skill(Generic[P, R]):
                     raise SkillError(f"The skill {self.name} needs a {each.name}: say which.")
                 continue
             hint = self._hints[name]
-            if each.kind == "photo":
+            if each.kind in ("photo", "sound"):
                 checked[name] = value
                 continue
             try:
@@ -157,7 +185,7 @@ class Skill(Generic[P, R]):
                 raise SkillError(f"The {name} for the skill {self.name} is empty: say which.")
         return checked
 
-    def run(self, values: Mapping[str, Any], model: VisionModel | None = None) -> "BaseModel":
+    def run(self, values: Mapping[str, Any], helper: Helper | None = None) -> "BaseModel":
         """Check `values`, call the function and return its result. Raises `SkillError` and what the model raises.
 
         In a skill from another package, anything that goes wrong is a `SkillError`.
@@ -165,10 +193,12 @@ class Skill(Generic[P, R]):
         from pydantic import BaseModel
 
         arguments = self.check(values)
-        if self._model_parameter is not None:
-            if model is None:
-                raise SkillError(f"The skill {self.name} needs a model: pass one.")
-            arguments[self._model_parameter] = model
+        if self._helper is not None:
+            if helper is None:
+                raise SkillError(
+                    f"The skill {self.name} needs {'a model' if self.needs_model else 'senses'}: pass one."
+                )
+            arguments[self._helper] = helper
         try:
             result: object = self._function(**arguments)  # type: ignore[call-arg]
         except AssistantError:
@@ -194,15 +224,15 @@ class Skill(Generic[P, R]):
             raise SkillError(f"The types of the skill {self.name} cannot be read: {error}.") from error
 
     @cached_property
-    def _model_parameter(self) -> str | None:
-        return next((name for name, hint in self._hints.items() if name != "return" and hint is VisionModel), None)
+    def _helper(self) -> str | None:
+        return next((name for name, hint in self._hints.items() if hint is VisionModel or hint is Senses), None)
 
     @cached_property
     def _inputs(self) -> list[Input]:
         return [
             self._input(name, parameter)
             for name, parameter in inspect.signature(self._function).parameters.items()
-            if name != self._model_parameter
+            if name != self._helper
         ]
 
     def _input(self, name: str, parameter: inspect.Parameter) -> Input:
@@ -214,7 +244,7 @@ class Skill(Generic[P, R]):
         if kind is None or not all(isinstance(choice, str) for choice in choices):
             raise SkillError(
                 f"The skill {self.name} takes {name} as {hint}, which nobody could type in: "
-                "choose Photo, str, bool, int, float, a Literal of strings or tuple[str, ...]."
+                "choose Photo, Sound, str, bool, int, float, a Literal of strings or tuple[str, ...]."
             )
         is_option = parameter.default is not parameter.empty
         return Input(
@@ -246,4 +276,4 @@ def as_text(result: "BaseModel") -> str:
     return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in result)
 
 
-__all__ = ["Input", "Kind", "Photo", "Skill", "Stopped", "as_text", "load_photo", "skill"]
+__all__ = ["Helper", "Input", "Kind", "Photo", "Skill", "Sound", "Stopped", "as_text", "load_photo", "skill"]

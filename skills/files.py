@@ -2,21 +2,34 @@
 
     photo.jpg  pictures/  '*.jpg'  https://…  -    ─▶    one source for each picture, in order
 
+For a skill that takes them, recordings and texts as well.
 What does not exist is a source as well, and fails when it is read: of ten thousand paths some may vanish meanwhile.
 """
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from assistant.attachments import Attached, load_image, read_image
-from assistant.errors import SkillError
+from assistant.errors import AttachmentError, SkillError
 from assistant.mentions import SUFFIXES, expanded
 from assistant.signatures import FORMATS, HEAD_BYTES, sniff
 
 STANDARD_INPUT = "standard input"
+
+SourceKind = Literal["photo", "sound", "text"]
+"""What may be in a file."""
+
+_SUFFIXES: Mapping[SourceKind, frozenset[str]] = {
+    "photo": SUFFIXES,
+    "sound": frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .aiff .webm .mp4 .mkv .mov".split()),
+    "text": frozenset({".txt"}),
+}
+# Characters of a text file: more than any skill reads of it.
+_MOST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,24 @@ class Source:
         """What is the same for the same picture, however its path is written."""
         return identity(self.name) if self.data is None else self.name
 
+    def kind(self, kinds: Collection[str]) -> SourceKind:
+        """Which of `kinds` it is, by the ending of its name; if none, what reads it is to say that it is no picture."""
+        ending = Path(self.name).suffix.lower()
+        possible = [kind for kind in _SUFFIXES if kind in kinds]
+        return next((kind for kind in possible if ending in _SUFFIXES[kind]), possible[0])
+
+    def read_text(self) -> str:
+        """The words in it. Raises `AttachmentError`."""
+        try:
+            with expanded(self.name).open(encoding="utf-8-sig") as file:
+                return file.read(_MOST_TEXT)
+        except FileNotFoundError as error:
+            raise AttachmentError(f"{self.name} does not exist: check the path.") from error
+        except OSError as error:
+            raise AttachmentError(f"{self.name} cannot be read ({error.strerror}): check the path.") from error
+        except UnicodeDecodeError as error:
+            raise AttachmentError(f"{self.name} is not text in UTF-8: save it as such.") from error
+
     def read(self, *, allow_urls: bool, max_megapixels: float) -> Attached:
         """The picture itself. Raises `AttachmentError`."""
         if self.data is not None:
@@ -43,19 +74,24 @@ def identity(name: str) -> str:
     return name if "://" in name or name == STANDARD_INPUT else os.path.realpath(expanded(name))
 
 
-def find_sources(arguments: Sequence[str], read_input: Callable[[], bytes]) -> list[Source]:
+def find_sources(
+    arguments: Sequence[str], read_input: Callable[[], bytes], kinds: Collection[str] = ("photo",)
+) -> list[Source]:
     """The pictures that `arguments` mean, in their order; those of a folder or a pattern in order of their names.
+
+    Of folders everything that by its ending is of one of `kinds` is taken.
 
     A `-` stands for standard input, `read_input`: a picture, or a list of paths with one on each line (or, as
     `find -print0` writes it, ended by a NUL each). Raises `SkillError` where a folder, a pattern or a list means none.
     """
+    endings = frozenset[str]().union(*(_SUFFIXES[kind] for kind in _SUFFIXES if kind in kinds))
     sources: list[Source] = []
     for argument in arguments:
-        sources += _listed(read_input()) if argument == "-" else _meant(argument)
+        sources += _listed(read_input(), endings) if argument == "-" else _meant(argument, endings)
     return sources
 
 
-def _listed(data: bytes) -> Iterator[Source]:
+def _listed(data: bytes, endings: Collection[str]) -> Iterator[Source]:
     if sniff(data[:HEAD_BYTES]) in FORMATS:
         yield Source(STANDARD_INPUT, data)
         return
@@ -64,16 +100,16 @@ def _listed(data: bytes) -> Iterator[Source]:
     if not any(paths):
         raise SkillError("Standard input names no pictures: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
-        yield from _in_folder(path) if os.path.isdir(expanded(path)) else [Source(path)]
+        yield from _in_folder(path, endings) if os.path.isdir(expanded(path)) else [Source(path)]
 
 
-def _meant(argument: str) -> Iterator[Source]:
+def _meant(argument: str, endings: Collection[str]) -> Iterator[Source]:
     if "://" in argument:
         yield Source(argument)
         return
     path = expanded(argument)
     if os.path.isdir(path):
-        yield from _in_folder(argument)
+        yield from _in_folder(argument, endings)
     elif glob.has_magic(argument) and not os.path.exists(path):
         # Not pathlib's, which knows no absolute patterns.
         found = sorted(each for each in glob.iglob(str(path), recursive=True) if os.path.isfile(each))
@@ -84,14 +120,15 @@ def _meant(argument: str) -> Iterator[Source]:
         yield Source(argument)
 
 
-def _in_folder(folder: str) -> Iterator[Source]:
-    """The pictures below `folder`, by their endings, hidden folders and files left out."""
+def _in_folder(folder: str, endings: Collection[str]) -> Iterator[Source]:
+    """The files below `folder` with such `endings`, hidden folders and files left out."""
     found = False
     for parent, folders, files in os.walk(expanded(folder)):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in endings and not name.startswith("."):
                 found = True
                 yield Source(str(Path(parent) / name))
     if not found:
-        raise SkillError(f"There are no pictures in {folder}: name another folder.")
+        what = "pictures" if endings == SUFFIXES else "such files"
+        raise SkillError(f"There are no {what} in {folder}: name another folder.")

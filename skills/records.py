@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 PICTURE = "photo"
 """The key that every record has: the path of its picture, as it was given."""
 
+FILE = "file"
+"""That key in the records of a skill that takes other files as well."""
+
 ERROR = "error"
 """The key of a record without a result: why there is none."""
 
 
-def record(name: str, result: "BaseModel | None", error: str = "") -> dict[str, Any]:
-    """What is written down of one picture: its `name`, and the result's own fields or the error."""
+def record(name: str, result: "BaseModel | None", error: str = "", *, key: str = PICTURE) -> dict[str, Any]:
+    """What is written down of one picture: its `name` under `key`, and the result's own fields or the error."""
     if result is None:
-        return {PICTURE: name, ERROR: error}
-    return {PICTURE: name, **{key: value for key, value in result.model_dump(mode="json").items() if key != PICTURE}}
+        return {key: name, ERROR: error}
+    return {key: name, **{field: value for field, value in result.model_dump(mode="json").items() if field != key}}
 
 
 def as_line(entry: dict[str, Any]) -> str:
@@ -67,11 +70,13 @@ class Records:
 
 
 @contextmanager
-def open_records(path: Path, fields: Collection[str], *, resume: bool, retry_errors: bool = False) -> Iterator[Records]:
+def open_records(
+    path: Path, fields: Collection[str], *, resume: bool, retry_errors: bool = False, key: str = PICTURE
+) -> Iterator[Records]:
     """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
 
-    `fields` are those of the results that it is for. With `retry_errors` the records of errors are taken out of it, so
-    that those pictures count as not done.
+    `fields` are those of the results that it is for, and `key` is where the name of the picture stands. With
+    `retry_errors` the records of errors are taken out of it, so that those pictures count as not done.
 
     Raises `SkillError` if it exists and is not to be gone on with, holds something else, or is being written.
     """
@@ -93,10 +98,11 @@ def open_records(path: Path, fields: Collection[str], *, resume: bool, retry_err
             has_records = os.fstat(descriptor).st_size > 0
             if has_records and not resume:
                 raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
-            done, failed = _repaired(path, descriptor, fields) if has_records else (Counter[str](), 0)
+            wanted = {key, *fields}
+            done, failed = _repaired(path, descriptor, wanted, key) if has_records else (Counter[str](), 0)
             if failed and retry_errors:
                 _take_out_errors(path, descriptor)
-                done, failed = _repaired(path, descriptor, fields)
+                done, failed = _repaired(path, descriptor, wanted, key)
             yield Records(path, descriptor, done, failed)
         finally:
             os.close(descriptor)
@@ -107,7 +113,7 @@ def open_records(path: Path, fields: Collection[str], *, resume: bool, retry_err
         lock.release()
 
 
-def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> tuple[Counter[str], int]:
+def _repaired(path: Path, descriptor: int, fields: Collection[str], key: str) -> tuple[Counter[str], int]:
     """The pictures that the file has records of, after taking off a last line that was never finished.
 
     And how many of them are records of an error.
@@ -122,12 +128,12 @@ def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> tuple[Cou
                 break
             try:
                 entry = json.loads(line)
-                done[identity(entry[PICTURE])] += 1
+                done[identity(entry[key])] += 1
             except (ValueError, KeyError, TypeError) as error:
                 raise SkillError(
                     f"Line {number} of {path} is no record of a picture: name another file, or put that line right."
                 ) from error
-            if ERROR not in entry and entry.keys() != {PICTURE, *fields}:
+            if ERROR not in entry and entry.keys() != fields:
                 raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
             failed += ERROR in entry
             whole += len(line)

@@ -15,12 +15,15 @@ from voice.samples import HEARING_RATE
 from voice.speech_to_text import Segment, Transcript, Word
 
 if TYPE_CHECKING:
+    import numpy as np
     from faster_whisper import WhisperModel
+    from numpy.typing import NDArray
 
     from voice.samples import Samples
 
 # A window of Whisper's is 30 s; beyond that the language is known from the first.
 _LANGUAGE_WINDOWS = 1
+_SAMPLES_A_FRAME = 320
 
 
 class Whisper:
@@ -101,6 +104,21 @@ class Whisper:
             raise VoiceError(f"Whisper {self.name} failed: {_first_line(error)}. Try --device cpu.") from error
         return Transcript(tuple(segments), info.language, round(float(info.language_probability), 4))
 
+    def encode(self, samples: "Samples") -> "NDArray[np.float32]":
+        """What the encoder makes of up to 30 s of 16 kHz sound: frames (count, width), 50 a second.
+
+        No silence is added up to 30 s, as is done for transcribing: two seconds of sound take 15 ms. Raises
+        `VoiceError`.
+        """
+        import numpy as np
+
+        model = self._loaded
+        try:
+            frames = model.encode(model.feature_extractor(samples))
+            return np.asarray(frames, np.float32)[0, : -(-samples.size // _SAMPLES_A_FRAME)]
+        except (RuntimeError, ValueError) as error:
+            raise VoiceError(f"Whisper {self.name} cannot hear that sound: {_first_line(error)}.") from error
+
     def close(self) -> None:
         self._model = None
 
@@ -108,6 +126,13 @@ class Whisper:
     def _loaded(self) -> "WhisperModel":
         assert self._model is not None, "closed"
         return self._model
+
+
+def find_speech(samples: "Samples") -> list[tuple[int, int]]:
+    """From which to which of the 16 kHz `samples` somebody speaks, by Silero; pauses below two seconds included."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    return [(span["start"], span["end"]) for span in get_speech_timestamps(samples, VadOptions(), HEARING_RATE)]
 
 
 def unknown_language(language: str, known: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Running a skill from the command line: once, or over many pictures with a result for each, in their order."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +10,7 @@ import click
 
 from assistant.cli.options import SETTINGS_NAMES, load_settings
 from assistant.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
-from assistant.errors import ModelError
+from assistant.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     import threading
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from assistant.settings import Settings
     from skills.batch import Outcome
-    from skills.definition import Input, Skill
+    from skills.definition import Helper, Input, Kind, Skill
     from skills.files import Source
-    from skills.model import VisionModel
     from skills.records import Records
+
+FILES = "files_by_kind"
+"""The argument for files that go to whichever input takes what they hold."""
 
 
 _OF_CONVERSATIONS = {
@@ -47,27 +49,24 @@ class _Way(NamedTuple):
     jobs: int | None
 
 
-def looked_at(skill: "Skill[..., Any]") -> "Input | None":
-    """The one picture that a skill cannot do without, and so can be run over many of."""
-    pictures = [each for each in skill.inputs if each.kind == "photo" and not each.is_option]
-    return pictures[0] if len(pictures) == 1 else None
-
-
 def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
     """Run `skill` as the `options` of its command say. False if a picture failed; raises what ends the run."""
     _tell_of_unused(ctx)
     settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
     values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.inputs}
     skill.check(values)
-    picture = looked_at(skill)
-    if picture is None:
+    files = options.get(FILES)
+    for each in skill.by_kind.values():
+        if each.kind == "photo" and not each.is_option:
+            files = values.pop(each.name)
+    if not files:
         _run_once(skill, values, settings, as_json=options["as_json"])
         return True
     way = _Way(*(options[name] for name in _Way._fields))
     if (way.resume or way.retry_errors) and way.out is None:
         option = "--resume" if way.resume else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
-    return _run_over(skill, picture.name, values.pop(picture.name), values, settings, way)
+    return _run_over(skill, files, values, settings, way)
 
 
 def _tell_of_unused(ctx: click.Context) -> None:
@@ -82,54 +81,54 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
     import threading
 
     from skills.definition import as_text
-    from skills.files import Source
     from skills.records import as_line
 
-    for each in skill.inputs:
-        if each.kind == "photo" and values[each.name] is not None:
-            values[each.name] = _read(Source(values[each.name]), settings)[0]
-    result = skill.run(values, _models(skill, settings, threading.Event())[0])
+    _read_files(skill, values, settings)
+    result = skill.run(values, _helpers(skill, settings, threading.Event())[0])
     say(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
 
 
 def _run_over(
     skill: "Skill[..., Any]",
-    picture: str,
     arguments: Sequence[str],
     values: dict[str, Any],
     settings: "Settings",
     way: _Way,
 ) -> bool:
-    """Run `skill` on each of the pictures that `arguments` mean, as its input `picture`."""
+    """Run `skill` on each of the files that `arguments` mean, as the input that takes their kind."""
     import threading
 
     from skills.batch import run_all
     from skills.files import find_sources
+    from skills.records import FILE, PICTURE
 
-    sources = find_sources(arguments, read_input)
+    places = skill.by_kind
+    sources = find_sources(arguments, read_input, places)
     stop = threading.Event()
+    _read_files(skill, values, settings)
 
-    def work(source: "Source", model: "VisionModel | None") -> "tuple[BaseModel, Sequence[str]]":
-        photo, notices = _read(source, settings)
-        return skill.run({**values, picture: photo}, model), notices
+    def work(source: "Source", helper: "Helper | None") -> "tuple[BaseModel, Sequence[str]]":
+        value, notices = _read(source, places, settings)
+        return skill.run({**values, places[source.kind(places)].name: value}, helper), notices
 
+    key = PICTURE if list(places) == ["photo"] else FILE
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
-    with _opened(way, fields) as records:
+    with _opened(way, fields, key) as records:
         remaining = list(_without(sources, records.done)) if records else sources
         if len(sources) == 1 and records is None and not way.as_json:
             # What is wrong with a single picture is known before a model is loaded.
-            _read(remaining[0], settings)
+            _read(remaining[0], places, settings)
         if not remaining:
             failed = records.failed if records else 0
             told = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
             tell(f"All {len(sources):,} pictures are in {way.out} already{told}.")
             return not failed
-        models = _models(skill, settings, stop, way.jobs, len(remaining))
-        write = _Writer(records, as_json=way.as_json, alone=len(sources) == 1)
+        helpers = _helpers(skill, settings, stop, way.jobs, len(remaining))
+        write = _Writer(records, key, as_json=way.as_json, alone=len(sources) == 1)
         pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
         well = True
         try:
-            for outcome in run_all(remaining, work, models, stop):
+            for outcome in run_all(remaining, work, helpers, stop):
                 pace.step(failed=outcome.result is None)
                 if write.needs_screen(outcome):
                     pace.clear()
@@ -151,8 +150,9 @@ def _run_over(
 class _Writer:
     """Puts outcomes where they belong: to the file of records, or to standard output; failures are told as well."""
 
-    def __init__(self, records: "Records | None", *, as_json: bool, alone: bool) -> None:
+    def __init__(self, records: "Records | None", key: str, *, as_json: bool, alone: bool) -> None:
         self._records = records
+        self._key = key
         self._as_json = as_json
         self._alone = alone
 
@@ -173,19 +173,20 @@ class _Writer:
             )
         if self._records is not None:
             if keep:
-                self._records.write(record(name, result, outcome.error))
+                self._records.write(record(name, result, outcome.error, key=self._key))
         elif self._as_json:
-            say(as_line(record(name, result, outcome.error)))
+            say(as_line(record(name, result, outcome.error, key=self._key)))
         elif result is not None:
             say(_headed(legible(name), as_text(result), alone=self._alone))
 
 
-def _opened(way: _Way, fields: Sequence[str]) -> "AbstractContextManager[Records | None]":
+def _opened(way: _Way, fields: Sequence[str], key: str) -> "AbstractContextManager[Records | None]":
     from skills.records import open_records
 
     if way.out is None:
         return nullcontext()
-    return open_records(way.out, fields, resume=way.resume or way.retry_errors, retry_errors=way.retry_errors)
+    resume = way.resume or way.retry_errors
+    return open_records(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key)
 
 
 def _headed(name: str, text: str, *, alone: bool) -> str:
@@ -205,15 +206,44 @@ def _without(sources: Sequence["Source"], done: Counter[str]) -> "Iterator[Sourc
             yield source
 
 
-def _read(source: "Source", settings: "Settings") -> tuple[Any, Sequence[str]]:
+def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings") -> None:
+    """Put pictures and recordings into `values` where the paths of them stand."""
+    from skills.files import Source
+
+    for each in skill.inputs:
+        path = values.get(each.name)
+        if each.kind in ("photo", "sound") and path is not None:
+            value, notices = _read(Source(path), {each.kind: each}, settings, each.kind)
+            values[each.name] = value
+            for notice in notices:
+                tell(notice)
+
+
+def _read(
+    source: "Source", places: "Mapping[Kind, Input]", settings: "Settings", kind: "Kind | None" = None
+) -> tuple[Any, Sequence[str]]:
+    """What is in a file, which is of `kind`, or of whichever its ending says; and what is to be known of it."""
+    match kind or source.kind(places):
+        case "sound":
+            from assistant.app import load_sound
+
+            return load_sound(source.name)
+        case "text":
+            return source.read_text(), ()
     attached = source.read(allow_urls=settings.allow_urls, max_megapixels=settings.max_image_megapixels)
     return attached.image, attached.notices
 
 
-def _models(
+def _helpers(
     skill: "Skill[..., Any]", settings: "Settings", stop: "threading.Event", jobs: int | None = None, most: int = 1
-) -> "Sequence[VisionModel | None]":
+) -> "Sequence[Helper | None]":
     """What as many threads ask as should work at a time."""
+    if skill.needs_senses:
+        from assistant.app import senses
+
+        if jobs is not None and jobs > 1:
+            raise ConfigError(f"The skill {skill.name} takes one file at a time: leave --jobs out.")
+        return [senses(settings, loading=ProgressLine, note=tell)]
     if not skill.needs_model:
         return [None] * min(jobs or 1, most)
     from assistant.app import vision_models

@@ -41,24 +41,29 @@ _BATCH_OPTIONS = (
 
 def skill_command(name: str) -> click.Command:
     """The command that runs the skill `name`. Raises `SkillError` if it cannot be used."""
-    from assistant.cli.skill_runs import looked_at, run_skill
+    from assistant.cli.skill_runs import FILES, run_skill
 
     skill = registry.find(name)
-    many = looked_at(skill) is not None
+    kinds = [kind for kind in skill.by_kind if kind != "text"]
+    many = bool(kinds)
 
     def run(ctx: click.Context, /, **options: Any) -> None:
         if not run_skill(ctx, skill, options):
             ctx.exit(1)
 
     decorators: list[Callable[[Any], Any]] = [_parameter(each, many=many) for each in skill.inputs]
+    if many and all(each.is_option for each in skill.inputs):
+        decorators.append(click.argument(FILES, nargs=-1, metavar="[FILE]..."))
     decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each picture."))
     decorators += _BATCH_OPTIONS if many else ()
-    decorators += [_SHARED[each] for each in (*(_OF_MODELS if skill.needs_model else ()), "allow_urls")]
+    asks = skill.needs_model or skill.needs_senses
+    decorators += [_SHARED[each] for each in (*(_OF_MODELS if asks else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)
     for decorator in reversed(decorators):
         decorated = decorator(decorated)
-    pictures = "\n\nPictures are paths, folders or quoted patterns; - reads a list of them from standard input."
-    described = f"{skill.summary}\n\n{skill.description}{pictures if many else ''}"
+    what = "Pictures" if kinds == ["photo"] else "Files"
+    files = f"\n\n{what} are paths, folders or quoted patterns; - reads a list of them from standard input."
+    described = f"{skill.summary}\n\n{skill.description}{files if many else ''}"
     return click.command(name, help=described)(decorated)
 
 
@@ -91,7 +96,8 @@ def _parameter(each: "Input", *, many: bool) -> Callable[[Any], Any]:
     """What click has to know of an input; what its value may be, pydantic says later."""
     if not each.is_option:
         nargs = -1 if many and each.kind == "photo" else 1
-        return click.argument(each.name, nargs=nargs, required=True, type=None if each.kind == "photo" else Words())
+        is_file = each.kind in ("photo", "sound")
+        return click.argument(each.name, nargs=nargs, required=True, type=None if is_file else Words())
     match each.kind:
         case "flag":
             return click.option(each.option, each.name, is_flag=True, default=None, help=each.help)
@@ -103,7 +109,7 @@ def _parameter(each: "Input", *, many: bool) -> Callable[[Any], Any]:
         case "texts":
             said = f"{each.help} May be repeated.".strip()
             return click.option(each.option, each.name, multiple=True, type=Words(), metavar="TEXT", help=said)
-        case "photo":
+        case "photo" | "sound":
             return click.option(each.option, each.name, metavar="PATH", help=each.help)
         case "text":
             return click.option(each.option, each.name, type=Words(), metavar="TEXT", help=each.help)
@@ -126,7 +132,7 @@ def _usage(each: "Input") -> str:
             return f"[{each.option} {'|'.join(each.choices)}]"
         case "texts":
             return f"[{each.option} TEXT]…"
-        case "photo":
+        case "photo" | "sound":
             return f"[{each.option} PATH]"
         case "text":
             return f"[{each.option} TEXT]"

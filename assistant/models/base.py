@@ -3,10 +3,14 @@
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from assistant.events import Usage
 from assistant.messages import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 REPLY_ROOM = 64
 """How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
@@ -97,5 +101,19 @@ class BatchModel(Protocol):
 
         Setting `stop` ends all of them within one token, as far as they have come. Raises as `ChatModel.stream` does if
         it would for any of them, without a word of the others.
+        """
+        ...
+
+
+@runtime_checkable
+class Introspective(Protocol):
+    """A model whose hidden states can be looked at. As `Scorer`, a kind of its own."""
+
+    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
+        """The hidden states (depths, tokens, width) of each of `pieces`, read as one text after the other.
+
+        They are those after so many layers as `depths` say. Nothing else is read with them, and what is remembered of
+        the conversation stays as it is. Special tokens in `pieces` are read as such. Raises `ModelError` if this model
+        has none to show, and `ContextOverflow`.
         """
         ...

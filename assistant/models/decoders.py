@@ -99,6 +99,10 @@ class LlavaDecoder:
         """Place for so many conversations to be gone on with at once, each after it has been read."""
         return SideBySide(self._llama, room)
 
+    def states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
+        """Hidden states (depths, tokens, width) of a text alone: see `LlamaDecoder.states`."""
+        return self._llama.states(self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths)
+
 
 class TransformersDecoder:
     """Any image-text-to-text model, run the way transformers' `generate` runs it."""

@@ -6,6 +6,7 @@ arithmetic. With int8 layers it attends in float64: sums then differ between one
 after them can see, and as everything else works row by row, a token's result does not depend on how a prompt was cut.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -196,11 +197,26 @@ class LlamaDecoder:
         places = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
         return self.logits(self.run(x, places, partial(self._attend, mask)))
 
-    def run(self, x: Tensor, places: slice | Tensor, attend: Attend) -> Tensor:
-        """Take tokens (tokens, width) at these `places` of their prompts through all layers."""
+    def states(self, x: Tensor, depths: Sequence[int]) -> Tensor:
+        """Hidden states (depths, tokens, width) of a text after so many layers, by its embeddings (tokens, width).
+
+        It is read alone and without the adapter; what is remembered stays as it is. `depths` ascend; layers beyond the
+        last are not computed.
+        """
+        count = x.shape[0]
+        self.reserve(count)
+        attend = partial(_attend_alone, torch.ones(count, count, dtype=torch.bool, device=x.device).tril_())
+        found: list[Tensor] = []
+        for start, end in itertools.pairwise((0, *depths)):
+            x = self.run(x, slice(0, count), attend, self._plain[start:end])
+            found.append(x)
+        return torch.stack(found)
+
+    def run(self, x: Tensor, places: slice | Tensor, attend: Attend, layers: Layers | None = None) -> Tensor:
+        """Take tokens (tokens, width) at these `places` of their prompts through all layers, or through those given."""
         count = x.shape[0]
         cos, sin = self._turns(places)
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(self._layers if layers is None else layers):
             normed = F.rms_norm(x, self._width, layer.attention_norm, self._eps)
             heads = layer.query_key_value(normed).view(count, -1, self._head_dim)
             # The halves of a head change places for the rotation. Values are turned too, by nothing: one write for all.
@@ -265,6 +281,13 @@ class LlamaDecoder:
         cos[:, values:] = 1
         sin[:, values:] = 0
         return cos, sin
+
+
+def _attend_alone(mask: Tensor, layer: int, query: Tensor, new: Tensor) -> Tensor:  # noqa: ARG001 - the same in each
+    """See `Attend`. The tokens are all that there is, and nothing is remembered of them."""
+    keys, values = new.permute(1, 2, 0, 3)[:, None]
+    query = query.transpose(0, 1)[None]
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)[0].transpose(0, 1)
 
 
 def _fused(layer: Any, prefix: str, adapter: Adapter | None, make_rows: MakeRows, dtype: torch.dtype) -> _Layer:

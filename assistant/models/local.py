@@ -32,6 +32,9 @@ from assistant.models.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.prompts import ChatFormat
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from assistant.parcels import Progress
 
 Result = TypeVar("Result")
@@ -44,7 +47,7 @@ _BATCH = 8
 
 
 class LocalModel:
-    """A `ChatModel`, `Scorer` and `BatchModel` that runs in this process."""
+    """A `ChatModel` that runs in this process, a `Scorer`, a `BatchModel`, and `Introspective`."""
 
     def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool) -> None:
         placement = loaded.placement
@@ -168,6 +171,17 @@ class LocalModel:
                     self._guarded(partial(room.leave, index))
                     going[index] = going[-1]
                     del going[-1]
+
+    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
+        decoder = self._open_decoder()
+        if not isinstance(decoder, LlavaDecoder):
+            raise ModelError(f"{self.info.name} does not show its hidden states: only plain Llamas do.")
+        tokens = [self._tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in pieces]
+        ids = [token for each in tokens for token in each]
+        if len(ids) > self.info.context_tokens:
+            raise ContextOverflow(len(ids), self.info.context_tokens)
+        found = self._guarded(lambda: decoder.states(ids, depths).float().cpu())
+        return [each.numpy() for each in found.split([len(each) for each in tokens], dim=1)]
 
     def close(self) -> None:
         self._decoder = self._pictures = None

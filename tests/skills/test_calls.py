@@ -91,7 +91,7 @@ def test_options_are_read_as_in_the_shell() -> None:
         ("/caption --style short --style dense", "--style of the skill caption is given twice"),
         ("/caption whatever", "takes no words like “whatever”"),
         ("/captoin", "is it /caption that you mean"),
-        ("/foo", "There is no skill foo; there are /caption, /read, /vqa"),
+        ("/foo", "There is no skill foo; there are /caption, /emotion, /read, /vqa"),
     ],
 )
 def test_a_call_that_makes_no_sense_is_refused_and_not_kept(text: str, sentence: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import pytest
@@ -18,6 +19,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.loading import PICTURE_ADAPTER
 from assistant.models.local import LocalModel, from_latest_pictures
 from assistant.settings import load
+from skills.emotions.text import read_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -128,3 +130,23 @@ def test_a_new_picture_takes_the_place_of_the_one_before() -> None:
     assert from_latest_pictures(talk, 1) == talk[2:]
     assert from_latest_pictures(talk, 2) == talk
     assert from_latest_pictures(talk, None) == talk
+
+
+def test_it_shows_its_states_without_a_trace_of_that(pocket: LocalModel) -> None:
+    talk = [user("Name three colours.")]
+    before, _ = say(pocket, talk)
+    pieces = ("<|im_start|>user\n", "I am so happy!", "<|im_end|>\n")
+    first = pocket.states(pieces, (2, 5))
+    again, used = say(pocket, talk)
+    assert again == before
+    assert used.cached_tokens > 0
+    assert all(np.array_equal(one, other) for one, other in zip(first, pocket.states(pieces, (2, 5)), strict=True))
+    assert [states.shape[::2] for states in first] == [(2, 576)] * 3
+    deeper = pocket.states(pieces, (5,))
+    assert np.array_equal(deeper[1][0], first[1][1])
+
+
+def test_its_states_are_what_the_emotion_head_learned_from(pocket: LocalModel) -> None:
+    happy, angry = (read_text(text, pocket.states) for text in ("I am so happy today!", "I am furious, you liar!"))
+    assert max(happy.probabilities, key=lambda name: happy.probabilities[name]) == "joy"
+    assert max(angry.probabilities, key=lambda name: angry.probabilities[name]) == "anger"

@@ -1,0 +1,55 @@
+"""How long the emotion skill takes for a sentence, a face and a recording of five seconds, once everything is loaded.
+
+Their content does not matter to that: the face network is timed on a picture of noise, which is looked through for
+faces and has none, and once on a face cut out; the voice is a tone, taken for speech.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import PIL.Image
+import torch
+
+from assistant import app
+from assistant.settings import load
+from benchmarks.figures import Figure
+from skills.emotions.face import FaceReader
+from skills.emotions.face_network import FACE_SIDE, face_logits
+from skills.emotions.text import read_text
+from skills.emotions.voice import VoiceReader
+from voice.samples import HEARING_RATE
+from voice.whisper import Whisper
+
+SENTENCE = "I really did not expect that you would come all the way to see me today!"
+SECONDS = 5
+
+
+def measure(runs: int) -> list[Figure]:
+    """Milliseconds of each."""
+    settings = load().settings
+    senses = app.senses(settings)
+    reader = FaceReader.load()
+    whisper = Whisper.load(str(app.assemble_whisper(settings)), device="cpu")
+    voices = VoiceReader(whisper.encode, lambda samples: [(0, samples.size)])
+    rng = np.random.default_rng(0)
+    picture = PIL.Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8))
+    face = torch.from_numpy(rng.integers(0, 256, (1, FACE_SIDE, FACE_SIDE), np.uint8))
+    tone = (0.1 * np.sin(np.arange(SECONDS * HEARING_RATE) * 0.05)).astype(np.float32)
+    return [
+        Figure("a sentence of 75 characters", "ms", timed(lambda: read_text(SENTENCE, senses.states), runs)),
+        Figure("looking for faces in 512 x 512 pixels", "ms", timed(lambda: reader.read(picture), runs)),
+        Figure("a face that was found", "ms", timed(lambda: face_logits(reader.network, face), runs)),
+        Figure("the voice in five seconds", "ms", timed(lambda: voices.read(tone), runs)),
+    ]
+
+
+def timed(work: Callable[[], object], runs: int) -> tuple[float, ...]:
+    """Milliseconds that each of `runs` took, after one that warms up."""
+    work()
+    found = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        found.append(1000 * (time.perf_counter() - started))
+    return tuple(found)

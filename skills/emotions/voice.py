@@ -1,0 +1,90 @@
+"""Emotion from the tone of a voice: what Whisper's encoder hears in it, and how loud and high it is, weighed by a head.
+
+    samples ─▶ where somebody speaks ─▶ pieces of two seconds ─▶ features ─▶ a linear layer ─▶ probabilities, averaged
+
+The head learned from ten people who acted seven moods in German (EmoDB). Nobody acted surprise there: its probability
+is always 0. Boredom, which only EmoDB has, is told as well, and counts as neutral among `EMOTIONS`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from skills.emotions.labels import EMOTIONS
+from skills.emotions.sound import RATE, Floats, levelled, prosody
+
+Encode = Callable[[Floats], Floats]
+"""Takes mono sound of 16 kHz, at most 30 s, and returns the encoder's frames (50 a second, 512) of it."""
+
+FindSpeech = Callable[[Floats], Sequence[tuple[int, int]]]
+"""Takes mono sound of 16 kHz and says from which sample to which somebody speaks, in order; nothing, if nobody does."""
+
+WEIGHTS = Path(__file__).parent / "weights" / "voice.safetensors"
+
+VOICES = ("anger", "boredom", "disgust", "fear", "joy", "neutral", "sadness")
+"""What the head tells apart, in the order of its rows."""
+
+# The length of the clips that it learned from; less than half a second is a syllable, in which nothing can be heard.
+_PIECE = 2 * RATE
+_SHORTEST = RATE // 2
+
+
+@dataclass(frozen=True)
+class Tone:
+    """How somebody sounds. `probabilities` over `EMOTIONS` sum to 1; surprise, which was never heard, is 0.
+
+    `boredom` is the part of neutral that sounds bored, and `seconds` how long somebody speaks in the recording.
+    """
+
+    probabilities: Mapping[str, float]
+    boredom: float
+    seconds: float
+
+
+class VoiceReader:
+    """Tells the tone of a voice. `encode` must be the encoder that the head was trained on: the embedded Whisper's."""
+
+    def __init__(self, encode: Encode, find_speech: FindSpeech) -> None:
+        from safetensors import safe_open
+
+        self._encode = encode
+        self._find_speech = find_speech
+        with safe_open(WEIGHTS, "numpy") as file:
+            self._mean, self._deviation = file.get_tensor("mean"), file.get_tensor("deviation")
+            self._weight, self._bias = file.get_tensor("weight"), file.get_tensor("bias")
+            self._temperature = float(json.loads(file.metadata()["figures"])["temperature"])
+
+    def read(self, samples: Floats) -> Tone | None:
+        """The tone of mono `samples` of 16 kHz in [-1, 1]; None if nobody speaks in them for half a second."""
+        rows, seconds = features(samples, self._encode, self._find_speech)
+        if not len(rows):
+            return None
+        logits = ((rows - self._mean) / self._deviation) @ self._weight.T + self._bias
+        found = dict(zip(VOICES, map(float, softmax(logits / self._temperature).mean(0)), strict=True))
+        boredom = found.pop("boredom")
+        found["neutral"] += boredom
+        return Tone({emotion: found.get(emotion, 0.0) for emotion in EMOTIONS}, boredom, seconds)
+
+
+def features(samples: Floats, encode: Encode, find_speech: FindSpeech) -> tuple[Floats, float]:
+    """A row of features for each two seconds in which somebody speaks, and how many seconds that is in all.
+
+    What is shorter than half a second, or silence, has no row: (0, width).
+    """
+    spans = find_speech(samples) if samples.size >= _SHORTEST else ()
+    speech = np.concatenate([samples[start:end] for start, end in spans]) if spans else samples[:0]
+    seconds = len(speech) / RATE
+    if len(speech) < _SHORTEST or not speech.any():
+        return np.zeros((0, 0), np.float32), seconds
+    speech = levelled(speech)
+    pieces = np.array_split(speech, max(1, round(len(speech) / _PIECE)))
+    return np.stack([np.concatenate([encode(piece).mean(0), prosody(piece)]) for piece in pieces]), seconds
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities (count, labels) of logits (count, labels)."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)

@@ -1,0 +1,138 @@
+"""Faces are found and told apart by the real cascade and the real network, on faces drawn here."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFilter
+import pytest
+from safetensors import safe_open
+
+from skills.emotions.face import WEIGHTS, Box, FaceReader, find_faces
+from skills.emotions.labels import EMOTIONS
+
+Drawing = PIL.Image.Image
+
+
+def drawn_face(side: int) -> Drawing:
+    """A face in shades of grey that is enough of one for the cascade: hair, eyes, nose and mouth."""
+    fine = 4 * side
+    picture = PIL.Image.new("L", (fine, fine), 110)
+    pen = PIL.ImageDraw.Draw(picture)
+
+    def ellipse(x: float, y: float, wide: float, tall: float, grey: int) -> None:
+        pen.ellipse([fine * (x - wide), fine * (y - tall), fine * (x + wide), fine * (y + tall)], fill=grey)
+
+    ellipse(0.5, 0.45, 0.4, 0.46, 40)
+    ellipse(0.5, 0.52, 0.33, 0.42, 190)
+    pen.rectangle([0.2 * fine, 0.05 * fine, 0.8 * fine, 0.22 * fine], fill=40)
+    for x in (0.36, 0.64):
+        ellipse(x, 0.43, 0.1, 0.055, 120)
+        ellipse(x, 0.44, 0.075, 0.035, 225)
+        ellipse(x, 0.44, 0.032, 0.034, 20)
+        pen.rectangle([fine * (x - 0.1), 0.345 * fine, fine * (x + 0.1), 0.375 * fine], fill=60)
+    ellipse(0.5, 0.58, 0.045, 0.1, 215)
+    for x in (0.46, 0.54):
+        ellipse(x, 0.66, 0.02, 0.012, 90)
+    ellipse(0.5, 0.77, 0.13, 0.035, 95)
+    return picture.resize((side, side), PIL.Image.Resampling.LANCZOS)
+
+
+def crowd(columns: int, rows: int, side: int = 100) -> Drawing:
+    picture = PIL.Image.new("L", (columns * side * 2, rows * side * 2), 130)
+    for place in range(columns * rows):
+        left, top = place % columns * 2 * side, place // columns * 2 * side
+        picture.paste(drawn_face(side), (left + side // 2, top + side // 2))
+    return picture
+
+
+@pytest.fixture(scope="module")
+def reader() -> FaceReader:
+    return FaceReader.load()
+
+
+def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(reader: FaceReader) -> None:
+    for size in (200, 3000):
+        picture = crowd(1, 1).resize((size, size))
+        (face,) = reader.read(picture)
+        # The face lies in the middle half of the picture.
+        left, top, right, bottom, score = face.box
+        assert size * 0.2 < left < size * 0.5 < right < size * 0.8
+        assert size * 0.2 < top < size * 0.5 < bottom < size * 0.8
+        assert score > 0
+        assert tuple(face.probabilities) == EMOTIONS
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_each_of_twenty_faces_is_told_and_the_largest_comes_first(reader: FaceReader) -> None:
+    picture = crowd(5, 4)
+    assert len(reader.read(picture)) == 20
+    picture.paste(crowd(1, 1, 150), (0, 0))
+    first, second, *_ = (face.box for face in reader.read(picture))
+    assert first.right - first.left > 1.2 * (second.right - second.left)
+    assert first.right < 300
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I", "CMYK"])
+def test_pictures_of_every_kind_are_read(mode: str, reader: FaceReader) -> None:
+    assert len(reader.read(crowd(1, 1).convert(mode))) == 1
+
+
+def smiley() -> Drawing:
+    picture = PIL.Image.new("RGB", (300, 300), "white")
+    pen = PIL.ImageDraw.Draw(picture)
+    pen.ellipse([50, 50, 250, 250], fill="yellow", outline="black", width=4)
+    for x in (105, 175):
+        pen.ellipse([x, 110, x + 20, 135], fill="black")
+    pen.arc([95, 110, 205, 210], 20, 160, fill="black", width=5)
+    return picture
+
+
+def noise() -> Drawing:
+    return PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 600, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        smiley,
+        noise,
+        lambda: PIL.Image.new("RGB", (640, 480)),
+        lambda: PIL.Image.new("RGB", (1, 1), "white"),
+        lambda: PIL.Image.new("RGB", (5000, 3), "white"),
+        lambda: crowd(1, 1).rotate(180),
+    ],
+    ids=["a smiley", "noise", "black", "one pixel", "a line", "upside down"],
+)
+def test_what_shows_no_face_gives_none(make: Callable[[], Drawing], reader: FaceReader) -> None:
+    assert reader.read(make()) == []
+
+
+def test_boxes_within_a_face_are_not_faces_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cascade:
+        def detectMultiScale3(self, *_: object, **__: object) -> tuple[object, list[int], list[float]]:  # noqa: N802
+            return [(10, 10, 100, 100), (60, 60, 40, 40), (200, 10, 50, 50)], [], [109.0, 107.0, 106.0]
+
+    monkeypatch.setattr("skills.emotions.face._cascade", Cascade)
+    found = find_faces(PIL.Image.new("L", (300, 300)))
+    assert found == [Box(10, 10, 110, 110, 3.24), Box(200, 10, 250, 60, 0.24)]
+
+
+def test_mirrored_and_lighter_a_face_looks_the_same(reader: FaceReader) -> None:
+    picture = crowd(1, 1)
+    (face,) = reader.read(picture)
+    for changed in (picture.point(lambda grey: 60 + grey // 2), picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
+        (other,) = reader.read(changed)
+        assert other.probabilities == pytest.approx(face.probabilities, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["face", "voice"])
+def test_the_weights_are_those_of_the_model_card(name: str) -> None:
+    path = WEIGHTS.with_name(f"{name}.safetensors")
+    card = path.with_name(f"{name}.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    with safe_open(path, "numpy") as file:
+        assert 0.2 < json.loads(file.metadata()["figures"])["temperature"] < 5
