@@ -130,8 +130,8 @@ class Trainer:
     @classmethod
     def new(cls, seed: int = 0) -> "Trainer":
         torch.manual_seed(seed)
-        network = FaceNetwork().to(memory_format=torch.channels_last)
-        average = FaceNetwork().to(memory_format=torch.channels_last).requires_grad_(requires_grad=False)
+        network = FaceNetwork()
+        average = FaceNetwork().requires_grad_(requires_grad=False)
         average.load_state_dict(network.state_dict())
         decayed = [weight for weight in network.parameters() if weight.ndim > 1]
         others = [weight for weight in network.parameters() if weight.ndim <= 1]

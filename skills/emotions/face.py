@@ -64,7 +64,6 @@ class FaceReader:
     @classmethod
     def load(cls) -> "FaceReader":
         """With the weights that come along; takes milliseconds once torch is there."""
-        import torch
         from safetensors import safe_open
 
         from skills.emotions.face_network import FaceNetwork
@@ -73,7 +72,7 @@ class FaceReader:
         with safe_open(WEIGHTS, "pt") as file:
             network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
             temperature = float(json.loads(file.metadata()["figures"])["temperature"])
-        return cls(network.eval().to(memory_format=torch.channels_last), temperature)
+        return cls(network.eval(), temperature)
 
     def read(self, picture: "PIL.Image.Image") -> list[Face]:
         """Every face that is found in an upright `picture`, the largest first; nothing, if none is."""
@@ -146,4 +145,4 @@ def _shared(one: Box, other: Box) -> float:
 def _cascade() -> Any:
     import cv2
 
-    return cv2.CascadeClassifier(cv2.data.haarcascades + _CASCADE)
+    return cv2.CascadeClassifier(str(Path(cv2.__file__).parent / "data" / _CASCADE))
