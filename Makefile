@@ -61,7 +61,7 @@ bench: setup ## Measure speed, start-up and memory
 	$(BIN)/python -m benchmarks $(ARGS)
 
 train-deps: setup ## Install the caption scorers (without their own dependencies: a Java tokenizer, and plots) and a reader of HDF5
-	$(BIN)/python -m pip install --quiet --no-deps pycocoevalcap==1.2 h5py==3.16.0 >&2
+	$(BIN)/python -m pip install --quiet --no-deps pycocoevalcap==1.2 >&2
 
 lock: ## Pin the newest versions that pyproject.toml allows
 	scripts/lock

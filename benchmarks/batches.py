@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import PIL.Image
 import PIL.ImageDraw
@@ -27,8 +27,9 @@ from assistant.settings import load
 from benchmarks.figures import Figure
 from skills.batch import run_all
 from skills.captioning import Caption, caption
+from skills.definition import Helper
 from skills.files import Source
-from skills.model import ChatVision, VisionModel
+from skills.model import ChatVision
 from skills.together import Table
 
 Result = TypeVar("Result")
@@ -93,9 +94,8 @@ def run(model: LocalModel, pictures: Sequence[Image], count: int | None = None) 
     """Captions of `count` pictures, which are repeated for that, one after the other."""
     stop = threading.Event()
 
-    def work(source: Source, model: VisionModel | None) -> tuple[Caption, Sequence[str]]:
-        assert model is not None
-        return caption(pictures[int(source.name) % len(pictures)], model), ()
+    def work(source: Source, model: Helper | None) -> tuple[Caption, Sequence[str]]:
+        return caption(pictures[int(source.name) % len(pictures)], cast("VisionModel", model)), ()
 
     sources = (Source(str(number)) for number in range(count or len(pictures)))
     for outcome in run_all(sources, work, Table(model, stop).seats(model.batch_size), stop):

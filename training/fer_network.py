@@ -38,7 +38,7 @@ class FerNetwork:
 
     @classmethod
     def load(cls, path: Path) -> "FerNetwork":
-        """Read the package's HDF5 file; needs h5py, which `make train-deps` installs."""
+        """Read the package's HDF5 file; needs h5py, which `make setup-dev` installs."""
         import h5py
 
         weights: dict[str, Tensor] = {}

@@ -30,6 +30,7 @@ from torch import Tensor
 from assistant import app, settings
 from skills.emotions.face import FaceReader
 from skills.emotions.face_network import face_logits, standardized
+from skills.emotions.fusion import LEAST, ratios
 from skills.emotions.labels import EMOTIONS
 from skills.emotions.text import TextHead, codes, softmax
 from skills.emotions.voice import VOICES, features
@@ -48,7 +49,6 @@ MODALITIES = ("text", "face", "voice")
 POOL = 60
 TRIPLES = 300
 RESAMPLES = 2000
-LEAST = 1e-4
 
 Floats = NDArray[np.float32]
 
@@ -186,15 +186,14 @@ def triples(pools: Sequence[Pool], rng: np.random.Generator) -> Triples:
     return Triples(np.stack(probabilities), inputs, labels, degraded)
 
 
-def ratios(probabilities: Floats, priors: Floats) -> Floats:
-    """Logarithms of `probabilities` (modalities, triples, 7) over `priors` (modalities, 7)."""
-    found: Floats = np.log(np.maximum(probabilities, LEAST)) - np.log(priors)[:, None]
-    return found
+def evidences(each: Triples, priors: Floats) -> NDArray[np.float64]:
+    """What each modality says by itself, in logarithms (modalities, triples, 7)."""
+    return np.stack([ratios(*pair) for pair in zip(each.probabilities, priors, strict=True)])
 
 
 def fitted_weights(dev: Triples, priors: Floats) -> Floats:
     """The weights (modalities) that make the labels of `dev` likeliest."""
-    logs = torch.from_numpy(ratios(dev.probabilities, priors)).float()
+    logs = torch.from_numpy(evidences(dev, priors)).float()
     labels = torch.from_numpy(dev.labels)
     logarithms = torch.zeros(len(MODALITIES), requires_grad=True)
     optimizer = torch.optim.LBFGS([logarithms], max_iter=100, line_search_fn="strong_wolfe")
@@ -274,7 +273,7 @@ def main() -> None:
         made[split] = triples(pools, rng)
     priors = _priors(arguments.data, voices)
     weights = fitted_weights(made["dev"], priors)
-    logs = ratios(made["test"].probabilities, priors)
+    logs = evidences(made["test"], priors)
     said = {name: logs[number].argmax(1) for number, name in enumerate(MODALITIES)}
     said["fused"] = (weights[:, None, None] * logs).sum(0).argmax(1)
     said["early"] = early(made["dev"], made["test"])

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Modality = Literal["text", "face", "voice"]
 
-_LEAST = 1e-4
+LEAST = 1e-4
+"""Nobody is so sure that the others no longer count. An emotion no commoner than this was never learned."""
 
 
 @cache
@@ -59,6 +60,18 @@ def evidence(modality: Modality, probabilities: "Floats", known: Mapping[Modalit
     weight = own["weight"]
     assert isinstance(prior, list)
     assert isinstance(weight, float)
-    # Nobody is so sure that the others no longer count.
-    added: Floats = weight * (np.log(np.maximum(probabilities, _LEAST)) - np.log(prior))
-    return added
+    return weight * ratios(probabilities, np.array(prior))
+
+
+def ratios(probabilities: "Floats", prior: "Floats") -> "Floats":
+    """Logarithms (…, 7) of `probabilities` over how common each emotion was, `prior` (7,).
+
+    What was never learned is the likelier the less sure the others are: where all of them are alike, it is as good.
+    Were it left out of account, it would win wherever two parts contradict each other in what they know.
+    """
+    import numpy as np
+
+    learned = prior > LEAST
+    logs: Floats = np.log(np.maximum(probabilities, LEAST)) - np.log(prior)
+    unsure = (1 - probabilities.max(-1)) / (1 - 1 / learned.sum())
+    return np.where(learned, logs, np.log(np.maximum(unsure, LEAST))[..., None])
