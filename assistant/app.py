@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,10 +79,11 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
     from assistant.models.local import LocalModel
 
     source, quantize = settings.model, settings.quantize
+    load = partial(LocalModel.load, device=settings.device, compile=settings.compile, progress=progress)
     model: LocalModel | None = None
     if source == "auto" and (entry := automatic_choice(settings)) is not None:
         try:
-            model = LocalModel.load(entry.name, device=settings.device, quantize=quantize, progress=progress)
+            model = load(entry.name, quantize=quantize)
         except (ModelError, MissingExtraError) as error:
             # Out of reach, or the memory that was free has been taken meanwhile.
             note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
@@ -89,7 +91,7 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
             quantize = "auto"
     if model is None:
         source = str(assemble_pocket(settings, progress)) if source in ("auto", "pocket") else source
-        model = LocalModel.load(source, device=settings.device, quantize=quantize, progress=progress)
+        model = load(source, quantize=quantize)
     for notice in model.notices:
         note(notice)
     return model

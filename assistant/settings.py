@@ -21,6 +21,7 @@ _WANTED = {
     "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
+    "compile": '"auto", "on" or "off"',
     "system": "text",
     "max_tokens": "a whole number from 1 up",
     "temperature": "a number from 0 to 2",
@@ -79,6 +80,9 @@ class Settings(BaseSettings):
 
     quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
     """How its weights are held: "auto" (what suits device and model), "none" (not quantized), or one of the others."""
+
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether replies are decoded by compiled code: "on", "off", or "auto" (on for CUDA)."""
 
     system: str | None = None
     """Instructions that stand before every conversation."""

@@ -10,7 +10,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from assistant.errors import ModelError
 from assistant.messages import Image
 from assistant.models.llama import LlamaDecoder
 from assistant.models.prompt_cache import Key, Prompt
+
+if TYPE_CHECKING:
+    from assistant.models.fixed_shapes import FixedSteps
 
 # Families whose keys and values can be cut at any token outside of a picture, and whose pictures are one row of
 # `pixel_values` each. The others read every prompt whole, until a test shows that warm equals cold for them as well.
@@ -136,9 +139,20 @@ class TransformersDecoder:
         # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
         self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
         self._cache: Any = None
+        self._steps: FixedSteps | None = None
         # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
         last_only = "logits_to_keep" in signature(model.forward).parameters
         self._options = {"use_cache": True, **({"logits_to_keep": 1} if last_only else {})}
+
+    def speed_up(self, steps: "FixedSteps") -> None:
+        """Read into the cache of `steps` from here on, and replies by them."""
+        self._steps = steps
+        self._cache = steps.cache
+
+    @property
+    def counts_in_three(self) -> bool:
+        """Whether the family's positions are in time, height and width."""
+        return self._locate is not None
 
     def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
         pictures = {"images": [[decode(image) for image in images]]} if images else {}
@@ -161,13 +175,18 @@ class TransformersDecoder:
     def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
         if self._cache is None or not self._reusable or any(getattr(self._cache, "is_sliding", ())):
             count = 0
-        if count == 0:
+        if count == 0 and self._steps is not None:
+            self._steps.cache.clear()
+        elif count == 0:
             self._cache = None
         else:
             self._cache.crop(count - self._cache.get_seq_length())
         return count
 
     def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        if self._steps is not None and end - start == 1 and all(last <= start for _, last in prompt.spans):
+            # After the last picture a token is as far from its place in the order as all that follow.
+            return self._steps.step(prompt.ids[start:end], start + prompt.shift)[0]
         device = self._model.device
         ids = torch.tensor([prompt.ids[start:end]], device=device)
         mask = torch.ones(1, end, dtype=torch.long, device=device)

@@ -64,15 +64,21 @@ class LocalModel:
 
     @classmethod
     def load(
-        cls, folder_or_id: str, *, device: str = "auto", quantize: str = "auto", progress: "Progress | None" = None
+        cls,
+        folder_or_id: str,
+        *,
+        device: str = "auto",
+        quantize: str = "auto",
+        compile: str = "auto",  # noqa: A002 - what people know it as
+        progress: "Progress | None" = None,
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
 
         `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto" or
-        one of the `QUANTIZATIONS` that the device has. Raises `ConfigError` where these cannot be had, `ModelError` and
+        one of the `QUANTIZATIONS` that the device has, `compile` is "on", "off" or "auto" (on for CUDA). Raises `ConfigError` where these cannot be had, `ModelError` and
         `MissingExtraError` where the model cannot.
         """
-        return cls(load(folder_or_id, place(device, quantize), progress))
+        return cls(load(folder_or_id, place(device, quantize, compile), progress))
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event

@@ -43,12 +43,15 @@ _SHORT_CONTEXT = 8192
 class Placement:
     """Where a model runs and in what: `dtype` of all that is not quantized, `quantization` as people choose it.
 
-    That is "auto" until `settle` knows the model.
+    That is "auto" until `settle` knows the model. `compile` is "on", "off" or "auto", which is on for CUDA. With
+    `quantize_tower` what bitsandbytes quantizes includes the vision tower: slower, and there to be measured.
     """
 
     device: str
     dtype: torch.dtype
     quantization: str
+    compile: str = "auto"
+    quantize_tower: bool = False
 
     @property
     def kind(self) -> str:
@@ -56,12 +59,17 @@ class Placement:
         return self.device.partition(":")[0]
 
     @property
+    def compiled(self) -> bool:
+        """Whether replies are decoded by compiled code, where the model lets itself be compiled."""
+        return self.compile == "on" or (self.compile == "auto" and self.kind == "cuda")
+
+    @property
     def by_bitsandbytes(self) -> bool:
         """Whether bitsandbytes holds the quantized weights."""
         return self.quantization == "nf4" or (self.quantization == "int8" and self.kind == "cuda")
 
 
-def place(device: str = "auto", quantize: str = "auto") -> Placement:
+def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:  # noqa: A002 - its name
     """Choose the device, and check that `quantize` can be had there.
 
     Raises `ConfigError` for what does not exist, or not together.
@@ -92,7 +100,7 @@ def place(device: str = "auto", quantize: str = "auto") -> Placement:
         quantize = "none"
     halves = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
     plain = torch.float32 if chosen.type == "cpu" else torch.bfloat16
-    return Placement(str(chosen), halves.get(quantize, plain), quantize)
+    return Placement(str(chosen), halves.get(quantize, plain), quantize, compile)
 
 
 def settle(placement: Placement, shape: Shape) -> Placement:
