@@ -97,6 +97,13 @@ class LlavaDecoder:
             x[places] = prompt.features[first : first + int(places.sum())].to(x.dtype)
         return self._llama.read(x)
 
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
+        ids = torch.tensor([prompt.ids[-1], *guesses], device=self._llama.embedding.device)
+        return self._llama.read_each(self._llama.embed(ids))
+
+    def take_back(self, count: int) -> None:
+        self._llama.length -= count
+
     def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
         logits: list[Tensor] = []
         for group in _groups(options):
@@ -205,6 +212,16 @@ class TransformersDecoder:
         self._cache = output.past_key_values
         logits: Tensor = output.logits[0, -1]
         return logits
+
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
+        """Only at fixed shapes: there a wrong guess can be taken back, whatever the family."""
+        if self._steps is None:
+            return None
+        return self._steps.step([prompt.ids[-1], *guesses], len(prompt) - 1 + prompt.shift)
+
+    def take_back(self, count: int) -> None:
+        if self._steps is not None:
+            self._steps.cache.crop(-count)
 
     def _moved(self, value: Tensor) -> Tensor:
         return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)

@@ -53,7 +53,10 @@ class FixedCache(Cache):  # type: ignore[misc] # typed in part
         super().__init__(layers=[])
         self.length = 0
         self.keys, self.values = (
-            [_block(torch.zeros(1, heads, capacity + _BEYOND, size, dtype=dtype, device=device)) for heads, size in shapes]
+            [
+                _block(torch.zeros(1, heads, capacity + _BEYOND, size, dtype=dtype, device=device))
+                for heads, size in shapes
+            ]
             for _ in range(2)
         )
         self._used = 0
@@ -278,7 +281,7 @@ def _block(tensor: Tensor) -> Tensor:
 def _grouped_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """transformers' attention; for one token, heads that share keys are taken for tokens that do.
+    """Transformers' attention; for one token, heads that share keys are taken for tokens that do.
 
     Compiled, transformers would copy the keys and values of the whole window for each head instead.
     """

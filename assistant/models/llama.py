@@ -162,6 +162,13 @@ class LlamaDecoder:
 
     def read(self, x: Tensor) -> Tensor:
         """Append tokens by their embeddings (tokens, width); logits (vocabulary,) of the one after the last."""
+        return self._logits(self._append(x)[-1:])[0]
+
+    def read_each(self, x: Tensor) -> Tensor:
+        """Like `read`; logits (tokens, vocabulary) of what follows each."""
+        return self._logits(self._append(x))
+
+    def _append(self, x: Tensor) -> Tensor:
         count, start = x.shape[0], self.length
         end = start + count
         self._reserve(end)
@@ -169,7 +176,7 @@ class LlamaDecoder:
         mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
         x = self._run(x, slice(start, end), mask)
         self.length = end
-        return self._logits(x[-1:])[0]
+        return x
 
     def branch(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Read several continuations of what is remembered, side by side, and remember none of them.

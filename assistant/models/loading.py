@@ -20,6 +20,7 @@ from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models import catalogue, hub
 from assistant.models.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
+from assistant.models.lookahead import GUESSES
 from assistant.models.memory import free_bytes, linears_outside_decoder, shape_of
 from assistant.models.placement import Placement, fit, settle
 from assistant.models.quantize import Int8Rows, quantize_linears
@@ -85,7 +86,7 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
         )
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
-            model = _weights(folder, config, placement)
+            model = read_weights(folder, config, placement)
             report.read()
             decoder = _decoder(model, processor, placement, folder, report.layer)
             slow = _speed_up(decoder, model, name, placement, context_tokens, report) if placement.compiled else ""
@@ -187,7 +188,8 @@ def _processor(folder: Path, source: str) -> Any:
         raise ModelError(f"The processor of {source} cannot be read: {_first_line(error)}") from error
 
 
-def _weights(folder: Path, config: Any, placement: Placement) -> Any:
+def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
+    """Transformers' model with the weights in `folder`, where and how `placement` says. Raises `ModelError`."""
     from transformers import AutoModelForImageTextToText
 
     options: dict[str, Any] = {"dtype": placement.dtype}
@@ -298,7 +300,7 @@ def _speed_up(
             model, FixedCache.of(model, first_capacity(context_tokens)), three=decoder.counts_in_three, backend=backend
         )
         try:
-            steps.warm([1])
+            steps.warm((1, 1 + GUESSES))
         except (RuntimeError, OSError, ImportError) as error:
             reason = reason or _first_line(error)
             continue

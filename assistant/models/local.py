@@ -25,6 +25,7 @@ from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
 from assistant.models.decoders import BranchingDecoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, is_out_of_memory, load
+from assistant.models.lookahead import Lookahead
 from assistant.models.placement import place
 from assistant.models.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.prompts import ChatFormat
@@ -69,7 +70,7 @@ class LocalModel:
         *,
         device: str = "auto",
         quantize: str = "auto",
-        compile: str = "auto",  # noqa: A002 - what people know it as
+        compile: str = "auto",
         progress: "Progress | None" = None,
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
@@ -96,6 +97,7 @@ class LocalModel:
         first_token_seconds = 0.0
         count = 0
         logits = self._read_prompt(prompt, cached, stop)
+        ahead = Lookahead(self._open_decoder(), limit, eager=options.temperature <= 0)
         budget = min(options.max_tokens, limit - prompt_tokens)
         while logits is not None and count < budget and not stop.is_set():
             token = self._guarded(partial(choose, logits))
@@ -108,7 +110,8 @@ class LocalModel:
             if count == budget or stop.is_set():
                 break
             prompt.append(token)
-            logits = self._read(prompt, len(prompt) - 1, len(prompt))
+            logits = self._guarded(partial(ahead.read, prompt))
+            self._cache.add(prompt.keys[-1:])
         return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
 
     def score(

@@ -69,7 +69,7 @@ class Placement:
         return self.quantization == "nf4" or (self.quantization == "int8" and self.kind == "cuda")
 
 
-def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:  # noqa: A002 - its name
+def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:
     """Choose the device, and check that `quantize` can be had there.
 
     Raises `ConfigError` for what does not exist, or not together.
