@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,8 +148,9 @@ def tower_milliseconds(folder: Path, config: Any, placement: Placement, runs: in
     model, processor = read_weights(folder, config, placement), Processor(config)
     shown = _inputs(processor, model, [_opening(0)])
     wanted = {name: shown[name] for name in ("pixel_values", "image_grid_thw")}
-    times = [_milliseconds(lambda: model.get_image_features(**wanted), model.device) for _ in range(runs + 1)]
-    del model
+    look = partial(model.get_image_features, **wanted)
+    times = [_milliseconds(look, model.device) for _ in range(runs + 1)]
+    del model, look
     _free()
     return tuple(times[1:])
 
@@ -181,7 +183,7 @@ def build(
 
 
 class Processor:
-    """Stands in for a processor of Qwen-VL's, which needs torchvision: words like "w7", and pictures cut into patches."""
+    """Stands in for Qwen-VL's processor, which needs torchvision: words like "w7", and pictures cut into patches."""
 
     def __init__(self, config: Any) -> None:
         from tokenizers import Tokenizer, models, pre_tokenizers
@@ -328,6 +330,8 @@ def device_of(placement: Placement) -> SimpleNamespace:
 
 def main() -> None:
     """Run from the command line."""
+    from transformers.utils.logging import disable_progress_bar
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__.partition("\n")[0])
     parser.add_argument("sizes", nargs="*", metavar="SIZE", help="tiny, 2b or 8b (on a GPU 2b and 8b, else tiny)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
@@ -341,14 +345,16 @@ def main() -> None:
         parser.error(f"there is no size {', '.join(sorted(unknown))}: choose from {', '.join(QWEN3_VL)}")
     if arguments.runs < 1:
         parser.error("--runs takes a number from 1 up")
+    disable_progress_bar()
     device = device_of(placement)
     proof = "tiny" in sizes or placement.kind != "cuda"
     for size in sizes:
         figures = measure(size, placement.device, arguments.runs, arguments.backend)
         print(f"Qwen3-VL {size} on {device.name}\n{table(figures)}\n", flush=True)
+        side = TINY_SIDE if size == "tiny" else SIDE
+        what = f"Qwen3-VL {size}, random weights, a picture of {side} x {side} pixels"
         about = {
-            "what": f"Qwen3-VL {size}, random weights, picture of {TINY_SIDE if size == 'tiny' else SIDE} pixels a side"
-            + ("; a proof of the script, no figure of a GPU" if proof else ""),
+            "what": f"{what}; a proof of the script, no figure of a GPU" if proof else what,
             "device": device.name,
             "cuda": device.cuda,
             "compiler": arguments.backend,

@@ -92,7 +92,7 @@ class FixedCache(Cache):  # type: ignore[misc] # typed in part
                 blocks[layer] = _block(larger)
 
     def clear(self) -> None:
-        """Forget everything. What a failure may have left behind is wiped out: hidden, what is no number still shows."""
+        """Forget everything and wipe it out: what a failure left behind that is no number shows through any mask."""
         for block in (*self.keys, *self.values):
             block[:, :, : self._used].zero_()
         self.length = self._used = 0
@@ -140,7 +140,7 @@ class FixedCache(Cache):  # type: ignore[misc] # typed in part
 
 
 class _Window(Cache):  # type: ignore[misc] # typed in part
-    """What a compiled step sees of a `FixedCache`: where to write, and how much to look at, as tensors and their sizes."""
+    """What a compiled step sees of a `FixedCache`: where to write and how much to look at, as tensors and sizes."""
 
     def __init__(self, keys: list[Tensor], values: list[Tensor], places: Tensor, size: int) -> None:
         super().__init__(layers=[])

@@ -76,8 +76,8 @@ class LocalModel:
         """Load the vision-language model in a folder, or with that id on the hub.
 
         `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto" or
-        one of the `QUANTIZATIONS` that the device has, `compile` is "on", "off" or "auto" (on for CUDA). Raises `ConfigError` where these cannot be had, `ModelError` and
-        `MissingExtraError` where the model cannot.
+        one of the `QUANTIZATIONS` that the device has, `compile` is "on", "off" or "auto" (on for CUDA). Raises
+        `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
         """
         return cls(load(folder_or_id, place(device, quantize, compile), progress))
 
