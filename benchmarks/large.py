@@ -32,13 +32,12 @@ from assistant.models.local import LocalModel
 from assistant.models.lookahead import GUESSES
 from assistant.models.memory import estimate, precision, shape_of
 from assistant.models.placement import Placement, place
+from assistant.models.prompt_cache import Prompt
 from benchmarks.decode import ask, picture
 from benchmarks.figures import Figure, save, table
 from benchmarks.shapes import QWEN3_VL
 
 RESULTS = Path(__file__).parent / "results"
-DECODED = 64
-"""How many tokens a timed reply has."""
 CONTEXT = 8192
 SIDE, TINY_SIDE = 1024, 256
 """Pixels of a picture's side, of which 32 x 32 make a token: 1,024 tokens in all, and 64 for the tiny model."""
@@ -64,21 +63,23 @@ class Measured:
     follow_up: tuple[float, ...] = ()
 
 
-def measure(size: str, device: str, runs: int, backend: str = "inductor") -> list[Figure]:
-    """All figures for a Qwen3-VL of this `size`, each from `runs` runs."""
+def measure(size: str, device: str, runs: int, tokens: int, backend: str = "inductor") -> list[Figure]:
+    """All figures for a Qwen3-VL of this `size`, each from `runs` runs; timed replies have so many `tokens`."""
     config = QWEN3_VL[size]()
     bandwidth = [copied_bytes_a_second(device) for _ in range(runs)]
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
         save_random(config, Path(folder), device)
         nf4 = place(device, "nf4")
-        plain = {kind: plain_figures(Path(folder), config, place(device, kind), runs) for kind in ("nf4", "bf16")}
-        fast, more = parley_figures(Path(folder), config, nf4, runs, backend)
-        whole, _ = parley_figures(Path(folder), config, place(device, "bf16"), runs, backend)
+        plain = {
+            kind: plain_figures(Path(folder), config, place(device, kind), runs, tokens) for kind in ("nf4", "bf16")
+        }
+        fast, more = parley_figures(Path(folder), config, nf4, runs, tokens, backend)
+        whole, _ = parley_figures(Path(folder), config, place(device, "bf16"), runs, tokens, backend)
         towers = {
             quantized: tower_milliseconds(Path(folder), config, replace(nf4, quantize_tower=quantized), runs)
             for quantized in (False, True)
         }
-    least = tuple(1000 * read_bytes(config, nf4) / speed for speed in bandwidth)
+    least = tuple(1000 * read_bytes(config, nf4, tokens) / speed for speed in bandwidth)
     return [
         Figure("memory: copied, read and write together", "GB/s", tuple(speed / 1e9 for speed in bandwidth)),
         Figure("a token in nf4: reading everything once", "ms", least),
@@ -98,7 +99,7 @@ def measure(size: str, device: str, runs: int, backend: str = "inductor") -> lis
     ]
 
 
-def plain_figures(folder: Path, config: Any, placement: Placement, runs: int) -> Measured:
+def plain_figures(folder: Path, config: Any, placement: Placement, runs: int, tokens: int) -> Measured:
     """What transformers' own `generate` takes, asked the same."""
     model, processor = read_weights(folder, config, placement), Processor(config)
     times: dict[str, list[float]] = {"token": [], "first": []}
@@ -107,14 +108,14 @@ def plain_figures(folder: Path, config: Any, placement: Placement, runs: int) ->
         shown, words = (_inputs(processor, model, [message]) for message in (_opening(run), user("w7 " * 32)))
         times["first"].append(_generate(model, shown, 1))
         few = _generate(model, words, 1)
-        times["token"].append((_generate(model, words, DECODED) - few) / (DECODED - 1))
+        times["token"].append((_generate(model, words, tokens) - few) / (tokens - 1))
     del model
     _free()
     return Measured(tuple(times["token"][1:]), tuple(times["first"][1:]))
 
 
 def parley_figures(
-    folder: Path, config: Any, placement: Placement, runs: int, backend: str
+    folder: Path, config: Any, placement: Placement, runs: int, tokens: int, backend: str
 ) -> tuple[Measured, list[Figure]]:
     """What Parley takes; and the time it compiles, what it compiles again, and its memory against the estimate."""
     if placement.kind == "cuda":
@@ -130,7 +131,7 @@ def parley_figures(
         times["first"].append(1000 * answer.usage.first_token_seconds)
         talk = [opening, assistant("w9"), user("w8")]
         times["follow_up"].append(1000 * ask(model, talk, 2).usage.first_token_seconds)
-        times["token"].append(1000 / ask(model, [user("w7 " * 32)], DECODED).usage.tokens_per_second)
+        times["token"].append(1000 / ask(model, [user("w7 " * 32)], tokens).usage.tokens_per_second)
     taken, expected = _taken(decoder, placement), _expected(config, placement, context)
     more = [
         Figure("loading and compiling, nf4", "s", (seconds,)),
@@ -172,7 +173,7 @@ def build(
     processor = Processor(config)
     with torch.inference_mode():
         model = read_weights(folder, config, placement)
-        decoder = TransformersDecoder(model, processor)
+        decoder = _Unguessing(model, processor)
         cache = FixedCache.of(model, first_capacity(context))
         steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=None if backend == "none" else backend)
         steps.warm((1, 1 + GUESSES))
@@ -180,6 +181,13 @@ def build(
     # No token ends a reply: one that random weights write by chance would cut a measurement short.
     loaded = Loaded("benchmark", False, decoder, processor, config, None, placement, context)  # noqa: FBT003
     return LocalModel(loaded), decoder
+
+
+class _Unguessing(TransformersDecoder):
+    """Replies of random weights go in circles, in which guesses are right more often than anywhere else."""
+
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> None:
+        return None
 
 
 class Processor:
@@ -244,11 +252,11 @@ def copied_bytes_a_second(device: str) -> float:
     return 2 * len(block) / (min(times) / 1000)
 
 
-def read_bytes(config: Any, placement: Placement) -> int:
-    """What has to be read for one token: all weights of the decoder, the output layer, and few keys and values."""
+def read_bytes(config: Any, placement: Placement, reply: int) -> int:
+    """What has to be read for one token: all weights of the decoder, the output layer, and keys and values halfway through."""
     shape, held = shape_of(config), precision(placement.quantization, placement.kind)
     text = config.text_config
-    tokens = 32 + DECODED // 2
+    tokens = 32 + reply // 2
     kept = held.kept * text.vocab_size * text.hidden_size + held.cache * shape.cache_values * tokens
     return round(shape.quantizable * held.quantizable) + kept
 
@@ -336,6 +344,7 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", metavar="SIZE", help="tiny, 2b or 8b (on a GPU 2b and 8b, else tiny)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--runs", type=int, default=5, help="how often each thing is measured (5)")
+    parser.add_argument("--tokens", type=int, default=64, help="how many tokens a timed reply has (64)")
     parser.add_argument("--backend", default="inductor", help="what compiles: inductor, eager or none")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
     arguments = parser.parse_args()
@@ -343,13 +352,13 @@ def main() -> None:
     sizes = arguments.sizes or (["2b", "8b"] if placement.kind == "cuda" else ["tiny"])
     if unknown := set(sizes) - QWEN3_VL.keys():
         parser.error(f"there is no size {', '.join(sorted(unknown))}: choose from {', '.join(QWEN3_VL)}")
-    if arguments.runs < 1:
-        parser.error("--runs takes a number from 1 up")
+    if arguments.runs < 1 or arguments.tokens < 2:
+        parser.error("--runs takes a number from 1 up, and --tokens one from 2 up")
     disable_progress_bar()
     device = device_of(placement)
     proof = "tiny" in sizes or placement.kind != "cuda"
     for size in sizes:
-        figures = measure(size, placement.device, arguments.runs, arguments.backend)
+        figures = measure(size, placement.device, arguments.runs, arguments.tokens, arguments.backend)
         print(f"Qwen3-VL {size} on {device.name}\n{table(figures)}\n", flush=True)
         side = TINY_SIDE if size == "tiny" else SIDE
         what = f"Qwen3-VL {size}, random weights, a picture of {side} x {side} pixels"
