@@ -186,7 +186,7 @@ def build(
 class _Unguessing(TransformersDecoder):
     """Replies of random weights go in circles, in which guesses are right more often than anywhere else."""
 
-    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> None:
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> None:  # noqa: ARG002 - nothing is read
         return None
 
 
@@ -253,7 +253,7 @@ def copied_bytes_a_second(device: str) -> float:
 
 
 def read_bytes(config: Any, placement: Placement, reply: int) -> int:
-    """What has to be read for one token: all weights of the decoder, the output layer, and keys and values halfway through."""
+    """Bytes that have to be read for a token: the decoder, the output layer, keys and values halfway through."""
     shape, held = shape_of(config), precision(placement.quantization, placement.kind)
     text = config.text_config
     tokens = 32 + reply // 2
