@@ -136,7 +136,7 @@ def parley_figures(
     more = [
         Figure("loading and compiling, nf4", "s", (seconds,)),
         Figure("graphs compiled anew over 20 prompts", "", (float(recompilations(model)),), 0.0),
-        Figure("memory, nf4", "GB", (taken / 1e9,)),
+        Figure("memory, nf4", "MB", (taken / 1e6,)),
         Figure("memory, nf4: distance from the estimate", "%", (100 * abs(taken - expected) / expected,), MEMORY_GOAL),
     ]
     del model, decoder
@@ -257,7 +257,7 @@ def read_bytes(config: Any, placement: Placement, reply: int) -> int:
     shape, held = shape_of(config), precision(placement.quantization, placement.kind)
     text = config.text_config
     tokens = 32 + reply // 2
-    kept = held.kept * text.vocab_size * text.hidden_size + held.cache * shape.cache_values * tokens
+    kept: int = held.kept * text.vocab_size * text.hidden_size + held.cache * shape.cache_values * tokens
     return round(shape.quantizable * held.quantizable) + kept
 
 
@@ -270,12 +270,12 @@ def _taken(decoder: Any, placement: Placement) -> int:
     """Bytes at the peak; where no allocator tells it, those of the weights, and of the keys and values."""
     if placement.kind == "cuda":
         return int(torch.cuda.max_memory_allocated())
-    taken = 0
+    taken: int = 0
     for parameter in decoder._model.parameters():  # noqa: SLF001 - a decoder shows its model to nobody else
         taken += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
             taken += state.absmax.nbytes + (state.state2.absmax.nbytes if state.nested else 0)
-    cache = decoder._steps.cache  # noqa: SLF001
+    cache: FixedCache = decoder._steps.cache  # noqa: SLF001
     return taken + sum(block.nbytes for block in (*cache.keys, *cache.values))
 
 
@@ -305,13 +305,17 @@ def _generate(model: Any, inputs: dict[str, torch.Tensor], tokens: int) -> float
 
 
 def _milliseconds(work: Callable[[], object], device: torch.device) -> float:
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
+    _wait_for(device)
     started = time.perf_counter()
     with torch.inference_mode():
         work()
-    wait()
+    _wait_for(device)
     return 1000 * (time.perf_counter() - started)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _free() -> None:

@@ -1,5 +1,6 @@
 """Configurations of real models, made without their weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -60,7 +61,7 @@ def tiny_qwen3_vl() -> Any:
     )
 
 
-QWEN3_VL = {
+QWEN3_VL: dict[str, Callable[[], Any]] = {
     "tiny": tiny_qwen3_vl,
     "2b": lambda: qwen3_vl(2048, 6144, 28, 16, large_tower=False, tied=True),
     "8b": lambda: qwen3_vl(4096, 12288, 36, 32, large_tower=True, tied=False),

@@ -41,7 +41,7 @@ def suits(model: Any) -> bool:
     return traceable and set(kinds) == {"full_attention"} and model.get_decoder().config._attn_implementation == "sdpa"  # noqa: SLF001 - the one place where it can be read
 
 
-class FixedCache(Cache):  # type: ignore[misc] # typed in part
+class FixedCache(Cache):
     """Keys and values of `length` tokens, in blocks that hold `capacity` of them and double when they are full.
 
     `keys` and `values` have a block (1, heads, capacity, head size) for each layer. transformers reads prompts into it
@@ -139,7 +139,7 @@ class FixedCache(Cache):  # type: ignore[misc] # typed in part
         return copy
 
 
-class _Window(Cache):  # type: ignore[misc] # typed in part
+class _Window(Cache):
     """What a compiled step sees of a `FixedCache`: where to write and how much to look at, as tensors and sizes."""
 
     def __init__(self, keys: list[Tensor], values: list[Tensor], places: Tensor, size: int) -> None:
@@ -287,7 +287,7 @@ def _grouped_attention(
     """
     batch, heads, count, size = query.shape
     if count != 1 or attention_mask is None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     packed = query.reshape(batch, key.shape[1], heads // key.shape[1], size)
     attended = F.scaled_dot_product_attention(
         packed, key, value, attn_mask=attention_mask, scale=options.get("scaling")

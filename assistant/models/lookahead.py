@@ -66,8 +66,8 @@ class Lookahead:
         right = len(guesses) if right is None else right
         self._foresighted.take_back(len(guesses) - right)
         self._fruitless = 0 if right else self._fruitless + 1
-        first, *self._ahead = rows[: right + 1]
-        return first
+        self._ahead = list(rows[: right + 1].unbind())
+        return self._ahead.pop(0)
 
     def _guess(self, ids: Sequence[int]) -> list[int]:
         """`GUESSES` tokens that followed the end of `ids` where it stood before; none if it never did."""

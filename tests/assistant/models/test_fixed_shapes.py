@@ -35,18 +35,18 @@ def _compile_anew() -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def compiled(folder: Path, quantize: str = "none", capacity: int = 512) -> LocalModel:
+def compiled(folder: Path, quantize: str = "none", capacity: int = 512, backend: str | None = "eager") -> LocalModel:
     """The model in `folder`, traced as on a GPU; its graph is then run as it is, which takes no compiler."""
     model = LocalModel.load(str(folder), device="cpu", quantize=quantize)
-    speed_up(model, capacity)
+    speed_up(model, capacity, backend)
     return model
 
 
-def speed_up(model: LocalModel, capacity: int) -> None:
+def speed_up(model: LocalModel, capacity: int, backend: str | None) -> None:
     decoder: Any = model._decoder
     with torch.inference_mode():
         cache = FixedCache.of(decoder._model, capacity)
-        steps = FixedSteps(decoder._model, cache, three=decoder.counts_in_three, backend="eager")
+        steps = FixedSteps(decoder._model, cache, three=decoder.counts_in_three, backend=backend)
         steps.warm((1, 1 + GUESSES))
     decoder.speed_up(steps)
 
@@ -104,7 +104,7 @@ def test_twenty_prompts_of_different_length_compile_nothing(qwen_folder: Path) -
 def test_how_likely_replies_are_is_said_as_by_the_plain_model(qwen_folder: Path) -> None:
     question, options, stop = [user("Is there a dog?")], ["yes", "no", "a dog runs"], threading.Event()
     plain = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
-    fast = compiled(qwen_folder)
+    fast = compiled(qwen_folder, backend=None)
     for model in (plain, fast):
         say(model, [user("What is this?")])
     for expected, found in zip(plain.score(question, options, stop), fast.score(question, options, stop), strict=True):
@@ -113,7 +113,7 @@ def test_how_likely_replies_are_is_said_as_by_the_plain_model(qwen_folder: Path)
 
 
 def test_what_a_failure_leaves_behind_is_not_seen(qwen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = compiled(qwen_folder)
+    model = compiled(qwen_folder, backend=None)
     question = [user("What is this?")]
     expected = say(model, question)
     decoder: Any = model._decoder
@@ -132,6 +132,7 @@ def test_what_a_failure_leaves_behind_is_not_seen(qwen_folder: Path, monkeypatch
     assert say(model, question) == expected
 
 
+@pytest.mark.slow
 def test_in_four_bits_it_is_one_graph_as_well(tmp_path: Path) -> None:
     folder = make_llava(tmp_path / "even-qwen", "Qwen2Config", sizes={**EVEN, "head_dim": 16})
     question = [user("What is in this picture?")]
