@@ -26,7 +26,7 @@ import torch
 
 from assistant.messages import Message, assistant, user
 from assistant.models.decoders import TransformersDecoder
-from assistant.models.fixed_shapes import FixedCache, FixedSteps, first_capacity
+from assistant.models.fixed_shapes import FixedCache, FixedSteps
 from assistant.models.loading import Loaded, read_weights
 from assistant.models.local import LocalModel
 from assistant.models.lookahead import GUESSES
@@ -174,7 +174,7 @@ def build(
     with torch.inference_mode():
         model = read_weights(folder, config, placement)
         decoder = _Unguessing(model, processor)
-        cache = FixedCache.of(model, first_capacity(context))
+        cache = FixedCache.of(model, context)
         steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=None if backend == "none" else backend)
         steps.warm((1, 1 + GUESSES))
         decoder.speed_up(steps)

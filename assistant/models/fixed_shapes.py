@@ -42,7 +42,8 @@ def suits(model: Any) -> bool:
 
 
 class FixedCache(Cache):
-    """Keys and values of `length` tokens, in blocks that hold `capacity` of them and double when they are full.
+    """Keys and values of `length` tokens, in blocks that hold `capacity` of them and double when they are full, up to
+    `most`.
 
     `keys` and `values` have a block (1, heads, capacity, head size) for each layer. transformers reads prompts into it
     as into any of its own caches.
@@ -52,6 +53,7 @@ class FixedCache(Cache):
         """`shapes` are the heads of keys and their size, layer by layer."""
         super().__init__(layers=[])
         self.length = 0
+        self.most = 2**31
         self.keys, self.values = (
             [
                 _block(torch.zeros(1, heads, capacity + _BEYOND, size, dtype=dtype, device=device))
@@ -62,12 +64,15 @@ class FixedCache(Cache):
         self._used = 0
 
     @classmethod
-    def of(cls, model: Any, capacity: int) -> "FixedCache":
-        """An empty one for `model`."""
+    def of(cls, model: Any, context_tokens: int) -> "FixedCache":
+        """An empty one for `model`, with room for a usual context, or for all of a shorter one."""
         text = model.config.get_text_config(decoder=True)
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-        return cls([(heads, size)] * text.num_hidden_layers, capacity, model.dtype, model.device)
+        shapes = [(heads, size)] * text.num_hidden_layers
+        cache = cls(shapes, min(context_tokens, USUAL_CONTEXT), model.dtype, model.device)
+        cache.most = context_tokens
+        return cache
 
     @property
     def capacity(self) -> int:
@@ -85,6 +90,8 @@ class FixedCache(Cache):
             return
         while capacity < tokens:
             capacity *= 2
+        # Memory was found for so many.
+        capacity = max(tokens, min(capacity, self.most))
         for blocks in (self.keys, self.values):
             for layer, block in enumerate(blocks):
                 larger = block.new_zeros(*block.shape[:2], capacity + _BEYOND, block.shape[3])
@@ -265,11 +272,6 @@ class FixedSteps:
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             logits = self._run(numbers, self._window(size))
         return _Recorded(graph, numbers, logits)
-
-
-def first_capacity(context_tokens: int) -> int:
-    """For how many tokens there is room from the start: a usual context, or all of a shorter one."""
-    return min(context_tokens, USUAL_CONTEXT)
 
 
 def _block(tensor: Tensor) -> Tensor:

@@ -284,7 +284,7 @@ def _speed_up(
 
     One that cannot is told only to whom asked for it; one that should and fails, always.
     """
-    from assistant.models.fixed_shapes import FixedCache, FixedSteps, first_capacity, suits
+    from assistant.models.fixed_shapes import FixedCache, FixedSteps, suits
 
     asked = placement.compile == "on"
     if not isinstance(decoder, TransformersDecoder):
@@ -296,9 +296,8 @@ def _speed_up(
     backends = ("inductor", None) if placement.kind == "cuda" else ("inductor",)
     reason = ""
     for backend in backends:
-        steps = FixedSteps(
-            model, FixedCache.of(model, first_capacity(context_tokens)), three=decoder.counts_in_three, backend=backend
-        )
+        cache = FixedCache.of(model, context_tokens)
+        steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=backend)
         try:
             steps.warm((1, 1 + GUESSES))
         except (RuntimeError, OSError, ImportError) as error:

@@ -5,7 +5,8 @@
 
 A few tokens are read in little more time than one, since reading the weights is what takes it: on a CPU in int8, four
 in 1.3 times that of one. A guess is kept as far as it is what the greedy choice takes anyway, so a reply is the same
-with and without. Replies that repeat their prompt come up to 1.7 times as fast, others as fast as ever.
+with and without, up to what `prompt_cache` says about rounding. Counting reads, replies that repeat their prompt come
+up to 1.7 times as fast, and others as fast as ever.
 """
 
 from collections.abc import Sequence

@@ -46,6 +46,7 @@ def speed_up(model: LocalModel, capacity: int, backend: str | None) -> None:
     decoder: Any = model._decoder
     with torch.inference_mode():
         cache = FixedCache.of(decoder._model, capacity)
+        cache.most = model.info.context_tokens
         steps = FixedSteps(decoder._model, cache, three=decoder.counts_in_three, backend=backend)
         steps.warm((1, 1 + GUESSES))
     decoder.speed_up(steps)
@@ -82,7 +83,8 @@ def test_a_conversation_goes_as_with_the_plain_model(folder: Path, picture: Call
     both([*talk, assistant(reply), user("What colour is the child?")])
     both([user("What is this?")])
     decoder: Any = fast._decoder
-    assert decoder._steps.cache.capacity > SHORT, "the conversation outgrew what there was room for at first"
+    outgrown = decoder._steps.cache.capacity
+    assert SHORT < outgrown <= fast.info.context_tokens, "the conversation outgrew what there was room for at first"
     assert decoder._steps.cache.length > 0
 
 
