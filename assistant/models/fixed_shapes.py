@@ -37,8 +37,9 @@ _BEYOND = 8
 def suits(model: Any) -> bool:
     """Whether `model` (transformers') can be run like this: it traces to one graph, and every layer sees everything."""
     kinds, _ = get_layer_types_and_kwargs(model.config.get_text_config(decoder=True))
+    attention = model.get_decoder().config._attn_implementation  # noqa: SLF001 - it can be read nowhere else
     traceable = bool(getattr(model, "_can_compile_fullgraph", False))
-    return traceable and set(kinds) == {"full_attention"} and model.get_decoder().config._attn_implementation == "sdpa"  # noqa: SLF001 - the one place where it can be read
+    return traceable and attention == "sdpa" and set(kinds) == {"full_attention"}
 
 
 class FixedCache(Cache):
