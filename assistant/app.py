@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from assistant.parcels import Progress
     from assistant.settings import Settings
     from skills.model import ChatVision
+    from voice.call import Call
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
 
@@ -48,11 +49,9 @@ def start(
 
     Without `keep` nothing of it is saved. Blocks like `build_model`; raises `ModelError` and `HistoryError`.
     """
-    notices: list[str] = []
-    model = build_model(settings, progress, notices.append)
     history = open_history(settings)
-    # The first turn tells them.
-    history.notices[:0] = notices
+    # The turn that runs or comes next tells them.
+    model = build_model(settings, progress, history.notices.append)
     return build_session(settings, model, history, resume=resume, keep=keep)
 
 
@@ -78,8 +77,15 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
 
     from assistant.models.local import LocalModel
 
+    load = partial(
+        LocalModel.load,
+        device=settings.device,
+        compile=settings.compile,
+        detail=settings.detail,
+        progress=progress,
+        note=note,
+    )
     source, quantize = settings.model, settings.quantize
-    load = partial(LocalModel.load, device=settings.device, compile=settings.compile, progress=progress)
     model: LocalModel | None = None
     if source == "auto" and (entry := automatic_choice(settings)) is not None:
         try:
@@ -95,6 +101,30 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
     for notice in model.notices:
         note(notice)
     return model
+
+
+class Models:
+    """What a conversation can change its model to; each is made as `settings` say. `note` as for `build_model`."""
+
+    def __init__(self, settings: "Settings", note: Note = bool) -> None:
+        self._settings = settings
+        self._note = note
+
+    def fetch(self, name: str, progress: "Progress" = unheard) -> None:
+        """Make sure that this model can be loaded, as far as can be told before. Raises what `load` raises."""
+        settings = self._called(name)
+        if is_remote(settings) or name == "auto" or name.partition(":")[0] == SCRIPTED_MODEL:
+            return
+        from assistant.models import loading
+
+        loading.fetch(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
+
+    def load(self, name: str, progress: "Progress" = unheard) -> ChatModel:
+        """The model that `--model` calls `name`. Blocks and raises as `build_model` does."""
+        return build_model(self._called(name), progress, self._note)
+
+    def _called(self, name: str) -> "Settings":
+        return self._settings.model_copy(update={"model": name})
 
 
 def is_remote(settings: "Settings") -> bool:
@@ -227,6 +257,30 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextTo
     )
 
 
+def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
+    """Ears, voice and devices for a spoken conversation. Blocks like `build_ears`, and raises what it and the mouth do.
+
+    Raises `VoiceError` where there is no microphone or no speaker, before anything is fetched or loaded.
+    """
+    from voice.call import Call
+    from voice.devices import choose
+    from voice.streams import Microphone, Playback
+
+    choose(settings.speaker, "output")
+    microphone = Microphone(settings.microphone)
+    mouth = build_mouth(settings, progress)
+    return Call(
+        build_ears(settings, progress),
+        mouth,
+        microphone,
+        Playback(mouth.sample_rate, settings.speaker),
+        language=None if settings.language == "auto" else settings.language,
+        headphones=settings.headphones,
+        log=settings.call_log,
+        keep_audio=settings.keep_audio,
+    )
+
+
 def open_history(settings: "Settings") -> "History":
     """The conversations kept on this machine."""
     from assistant.history import History
@@ -269,5 +323,7 @@ def build_session(
         notices=history.notices,
         # Asked at each call, because a session can change its model.
         divert=SkillCalls(lambda: session.model),
+        models=Models(settings, history.notices.append),
+        chosen=settings.model,
     )
     return session

@@ -4,6 +4,7 @@
     ├── ConfigError          a setting or a command line that makes no sense together
     ├── ModelError           a model that cannot be fetched, loaded or run
     │   └── ContextOverflow  a prompt with more tokens than the model can hold
+    │       └── OutOfMemory  or than there is memory for at the moment
     ├── AttachmentError      a picture that cannot be read, or may not be
     ├── SkillError           a skill that cannot do its work on this input
     ├── VoiceError           ears or mouth that do not work
@@ -45,6 +46,14 @@ class ContextOverflow(ModelError):
         )
         self.prompt_tokens = prompt_tokens
         self.limit = limit
+
+
+class OutOfMemory(ContextOverflow):
+    """There is no memory to go on with this prompt; all that `model_name` can do without has been freed."""
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__(0, 0)
+        self.args = (f"{model_name} ran out of memory: shorten the conversation or attach fewer pictures.",)
 
 
 class AttachmentError(AssistantError):

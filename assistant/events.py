@@ -7,7 +7,7 @@ that one stream. Failures are raised out of the stream, never sent as events.
 from dataclasses import dataclass
 from typing import Any
 
-from assistant.messages import Message
+from assistant.messages import Image, Message
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Heard:
-    """Speech was understood; it is the user's message of this turn."""
+    """Speech was understood; it is the user's message of this turn, with these pictures."""
 
     text: str
+    pictures: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class SkillResult:
 
 @dataclass(frozen=True)
 class Spoken:
-    """This sentence of the reply has been played to its end."""
+    """A reply that was spoken is over: this much of it was heard, which is all unless it was interrupted."""
 
     text: str
+    interrupted: bool
 
 
 @dataclass(frozen=True)

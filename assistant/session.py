@@ -7,22 +7,27 @@ How a turn flows, whoever listens to it:
 There is one way to stop it: leave the stream (cancel the task, or close the iterator). The model then stops within
 one token, and the reply is kept cut to what was handed out.
 
+Where a prompt is too long for the model, or for its memory, the oldest is left out: first the pixels of pictures that a
+later one has followed, then whole turns. What the model is no longer shown stays in the conversation.
+
 A message may be answered by something other than the model, such as a skill: `divert` decides. That runs on the
 model's thread as well, and its words are the reply.
 """
 
 import asyncio
 import gc
+import re
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from assistant.errors import ContextOverflow, HistoryError
+from assistant.errors import AssistantError, ConfigError, ContextOverflow, HistoryError, ModelError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
-from assistant.messages import Message, assistant
+from assistant.messages import Image, Message, Text, assistant
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.threads import ThreadStream, finish, stream_in_thread
 
@@ -31,6 +36,26 @@ Answerer = Callable[[threading.Event], Generator[str | SkillResult | Notice, Non
 
 Divert = Callable[[Message, Sequence[Message]], Answerer | None]
 """Decides who answers a message, knowing all messages before it: None is the model. Raises `SkillError`."""
+
+
+Progress = Callable[[str, int, int], None]
+"""Hears that of something, so many bytes of so many are done."""
+
+_MODEL_COMMAND = re.compile(r"/model(?:\s+(.*))?", re.DOTALL)
+# What the model reads in the place of a picture that it is no longer shown.
+_PICTURE = Text("[picture]\n")
+
+
+class ModelSource(Protocol):
+    """Where the models come from that a conversation can be answered by."""
+
+    def fetch(self, name: str, progress: Progress) -> None:
+        """Make sure that the model called `name` can be loaded. Raises `AssistantError`."""
+        ...
+
+    def load(self, name: str, progress: Progress) -> ChatModel:
+        """Load it. Raises `AssistantError`."""
+        ...
 
 
 class TurnStore(Protocol):
@@ -53,10 +78,19 @@ class Delivery(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _LeftOut:
+    """How many of the oldest messages are left out of prompts, and of how many the pictures are."""
+
+    messages: int = 0
+    pictures: int = 0
+
+
 class Session:
     """A conversation with one model. At most one turn runs at a time; a second one waits for the first.
 
-    What others add to `notices` is passed on, and taken out, by the turn that runs or comes next.
+    What others add to `notices` is passed on, and taken out, by the turn that runs or comes next. With `models` the
+    model can be changed; the present one was loaded as `chosen` from there.
     """
 
     def __init__(
@@ -69,15 +103,15 @@ class Session:
         store: TurnStore | None = None,
         notices: list[str] | None = None,
         divert: Divert | None = None,
+        models: ModelSource | None = None,
+        chosen: str = "",
     ) -> None:
         self.model = model
         self.options = options or GenerationOptions()
         self.messages = list(messages)
         """Every turn so far, oldest first, without the system message."""
         self._system = system
-        # How many of the oldest messages are left out of prompts, and of how many that was told.
-        self._forgotten = 0
-        self._told_forgotten = 0
+        self._left_out = self._told_left_out = _LeftOut()
         self._store = store
         self._unwritten: deque[tuple[Message, Message, Usage]] = deque()
         self.unsaved: HistoryError | None = None
@@ -85,6 +119,8 @@ class Session:
         self._told_unsaved = False
         self._notices = [] if notices is None else notices
         self._divert = divert
+        self._models = models
+        self._chosen = chosen
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
@@ -102,7 +138,7 @@ class Session:
             pieces: list[str] = []
             stream: ThreadStream[str | SkillResult | Notice, Usage] | None = None
             kept = interrupted = True
-            forgotten = self._forgotten
+            left_out = self._left_out
             try:
                 while self._notices:
                     yield Notice(self._notices.pop(0))
@@ -116,14 +152,15 @@ class Session:
                                     yield event
                         break
                     except ContextOverflow:
-                        if not self._drop_oldest_turns():
+                        # With a part of the reply handed out, it cannot begin again.
+                        if pieces or not self._make_room(message):
                             raise
                 await _delivered(delivery)
                 interrupted = False
             except Exception:
                 kept = bool(pieces)
                 if not kept:
-                    self._forgotten = forgotten
+                    self._left_out = left_out
                 raise
             finally:
                 if kept:
@@ -131,8 +168,8 @@ class Session:
                     reply = _as_far_as_shown("".join(pieces), delivery, interrupted=interrupted)
                     self.messages += [message, reply]
                     await self._save(message, reply, usage)
-            if self._forgotten > self._told_forgotten:
-                yield self._forgetting()
+            if self._left_out != self._told_left_out:
+                yield self._leaving_out()
             while self._notices:
                 yield Notice(self._notices.pop(0))
             yield TurnFinished(reply, usage)
@@ -142,8 +179,8 @@ class Session:
         if not isinstance(piece, str):
             yield piece
             return
-        if self._forgotten > self._told_forgotten:
-            yield self._forgetting()
+        if self._left_out != self._told_left_out:
+            yield self._leaving_out()
         pieces.append(piece)
         yield TextDelta(piece)
 
@@ -168,7 +205,31 @@ class Session:
         gc.collect()
         self.model = build()
         # What was left out for the one before may fit this one.
-        self._forgotten = self._told_forgotten = 0
+        self._left_out = self._told_left_out = _LeftOut()
+
+    async def change_model(self, name: str, progress: Progress) -> str:
+        """Answer with the model that `name` calls from here on, and say so; without a name, say which one answers.
+
+        It is fetched beside the present one and loaded in its place. If that fails, the one before is loaded again and
+        the reason is raised.
+        """
+        if not name:
+            return f"{self.model.info.name} answers. Another is chosen with /model NAME, as --model takes it."
+        if self._models is None:
+            raise ConfigError("The model of this conversation cannot be changed: start another one with --model.")
+        async with self._lock:
+            change = partial(self._change, self._models, name, progress)
+            await finish(asyncio.get_running_loop().run_in_executor(self._executor, change))
+        return f"{self.model.info.name} answers from here on."
+
+    def _change(self, models: ModelSource, name: str, progress: Progress) -> None:
+        models.fetch(name, progress)
+        try:
+            self._replace(partial(models.load, name, progress))
+        except AssistantError as error:
+            self._replace(partial(models.load, self._chosen, progress))
+            raise ModelError(f"{error} {self.model.info.name} answers on.") from error
+        self._chosen = name
 
     async def _save(self, message: Message, reply: Message, usage: Usage) -> None:
         if self._store is None:
@@ -190,24 +251,56 @@ class Session:
             self.unsaved = None
             self._told_unsaved = False
 
-    def _forgetting(self) -> Notice:
-        self._told_forgotten = self._forgotten
-        turns = self._forgotten // 2
-        what = "oldest turn is" if turns == 1 else f"oldest {turns} turns are"
-        return Notice(f"The conversation no longer fits the model: its {what} left out from here on.")
+    def _leaving_out(self) -> Notice:
+        self._told_left_out = self._left_out
+        parts = []
+        if turns := self._left_out.messages // 2:
+            parts.append(f"its {_oldest(turns)} left out from here on")
+        hidden = self.messages[self._left_out.messages : self._left_out.pictures]
+        if pictures := sum(len(message.images) for message in hidden):
+            which = "oldest picture is" if pictures == 1 else f"oldest {pictures} pictures are"
+            parts.append(f"its {which} not looked at any more")
+        return Notice(f"The conversation no longer fits the model: {', and '.join(parts)}.")
 
     def _prompt(self, message: Message) -> list[Message]:
         instructions = [self._system] if self._system else []
-        return [*instructions, *self.messages[self._forgotten :], message]
+        shown = [
+            _without_pictures(earlier) if index < self._left_out.pictures else earlier
+            for index, earlier in enumerate(self.messages)
+            if index >= self._left_out.messages
+        ]
+        return [*instructions, *shown, message]
 
-    def _drop_oldest_turns(self) -> bool:
-        """Leave the oldest quarter of the turns, at least one, out of this and later prompts; False if none is left.
+    def _make_room(self, message: Message) -> bool:
+        """Leave more of what is oldest out of this and later prompts; False if nothing is left.
 
-        More than the least needed, because each drop costs a new prefill of all that remains.
+        Pictures go first, as long as a later one is shown; then turns. Each time a quarter of those there are, at least
+        one: more than the least needed, because each drop costs a new prefill of all that remains.
         """
-        turns = (len(self.messages) - self._forgotten) // 2
-        self._forgotten += 2 * max(1, turns // 4) if turns else 0
+        left_out = self._left_out
+        begin = max(left_out.messages, left_out.pictures)
+        pictured = [index for index, earlier in enumerate(self.messages) if index >= begin and earlier.images]
+        if older := pictured if message.images else pictured[:-1]:
+            self._left_out = replace(left_out, pictures=older[max(1, len(older) // 4) - 1] + 1)
+            return True
+        turns = (len(self.messages) - left_out.messages) // 2
+        if turns:
+            self._left_out = replace(left_out, messages=left_out.messages + 2 * max(1, turns // 4))
         return turns > 0
+
+
+def model_named(text: str) -> str | None:
+    """The name in a message like "/model NAME", empty without one; None if it is no such message."""
+    found = _MODEL_COMMAND.fullmatch(text.strip())
+    return None if found is None else (found[1] or "").strip()
+
+
+def _without_pictures(message: Message) -> Message:
+    return replace(message, parts=tuple(_PICTURE if isinstance(part, Image) else part for part in message.parts))
+
+
+def _oldest(turns: int) -> str:
+    return "oldest turn is" if turns == 1 else f"oldest {turns} turns are"
 
 
 async def _delivered(delivery: Delivery | None) -> None:

@@ -22,6 +22,7 @@ _WANTED = {
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
     "compile": '"auto", "on" or "off"',
+    "detail": '"auto", "low" or "high"',
     "system": "text",
     "max_tokens": "a whole number from 1 up",
     "temperature": "a number from 0 to 2",
@@ -35,6 +36,11 @@ _WANTED = {
     "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
     "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", or the .onnx file of a Piper voice',
     "language": '"auto" or a code like "en"',
+    "microphone": 'text: "default", a number, or a part of one name that `parley devices` lists',
+    "speaker": 'text: "default", a number, or a part of one name that `parley devices` lists',
+    "headphones": "true or false",
+    "call_log": "a file",
+    "keep_audio": "a folder",
 }
 # What is not repeated in messages when it makes no sense: an address may hold a password.
 _UNSHOWN = frozenset({"base_url"})
@@ -48,6 +54,7 @@ def _at_home(path: Path) -> Path:
 
 
 FolderPath = Annotated[Path, AfterValidator(_at_home)]
+FilePath = FolderPath
 
 
 def _expand_home(model: str) -> str:
@@ -83,6 +90,9 @@ class Settings(BaseSettings):
 
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether replies are decoded by compiled code: "on", "off", or "auto" (on for CUDA)."""
+
+    detail: Literal["auto", "low", "high"] = "auto"
+    """How closely a model on this machine looks at pictures: "auto" (what there is memory for), "low" or "high"."""
 
     system: str | None = None
     """Instructions that stand before every conversation."""
@@ -126,6 +136,21 @@ class Settings(BaseSettings):
 
     language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
     """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""
+
+    microphone: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
+    """Where to listen: "default", a number or a part of a name of `parley devices`."""
+
+    speaker: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
+    """Where to play: "default", a number or a part of a name of `parley devices`."""
+
+    headphones: bool = False
+    """Whether the microphone cannot hear the speaker, so that there is no echo to cancel."""
+
+    call_log: FilePath | None = None
+    """The file to which spoken conversations are logged, a JSON object a line; none unless it is named."""
+
+    keep_audio: FolderPath | None = None
+    """The folder in which what is heard in spoken conversations is kept as WAV files; none unless it is named."""
 
     @classmethod
     def settings_customise_sources(

@@ -21,7 +21,18 @@ def measure_decoding(runs: int) -> list[Figure]:
     return decode.measure(runs)
 
 
-BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {"start": start.measure, "decode": measure_decoding}
+def measure_barge_in(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.barge_in`, which imports what it takes to talk."""
+    from benchmarks import barge_in
+
+    return barge_in.measure(runs)
+
+
+BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
+    "start": start.measure,
+    "decode": measure_decoding,
+    "barge-in": measure_barge_in,
+}
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from assistant.models.loading import Loaded, read_weights
 from assistant.models.local import LocalModel
 from assistant.models.lookahead import GUESSES
 from assistant.models.memory import estimate, precision, shape_of
+from assistant.models.pictures import Pictures
 from assistant.models.placement import Placement, place
 from assistant.models.prompt_cache import Prompt
 from benchmarks.decode import ask, picture
@@ -43,8 +44,9 @@ SIDE, TINY_SIDE = 1024, 256
 """Pixels of a picture's side, of which 32 x 32 make a token: 1,024 tokens in all, and 64 for the tiny model."""
 
 # The goals of these figures, each the most it should be: an eighth of plain transformers' time, twice the time of
-# reading everything once, a twentieth of a first turn, a tenth beside the estimate, and nothing compiled anew.
-PLAIN_GOAL, BOUND_GOAL, FOLLOW_UP_GOAL, MEMORY_GOAL = 12.5, 200.0, 5.0, 10.0
+# reading everything once, a twentieth of a first turn, a tenth beside the estimate, and nothing compiled anew. A
+# follow-up reads no picture again: of its few words, there are at most as many tokens as this.
+PLAIN_GOAL, BOUND_GOAL, FOLLOW_UP_GOAL, MEMORY_GOAL, FOLLOW_UP_TOKENS = 12.5, 200.0, 5.0, 10.0, 8.0
 
 _PATCH, _MERGED = 16, 2
 _TEMPLATE = (
@@ -125,16 +127,20 @@ def parley_figures(
     model, decoder = build(folder, config, placement, context, backend)
     seconds = time.perf_counter() - started
     times: dict[str, list[float]] = {"token": [], "first": [], "follow_up": []}
+    anew: list[float] = []
     for run in range(runs + 1):
         opening = _opening(run)
         answer = ask(model, [opening], 8)
         times["first"].append(1000 * answer.usage.first_token_seconds)
         talk = [opening, assistant("w9"), user("w8")]
-        times["follow_up"].append(1000 * ask(model, talk, 2).usage.first_token_seconds)
+        usage = ask(model, talk, 2).usage
+        times["follow_up"].append(1000 * usage.first_token_seconds)
+        anew.append(float(usage.prompt_tokens - usage.cached_tokens))
         times["token"].append(1000 / ask(model, [user("w7 " * 32)], tokens).usage.tokens_per_second)
     taken, expected = _taken(decoder, placement), _expected(config, placement, context)
     more = [
         Figure("loading and compiling, nf4", "s", (seconds,)),
+        Figure("tokens that a follow-up of a few words reads", "", tuple(anew[1:]), FOLLOW_UP_TOKENS),
         Figure("graphs compiled anew over 20 prompts", "", (float(recompilations(model)),), 0.0),
         Figure("memory, nf4", "MB", (taken / 1e6,)),
         Figure("memory, nf4: distance from the estimate", "%", (100 * abs(taken - expected) / expected,), MEMORY_GOAL),
@@ -173,13 +179,24 @@ def build(
     processor = Processor(config)
     with torch.inference_mode():
         model = read_weights(folder, config, placement)
-        decoder = _Unguessing(model, processor)
+        pictures = Pictures(model, processor)
+        decoder = _Unguessing(model, processor, pictures)
         cache = FixedCache.of(model, context)
         steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=None if backend == "none" else backend)
         steps.warm((1, 1 + GUESSES))
         decoder.speed_up(steps)
     # No token ends a reply: one that random weights write by chance would cut a measurement short.
-    loaded = Loaded("benchmark", False, decoder, processor, config, None, placement, context)  # noqa: FBT003
+    loaded = Loaded(
+        name="benchmark",
+        embedded=False,
+        decoder=decoder,
+        pictures=pictures,
+        processor=processor,
+        config=config,
+        end_tokens=None,
+        placement=placement,
+        context_tokens=context,
+    )
     return LocalModel(loaded), decoder
 
 
@@ -200,29 +217,38 @@ class Processor:
         self._config = config
         self.side = TINY_SIDE if config.text_config.hidden_size < 1024 else SIDE
         self.chat_template = _TEMPLATE
+        self.image_token = "<image>"
         words = {f"w{number}": number for number in range(10, 300)}
-        words |= {"<end>": 300, "<reply>": 301, "<image>": config.image_token_id % 300 + 302, "w7": 5, "w8": 6, "w9": 7}
+        words |= {"<end>": 300, "<reply>": 301, "w7": 5, "w8": 6, "w9": 7, "<image>": config.image_token_id}
+        words |= {"<picture>": config.vision_start_token_id, "</picture>": config.vision_end_token_id}
         tokenizer = Tokenizer(models.WordLevel(words, unk_token="w10"))
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         self.tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, extra_special_tokens={"end_token": "<end>", "reply_token": "<reply>"}
+            tokenizer_object=tokenizer,
+            extra_special_tokens={
+                "end_token": "<end>",
+                "reply_token": "<reply>",
+                "image_token": "<image>",
+                "picture_token": "<picture>",
+                "picture_end_token": "</picture>",
+            },
         )
         self.apply_chat_template = self.tokenizer.apply_chat_template
 
-    def __call__(self, text: Sequence[str], images: Any = None, **_: Any) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, text: Sequence[str], images: Any = None, *, return_text_replacement_offsets: bool = False, **_: Any
+    ) -> dict[str, Any]:
         """The ids of `text`, in which each <image> is written out, and the patches of `images`."""
-        token, grid = self._config.image_token_id, self.side // _PATCH
-        ids: list[int] = []
-        for index, part in enumerate(text[0].split("<image>")):
-            if index:
-                ids += [self._config.vision_start_token_id, *[token] * (grid // _MERGED) ** 2]
-                ids.append(self._config.vision_end_token_id)
-            ids += self.tokenizer(part, add_special_tokens=False)["input_ids"]
-        inputs = {"input_ids": torch.tensor([ids])}
+        grid = self.side // _PATCH
+        written = f"<picture>{self.image_token * (grid // _MERGED) ** 2}</picture>"
+        ids = self.tokenizer(text[0].replace(self.image_token, written), add_special_tokens=False)["input_ids"]
+        inputs: dict[str, Any] = {"input_ids": torch.tensor([ids])}
         if images:
             inputs["pixel_values"] = torch.cat([_patches(image, self.side) for image in images[0]])
             inputs["image_grid_thw"] = torch.tensor([[1, grid, grid]] * len(images[0]))
-            inputs["mm_token_type_ids"] = (inputs["input_ids"] == token).int()
+            inputs["mm_token_type_ids"] = (inputs["input_ids"] == self._config.image_token_id).int()
+        if return_text_replacement_offsets:
+            inputs["text_replacement_offsets"] = [[{"replacement": written}] * text[0].count(self.image_token)]
         return inputs
 
 

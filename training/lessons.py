@@ -18,7 +18,7 @@ from training.words import Photos, hold_out
 
 # Most of every batch is not Flickr: a decoder that sees only people and dogs says people and dogs. Rooms are few and
 # asked about in thousands of ways, so each is seen often.
-MIX = {"flickr8k": 0.25, "caltech101": 0.11, "imagenet1000": 0.09, "daquar": 0.42, "drawings": 0.08, "blends": 0.05}
+MIX = {"flickr8k": 0.28, "caltech101": 0.12, "imagenet1000": 0.1, "daquar": 0.34, "drawings": 0.1, "blends": 0.06}
 DOG_WORDS = (
     "dog",
     "dogs",

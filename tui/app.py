@@ -4,22 +4,30 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from textual import on, work
-from textual.app import App
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from assistant.errors import AssistantError
 from assistant.session import Session
 from tui.screens.conversation import ConversationScreen
 from tui.skill_commands import SkillCommands
+from tui.talking import Talking
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     # Fetching needs modules that the first paint can do without.
     from assistant.parcels import Progress
+    from voice.call import Call
+
+Built = TypeVar("Built")
 
 
 class ParleyApp(App[None]):
@@ -27,20 +35,26 @@ class ParleyApp(App[None]):
 
     `build` makes the session; it may block for as long as a download takes, and it reports how far it is. It runs on
     a thread of its own, after the screen was painted once. `allow_urls` and `max_megapixels` say which pictures a
-    person may attach.
+    person may attach. `build_call` makes what it takes to talk, when that is wanted; it may block like `build`.
     """
 
     TITLE = "Parley"
     CSS_PATH = "styles.tcss"
     COMMANDS = App.COMMANDS | {SkillCommands}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f2", "voice", "Voice on or off", priority=True),
+        # Terminals tell of keys that are pressed and not of those that are let go: it is pushed again to send.
+        Binding("f3", "push_to_talk", "Push to talk, push to send", priority=True),
+        Binding("f4", "mute", "Mute the microphone", priority=True),
+    ]
     # Textual declares these two as belonging to the instance.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
 
     class Progressed(Message):
-        """The session being built has come a step further."""
+        """What is being built has come a step further: the session, or what it takes to talk."""
 
-        def __init__(self, what: str, done: int, total: int) -> None:
+        def __init__(self, what: str, done: int, total: int, *, voice: bool) -> None:
             super().__init__()
             self.what = what
             """What is being done, like "fetching the decoder"."""
@@ -48,15 +62,25 @@ class ParleyApp(App[None]):
             """Bytes so far."""
             self.total = total
             """Bytes in all, 0 if there is nothing to count."""
+            self.voice = voice
+            """Whether it is for talking."""
 
     def __init__(
-        self, build: "Callable[[Progress], Session]", *, allow_urls: bool = False, max_megapixels: float = 50.0
+        self,
+        build: "Callable[[Progress], Session]",
+        *,
+        build_call: "Callable[[Progress], Call] | None" = None,
+        allow_urls: bool = False,
+        max_megapixels: float = 50.0,
     ) -> None:
         super().__init__()
         self._build = build
+        self._build_call = build_call
         self._session: Session | None = None
+        self._session_there = asyncio.Event()
         self._leaving = threading.Event()
         self._conversation = ConversationScreen(allow_urls=allow_urls, max_megapixels=max_megapixels)
+        self._talking = Talking(self._conversation, self._built_call, self._wait_for_session, self._raise_later)
 
     def get_default_screen(self) -> ConversationScreen:
         return self._conversation
@@ -71,6 +95,7 @@ class ParleyApp(App[None]):
 
     async def on_unmount(self) -> None:
         self._leaving.set()
+        await self._talking.close()
         await self._conversation.end_turn()
         if self._session is not None:
             await self._session.close()
@@ -78,6 +103,8 @@ class ParleyApp(App[None]):
     async def action_quit(self) -> None:
         """Keep what was said of a running reply, then leave."""
         self._leaving.set()
+        await self._talking.end()
+        await self._conversation.shown()
         await self._conversation.end_turn()
         unsaved = self._session.unsaved if self._session is not None else None
         self.exit(message=f"The last turns are not saved. {unsaved}" if unsaved else None)
@@ -87,19 +114,57 @@ class ParleyApp(App[None]):
     async def _load(self) -> None:
         self._conversation.show_loading("loading …")
         try:
-            self._session = await self._built()
+            self._session = await self._built(self._build, self._report)
         except AssistantError as error:
             await self._conversation.show_failure(str(error))
         else:
             await self._conversation.begin(self._session)
+            self._session_there.set()
 
-    async def _built(self) -> Session:
-        """The session, built on a thread that the interpreter does not wait for when the app is left meanwhile.
+    async def action_voice(self) -> None:
+        """Begin to listen and to answer aloud, or end that."""
+        if self._build_call is not None:
+            await self._talking.toggle()
+
+    async def action_push_to_talk(self) -> None:
+        """Listen to what is said now; the second time, answer it."""
+        if self._build_call is not None:
+            await self._talking.push()
+
+    def action_mute(self) -> None:
+        """Listen to nobody who does not push to talk, or again to everybody."""
+        self._talking.mute()
+
+    def get_system_commands(self, screen: "Screen[object]") -> Iterable[SystemCommand]:
+        """What the palette offers: Textual's own, and talking."""
+        yield from super().get_system_commands(screen)
+        if self._build_call is not None:
+            yield SystemCommand("Voice", "Listen and answer aloud, or end that (F2)", self.action_voice)
+            yield SystemCommand("Push to talk", "Speak, and push again to send (F3)", self.action_push_to_talk)
+            yield SystemCommand("Mute", "Listen only to who pushes to talk, or again to all (F4)", self.action_mute)
+
+    async def _built_call(self) -> "Call":
+        assert self._build_call is not None
+        return await self._built(self._build_call, partial(self._report, voice=True))
+
+    async def _wait_for_session(self) -> Session:
+        await self._session_there.wait()
+        assert self._session is not None
+        return self._session
+
+    def _raise_later(self, error: BaseException) -> None:
+        def again() -> None:
+            raise error
+
+        self.call_later(again)
+
+    async def _built(self, build: "Callable[[Progress], Built]", report: "Progress") -> Built:
+        """What `build` makes, on a thread that the interpreter does not wait for when the app is left meanwhile.
 
         Assembling a model has long steps that cannot be interrupted, and whatever they leave half done is made anew.
         """
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Session] = loop.create_future()
+        done: asyncio.Future[Built] = loop.create_future()
 
         def settle(settle_with: Callable[[], None]) -> None:
             # The loop is closed, and the future cancelled, once nobody waits any more.
@@ -108,12 +173,12 @@ class ParleyApp(App[None]):
 
         def work() -> None:
             try:
-                session = self._build(self._report)
+                built = build(report)
             except BaseException as error:  # noqa: BLE001 - raised where the session is awaited
                 reason = error
                 settle(lambda: done.set_exception(reason))
             else:
-                settle(lambda: done.set_result(session))
+                settle(lambda: done.set_result(built))
 
         threading.Thread(target=work, name="build", daemon=True).start()
         return await done
@@ -121,13 +186,16 @@ class ParleyApp(App[None]):
     @on(Progressed)
     def _show_progress(self, event: Progressed) -> None:
         percent = f"{100 * event.done // event.total} %" if event.total else "…"
-        self._conversation.show_loading(f"{event.what} {percent}")
+        if event.voice:
+            self._conversation.show_voice(f"voice: {event.what} {percent}")
+        else:
+            self._conversation.show_loading(f"{event.what} {percent}")
 
-    def _report(self, what: str, done: int, total: int) -> None:
+    def _report(self, what: str, done: int, total: int, *, voice: bool = False) -> None:
         """Pass progress on from the thread that builds. Ends that thread's work once the app is being left."""
         if self._leaving.is_set():
             raise _AbandonedError
-        self.post_message(self.Progressed(what, done, total))
+        self.post_message(self.Progressed(what, done, total, voice=voice))
 
 
 class _AbandonedError(Exception):

@@ -42,11 +42,15 @@ class Device:
     default_output: bool
 
 
-def list_devices() -> list[Device]:
-    """All devices of this machine, none if it has none. Raises `MissingExtraError` without PortAudio."""
+def list_devices(*, renew: bool = True) -> list[Device]:
+    """All devices of this machine, none if it has none. Raises `MissingExtraError` without PortAudio.
+
+    To `renew` the list ends all streams. Without that it may be an old one.
+    """
     sounddevice = _library()
     with quiet():
-        _renew(sounddevice)
+        if renew:
+            _renew(sounddevice)
         found = sounddevice.query_devices()
         default_input, default_output = sounddevice.default.device
     return [
@@ -63,12 +67,12 @@ def list_devices() -> list[Device]:
     ]
 
 
-def choose(wanted: str, direction: Direction) -> Device:
-    """The device that `wanted` names: "default", a number, or a part of one name, in any case.
+def choose(wanted: str, direction: Direction, *, renew: bool = True) -> Device:
+    """The device that `wanted` names: "default", a number, or a part of one name, in any case; `renew` as for the list.
 
     Raises `VoiceError` if there is none, or more than one.
     """
-    able = [each for each in list_devices() if (each.inputs if direction == "input" else each.outputs)]
+    able = [each for each in list_devices(renew=renew) if (each.inputs if direction == "input" else each.outputs)]
     what = "microphone" if direction == "input" else "speaker"
     if not able:
         raise VoiceError(f"There is no {what} on this machine: plug one in, and see `parley devices`.")
@@ -252,7 +256,8 @@ class Converter:
     def __init__(self, source: int, target: int) -> None:
         import av
 
-        self._source = source
+        self.source = source
+        """Samples a second that it is given."""
         self._resampler = None if source == target else av.AudioResampler(format="flt", layout="mono", rate=target)
 
     def __call__(self, samples: "Samples | None") -> "Samples":
@@ -267,6 +272,6 @@ class Converter:
         frame = None
         if samples is not None:
             frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")
-            frame.sample_rate = self._source
+            frame.sample_rate = self.source
         parts = [each.to_ndarray().reshape(-1) for each in self._resampler.resample(frame)]
         return np.concatenate([np.zeros(0, np.float32), *parts])

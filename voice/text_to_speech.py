@@ -31,21 +31,32 @@ class TextToSpeech(Protocol):
         ...
 
 
+BREATH_SECONDS = 0.2
+"""The silence between two sentences."""
+
+
 def speak(written: Iterable[str], voice: TextToSpeech, language: str = "en") -> "Iterator[Samples]":
     """The sound of a markdown text that may still be on its way, with a breath between sentences.
 
     Yields nothing for a text with nothing to say. Raises `VoiceError`.
     """
-    import numpy as np
-
-    breath = np.zeros(voice.sample_rate // 5, np.float32)
     spoken = False
     for sentence in sentences(written, language):
-        if spoken:
-            yield breath
-        for samples in voice.synthesize(sentence):
+        for samples in say(sentence, voice, after_another=spoken):
             spoken = True
             yield samples
+
+
+def say(sentence: str, voice: TextToSpeech, *, after_another: bool) -> "Iterator[Samples]":
+    """The sound of a speakable sentence, with a breath before it if it comes `after_another`. Raises `VoiceError`."""
+    import numpy as np
+
+    first = True
+    for samples in voice.synthesize(sentence):
+        if first and after_another:
+            yield np.zeros(round(BREATH_SECONDS * voice.sample_rate), np.float32)
+        first = False
+        yield samples
 
 
 def sentences(written: Iterable[str], language: str = "en") -> Iterator[str]:

@@ -101,6 +101,14 @@ class TurnTaking:
         self._speech = 0
         self._silence = 0
 
+    @property
+    def stirring(self) -> bool:
+        """Whether somebody may have begun to speak, which the next frames will tell: a word, or a door.
+
+        What can be taken back, such as falling silent, need not wait for `Started`.
+        """
+        return not self._said and self._speech > 0
+
     def feed(self, samples: "Samples") -> list[TurnEvent]:
         """What has happened by the end of `samples`, any number of them at 16 kHz."""
         import numpy as np

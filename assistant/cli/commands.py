@@ -20,6 +20,7 @@ from assistant.cli.terminal import (
     ProgressLine,
     discard_output,
     ensure_terminal_size,
+    libraries_silenced,
     quiet_libraries,
     say,
     survive_any_encoding,
@@ -124,17 +125,20 @@ def _is_terminal() -> bool:
 
 
 def _open_app(choices: Choices) -> None:
-    from assistant.app import start
+    from assistant.app import build_call, start
 
     ensure_terminal_size()
     from tui.app import ParleyApp
 
     settings, resume, keep = choices
-    ParleyApp(
+    app = ParleyApp(
         lambda progress: start(settings, progress, resume=resume, keep=keep),
+        build_call=lambda progress: build_call(settings, progress),
         allow_urls=settings.allow_urls,
         max_megapixels=settings.max_image_megapixels,
-    ).run()
+    )
+    with libraries_silenced():
+        app.run()
 
 
 def _answer_lines(choices: Choices) -> None:

@@ -5,8 +5,9 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -59,6 +60,31 @@ def ensure_terminal_size() -> None:
         import termios
 
         termios.tcsetwinsize(terminal, (24, 80))
+
+
+@contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Standard error for this program alone: what libraries of the system print there goes nowhere.
+
+    PortAudio and ALSA do so at any time, from threads of their own, and Textual draws its screen there.
+    """
+    standard = sys.__stderr__
+    if standard is None or sys.stderr is not standard:
+        # Closed, or somebody else's already.
+        yield
+        return
+    file = standard.fileno()
+    with (
+        os.fdopen(os.dup(file), "w", encoding=standard.encoding, errors="replace", buffering=1) as own,
+        Path(os.devnull).open("wb") as nowhere,
+    ):
+        sys.stderr = sys.__stderr__ = own  # type: ignore[misc]
+        os.dup2(nowhere.fileno(), file)
+        try:
+            yield
+        finally:
+            os.dup2(own.fileno(), file)
+            sys.stderr = sys.__stderr__ = standard  # type: ignore[misc]
 
 
 def survive_any_encoding() -> None:

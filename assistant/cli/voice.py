@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from assistant.cli.options import Choices, choose, conversation_options
-from assistant.cli.terminal import ProgressLine, say, tell
+from assistant.cli.options import choose, conversation_options
+from assistant.cli.terminal import ProgressLine, libraries_silenced, say, tell
 
 if TYPE_CHECKING:
     from assistant.events import Event
     from assistant.messages import Image
     from assistant.session import Session
-    from voice.speech_to_text import SpeechToText
-    from voice.text_to_speech import TextToSpeech
+    from voice.call import Call
 
 
 @click.command()
@@ -21,27 +20,20 @@ if TYPE_CHECKING:
 @click.option("--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
-@click.option("--microphone", metavar="NAME", default="default", help="Where to listen: a number or part of a name.")
-@click.option("--speaker", metavar="NAME", default="default", help="Where to play: a number or part of a name.")
+@click.option("--microphone", metavar="NAME", help="Where to listen: a number or part of a name.")
+@click.option("--speaker", metavar="NAME", help="Where to play: a number or part of a name.")
 @click.option("--headphones", is_flag=True, help="The microphone cannot hear the speaker.")
+@click.option("--log", "call_log", metavar="FILE", help="Append what happens to FILE, a JSON object a line.")
+@click.option("--keep-audio", metavar="FOLDER", help="Keep what is heard there, a WAV file for each utterance.")
 @conversation_options
 @click.pass_context
-def voice(
-    ctx: click.Context,
-    /,
-    images: tuple[str, ...],
-    microphone: str,
-    speaker: str,
-    headphones: bool,
-    **options: Any,
-) -> None:
+def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> None:
     """Talk. Parley listens, answers aloud, and stops when you speak.
 
     What is said goes to standard output as well. Ctrl-C ends it.
     """
-    from assistant.app import build_ears, build_mouth, start
+    from assistant.app import build_call, start
     from assistant.attachments import load_image
-    from voice.streams import Microphone, Playback
 
     choices = choose(ctx, options)
     settings = choices.settings
@@ -50,61 +42,35 @@ def voice(
     for picture in attached:
         for notice in picture.notices:
             tell(notice)
-    # Devices first: without them nothing else needs to be fetched or loaded.
-    heard = Microphone(microphone)
     with ProgressLine() as progress:
-        mouth = build_mouth(settings, progress)
-        played = Playback(mouth.sample_rate, speaker)
-        ears = build_ears(settings, progress)
+        # Before the model: without a microphone it need not be loaded.
+        call = build_call(settings, progress)
         session = start(settings, progress, resume=choices.resume, keep=choices.keep)
-    pictures = [picture.image for picture in attached]
-    _converse(session, ears, mouth, heard, played, choices, pictures, headphones=headphones)
+    _converse(session, call, [picture.image for picture in attached])
 
 
-def _converse(
-    session: "Session",
-    ears: "SpeechToText",
-    mouth: "TextToSpeech",
-    heard: Any,
-    played: Any,
-    choices: Choices,
-    pictures: "list[Image]",
-    *,
-    headphones: bool,
-) -> None:
+def _converse(session: "Session", call: "Call", pictures: "list[Image]") -> None:
     import asyncio
 
     from assistant.lines import unsaved_told
-    from voice.conversation import SpokenConversation
-    from voice.echo import Canceller
-    from voice.turn_taking import SileroDetector, TurnTaking
 
-    language = None if choices.settings.language == "auto" else choices.settings.language
     script = Script()
+    tables = [pictures]
+
+    def taken() -> "list[Image]":
+        return tables.pop() if tables else []
+
+    def ready(_: object) -> None:
+        tell(f"Listening to {call.microphone.name}. Ctrl-C ends the conversation.")
 
     async def talk() -> None:
-        conversation = SpokenConversation(
-            session,
-            ears,
-            mouth,
-            played,
-            TurnTaking(SileroDetector()),
-            script,
-            language=language,
-            headphones=headphones,
-            pictures=pictures,
-        )
         try:
-            with heard as microphone, played:
-                tell(f"Listening to {microphone.name}. Ctrl-C ends the conversation.")
-                microphone.beside = played.audible
-                cleaned = microphone if headphones else Canceller(played.rate).clean(microphone.pairs())
-                await conversation.run(cleaned)
+            await call.converse(session, script, ready=ready, pictures=taken)
         finally:
             script.end_line()
             await session.close()
 
-    with unsaved_told(session, tell), asyncio.Runner() as runner:
+    with libraries_silenced(), unsaved_told(session, tell), asyncio.Runner() as runner:
         runner.run(talk())
 
 
@@ -116,7 +82,7 @@ class Script:
 
     def __call__(self, event: "Event") -> None:
         """Write what `event` tells."""
-        from assistant.events import Heard, Notice, TextDelta, TurnFinished
+        from assistant.events import Heard, Notice, Spoken, TextDelta
 
         match event:
             case Heard(text):
@@ -130,7 +96,7 @@ class Script:
             case Notice(text):
                 self.end_line()
                 tell(text)
-            case TurnFinished():
+            case Spoken():
                 self.end_line()
 
     def end_line(self) -> None:

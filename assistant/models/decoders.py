@@ -1,13 +1,13 @@
 """What `LocalModel` asks of a family of models, and the two kinds there are.
 
-    LlavaDecoder          LLaVA around a plain Llama: pictures encoded once, everything remembered reusable, fast
+    LlavaDecoder          LLaVA around a plain Llama: everything remembered reusable, fast
     TransformersDecoder   whatever else transformers can load, run by its own code
 
 Both remember keys and values of what they have read; which of that a new prompt can use is found in `prompt_cache`.
+`pictures` sees to it that each picture is encoded once.
 """
 
 import copy
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,17 +16,18 @@ import torch
 from torch import Tensor
 
 from assistant.attachments import decode
-from assistant.errors import ModelError
 from assistant.messages import Image
+from assistant.models import key_values
 from assistant.models.llama import LlamaDecoder
+from assistant.models.pictures import Picture, Pictures, misplaced
 from assistant.models.prompt_cache import Key, Prompt
 
 if TYPE_CHECKING:
     from assistant.models.fixed_shapes import FixedSteps
 
-# Families whose keys and values can be cut at any token outside of a picture, and whose pictures are one row of
-# `pixel_values` each. The others read every prompt whole, until a test shows that warm equals cold for them as well.
-_REUSABLE = frozenset({"llava"})
+# Families whose pictures can be encoded apart from their prompt, and whose keys and values can be cut at any token. The
+# others read every prompt whole, until a test shows that warm equals cold for them as well.
+_REUSABLE = frozenset({"gemma3", "internvl", "llava", "qwen3_vl", "smolvlm"})
 # Tokens of given replies that are read side by side: their logits are as wide as the vocabulary, 25 MB in all.
 _TOGETHER = 128
 
@@ -64,37 +65,28 @@ class BranchingDecoder(Decoder, Protocol):
 class LlavaDecoder:
     """A LLaVA model with the lean Llama in the place of its own decoder; `model` keeps the vision tower."""
 
-    def __init__(self, model: Any, processor: Any, llama: LlamaDecoder) -> None:
+    def __init__(self, model: Any, processor: Any, llama: LlamaDecoder, pictures: Pictures) -> None:
         self._llama = llama
-        self._model = model
         self._processor = processor
+        self._pictures = pictures
         self._image_token: int = model.config.image_token_id
-        self._features: OrderedDict[str, Tensor] = OrderedDict()
 
     def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
-        features = [self._look(image) for image in images]
-        self._forget_pictures(len({image.digest for image in images}))
-        placeholder: str = self._processor.image_token
-        before, *after = text.split(placeholder)
-        if len(after) != len(images):
-            raise _misplaced(len(images), len(after))
-        text = before + "".join(placeholder * len(seen) + words for seen, words in zip(features, after, strict=True))
+        text, pictures = self._pictures.place(text, images)
         ids = _tokenize(self._processor, text)
-        places = [(image.digest, len(seen)) for image, seen in zip(images, features, strict=True)]
-        keys, spans = name_places(ids, self._image_token, places)
-        return Prompt(ids, keys, spans, torch.cat(features) if features else None)
+        keys, _ = name_places(ids, self._image_token, pictures)
+        return Prompt(ids, keys, pictures=pictures)
 
     def keep(self, prompt: Prompt, count: int) -> int:
         self._llama.length = min(count, self._llama.length)
-        self._llama.use(adapted=bool(prompt.spans))
+        self._llama.use(adapted=bool(prompt.pictures))
         return self._llama.length
 
     def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
         ids = torch.tensor(prompt.ids[start:end], device=self._llama.embedding.device)
         x = self._llama.embed(ids)
-        if prompt.features is not None and (places := ids == self._image_token).any():
-            first = prompt.ids[:start].count(self._image_token)
-            x[places] = prompt.features[first : first + int(places.sum())].to(x.dtype)
+        if rows := _rows(self._pictures, prompt, self._image_token, start, end):
+            x[ids == self._image_token] = rows[0].to(x.dtype)
         return self._llama.read(x)
 
     def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
@@ -112,44 +104,26 @@ class LlavaDecoder:
             logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
         return logits
 
-    def _look(self, image: Image) -> Tensor:
-        """The tokens (places, width) that stand for a picture, encoded alone so that no other changes a bit of them."""
-        seen = self._features.pop(image.digest, None)
-        if seen is None:
-            pixels = self._processor.image_processor(images=decode(image), return_tensors="pt")["pixel_values"]
-            pixels = pixels.to(self._model.device, self._model.dtype)
-            seen = torch.cat(list(self._model.get_image_features(pixel_values=pixels).pooler_output))
-        self._features[image.digest] = seen
-        return seen
-
-    def _forget_pictures(self, latest: int) -> None:
-        """Forget pictures beyond what a full context could show, the longest unused first, never the `latest`.
-
-        A limit that a conversation can exceed would have each of its prompts push out what the next one begins with.
-        """
-        surplus = sum(map(len, self._features.values())) - self._llama.context_tokens
-        for digest in list(self._features)[: len(self._features) - latest]:
-            if surplus <= 0:
-                break
-            surplus -= len(self._features.pop(digest))
-
 
 class TransformersDecoder:
     """Any image-text-to-text model, run the way transformers' `generate` runs it."""
 
-    def __init__(self, model: Any, processor: Any) -> None:
+    def __init__(self, model: Any, processor: Any, pictures: Pictures) -> None:
         self._model = model
         self._processor = processor
+        self._pictures = pictures
         self._image_token: int | None = getattr(model.config, "image_token_id", None)
-        self._reusable = model.config.model_type in _REUSABLE
+        self._reusable = model.config.model_type in _REUSABLE and key_values.can_be_cut(model.config)
+        takes = signature(model.forward).parameters
+        # Gemma's pictures read themselves in both directions, so that none can be cut.
+        self._both_ways = "token_type_ids" in takes
         # The Qwen-VL families count a picture's tokens in time, height and width. Left to themselves they remember on
         # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
         self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
         self._cache: Any = None
         self._steps: FixedSteps | None = None
         # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
-        last_only = "logits_to_keep" in signature(model.forward).parameters
-        self._options = {"use_cache": True, **({"logits_to_keep": 1} if last_only else {})}
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
     def speed_up(self, steps: "FixedSteps") -> None:
         """Read into the cache of `steps` from here on, and replies by them."""
@@ -162,101 +136,158 @@ class TransformersDecoder:
         return self._locate is not None
 
     def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
-        pictures = {"images": [[decode(image) for image in images]]} if images else {}
+        if not self._reusable:
+            return self._whole(text, images)
+        text, pictures = self._pictures.place(text, images)
+        ids = _tokenize(self._processor, text)
+        keys, spans = name_places(ids, self._image_token, pictures)
+        grids = [picture.grid for picture in pictures if picture.grid is not None]
+        positions, shift = self._positions(ids, torch.cat(grids) if grids else None)
+        return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, shift=shift)
+
+    def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
+        if count and self._reusable and self._cut(count):
+            return count
+        if self._steps is None:
+            self._cache = None
+        else:
+            # Wiped, not dropped: what is compiled and recorded points at its blocks.
+            self._steps.cache.clear()
+        return 0
+
+    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        if self._steps is not None and end - start == 1 and _is_word(prompt, start):
+            return self._steps.step(prompt.ids[start:end], self._position(prompt, start))[0]
+        if self._reusable:
+            logits = self._read_on(prompt, prompt.ids[start:end], start, self._last_only)
+            key_values.trim(self._cache)
+        else:
+            logits = self._read_whole(prompt, start, end)
+        return logits[-1]
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+        # One at a time, because how a batch is laid out differs between families.
+        return [self._ahead(prompt, option) for option in options]
+
+    def _ahead(self, prompt: Prompt, option: Sequence[int]) -> Tensor:
+        start, end = len(prompt), len(prompt) + len(option)
+        if not option:
+            return torch.empty(0, 0, device=self._model.device)
+        if self._reusable:
+            logits = self._read_on(prompt, option, start, {})
+            self._cut(start)
+            return logits
+        before = copy.deepcopy(self._cache) if self._steps is None else None
+        ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, shift=prompt.shift)
+        try:
+            return self._read_whole(ahead, start, end, last_only=False)
+        finally:
+            if self._steps is None:
+                self._cache = before
+            else:
+                self._cut(start)
+
+    def _cut(self, count: int) -> bool:
+        """Forget all but the first `count` tokens; False, with nothing done, where that cannot be done."""
+        if self._steps is not None:
+            self._steps.cache.cut(count)
+            return True
+        return self._cache is not None and key_values.cut(self._cache, count)
+
+    def _read_on(self, prompt: Prompt, ids: Sequence[int], start: int, options: Mapping[str, Any]) -> Tensor:
+        """Read `ids`, which stand at `start`; logits (tokens, vocabulary) after all of them, or as `options` say."""
+        device = self._model.device
+        end = start + len(ids)
+        if self._cache is None:
+            self._cache = key_values.empty(self._model.config)
+        output = self._model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            attention_mask=torch.ones(1, end, dtype=torch.long, device=device),
+            past_key_values=self._cache,
+            use_cache=True,
+            **self._seen(prompt, start, end),
+            **self._places(prompt, start, end),
+            **options,
+        )
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _seen(self, prompt: Prompt, start: int, end: int) -> dict[str, Any]:
+        """What the model is told about the pictures that have places from `start` up to `end`."""
+        rows = _rows(self._pictures, prompt, self._image_token, start, end)
+        if not rows:
+            return {}
+        seen: dict[str, Any] = {"mm_encoder_outputs": {"image": self._pictures.as_encoded(rows)}}
+        if self._both_ways:
+            # Which places belong together is counted from the first token.
+            seen["token_type_ids"] = self._are_places(prompt.ids[:end])
+        return seen
+
+    def _whole(self, text: str, images: Sequence[Image]) -> Prompt:
+        """A prompt that is one span: it is known or not, and never cut."""
+        pictures: dict[str, Any] = {"images": [[decode(image) for image in images]]} if images else {}
+        if images and self._pictures.options:
+            pictures["images_kwargs"] = self._pictures.options
         inputs = dict(_call(self._processor, text, **pictures))
         inputs.pop("attention_mask", None)
         ids = inputs.pop("input_ids")[0].tolist()
         inputs = {name: self._moved(value) for name, value in inputs.items()}
         places = ids.count(self._image_token)
         if bool(images) != bool(places):
-            raise _misplaced(len(images), places)
-        positions, shift = self._positions(ids, inputs)
-        if not self._reusable or (images and places % len(images)):
-            # The whole prompt is one span: it is known or not, and never cut.
-            keys, spans = list[Key](ids), [(0, len(ids))]
-        else:
-            pictured = [(image.digest, places // len(images)) for image in images]
-            keys, spans = name_places(ids, self._image_token, pictured)
-        return Prompt(ids, keys, spans, inputs=inputs, positions=positions, shift=shift)
+            raise misplaced(len(images), places)
+        positions, shift = self._positions(ids, inputs.get("image_grid_thw"))
+        return Prompt(ids, list(ids), [(0, len(ids))], inputs=inputs, positions=positions, shift=shift)
 
-    def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
-        if self._cache is None or not self._reusable or any(getattr(self._cache, "is_sliding", ())):
-            count = 0
-        if count == 0 and self._steps is not None:
-            self._steps.cache.clear()
-        elif count == 0:
-            self._cache = None
-        else:
-            self._cache.crop(count - self._cache.get_seq_length())
-        return count
-
-    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        if self._steps is not None and end - start == 1 and all(last <= start for _, last in prompt.spans):
-            # After the last picture a token is as far from its place in the order as all that follow.
-            return self._steps.step(prompt.ids[start:end], start + prompt.shift)[0]
+    def _read_whole(self, prompt: Prompt, start: int, end: int, *, last_only: bool = True) -> Tensor:
         device = self._model.device
-        ids = torch.tensor([prompt.ids[start:end]], device=device)
-        mask = torch.ones(1, end, dtype=torch.long, device=device)
-        pictures = self._pictures(prompt, start, end)
         inputs = self._model.prepare_inputs_for_generation(
-            ids,
+            torch.tensor([prompt.ids[start:end]], device=device),
             past_key_values=self._cache,
-            attention_mask=mask,
+            attention_mask=torch.ones(1, end, dtype=torch.long, device=device),
             # Only then are pictures passed on.
-            is_first_iteration=start == 0 or bool(pictures),
-            **pictures,
+            is_first_iteration=start == 0,
+            use_cache=True,
+            **(prompt.inputs if start == 0 else {}),
             **self._places(prompt, start, end),
-            **self._options,
+            **(self._last_only if last_only else {}),
         )
         output = self._model(**inputs)
         self._cache = output.past_key_values
-        logits: Tensor = output.logits[0, -1]
+        logits: Tensor = output.logits[0]
         return logits
 
     def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
         """Only at fixed shapes: there a wrong guess can be taken back, whatever the family."""
         if self._steps is None:
             return None
-        return self._steps.step([prompt.ids[-1], *guesses], len(prompt) - 1 + prompt.shift)
+        return self._steps.step([prompt.ids[-1], *guesses], self._position(prompt, len(prompt) - 1))
 
     def take_back(self, count: int) -> None:
         if self._steps is not None:
-            self._steps.cache.crop(-count)
+            self._cut(self._steps.cache.length - count)
 
     def _moved(self, value: Tensor) -> Tensor:
         return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)
 
-    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
-        # One at a time from a copy, because how a batch is laid out and what a cache keeps differ between families.
-        return [self._ahead(prompt, option) for option in options]
+    def _are_places(self, ids: Sequence[int]) -> Tensor:
+        """1 for each placeholder in `ids`, 0 for all others: (1, tokens)."""
+        return torch.tensor([[int(token == self._image_token) for token in ids]], device=self._model.device)
 
-    def _ahead(self, prompt: Prompt, option: Sequence[int]) -> Tensor:
-        device = self._model.device
-        start = len(prompt)
-        if not option:
-            return torch.empty(0, 0, device=device)
-        inputs = self._model.prepare_inputs_for_generation(
-            torch.tensor([option], device=device),
-            past_key_values=copy.deepcopy(self._cache),
-            attention_mask=torch.ones(1, start + len(option), dtype=torch.long, device=device),
-            is_first_iteration=False,
-            use_cache=True,
-            **self._places(prompt, start, start + len(option)),
-        )
-        logits: Tensor = self._model(**inputs).logits[0]
-        return logits
-
-    def _positions(self, ids: Sequence[int], inputs: Mapping[str, Tensor]) -> tuple[Tensor | None, int]:
+    def _positions(self, ids: Sequence[int], grids: Tensor | None) -> tuple[Tensor | None, int]:
         """Where the tokens of a prompt are, and how far what follows is shifted from its place in the order."""
         if self._locate is None:
             return None, 0
         order = torch.tensor([ids], device=self._model.device)
-        if "image_grid_thw" not in inputs:
+        if grids is None:
             return torch.arange(len(ids), device=order.device).expand(3, 1, -1), 0
-        positions, shift = self._locate(
-            order, mm_token_type_ids=inputs["mm_token_type_ids"], image_grid_thw=inputs["image_grid_thw"]
-        )
+        positions, shift = self._locate(order, mm_token_type_ids=self._are_places(ids), image_grid_thw=grids)
         return positions, int(shift)
+
+    def _position(self, prompt: Prompt, place: int) -> int:
+        """Where a word is that stands at `place`, which may be of the reply: as far in time as in height and width."""
+        if prompt.positions is None or place >= prompt.positions.shape[-1]:
+            return place + prompt.shift
+        return int(prompt.positions[0, 0, place])
 
     def _places(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
         """The positions of these tokens, which may be of the reply, for a family that has to be told."""
@@ -267,11 +298,19 @@ class TransformersDecoder:
         after = torch.arange(first, max(first, end + prompt.shift), device=given.device).expand(3, 1, -1)
         return {"position_ids": torch.cat((given, after), dim=-1)}
 
-    def _pictures(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
-        if not self._reusable:
-            return prompt.inputs if start == 0 else {}
-        inside = [index for index, (first, _) in enumerate(prompt.spans) if start <= first < end]
-        return {"pixel_values": prompt.inputs["pixel_values"][inside]} if inside else {}
+
+def _is_word(prompt: Prompt, place: int) -> bool:
+    """Whether what stands there is no part of a picture, and of nothing that has to be read in one go."""
+    return isinstance(prompt.keys[place], int) and not any(first <= place < end for first, end in prompt.spans)
+
+
+def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end: int) -> tuple[Tensor, ...]:
+    """What is seen in the places of pictures among the tokens of `prompt` from `start` up to `end`."""
+    count = prompt.ids[start:end].count(image_token) if prompt.pictures else 0
+    if not count:
+        return ()
+    first = prompt.ids[:start].count(image_token)
+    return pictures.rows(prompt.pictures, first, first + count)
 
 
 def _groups(options: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
@@ -288,32 +327,25 @@ def _groups(options: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
 
 
 def name_places(
-    ids: Sequence[int], image_token: int | None, pictures: Sequence[tuple[str, int]]
+    ids: Sequence[int], image_token: int | None, pictures: Sequence[Picture]
 ) -> tuple[list[Key], list[tuple[int, int]]]:
-    """Keys of `ids`, in which placeholders are named by their picture's digest, and the span of each picture.
+    """Keys of `ids`, in which placeholders are named by their picture's key, and the span of each picture.
 
-    `pictures` are (digest, number of placeholders) in order. Raises `ModelError` if the placeholders do not add up.
+    Raises `ModelError` if the placeholders do not add up to the places of `pictures`.
     """
     keys: list[Key] = list(ids)
     places = [place for place, token in enumerate(ids) if token == image_token]
-    if len(places) != sum(count for _, count in pictures):
-        raise _misplaced(sum(count for _, count in pictures), len(places))
+    if len(places) != sum(picture.places for picture in pictures):
+        raise misplaced(sum(picture.places for picture in pictures), len(places))
     spans: list[tuple[int, int]] = []
     start = 0
-    for digest, count in pictures:
-        own = places[start : start + count]
+    for picture in pictures:
+        own = places[start : start + picture.places]
         spans.append((own[0], own[-1] + 1))
         for place in own:
-            keys[place] = digest
-        start += count
+            keys[place] = picture.key
+        start += picture.places
     return keys, spans
-
-
-def _misplaced(wanted: int, found: int) -> ModelError:
-    return ModelError(
-        f"The model's chat template leaves {found} places for pictures where there should be {wanted}: "
-        "it may not take pictures, or not several."
-    )
 
 
 def _tokenize(processor: Any, text: str) -> list[int]:

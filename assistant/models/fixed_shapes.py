@@ -54,7 +54,11 @@ class FixedCache(Cache):
         """`shapes` are the heads of keys and their size, layer by layer."""
         super().__init__(layers=[])
         self.length = 0
+        self.capacity = capacity
+        """How many tokens there is room for."""
         self.most = 2**31
+        self.moves = 0
+        """How often a block has moved: what points at one is out of date then."""
         self.keys, self.values = (
             [
                 _block(torch.zeros(1, heads, capacity + _BEYOND, size, dtype=dtype, device=device))
@@ -75,17 +79,15 @@ class FixedCache(Cache):
         cache.most = context_tokens
         return cache
 
-    @property
-    def capacity(self) -> int:
-        """How many tokens there is room for."""
-        return int(self.keys[0].shape[2]) - _BEYOND
-
     def window(self, tokens: int) -> int:
         """How many places are looked at to see `tokens`."""
         return min(max(_LEAST_WINDOW, 1 << (tokens - 1).bit_length()), self.capacity)
 
     def reserve(self, tokens: int) -> None:
-        """Make room for `tokens` in all; the blocks move where there is not enough."""
+        """Make room for `tokens` in all; the blocks move where there is not enough.
+
+        Where memory runs out on the way, some blocks are larger than `capacity` says, which does no harm.
+        """
         capacity = self.capacity
         if tokens <= capacity:
             return
@@ -95,9 +97,15 @@ class FixedCache(Cache):
         capacity = max(tokens, min(capacity, self.most))
         for blocks in (self.keys, self.values):
             for layer, block in enumerate(blocks):
+                self.moves += 1
                 larger = block.new_zeros(*block.shape[:2], capacity + _BEYOND, block.shape[3])
                 larger[:, :, : self.length] = block[:, :, : self.length]
                 blocks[layer] = _block(larger)
+        self.capacity = capacity
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first `count` tokens."""
+        self.length = min(self.length, count)
 
     def clear(self) -> None:
         """Forget everything and wipe it out: what a failure left behind that is no number shows through any mask."""
@@ -132,19 +140,6 @@ class FixedCache(Cache):
         end = self.length + query_length
         self.reserve(end)
         return self.window(end), 0
-
-    def crop(self, tokens_to_remove: int) -> None:
-        """Forget as many of the last tokens as `-tokens_to_remove`."""
-        self.length += tokens_to_remove
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "FixedCache":
-        room = self.window(max(1, self.length))
-        shapes = [(block.shape[1], block.shape[3]) for block in self.keys]
-        copy = FixedCache(shapes, room, self.keys[0].dtype, self.keys[0].device)
-        for mine, theirs in zip((*self.keys, *self.values), (*copy.keys, *copy.values), strict=True):
-            theirs[:, :, : self.length] = mine[:, :, : self.length]
-        copy.advance(self.length)
-        return copy
 
 
 class _Window(Cache):
@@ -184,6 +179,7 @@ class FixedSteps:
         self._model = model
         self._axes = 3 if three else 0
         self._order = torch.arange(cache.capacity, device=model.device)
+        self._moves = cache.moves
         self._windows: dict[int, Tensor] = {}
         self._run: Callable[[Tensor, Tensor], Tensor] = self._forward
         if backend is not None:
@@ -216,8 +212,9 @@ class FixedSteps:
         start, count = self.cache.length, len(tokens)
         end = start + count
         self.cache.reserve(end)
-        if self.cache.capacity != len(self._order):
+        if self.cache.moves != self._moves:
             # Graphs point at where the blocks were, and a prompt may have moved them too.
+            self._moves = self.cache.moves
             self._recorded.clear()
             self._windows.clear()
             self._order = torch.arange(self.cache.capacity, device=self._order.device)

@@ -8,7 +8,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
-from assistant.models import catalogue, hub
+from assistant.models import catalogue, detail, hub
 from assistant.models.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
 from assistant.models.lookahead import GUESSES
-from assistant.models.memory import free_bytes, linears_outside_decoder, shape_of
+from assistant.models.memory import Shape, free_bytes, linears_outside_decoder, shape_of, showing
+from assistant.models.pictures import Pictures
 from assistant.models.placement import Placement, fit, settle
 from assistant.models.quantize import Int8Rows, quantize_linears
 
@@ -55,6 +56,7 @@ class Loaded:
     name: str
     embedded: bool
     decoder: BranchingDecoder
+    pictures: Pictures
     processor: Any
     config: Any
     end_tokens: Any
@@ -63,10 +65,10 @@ class Loaded:
     notices: tuple[str, ...] = ()
 
 
-def load(source: str, placement: Placement, progress: "Progress | None" = None) -> Loaded:
+def load(source: str, placement: Placement, progress: "Progress | None" = None, level: str = "auto") -> Loaded:
     """Load the model in the folder `source`, or with that name in the catalogue or id on the hub.
 
-    Raises `ModelError` and `MissingExtraError`.
+    `level` is one of `detail.LEVELS`. Raises `ModelError` and `MissingExtraError`.
 
     Blocks for as long as reading and quantizing takes; `progress` hears how many of the folder's bytes are done. One
     for which there is not enough memory is refused before its weights are read.
@@ -81,19 +83,61 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None) 
         processor = _processor(folder, source)
         shape = shape_of(config)
         placement = settle(placement, shape)
-        context_tokens, notice = fit(
-            name, shape, placement, config.get_text_config().max_position_embeddings, free_bytes(placement.device)
-        )
+        room = _room(name, config, processor, shape, placement, level)
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
             model = read_weights(folder, config, placement)
             report.read()
-            decoder = _decoder(model, processor, placement, folder, report.layer)
-            slow = _speed_up(decoder, model, name, placement, context_tokens, report) if placement.compiled else ""
+            pictures = Pictures(model, processor, room.pixels)
+            decoder = _decoder(model, processor, placement, folder, pictures, report.layer)
+            slow = _speed_up(decoder, model, name, placement, room.context_tokens, report) if placement.compiled else ""
     report.finish()
     end_tokens = getattr(model.generation_config, "eos_token_id", None)
-    notices = tuple(sentence for sentence in (notice, slow) if sentence)
-    return Loaded(name, embedded, decoder, processor, config, end_tokens, placement, context_tokens, notices)
+    notices = (*room.notices, *filter(None, (slow,)))
+    return Loaded(
+        name, embedded, decoder, pictures, processor, config, end_tokens, placement, room.context_tokens, notices
+    )
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What there is memory for: the context in tokens, and the pixels of a picture; and what is to be said of it."""
+
+    context_tokens: int
+    pixels: int
+    notices: tuple[str, ...]
+
+
+def _room(name: str, config: Any, processor: Any, shape: Shape, placement: Placement, level: str) -> _Room:
+    """The highest detail of `level` whose memory leaves a context to talk in. `ModelError` if not even the lowest."""
+    image_processor = getattr(processor, "image_processor", None)
+    longest = config.get_text_config().max_position_embeddings
+    free = free_bytes(placement.device)
+    *higher, lowest = detail.steps(level, placement.kind)
+    flexible = bool(detail.options(image_processor, lowest))
+    for pixels in higher if flexible else ():
+        with suppress(ModelError):
+            context_tokens, notice = fit(name, showing(shape, config, pixels), placement, longest, free)
+            if detail.is_worth(pixels, context_tokens):
+                return _Room(context_tokens, pixels, tuple(filter(None, (placement.notice, notice))))
+    if flexible:
+        shape = showing(shape, config, lowest)
+    context_tokens, notice = fit(name, shape, placement, longest, free)
+    one_size = f"{name} looks at every picture in the same size: --detail {level} changes nothing."
+    notices = (placement.notice, notice, "" if flexible or level == "auto" else one_size)
+    return _Room(context_tokens, lowest, tuple(filter(None, notices)))
+
+
+def fetch(source: str, progress: "Progress | None" = None) -> None:
+    """Have the model that `source` names on this machine, and find out all that can be known before it is loaded.
+
+    Raises `ModelError` and `MissingExtraError`.
+    """
+    folder = _folder(source) or fetch_model(source, progress)
+    _check_folder(folder)
+    with _quiet(), _named_failures(source):
+        _config(folder, source)
+        _processor(folder, source)
 
 
 def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
@@ -244,7 +288,7 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
 
 
 def _decoder(
-    model: Any, processor: Any, placement: Placement, folder: Path, done: Callable[[], None]
+    model: Any, processor: Any, placement: Placement, folder: Path, pictures: Pictures, done: Callable[[], None]
 ) -> BranchingDecoder:
     adapter_file = folder / PICTURE_ADAPTER
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
@@ -264,7 +308,7 @@ def _decoder(
             attention_dtype=torch.float64 if int8 and _full_memory(decoder.config) <= _MOST_EXACT_MEMORY else None,
             progress=done,
         )
-        return LlavaDecoder(model, processor, llama)
+        return LlavaDecoder(model, processor, llama, pictures)
     if adapter is not None and plain:
         raise ConfigError(
             f"{folder} has a picture adapter, which cannot be used in {placement.quantization}: choose --quantize auto."
@@ -274,7 +318,7 @@ def _decoder(
     if int8:
         quantize_linears(model.get_decoder())
         model.to(placement.dtype)
-    return TransformersDecoder(model, processor)
+    return TransformersDecoder(model, processor, pictures)
 
 
 def _speed_up(

@@ -12,13 +12,14 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
-from assistant.errors import ContextOverflow, ModelError
+from assistant.errors import ContextOverflow, ModelError, OutOfMemory
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
@@ -26,6 +27,7 @@ from assistant.models.decoders import BranchingDecoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, is_out_of_memory, load
 from assistant.models.lookahead import Lookahead
+from assistant.models.pictures import Pictures
 from assistant.models.placement import place
 from assistant.models.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.prompts import ChatFormat
@@ -42,7 +44,7 @@ _PIECE = 256
 class LocalModel:
     """A `ChatModel` and `Scorer` that runs in this process."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool) -> None:
         placement = loaded.placement
         self.info = ModelInfo(
             loaded.name,
@@ -54,7 +56,9 @@ class LocalModel:
         )
         self.notices = loaded.notices
         """What a person should know about how it was loaded."""
+        self._note = note
         self._decoder: BranchingDecoder | None = loaded.decoder
+        self._pictures: Pictures | None = loaded.pictures
         self._format = ChatFormat(loaded.processor, loaded.name)
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
         self._tokenizer = loaded.processor.tokenizer
@@ -71,32 +75,30 @@ class LocalModel:
         device: str = "auto",
         quantize: str = "auto",
         compile: str = "auto",
+        detail: str = "auto",
         progress: "Progress | None" = None,
+        note: Callable[[str], object] = bool,
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
 
         `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto" or
-        one of the `QUANTIZATIONS` that the device has, `compile` is "on", "off" or "auto" (on for CUDA). Raises
+        one of the `QUANTIZATIONS` that the device has, `compile` is "on", "off" or "auto" (on for CUDA), and `detail`
+        says how closely it looks at pictures. `note` takes sentences about what it has to do without later on. Raises
         `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
         """
-        return cls(load(folder_or_id, place(device, quantize, compile), progress))
+        return cls(load(folder_or_id, place(device, quantize, compile), progress, detail), note)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
         started = time.monotonic()
-        prompt = self._guarded(lambda: self._prompt(messages))
-        prompt_tokens = len(prompt)
         limit = self.info.context_tokens
-        room = min(REPLY_ROOM, options.max_tokens, limit // 4)
-        if prompt_tokens > limit - room:
-            raise ContextOverflow(prompt_tokens, limit - room)
-        cached = self._guarded(lambda: self._reuse(prompt))
+        prompt, cached, logits = self._begin(messages, min(REPLY_ROOM, options.max_tokens, limit // 4), stop)
+        prompt_tokens = len(prompt)
         choose = Chooser(options.temperature, options.seed)
         words = Detokenizer(self._decode)
         first_token_seconds = 0.0
         count = 0
-        logits = self._read_prompt(prompt, cached, stop)
         ahead = Lookahead(self._open_decoder(), limit, eager=options.temperature <= 0)
         budget = min(options.max_tokens, limit - prompt_tokens)
         while logits is not None and count < budget and not stop.is_set():
@@ -117,13 +119,8 @@ class LocalModel:
     def score(
         self, messages: Sequence[Message], options: Sequence[str], stop: threading.Event
     ) -> list[tuple[float, ...]]:
-        prompt = self._guarded(lambda: self._prompt(messages))
         replies = [self._format.tokens(option) for option in options]
-        limit = self.info.context_tokens - max(map(len, replies), default=0)
-        if len(prompt) > limit:
-            raise ContextOverflow(len(prompt), limit)
-        cached = self._guarded(lambda: self._reuse(prompt))
-        first = self._read_prompt(prompt, cached, stop)
+        prompt, _, first = self._begin(messages, max(map(len, replies), default=0), stop)
         if first is None:
             return []
         after = self._guarded(lambda: self._open_decoder().branch(prompt, replies))
@@ -133,12 +130,44 @@ class LocalModel:
         ]
 
     def close(self) -> None:
-        self._decoder = None
+        self._decoder = self._pictures = None
         self._forget()
+        self._give_back()
+
+    def _begin(
+        self, messages: Sequence[Message], room: int, stop: threading.Event
+    ) -> tuple[Prompt, int, Tensor | None]:
+        """Read the prompt that `messages` make, with `room` tokens to spare after it.
+
+        Returns it with how many of its tokens were remembered, and the logits after its last: None if stopped before.
+        Where memory runs out, all that can be done without is freed, and it is tried once more with smaller pictures.
+        """
+        try:
+            return self._read_messages(messages, room, stop)
+        except OutOfMemory:
+            pictures = self._pictures if any(message.images for message in messages) else None
+        if pictures is not None and pictures.look_less_closely():
+            self._note(f"{self.info.name} ran out of memory: it looks at pictures less closely from here on.")
+        return self._read_messages(messages, room, stop)
+
+    def _read_messages(
+        self, messages: Sequence[Message], room: int, stop: threading.Event
+    ) -> tuple[Prompt, int, Tensor | None]:
+        prompt = self._guarded(lambda: self._prompt(messages))
+        limit = self.info.context_tokens - room
+        if len(prompt) > limit:
+            raise ContextOverflow(len(prompt), limit)
+        cached = self._guarded(lambda: self._reuse(prompt))
+        return prompt, cached, self._read_prompt(prompt, cached, stop)
+
+    def _give_back(self) -> None:
+        """Return what nothing uses any more to the allocator, and from there to other programs."""
         if self.info.device.startswith("cuda"):
-            # What layers that refer to each other hold goes back to the allocator, and from there to other programs.
+            # Layers that refer to each other would otherwise hold on to theirs.
             gc.collect()
-            torch.cuda.empty_cache()
+            # A device that has gone has nothing to give back.
+            with suppress(RuntimeError):
+                torch.cuda.empty_cache()
 
     def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:
         """Logits after the last token of `prompt`, of which `start` are remembered; None if stopped before."""
@@ -174,13 +203,22 @@ class LocalModel:
             return result
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
-                raise ModelError(f"{self.info.name} cannot go on: {str(error).partition(chr(10))[0]}") from error
-            raise ModelError(
-                f"{self.info.name} ran out of memory: shorten the conversation or attach fewer pictures."
-            ) from error
+                raise ModelError(self._breakdown(error)) from error
         finally:
             if not done:
                 self._forget()
+        # Out here, because an error that is still being handled holds on to every tensor of what it interrupted.
+        if self._pictures is not None:
+            self._pictures.forget()
+        self._open_decoder().keep(Prompt([], []), 0)
+        self._give_back()
+        raise OutOfMemory(self.info.name)
+
+    def _breakdown(self, error: BaseException) -> str:
+        reason = str(error).partition("\n")[0]
+        if "CUDA error" in reason or "NVML" in reason:
+            return f"The GPU has failed ({reason}): start Parley again, or with --device cpu."
+        return f"{self.info.name} cannot go on: {reason}"
 
     def _forget(self) -> None:
         self._cache.keep(0)

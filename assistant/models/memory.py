@@ -7,7 +7,7 @@
 Measured against what tensors of tiny models take; against the allocator of a GPU it has not been measured yet.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ LEAST_CONTEXT = 2048
 """Tokens of context without which a conversation about a picture is no use."""
 USUAL_CONTEXT = 8192
 """Tokens that a model is chosen to have room for."""
+SLACK = 1024
+"""Tokens that layers of a sliding window keep beyond it, so that a reply and its question can be taken back."""
 SPARE = 0.05
 """The part of free memory that is left alone: for what the allocator cannot use, and for the screen."""
 
@@ -97,7 +99,7 @@ def estimate(shape: Shape, held: Precision, context_tokens: int) -> Estimate:
     return Estimate(
         weights=round(shape.quantizable * held.quantizable + shape.kept * held.kept),
         cache=held.cache
-        * (shape.cache_values * context_tokens + shape.window_values * min(context_tokens, shape.window)),
+        * (shape.cache_values * context_tokens + shape.window_values * min(context_tokens, shape.window + SLACK)),
         work=held.kept * (shape.work_values + (shape.widest if quantized else 0)) + _WORKSPACE,
     )
 
@@ -141,6 +143,12 @@ def shape_of(config: "Any") -> Shape:
     )
 
 
+def showing(shape: Shape, config: "Any", pixels: int) -> Shape:
+    """`shape` for pictures of that many pixels, in one piece or in tiles that the tower sees side by side."""
+    work = _work_values(config.get_text_config(), getattr(config, "vision_config", None), pixels)
+    return replace(shape, work_values=work)
+
+
 def linears_outside_decoder(config: "Any") -> list[str]:
     """Names of the linear layers of that model that are not to be quantized: tower, connector and output."""
     from torch import nn
@@ -176,7 +184,7 @@ def _without_weights(config: "Any") -> "Any":
     return model
 
 
-def _work_values(text: "Any", vision: "Any") -> int:
+def _work_values(text: "Any", vision: "Any", pixels: int = 0) -> int:
     """Values alive at once while a picture goes through the tower, or through a layer of the decoder with its text."""
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     # A large picture is the longest that is read at once.
@@ -186,7 +194,9 @@ def _work_values(text: "Any", vision: "Any") -> int:
         return read
     patch = _side(getattr(vision, "patch_size", 16))
     image = getattr(vision, "image_size", None)
-    patches = (_side(image) if image else round(_USUAL_PIXELS**0.5)) ** 2 // patch**2
+    # A picture in tiles is shown as a whole besides, in one more of them.
+    shown = _side(image) ** 2 + (pixels if pixels > _side(image) ** 2 else 0) if image else pixels or _USUAL_PIXELS
+    patches = shown // patch**2
     inner = getattr(vision, "intermediate_size", None) or 4 * width
     return max(read, patches * (_ALIVE_OUTER * width + _ALIVE_INNER * inner))
 

@@ -12,6 +12,7 @@ In nf4 and int8 only the decoder's linear layers are quantized. The vision tower
 the output layer decides between words that are close.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,7 +45,8 @@ class Placement:
     """Where a model runs and in what: `dtype` of all that is not quantized, `quantization` as people choose it.
 
     That is "auto" until `settle` knows the model. `compile` is "on", "off" or "auto", which is on for CUDA. With
-    `quantize_tower` what bitsandbytes quantizes includes the vision tower: slower, and there to be measured.
+    `quantize_tower` what bitsandbytes quantizes includes the vision tower: slower, and there to be measured. `notice`
+    says why a GPU that is there cannot be used.
     """
 
     device: str
@@ -52,6 +54,7 @@ class Placement:
     quantization: str
     compile: str = "auto"
     quantize_tower: bool = False
+    notice: str = ""
 
     @property
     def kind(self) -> str:
@@ -74,12 +77,13 @@ def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -
 
     Raises `ConfigError` for what does not exist, or not together.
     """
+    has_cuda, why = _look_for_cuda()
     try:
-        chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        chosen = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
     except RuntimeError as error:
         raise ConfigError(f"There is no device {device}: choose auto, cpu, mps or cuda.") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("No CUDA device can be used here: choose --device auto or cpu.")
+    if chosen.type == "cuda" and not has_cuda:
+        raise ConfigError(f"No CUDA device can be used here{f' ({why})' if why else ''}: choose --device auto or cpu.")
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("No mps device can be used here: choose --device auto or cpu.")
     if quantize not in {"auto", *(name for names in QUANTIZATIONS.values() for name in names)}:
@@ -100,7 +104,19 @@ def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -
         quantize = "none"
     halves = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
     plain = torch.float32 if chosen.type == "cpu" else torch.bfloat16
-    return Placement(str(chosen), halves.get(quantize, plain), quantize, compile)
+    # That there is no driver at all says nothing to those without such a card.
+    unused = device == "auto" and not has_cuda and why and "no NVIDIA driver" not in why
+    notice = f"The GPU is not used: {why}." if unused else ""
+    return Placement(str(chosen), halves.get(quantize, plain), quantize, compile, notice=notice)
+
+
+def _look_for_cuda() -> tuple[bool, str]:
+    """Whether CUDA can be used, and what torch says of why not, such as that the driver is too old."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        available = torch.cuda.is_available()
+    reason = str(said[0].message).rpartition("CUDA initialization: ")[2] if said else ""
+    return available, reason.partition(". ")[0].strip(" .")
 
 
 def settle(placement: Placement, shape: Shape) -> Placement:

@@ -1,9 +1,10 @@
 """What of a prompt the decoder knows already, and where a prompt may be cut.
 
 A decoder remembers keys and values of the tokens it has read. Each remembered token is named by a key: its id, or for
-the placeholder of a picture the picture's digest, since all pictures share one placeholder id. A new prompt is known
-as far as its keys begin like those remembered; from there on it is read. Being wrong here may only ever cost time:
-what is remembered was computed from exactly the tokens and pictures that its keys name.
+the placeholder of a picture the picture's digest (with how closely it was looked at), since all pictures share one
+placeholder id. A new prompt is known as far as its keys begin like those remembered; from there on it is read. Being
+wrong here may only ever cost time: what is remembered was computed from exactly the tokens and pictures that its keys
+name.
 
 So a warm reply equals a cold one, token for token, where a token's arithmetic does not depend on which others are read
 with it: with a plain Llama in int8 on a CPU that computes int8 products exactly. Elsewhere (`quantize` "none", CUDA,
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from assistant.models.pictures import Picture
+
 Key = int | str
-"""What stands at one place of a prompt: a token id, or the digest of the picture of which it is a part."""
+"""What stands at one place of a prompt: a token id, or the key of the picture of which it is a part."""
 
 
 @dataclass
@@ -27,15 +30,15 @@ class Prompt:
     """A prompt as a decoder reads it; the reply is appended while it is written.
 
     `keys` name what stands at each place, `spans` are the places (first, one past the last) which must be read in one
-    go, such as those of a picture. `features` (places of pictures, width) or `inputs` hold the pictures themselves, as
-    the decoder that made the prompt wants them. `positions` (3, 1, tokens) is where the tokens are in time, height and
-    width, for a family that counts so; its reply goes on `shift` from where it stands.
+    go, such as those of a picture that reads itself in both directions. `pictures` are those it shows, in order; for a
+    family whose pictures are read with the whole prompt, `inputs` hold them. `positions` (3, 1, tokens) is where the
+    tokens are in time, height and width, for a family that counts so; its reply goes on `shift` from where it stands.
     """
 
     ids: list[int]
     keys: list[Key]
     spans: list[tuple[int, int]] = field(default_factory=list)
-    features: "Tensor | None" = None
+    pictures: "list[Picture]" = field(default_factory=list)
     inputs: "dict[str, Tensor]" = field(default_factory=dict)
     positions: "Tensor | None" = None
     shift: int = 0

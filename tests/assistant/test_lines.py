@@ -15,7 +15,7 @@ from assistant.lines import converse
 from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
-from assistant.session import Session
+from assistant.session import Progress, Session
 
 
 class Heard:
@@ -175,3 +175,25 @@ def test_a_page_in_a_line_is_talked_about_while_links_are_off() -> None:
     model = ScriptedModel("It is an example.")
     assert Heard(Session(model), "tell me about https://example.com please").well
     assert model.prompts[0][0].text == "tell me about https://example.com please"
+
+
+class OneOther:
+    """There is one other model, and its name is other."""
+
+    def __init__(self, model: ScriptedModel) -> None:
+        self.model = model
+
+    def fetch(self, name: str, progress: Progress) -> None:
+        if name != "other":
+            raise ModelError(f"There is no model {name}.")
+
+    def load(self, name: str, progress: Progress) -> ScriptedModel:
+        return self.model
+
+
+def test_a_line_can_choose_another_model() -> None:
+    session = Session(ScriptedModel("One."), models=OneOther(ScriptedModel("Two.")), chosen="scripted")
+    heard = Heard(session, "Count.", "/model other", "Go on.", "/model third")
+    assert heard.written == "One.\nTwo.\n"
+    assert heard.told == ["scripted answers from here on.", "line 4: There is no model third."]
+    assert not heard.well

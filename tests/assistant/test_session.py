@@ -8,12 +8,12 @@ from contextlib import aclosing
 
 import pytest
 
-from assistant.errors import ContextOverflow, HistoryError, ModelError
+from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import GenerationOptions, ModelInfo
 from assistant.models.scripted import ScriptedModel
-from assistant.session import Session
+from assistant.session import Progress, Session, model_named
 from assistant.threads import finish, stream_in_thread
 
 CAT = Image(b"not decoded here", "image/png", 4, 3, "cat.png")
@@ -433,6 +433,140 @@ def test_a_switch_that_fails_keeps_the_conversation_for_the_next() -> None:
         return session
 
     assert [message.text for message in asyncio.run(talk()).messages] == ["Count.", "One.", "Go on.", "Two."]
+
+
+def turn(text: str, reply: str, *pictures: Image) -> list[Message]:
+    return [user(text, *pictures), assistant(reply)]
+
+
+def test_pictures_go_before_turns_and_the_newest_goes_with_its_turn() -> None:
+    first, second, third = (Image(bytes([number]), "image/png", 4, 3, f"{number}.png") for number in range(3))
+    earlier = [*turn("What is it?", "A cat.", first), *turn("And it?", "A dog.", second), *turn("Hm.", "Yes.")]
+    # 16 for each picture: room for the words and one of three, then for none but the new one.
+    model = ScriptedModel("A cow.", "Bye.", context_tokens=33)
+
+    async def talk() -> tuple[list[Event], list[Event]]:
+        session = Session(model, messages=earlier)
+        both = await events_of(session, user("And this?", third)), await events_of(session, user("so " * 12))
+        assert session.messages[0].images == (first,), "what the model is no longer shown is not lost"
+        return both
+
+    events, later = asyncio.run(talk())
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "The conversation no longer fits the model: its oldest 2 pictures are not looked at any more."
+    ]
+    shown = model.prompts[0]
+    assert [message.images for message in shown if message.role == "user"] == [(), (), (), (third,)]
+    assert shown[0].text == "[picture]\n\nWhat is it?"
+    assert [event.text for event in later if isinstance(event, Notice)] == [
+        "The conversation no longer fits the model: its oldest 3 turns are left out from here on."
+    ]
+    assert [message.images for message in model.prompts[1] if message.role == "user"] == [(third,), ()]
+
+
+def test_a_reply_that_ran_out_of_memory_midway_is_kept_and_not_begun_again() -> None:
+    class Hungry(ScriptedModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+        ) -> Generator[str, None, Usage]:
+            yield from super().stream(messages, options, stop)
+            if len(messages) > 1:
+                raise OutOfMemory("hungry")
+            return Usage()
+
+    model = Hungry("One.", "Two is", "Three.")
+
+    async def talk() -> Session:
+        session = Session(model)
+        await say(session, "Count.")
+        with pytest.raises(ModelError, match="hungry ran out of memory: shorten the conversation"):
+            await say(session, "Go on.")
+        return session
+
+    session = asyncio.run(talk())
+    assert session.messages[-1] == assistant("Two is", interrupted=True)
+    assert len(model.prompts) == 2
+
+
+class Shelf:
+    """Models by their names; those that are not there are noticed when they are loaded."""
+
+    def __init__(self, **models: ScriptedModel) -> None:
+        self.models = models
+        self.log: list[str] = []
+        self.watched: ScriptedModel | None = None
+
+    def fetch(self, name: str, progress: Progress) -> None:
+        if name not in self.models and name != "large":
+            raise ModelError(f"There is no model {name}.")
+        progress("fetching", 1, 2)
+        self.log.append(f"fetch {name}")
+
+    def load(self, name: str, progress: Progress) -> ScriptedModel:
+        self.log.append(f"load {name}" + (", the old one freed" if self.watched and self.watched.closed else ""))
+        if name == "large":
+            raise ModelError("There is not enough memory for large.")
+        return self.models[name]
+
+
+def test_a_model_that_a_person_asks_for_is_fetched_beside_the_old_one_and_loaded_in_its_place() -> None:
+    one, two = ScriptedModel("One."), ScriptedModel("Two.")
+    shelf = Shelf(one=one, two=two)
+    shelf.watched = one
+    heard: list[tuple[str, int, int]] = []
+
+    async def talk() -> tuple[str, str]:
+        session = Session(one, models=shelf, chosen="one")
+        await say(session, "Count.")
+        before = await session.change_model("", unheard)
+        after = await session.change_model("two", lambda *step: heard.append(step))
+        await say(session, "Go on.")
+        return before, after
+
+    before, after = asyncio.run(talk())
+    assert before == "scripted answers. Another is chosen with /model NAME, as --model takes it."
+    assert after == "scripted answers from here on."
+    assert shelf.log == ["fetch two", "load two, the old one freed"]
+    assert heard == [("fetching", 1, 2)]
+    assert spoken(two.prompts[0]) == ["Count.", "One.", "Go on."]
+
+
+def test_a_model_that_cannot_be_had_leaves_the_old_one_and_one_that_cannot_be_loaded_brings_it_back() -> None:
+    one = ScriptedModel("One.", "Two.", "Three.")
+    shelf = Shelf(one=one)
+
+    async def talk() -> None:
+        session = Session(one, models=shelf, chosen="one")
+        with pytest.raises(ModelError, match=r"^There is no model none\.$"):
+            await session.change_model("none", unheard)
+        assert not one.closed
+        assert await say(session, "Count.") == "One."
+        with pytest.raises(ModelError, match=r"^There is not enough memory for large\. scripted answers on\.$"):
+            await session.change_model("large", unheard)
+        assert await say(session, "Go on.") == "Two."
+        with pytest.raises(ConfigError, match="cannot be changed"):
+            await Session(one).change_model("two", unheard)
+
+    asyncio.run(talk())
+    assert shelf.log == ["fetch large", "load large", "load one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("/model qwen3-vl-2b", "qwen3-vl-2b"),
+        (" /model  ~/my models/x ", "~/my models/x"),
+        ("/model", ""),
+        ("/models", None),
+        ("What is a /model?", None),
+    ],
+)
+def test_what_asks_for_a_model(text: str, name: str | None) -> None:
+    assert model_named(text) == name
+
+
+def unheard(what: str, done: int, total: int) -> None:
+    pass
 
 
 def test_the_thread_bridge_passes_items_none_included_and_the_result() -> None:

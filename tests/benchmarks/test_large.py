@@ -15,6 +15,9 @@ def test_a_tiny_model_goes_through_all_of_it() -> None:
         figures[name] for name in ("graphs compiled anew over 20 prompts", "memory, nf4: distance from the estimate")
     )
     assert again.values == (0.0,)
+    follow_up = figures["tokens that a follow-up of a few words reads"]
+    assert follow_up.goal is not None
+    assert 0 < follow_up.median <= follow_up.goal
     assert memory.goal is not None
     assert memory.median < memory.goal
     timed: list[Figure] = [figure for figure in figures.values() if figure.unit == "ms"]

@@ -36,7 +36,29 @@ class SoundServer:
 
     def __init__(self, folder: Path, socket: Path) -> None:
         self._folder = folder
+        self._socket = socket
+        self._process: subprocess.Popen[bytes] | None = None
         self.environment = {"PULSE_SERVER": f"unix:{socket}", "PULSE_COOKIE": str(folder / "cookie")}
+
+    def start(self) -> None:
+        """Begin, or begin anew after `stop`."""
+        home = str(self._folder)
+        command = ["pulseaudio", "-n", "-F", str(self._folder / "pulse.pa"), "--daemonize=no"]
+        self._process = subprocess.Popen(
+            [*command, "--exit-idle-time=-1", "--use-pid-file=no"],
+            env=os.environ | {"HOME": home, "XDG_RUNTIME_DIR": home, "PULSE_RUNTIME_PATH": home},
+            stderr=subprocess.DEVNULL,
+        )
+        _wait_until(self._socket.exists)
+        self.run("pactl", "info")
+
+    def stop(self) -> None:
+        """Be gone, and all devices with it."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(20)
+            self._socket.unlink(missing_ok=True)
 
     def run(self, *command: str) -> str:
         return subprocess.run(
@@ -74,24 +96,12 @@ def sound_server(folder: Path) -> Iterator[SoundServer]:
     socket = folder / "s"
     configuration = folder / "pulse.pa"
     configuration.write_text(_CONFIGURATION.format(socket=socket))
-    environment = os.environ | {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "PULSE_RUNTIME_PATH": str(folder)}
-    command = [
-        "pulseaudio",
-        "-n",
-        "-F",
-        str(configuration),
-        "--daemonize=no",
-        "--exit-idle-time=-1",
-        "--use-pid-file=no",
-    ]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_until(socket.exists)
-            server = SoundServer(folder, socket)
-            server.run("pactl", "info")
-            yield server
-        finally:
-            process.terminate()
+    server = SoundServer(folder, socket)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def samples_of(path: Path) -> Floats:

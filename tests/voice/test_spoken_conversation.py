@@ -5,91 +5,37 @@ tried in `test_voice_command`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from assistant.errors import ModelError, VoiceError
-from assistant.events import Event, Heard, Notice, TurnFinished
+from assistant.events import Event, Heard, Notice, Spoken, TextDelta, TurnFinished
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from tests.voice.conftest import Floats
-from voice.conversation import SpokenConversation
-from voice.speech_to_text import Segment, Transcript
+from tests.voice.stand_ins import Ears, Speaker, Voice
+from voice.conversation import SpokenConversation, State
 from voice.turn_taking import FRAME, TurnTaking
 
-RATE = 1000
 
-
-class Ears:
-    """Understands utterances by their loudness: the number of the sentence in `sentences`."""
-
-    languages = ("en", "de")
-
-    def __init__(self, *sentences: str) -> None:
-        self.sentences = sentences
-        self.asked: list[str | None] = []
-
-    def transcribe(self, samples: Floats, language: str | None = None) -> Transcript:
-        self.asked.append(language)
-        if not self.sentences:
-            raise VoiceError("Whisper failed.")
-        text = self.sentences[round(float(samples.max()) * 100) - 60]
-        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", 1.0)
-
-    def close(self) -> None:
-        pass
-
-
-class Voice:
-    """Speaks a tenth of a second for each word."""
-
-    sample_rate = RATE
+class Log:
+    """Remembers what was written to it."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.lines: list[tuple[str, dict[str, Any]]] = []
 
-    def synthesize(self, sentence: str) -> Iterator[Floats]:
-        if "break" in sentence:
-            raise VoiceError("The voice broke.")
-        self.said.append(sentence)
-        yield np.zeros(len(sentence.split()) * RATE // 10, np.float32)
+    def __call__(self, event: str, **facts: Any) -> None:
+        self.lines.append((event, facts))
 
-    def close(self) -> None:
-        pass
+    def keep(self, number: int, samples: Floats) -> str:
+        return f"{number}.wav"
 
-
-@dataclass
-class Speaker:
-    """Plays in no time at all what it is let play, in seconds."""
-
-    limit: float = 1e9
-    added: float = 0.0
-    paused: bool = False
-    log: list[str] = field(default_factory=list)
-
-    @property
-    def played(self) -> float:
-        return min(self.added, self.limit)
-
-    def add(self, samples: Floats) -> None:
-        self.added += samples.size / RATE
-
-    def pause(self) -> None:
-        self.paused = True
-        self.log.append("pause")
-
-    def resume(self) -> None:
-        self.paused = False
-        self.log.append("resume")
-
-    def empty(self) -> None:
-        self.added = 0.0
-        self.paused = False
-        self.log.append("empty")
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [facts for name, facts in self.lines if name == event]
 
 
 class Room:
@@ -101,6 +47,9 @@ class Room:
         self.session = Session(self.model)
         self.ears, self.voice, self.speaker = Ears(*heard), Voice(), Speaker()
         self.events: list[Event] = []
+        self.pictures: list[Image] = []
+        self.states: list[State] = []
+        self.log = Log()
         self._sound: asyncio.Queue[Floats | None] = asyncio.Queue()
         self.conversation = SpokenConversation(
             self.session,
@@ -110,7 +59,14 @@ class Room:
             TurnTaking(lambda frame: float(np.abs(frame).max())),
             self.events.append,
             headphones=headphones,
+            pictures=self._take_pictures,
+            changed=self.states.append,
+            log=self.log,
         )
+
+    def _take_pictures(self) -> list[Image]:
+        taken, self.pictures = self.pictures, []
+        return taken
 
     def speaks(self, sentence: int) -> None:
         """Say the sentence with that number, and be silent for a second."""
@@ -119,6 +75,16 @@ class Room:
 
     def begins(self, sentence: int) -> None:
         self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
+
+    def clicks(self, silence: int = 5) -> None:
+        self._sound.put_nowait(np.full(FRAME, 0.9, np.float32))
+        self._sound.put_nowait(np.zeros(silence * FRAME, np.float32))
+
+    async def heard_all(self) -> None:
+        """Until the microphone has given all that was put into it."""
+        async with asyncio.timeout(20):
+            while not self._sound.empty():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     def leaves(self) -> None:
         self._sound.put_nowait(None)
@@ -151,7 +117,8 @@ async def test_a_question_is_answered_aloud() -> None:
     assert room.said() == [("What colour is the cat?", False), ("It is **grey**. It sleeps.", False)]
     assert room.voice.said == ["It is grey.", "It sleeps."]
     assert room.events[0] == Heard("What colour is the cat?")
-    assert isinstance(room.events[-1], TurnFinished)
+    assert isinstance(room.events[-2], TurnFinished)
+    assert room.events[-1] == Spoken("It is **grey**. It sleeps.", interrupted=False)
     assert room.ears.asked == [None], "the words that were looked for in the pause are those of the turn"
 
 
@@ -169,7 +136,8 @@ async def test_the_language_of_the_first_turn_is_kept() -> None:
 
 async def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard() -> None:
     room = Room("One two three four five. Six seven eight nine ten.", "Good.", heard=("Count.", "Stop it now."))
-    room.speaker.limit = 0.72
+    # Five words of a tenth of a second, a breath of two, and two more words.
+    room.speaker.limit = 0.92
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.settled(1)
@@ -228,9 +196,8 @@ async def test_with_headphones_nothing_is_an_echo() -> None:
     assert room.said()[2] == ("three four five", False)
 
 
-@pytest.mark.parametrize("failure", [ModelError("The model broke."), "Now I break."])
-async def test_a_turn_that_fails_is_told_and_the_next_one_works(failure: str | Exception) -> None:
-    room = Room(failure, "Fine.", heard=("Hello you.", "How are you?"))
+async def test_a_turn_that_fails_is_told_and_the_next_one_works() -> None:
+    room = Room(ModelError("The model broke."), "Fine.", heard=("Hello you.", "How are you?"))
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.until(Notice)
@@ -312,7 +279,7 @@ async def test_what_is_no_sentence_for_people_ends_the_conversation() -> None:
 
 async def test_the_picture_of_a_turn_that_failed_goes_with_the_next(cat: Image) -> None:
     room = Room(ModelError("Not now."), "A cat.", heard=("What is it?", "And now?"))
-    room.conversation._pictures = [cat]
+    room.pictures = [cat]
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.until(Notice)
@@ -326,3 +293,169 @@ async def test_the_picture_of_a_turn_that_failed_goes_with_the_next(cat: Image) 
 @pytest.fixture
 def cat() -> Image:
     return Image(b"not looked at", "image/png", 2, 2, "cat.png")
+
+
+async def test_a_voice_that_breaks_is_told_once_and_replies_go_on_in_writing() -> None:
+    replies = ("One two. Now I break. Three.", "I break again.", "It is mended.", "I break once more.")
+    room = Room(*replies, heard=("First.", "Second.", "Third.", "Fourth."))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    for sentence in range(4):
+        room.speaks(sentence)
+        await room.until(TurnFinished, sentence + 1)
+    room.leaves()
+    await run
+    assert [text for text, _ in room.said()[1::2]] == list(replies)
+    assert not any(interrupted for _, interrupted in room.said())
+    assert room.voice.said == ["One two.", "It is mended."]
+    # Told again only after it has worked in between.
+    notice = Notice("The voice broke. The reply goes on in writing.")
+    assert [event for event in room.events if isinstance(event, Notice)] == [notice, notice]
+
+
+async def test_a_speaker_that_goes_in_the_middle_holds_nothing_up() -> None:
+    room = Room("One two three four five. Six.", "Fine.", "Back.", heard=("Count.", "And now?", "And now?"))
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.speaker.lost = True
+    await room.until(TurnFinished)
+    room.speaks(1)
+    await room.until(TurnFinished, 2)
+    room.speaker.lost, room.speaker.limit = False, 1e9
+    room.speaks(2)
+    await room.until(TurnFinished, 3)
+    room.leaves()
+    await run
+    assert room.said()[1] == ("One two three four five. Six.", False)
+    assert sum(isinstance(event, Notice) for event in room.events) == 1
+    assert room.voice.said[-1] == "Back."
+    assert [reply["spoken"] for reply in room.log.of("reply")] == [False, False, True]
+
+
+async def test_a_reply_in_writing_that_is_interrupted_is_kept_as_far_as_it_was_written() -> None:
+    room = Room(
+        "break one two three four five six seven eight nine ten eleven. And on.", heard=("Count.", "Stop it now.")
+    )
+    room.model.enqueue("Good.")
+    room.model._token_seconds = 0.1
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaker.lost = True
+    room.speaks(0)
+    await room.until(TextDelta, 4)
+    room.speaks(1)
+    await room.until(Spoken)
+    room.leaves()
+    await run
+    written = "".join(
+        event.text for event in room.events[: room.events.index(Heard("Stop it now."))] if isinstance(event, TextDelta)
+    )
+    assert written
+    assert room.said()[1] == (written, True)
+
+
+async def test_a_key_says_who_speaks_even_when_nobody_is_listened_to() -> None:
+    room = Room("Hello.", "Right.", heard=("Hello you.", "Mm-hm."))
+    room.conversation.muted = True
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.heard_all()
+    assert room.ears.asked == []
+    assert room.states[-1:] == ["muted"]
+    for sentence in range(2):
+        room.conversation.push()
+        assert room.states[-1:] == ["hearing"]
+        room.speaks(sentence)
+        await room.heard_all()
+        assert len(room.ears.asked) == sentence, "it waits, however long they are silent"
+        room.conversation.push()
+        await room.until(TurnFinished, sentence + 1)
+    room.leaves()
+    await run
+    assert room.said()[2] == ("Mm-hm.", False), "whoever pushes means it"
+
+
+async def test_pushing_over_a_reply_pauses_it_and_nothing_said_lets_it_go_on() -> None:
+    room = Room("One two three four five. Six.", heard=("Count.", ""))
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.conversation.push()
+    assert room.speaker.log[-1] == "pause"
+    room.speaks(1)
+    await room.heard_all()
+    room.conversation.push()
+    await room.until(Notice)
+    assert room.speaker.log[-1] == "resume"
+    room.conversation.push()
+    room.conversation.push()
+    assert room.speaker.log[-2:] == ["pause", "resume"]
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    assert len(room.said()) == 2
+
+
+async def test_a_click_is_a_gap_and_no_pause() -> None:
+    room = Room("One two three four five.", heard=("Count.",))
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    room.clicks()
+    await room.heard_all()
+    assert room.speaker.log[-2:] == ["pause", "resume"]
+    assert room.log.of("paused") == []
+    room.clicks(silence=0)
+    await room.heard_all()
+    await asyncio.sleep(0.05)
+    assert room.speaker.paused
+    room.conversation.muted = True
+    assert room.speaker.log[-2:] == ["pause", "resume"], "nobody is listened to who could end it"
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+
+
+async def test_the_log_tells_what_was_decided_and_how_long_things_took() -> None:
+    room = Room("One two three four five. Six.", heard=("Count.", "Mm-hm.", "", "two three four five", "Stop it now."))
+    room.model.enqueue("Good.")
+    room.speaker.limit = 0.3
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    for sentence in range(5):
+        room.speaks(sentence)
+        await room.settled(sentence + 1)
+    room.speaker.limit = 1e9
+    await room.until(TurnFinished)
+    room.leaves()
+    await run
+    heard = room.log.of("heard")
+    assert [line["decision"] for line in heard] == ["turn", "backchannel", "nothing", "echo", "turn"]
+    assert [line["text"] for line in heard][-1] == "Stop it now."
+    assert [line["audio"] for line in heard] == [f"{number}.wav" for number in range(1, 6)]
+    assert len(room.log.of("paused")) == 4
+    first, last = room.log.of("reply")
+    assert (first["text"], first["kept"], first["interrupted"]) == (
+        "One two three four five. Six.", "One two three", True,
+    )  # fmt: skip
+    assert not last["interrupted"]
+    assert heard[0]["words_seconds"] <= first["first_token_seconds"] <= first["first_audio_seconds"]
+    # Samples here come faster than time goes by.
+    assert room.states[-1] == "listening"
+    assert {"hearing", "thinking", "speaking"} <= set(room.states)
+
+
+async def test_esc_hushes_a_reply_which_is_kept_as_far_as_it_was_heard() -> None:
+    room = Room("One two three four five. Six.", heard=("Count.",))
+    room.speaker.limit = 0.2
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    room.speaks(0)
+    await room.settled(1)
+    await room.conversation.hush()
+    room.leaves()
+    await run
+    assert room.said() == [("Count.", False), ("One two", True)]
+    assert room.events[-1] == Spoken("One two", interrupted=True)

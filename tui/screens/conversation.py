@@ -12,13 +12,24 @@ from textual.message import Message
 from textual.screen import Screen
 
 from assistant.errors import AssistantError
-from assistant.events import Notice, SkillResult, TextDelta, TurnFinished
-from assistant.session import Session
+from assistant.events import Event, Heard, Notice, SkillResult, Spoken, TextDelta, TurnFinished
+from assistant.messages import Image, user
+from assistant.session import Session, model_named
 from tui.widgets.composer import Composer
 from tui.widgets.reply import Reply
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
 from tui.widgets.user_turn import UserTurn
+from voice.conversation import SpokenConversation
+
+# What the status says of a spoken conversation.
+_VOICE = {
+    "listening": "listening",
+    "hearing": "hearing you …",
+    "thinking": "thinking … (Esc stops)",
+    "speaking": "speaking … (Esc stops)",
+    "muted": "muted (F3 to talk)",
+}
 
 
 class ConversationScreen(Screen[None]):
@@ -36,6 +47,14 @@ class ConversationScreen(Screen[None]):
     class SessionWanted(Message):
         """Building the session failed before, and there is a reason to try again."""
 
+    class Happened(Message):
+        """Something has happened in the spoken conversation."""
+
+        def __init__(self, event: Event) -> None:
+            super().__init__()
+            self.event = event
+            """What it was."""
+
     def __init__(self, *, allow_urls: bool, max_megapixels: float) -> None:
         super().__init__()
         self._transcript = Transcript()
@@ -45,6 +64,11 @@ class ConversationScreen(Screen[None]):
         self._failed = False
         self._queued: tuple[Composer.Submitted, UserTurn] | None = None
         self._turn: asyncio.Task[None] | None = None
+        self.spoken: SpokenConversation | None = None
+        """The spoken conversation, while there is one."""
+        self._spoken_reply: Reply | None = None
+        self._changes: set[asyncio.Task[None]] = set()
+        self._leaving = False
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -77,8 +101,33 @@ class ConversationScreen(Screen[None]):
         """Begin the next message with "/name", before what has been typed."""
         self._composer.begin(f"/{name} ")
 
+    def show_event(self, event: Event) -> None:
+        """Show what happens in the spoken conversation, in the order in which it does."""
+        self.post_message(self.Happened(event))
+
+    async def shown(self) -> None:
+        """Wait until all that has happened is on the screen, which must not go meanwhile."""
+        shown = asyncio.Event()
+        if self.call_later(shown.set):
+            await shown.wait()
+
+    def show_voice(self, what: str | None = None) -> None:
+        """Tell what the spoken conversation does, or without it `what`; nothing is that there is none."""
+        if what is None and self.spoken is not None:
+            what = "hearing you … (F3 sends)" if self.spoken.pushed else _VOICE[self.spoken.state]
+        self._status.voice = what or ""
+
+    def show_remark(self, text: str, *, failure: bool = False) -> None:
+        """Tell something that belongs to no turn."""
+        self._transcript.add_notice(text, failure=failure)
+
+    def take_pictures(self) -> list[Image]:
+        """The attached pictures, for a question that was spoken."""
+        return self._composer.take()
+
     async def end_turn(self) -> None:
-        """Stop the reply being written, if there is one, and return when it is kept."""
+        """Stop the reply being written, if there is one, and return when it is kept; no model is changed any more."""
+        self._leaving = True
         if self._turn is not None:
             self._turn.cancel()
             await asyncio.wait([self._turn])
@@ -87,6 +136,8 @@ class ConversationScreen(Screen[None]):
         """Stop the reply within one token, or take back what still waits for the model."""
         if self._turn is not None:
             self._stop_turn(self._turn)
+        elif self.spoken is not None and self.spoken.replying:
+            await self.spoken.hush()
         else:
             await self._unqueue()
 
@@ -99,9 +150,12 @@ class ConversationScreen(Screen[None]):
         try:
             super().action_copy_text()
         except SkipAction:
-            if self._turn is None:
+            if self._turn is not None:
+                self._stop_turn(self._turn)
+            elif self.spoken is not None and self.spoken.replying:
+                self.call_later(self.spoken.hush)
+            else:
                 raise
-            self._stop_turn(self._turn)
 
     def action_page(self, direction: int) -> None:
         """Scroll the transcript by a page, up for -1, down for 1."""
@@ -110,8 +164,31 @@ class ConversationScreen(Screen[None]):
         else:
             self._transcript.scroll_page_down()
 
+    @on(Happened)
+    async def _show_happened(self, happened: Happened) -> None:
+        reply = self._spoken_reply
+        match happened.event:
+            case Heard(text, pictures):
+                # What is said counts as much as what is typed: one reply at a time.
+                await self.end_turn()
+                await self._transcript.add_user_turn(user(text, *pictures))
+                self._spoken_reply = await self._transcript.add_reply()
+            case TextDelta(text) if reply is not None:
+                await reply.write(text)
+            case Notice(text):
+                self._transcript.add_notice(text, before=reply)
+            case TurnFinished(usage=usage):
+                self._status.usage = usage
+            case Spoken(text, interrupted) if reply is not None:
+                self._spoken_reply = None
+                if interrupted:
+                    await reply.cut(text)
+                await reply.finish(interrupted=interrupted)
+
     @on(Composer.Submitted)
     async def _send(self, submitted: Composer.Submitted) -> None:
+        if self.spoken is not None:
+            await self.spoken.hush()
         user_turn = await self._transcript.add_user_turn(submitted.message)
         for notice in submitted.notices:
             self._transcript.add_notice(notice)
@@ -129,6 +206,13 @@ class ConversationScreen(Screen[None]):
             await self._composer.restore(submitted)
 
     async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
+        if (name := model_named(submitted.message.text)) is not None:
+            await user_turn.remove()
+            # In a task, because a message handler that waits for a model leaves the screen dead until it is there.
+            change = asyncio.create_task(self._change_model(session, name, submitted))
+            self._changes.add(change)
+            change.add_done_callback(self._changes.discard)
+            return
         reply = await self._transcript.add_reply()
         self._status.state = "thinking … (Esc stops)"
         # What the last reply took says nothing about this one, which may be stopped before it can tell.
@@ -138,6 +222,29 @@ class ConversationScreen(Screen[None]):
         self._turn.add_done_callback(
             lambda turn: self.call_later(self._settle, turn, session, submitted, user_turn, reply)
         )
+
+    async def _change_model(self, session: Session, name: str, submitted: Composer.Submitted) -> None:
+        loop = asyncio.get_running_loop()
+
+        def report(what: str, done: int, total: int) -> None:
+            if self._leaving:
+                raise _AbandonedError
+            percent = f"{100 * done // total} %" if total else "…"
+            loop.call_soon_threadsafe(self.show_loading, f"{what} {percent}")
+
+        self.show_loading("changing the model …")
+        try:
+            self._transcript.add_notice(await session.change_model(name, report))
+        except AssistantError as error:
+            self._transcript.add_notice(str(error), failure=True)
+            await self._composer.restore(submitted)
+        except _AbandonedError:
+            return
+        else:
+            self._composer.release()
+        self._status.model = session.model.info
+        self._status.usage = None
+        self._status.state = "ready"
 
     async def _settle(
         self,
@@ -179,3 +286,7 @@ class ConversationScreen(Screen[None]):
                     case TurnFinished(usage=usage) if not by_skill:
                         # What a skill asks is no part of the conversation, and says nothing about its context.
                         self._status.usage = usage
+
+
+class _AbandonedError(Exception):
+    """Nobody waits for another model any more. Raised into its loading, which ends there."""

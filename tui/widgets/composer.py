@@ -56,6 +56,12 @@ class Composer(Vertical):
         """The pictures that will go with the next message."""
         return [chip.image for chip in self._chips.query(Attachment)]
 
+    def take(self) -> list[messages.Image]:
+        """The attached pictures, which go with something else than the next message: with what was spoken."""
+        attached = self.attached
+        self._chips.query(Attachment).remove()
+        return attached
+
     def begin(self, words: str) -> None:
         """Put `words` before what has been typed, and go on typing."""
         self._prompt.begin(words)

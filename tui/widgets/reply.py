@@ -32,6 +32,12 @@ class Reply(Vertical):
         self.text += piece
         await self._stream.write(piece)
 
+    async def cut(self, text: str) -> None:
+        """Show no more than `text`, which is what was heard of it."""
+        await self.finish()
+        self.text = text
+        await self._markdown.update(text)
+
     async def finish(self, *, interrupted: bool = False) -> None:
         """Show what is still to be shown; mark the reply if it was stopped."""
         self.remove_class("-waiting")

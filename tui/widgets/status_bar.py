@@ -14,6 +14,9 @@ class StatusBar(Widget):
     state: reactive[str] = reactive("starting …")
     """What is going on, like "ready" or "loading …"."""
 
+    voice: reactive[str] = reactive("")
+    """What the spoken conversation does, like "listening"; nothing while there is none."""
+
     model: reactive[ModelInfo | None] = reactive(None)
     """What answers, once it is known."""
 
@@ -21,10 +24,11 @@ class StatusBar(Widget):
     """What the last reply took."""
 
     def render(self) -> Content:
-        room = self.size.width - len(self.state) - 2
+        left = f"{self.state} · {self.voice}" if self.voice else self.state
+        room = self.size.width - len(left) - 2
         right = " · ".join(_fitting(self._facts(), room))
-        padding = " " * max(2, self.size.width - len(self.state) - len(right))
-        return Content.assemble((self.state, "bold"), padding, right)
+        padding = " " * max(2, self.size.width - len(left) - len(right))
+        return Content.assemble((left, "bold"), padding, right)
 
     def _facts(self) -> list[tuple[int, str]]:
         """What can be said, in order of appearance, each with its rank when room is scarce (1 is kept longest)."""

@@ -14,6 +14,7 @@ or drop the file onto the terminal.
 [b $accent]Esc[/]          stop the reply
 [b $accent]Backspace[/]    in an empty input: take back the last picture
 [b $accent]↑[/] [b $accent]↓[/]          what you sent before
+[b $accent]F2[/]           talk, and hear the answers [dim](F3: push to talk)[/dim]
 [b $accent]PgUp[/] [b $accent]PgDn[/]    scroll
 [b $accent]Ctrl+Q[/]       quit"""
 

@@ -1,7 +1,9 @@
 """A model that cannot be had is refused in one sentence that says why."""
 
 import json
+import re
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,24 @@ def test_device_and_quantization_are_chosen_in_one_place() -> None:
     ):
         with pytest.raises(ConfigError):
             place(device, quantize)
+
+
+def test_a_driver_that_is_too_old_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch, llava_folder: Path) -> None:
+    def warn() -> bool:
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update "
+            "your GPU driver. (Triggered internally at CUDAFunctions.cpp:119.)",
+            stacklevel=1,
+        )
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", warn)
+    reason = "The NVIDIA driver on your system is too old (found version 11040)"
+    with pytest.raises(ConfigError, match=re.escape(f"No CUDA device can be used here ({reason}): choose --device")):
+        place("cuda")
+    model = LocalModel.load(str(llava_folder))
+    assert model.info.device == "cpu"
+    assert model.notices == (f"The GPU is not used: {reason}.",)
 
 
 def test_progress_reaches_the_end(llava_folder: Path) -> None:

@@ -19,7 +19,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.catalogue import CATALOGUE
 from assistant.models.loading import load
 from assistant.models.local import LocalModel
-from assistant.models.memory import Shape, estimate, most_context, precision, shape_of
+from assistant.models.memory import SLACK, Shape, estimate, most_context, precision, shape_of
 from assistant.models.placement import Placement, fit, place, settle
 from assistant.models.prompts import ChatFormat
 from tests.assistant.models.real_shapes import configs
@@ -90,8 +90,8 @@ def test_the_longest_context_is_the_last_that_fits() -> None:
 def test_windows_stop_growing_when_they_are_full() -> None:
     shape = Shape(0, 0, 0, cache_values=10, work_values=0, window_values=100, window=50)
     held = precision("bf16", "cuda")
-    grown = [estimate(shape, held, tokens).cache for tokens in (50, 100)]
-    assert grown[1] - grown[0] == 2 * 10 * 50
+    grown = [estimate(shape, held, tokens).cache for tokens in (50 + SLACK, 150 + SLACK)]
+    assert grown[1] - grown[0] == 2 * 10 * 100
 
 
 def test_what_does_not_fit_is_refused_with_what_would() -> None:
@@ -149,7 +149,7 @@ def test_closing_a_model_frees_all_of_its_memory(
     stream = model.stream([user("Look!", picture(1))], GenerationOptions(max_tokens=4), threading.Event())
     next(stream, "")
     stream.close()
-    held = [weakref.ref(thing) for thing in (model._decoder, model._decoder._model)]  # type: ignore[union-attr]
+    held = [weakref.ref(thing) for thing in (model._decoder, model._pictures._model)]  # type: ignore[union-attr]
     assert all(reference() is not None for reference in held)
     model.close()
     gc.collect()

@@ -1,7 +1,7 @@
 """Warm equals cold: whatever went before, a reply is the one of a model that has heard nothing else."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
+from assistant.models import key_values, local
+from assistant.models import pictures as pictures_module
 from assistant.models.base import GenerationOptions
 from assistant.models.local import LocalModel
+from assistant.models.pictures import Pictures
 from assistant.models.prompt_cache import Prompt, PromptCache, common_prefix, pieces
 
 WORDS = st.sampled_from(["What is this?", "And now?", "A dog <image> runs", "日本 😀", " ", "in this picture " * 6])
@@ -43,32 +46,79 @@ class Pair:
 
     def __init__(self, folder: Path, quantize: str) -> None:
         self.warm, self.cold = (LocalModel.load(str(folder), device="cpu", quantize=quantize) for _ in range(2))
+        self.logits, self._expected = (_watched(model) for model in (self.warm, self.cold))
+        """Logits of the warm model's last answer, by how many tokens it had read."""
 
     def ask(self, messages: list[Message], temperature: float = 0.0) -> tuple[str, Usage]:
         """The warm model's reply, after comparing it with the cold one's."""
         options = GenerationOptions(max_tokens=8, temperature=temperature, seed=3)
         forget(self.cold)
+        self.logits.clear()
+        self._expected.clear()
         expected, usage = finish(self.cold.stream(messages, options, threading.Event()))
         assert usage is not None
         assert usage.cached_tokens == 0
         found, usage = finish(self.warm.stream(messages, options, threading.Event()))
         assert usage is not None
         assert found == expected
+        # Words alone would not tell: a random model may say the same whatever it sees.
+        both = self.logits.keys() & self._expected.keys()
+        assert max(both) >= usage.prompt_tokens
+        for read in both:
+            torch.testing.assert_close(self.logits[read], self._expected[read], atol=1e-3, rtol=1e-3)
         return found, usage
 
 
-def forget(model: LocalModel) -> None:
+def _watched(model: LocalModel) -> dict[int, torch.Tensor]:
     decoder: Any = model._decoder
+    read, seen = decoder.read, {}
+
+    def watch(prompt: Prompt, start: int, end: int) -> torch.Tensor:
+        logits: torch.Tensor = read(prompt, start, end)
+        seen[end] = logits
+        return logits
+
+    decoder.read = watch
+    return seen
+
+
+def forget(model: LocalModel) -> None:
     model._forget()
-    getattr(decoder, "_features", {}).clear()
+    pictures(model).forget()
+
+
+def pictures(model: LocalModel) -> Pictures:
+    assert model._pictures is not None
+    return model._pictures
+
+
+def counted(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """What is given to the vision tower of `model` from here on."""
+    tower = pictures(model)._model
+    encode = tower.get_image_features
+    encoded: list[dict[str, torch.Tensor]] = []
+
+    def count(**inputs: torch.Tensor) -> Any:
+        encoded.append(inputs)
+        return encode(**inputs)
+
+    monkeypatch.setattr(tower, "get_image_features", count)
+    return encoded
 
 
 @pytest.fixture(
-    scope="module", params=["llava-none", "llava-int8", "adapted-none", "adapted-int8", "qwen-none", "qwen-int8"]
+    scope="module",
+    params=[
+        *("llava-none", "llava-int8", "adapted-none", "adapted-int8", "qwen-none", "qwen-int8", "gemma-none"),
+        *(pytest.param(f"{name}-none", marks=pytest.mark.gpu_stack) for name in ("qwen3_vl", "smolvlm2", "internvl")),
+    ],
 )
-def pair(request: pytest.FixtureRequest) -> Pair:
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     family, _, quantize = request.param.partition("-")
-    return Pair(request.getfixturevalue(f"{family}_folder"), quantize)
+    with pytest.MonkeyPatch.context() as patched:
+        # So little that layers of a sliding window have forgotten what an edit would go back to.
+        patched.setattr(key_values, "SLACK", 24)
+        yield Pair(request.getfixturevalue(f"{family}_folder"), quantize)
 
 
 @settings(
@@ -103,18 +153,51 @@ def test_warm_output_equals_cold_output(
                 talk += [message, assistant(reply)]
 
 
-def test_a_follow_up_reads_only_what_is_new(pair: Pair, picture: Callable[[int], Image]) -> None:
+def test_a_follow_up_reads_only_what_is_new_and_looks_at_no_picture_again(
+    pair: Pair, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget(pair.warm)
+    encoded = counted(pair.warm, monkeypatch)
     opening = user("What is in this picture? " * 4, picture(1))
     reply, first = pair.ask([opening])
-    _, second = pair.ask([opening, assistant(reply), user("And now?")])
+    assert (first.cached_tokens, len(encoded)) == (0, 1)
+    talk = [opening, assistant(reply), user("And now?")]
+    reply, second = pair.ask(talk)
     assert second.cached_tokens >= first.prompt_tokens
+    # A second picture, on top of all that is remembered.
+    _, third = pair.ask([*talk, assistant(reply), user("Which is which?", picture(2))])
+    assert third.cached_tokens >= second.prompt_tokens
+    assert len(encoded) == 2
+
+
+def test_a_skill_in_between_costs_words_and_no_picture(
+    pair: Pair, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = user("What is this?", picture(1))
+    reply, _ = pair.ask([opening])
+    pair.warm.score([user("Is there a dog?", picture(1))], ["yes", "no"], threading.Event())
+    encoded = counted(pair.warm, monkeypatch)
+    pair.ask([opening, assistant(reply), user("And now?")])
+    assert not encoded
+
+
+def test_scores_are_the_same_warm_and_cold(pair: Pair, picture: Callable[[int], Image]) -> None:
+    question, options = [user("What is in this picture? " * 4, picture(1))], ["A dog.", "no", ""]
+    pair.ask([*question, assistant("A dog runs."), user("And now?")])
+    forget(pair.cold)
+    warm, cold = (model.score(question, options, threading.Event()) for model in (pair.warm, pair.cold))
+    for found, expected in zip(warm, cold, strict=True):
+        assert found == pytest.approx(expected, abs=1e-4)
+    # The options are not remembered.
+    pair.ask(question)
 
 
 def test_another_picture_in_the_same_place_is_looked_at(pair: Pair, picture: Callable[[int], Image]) -> None:
-    one, _ = pair.ask([user("Look!", picture(1))])
-    other, usage = pair.ask([user("Look!", picture(2))])
-    assert one != other
-    assert usage.cached_tokens < 5
+    _, usage = pair.ask([user("Look!", picture(1))])
+    one = pair.logits[usage.prompt_tokens]
+    _, usage = pair.ask([user("Look!", picture(2))])
+    assert not torch.allclose(one, pair.logits[usage.prompt_tokens], rtol=1e-4, atol=1e-4)
+    assert usage.cached_tokens < usage.prompt_tokens - 4
 
 
 def test_a_conversation_that_turns_from_words_to_a_picture_and_back(
@@ -131,15 +214,7 @@ def test_a_picture_known_already_is_not_encoded_again(
     llava_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = LocalModel.load(str(llava_folder), device="cpu")
-    decoder: Any = model._decoder
-    encode = decoder._model.get_image_features
-    encoded: list[torch.Tensor] = []
-
-    def count(pixel_values: torch.Tensor) -> Any:
-        encoded.append(pixel_values)
-        return encode(pixel_values=pixel_values)
-
-    monkeypatch.setattr(decoder._model, "get_image_features", count)
+    encoded = counted(model, monkeypatch)
     options = GenerationOptions(max_tokens=2)
     finish(model.stream([user("Look!", picture(1))], options, threading.Event()))
     # Everything after the first word must be read anew, yet the picture itself is known.
@@ -147,29 +222,45 @@ def test_a_picture_known_already_is_not_encoded_again(
     assert len(encoded) == 2
 
 
-def test_many_pictures_are_encoded_once(
+def test_many_pictures_are_encoded_once_and_no_more_of_them_kept_than_there_is_memory_for(
     llava_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = LocalModel.load(str(llava_folder), device="cpu")
-    decoder: Any = model._decoder
-    encode = decoder._model.get_image_features
-    encoded: list[torch.Tensor] = []
-
-    def count(pixel_values: torch.Tensor) -> Any:
-        encoded.append(pixel_values)
-        return encode(pixel_values=pixel_values)
-
-    monkeypatch.setattr(decoder._model, "get_image_features", count)
+    encoded = counted(model, monkeypatch)
     options = GenerationOptions(max_tokens=1)
     opening = user("", *map(picture, range(50)))
-    for talk in ([opening], [opening, assistant("."), user("?")]):
+    for talk in ([opening], [user("Other words first."), opening]):
         finish(model.stream(talk, options, threading.Event()))
         assert len(encoded) == 50
-    # Even more than the context holds leave no more behind than that, once others are asked about.
+    # What cannot be shown is not encoded.
     with pytest.raises(ContextOverflow):
         finish(model.stream([user("", *map(picture, range(50, 200)))], options, threading.Event()))
+    assert len(encoded) == 50
+    most = 5 * next(iter(pictures(model)._known.values())).bytes
+    monkeypatch.setattr(pictures_module, "_MOST_BYTES", most)
     finish(model.stream([user("", picture(1))], options, threading.Event()))
-    assert sum(map(len, decoder._features.values())) <= model.info.context_tokens
+    assert 0 < sum(seen.bytes for seen in pictures(model)._known.values()) <= most
+
+
+def test_pictures_are_looked_at_one_by_one_so_that_stop_can_come_between(
+    qwen_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
+    monkeypatch.setattr(local, "_PIECE", 8)
+    encoded = counted(model, monkeypatch)
+    stop = threading.Event()
+    decoder: Any = model._decoder
+    read = decoder.read
+
+    def stop_once_seen(*place: Any) -> Any:
+        if encoded:
+            stop.set()
+        return read(*place)
+
+    monkeypatch.setattr(decoder, "read", stop_once_seen)
+    said, _ = finish(model.stream([user("", *map(picture, range(9)))], GenerationOptions(), stop))
+    assert not said
+    assert 0 < len(encoded) < 9
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

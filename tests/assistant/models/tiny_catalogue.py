@@ -19,7 +19,7 @@ _TEXT = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
-    "max_position_embeddings": 512,
+    "max_position_embeddings": 2048,
     "bos_token_id": None,
     "eos_token_id": None,
     "pad_token_id": None,

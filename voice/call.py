@@ -1,0 +1,115 @@
+"""All that a spoken conversation needs beside the session it belongs to, ready to begin: `assistant.app` builds it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.events import Event, Notice
+from assistant.messages import Image
+from assistant.session import Session
+from voice.call_log import CallLog
+from voice.conversation import SpokenConversation, State
+from voice.headset import DeviceChange, Headset
+from voice.speech_to_text import SpeechToText
+from voice.streams import Microphone, Playback
+from voice.text_to_speech import TextToSpeech
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from voice.samples import Samples
+
+
+class Call:
+    """Ears, a voice, and two devices. `converse` may be called again after it has ended, but not twice at once."""
+
+    def __init__(
+        self,
+        ears: SpeechToText,
+        mouth: TextToSpeech,
+        microphone: Microphone,
+        speaker: Playback,
+        *,
+        language: str | None = None,
+        headphones: bool = False,
+        log: Path | None = None,
+        keep_audio: Path | None = None,
+    ) -> None:
+        """Without `language` the first one heard is kept. `headphones` says that there is no echo to be cancelled.
+
+        `log` is a file of JSON lines, `keep_audio` a folder for what is heard; without them nothing is kept.
+        """
+        self.microphone = microphone
+        self._ears = ears
+        self._mouth = mouth
+        self._speaker = speaker
+        self._language = language
+        self._headphones = headphones
+        self._log = log
+        self._keep_audio = keep_audio
+
+    async def converse(
+        self,
+        session: Session,
+        show: Callable[[Event], None],
+        *,
+        ready: Callable[[SpokenConversation], None],
+        pictures: Callable[[], Sequence[Image]] = tuple,
+        changed: Callable[[State], None] | None = None,
+    ) -> None:
+        """Talk until this is cancelled; `ready` is called with the conversation when it listens.
+
+        The others are as for `SpokenConversation`. Raises `VoiceError` if a device cannot be opened, and what
+        `SpokenConversation.run` raises.
+        """
+        from voice.turn_taking import SileroDetector, TurnTaking
+
+        def tell(sentence: str) -> None:
+            show(Notice(sentence))
+
+        def device_changed(change: DeviceChange) -> None:
+            log("device", device=change.what, name=change.name, back=change.back)
+            # The first reply that cannot be spoken tells of the speaker.
+            if change.back or change.what == "microphone":
+                tell(str(change))
+
+        taking = await asyncio.to_thread(lambda: TurnTaking(SileroDetector()))
+        log = CallLog(self._log, self._keep_audio, tell)
+        try:
+            async with Headset(self.microphone, self._speaker, device_changed) as headset:
+                conversation = SpokenConversation(
+                    session,
+                    self._ears,
+                    self._mouth,
+                    self._speaker,
+                    taking,
+                    show,
+                    language=self._language,
+                    headphones=self._headphones,
+                    pictures=pictures,
+                    changed=changed,
+                    log=log,
+                )
+                log("begin", model=session.model.info.name, microphone=self.microphone.name, speaker=self._speaker.name)
+                ready(conversation)
+                await conversation.run(self._heard(headset))
+        finally:
+            log("end")
+            log.close()
+
+    async def _heard(self, headset: Headset) -> "AsyncIterator[Samples]":
+        from voice.echo import Canceller
+        from voice.samples import HEARING_RATE
+
+        if self._headphones:
+            async for heard, _ in headset.pairs():
+                yield heard
+        else:
+            async for cleaned in Canceller(HEARING_RATE).clean(headset.pairs()):
+                yield cleaned
+
+    def close(self) -> None:
+        """Free the memory of its engines."""
+        self._ears.close()
+        self._mouth.close()
