@@ -107,6 +107,7 @@ class FixedCache(Cache):
         """Forget all but the first `count` tokens."""
         self.length = min(self.length, count)
 
+    @torch.inference_mode()
     def clear(self) -> None:
         """Forget everything and wipe it out: what a failure left behind that is no number shows through any mask."""
         for block in (*self.keys, *self.values):
@@ -182,7 +183,9 @@ class FixedSteps:
         self._moves = cache.moves
         self._windows: dict[int, Tensor] = {}
         self._run: Callable[[Tensor, Tensor], Tensor] = self._forward
+        self._compiled = backend is not None
         if backend is not None:
+            self._forget_compiled()
             # Widths of steps are compiled apart, for their kernels differ; windows are not.
             self._run = torch.compile(self._forward, backend=backend, fullgraph=True, dynamic=False)
         self._recorded: dict[tuple[int, int], _Recorded] = {}
@@ -214,6 +217,7 @@ class FixedSteps:
         self.cache.reserve(end)
         if self.cache.moves != self._moves:
             # Graphs point at where the blocks were, and a prompt may have moved them too.
+            self._forget_compiled()
             self._moves = self.cache.moves
             self._recorded.clear()
             self._windows.clear()
@@ -223,6 +227,11 @@ class FixedSteps:
         logits = self._run(numbers, self._window(size)) if self._pool is None else self._play(numbers, count, size)
         self.cache.advance(end)
         return logits
+
+    def _forget_compiled(self) -> None:
+        # What was compiled for other blocks, or for a model before this one, counts towards the compiler's limit of 8.
+        if self._compiled:
+            torch._dynamo.reset()  # noqa: SLF001 - documented under this name
 
     def _forward(self, numbers: Tensor, order: Tensor) -> Tensor:
         """One step: `numbers` are the ids of its tokens, their first place and position, `order` counts the window."""

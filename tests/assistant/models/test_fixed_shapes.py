@@ -1,6 +1,8 @@
 """Compiled, recorded at fixed shapes, and remembered between turns: the tokens are those of the plain model."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from torch._dynamo.utils import counters
 
 from assistant.errors import ModelError
 from assistant.messages import Image, Message, assistant, user
+from assistant.models import fixed_shapes
 from assistant.models.base import GenerationOptions
 from assistant.models.fixed_shapes import FixedCache, FixedSteps, suits
 from assistant.models.loading import load
@@ -18,7 +21,7 @@ from assistant.models.local import LocalModel
 from assistant.models.lookahead import GUESSES
 from assistant.models.placement import place
 from tests.assistant.models import real_shapes
-from tests.assistant.models.conftest import EVEN, make_llava
+from tests.assistant.models.conftest import EVEN, make_llava, speed_up
 from tests.assistant.models.test_prompt_cache import finish, forget
 from tests.assistant.models.tiny_catalogue import shrunk_qwen3_vl
 
@@ -40,16 +43,6 @@ def compiled(folder: Path, quantize: str = "none", capacity: int = 512, backend:
     model = LocalModel.load(str(folder), device="cpu", quantize=quantize)
     speed_up(model, capacity, backend)
     return model
-
-
-def speed_up(model: LocalModel, capacity: int, backend: str | None) -> None:
-    decoder: Any = model._decoder
-    with torch.inference_mode():
-        cache = FixedCache.of(decoder._model, capacity)
-        cache.most = model.info.context_tokens
-        steps = FixedSteps(decoder._model, cache, three=decoder.counts_in_three, backend=backend)
-        steps.warm((1, 1 + GUESSES))
-    decoder.speed_up(steps)
 
 
 def say(model: LocalModel, messages: list[Message], tokens: int = 12, most: int = 1000) -> str:
@@ -132,6 +125,52 @@ def test_what_a_failure_leaves_behind_is_not_seen(qwen_folder: Path, monkeypatch
         with pytest.raises(ModelError, match="no number"):
             say(model, question)
     assert say(model, question) == expected
+
+
+@pytest.mark.parametrize("survivors", [0, 1, 3])
+def test_memory_that_runs_out_while_blocks_grow_leaves_them_in_order(
+    qwen_folder: Path, monkeypatch: pytest.MonkeyPatch, survivors: int
+) -> None:
+    first, second = [user("What is this?")], [user("A dog runs over the grass. " * 12)]
+    plain = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
+    fast = compiled(qwen_folder, capacity=SHORT)
+    assert say(fast, first, 4) == say(plain, first, 4)
+    block, grown = fixed_shapes._block, iter(range(100))
+
+    def exhausted(tensor: torch.Tensor) -> torch.Tensor:
+        if next(grown) == survivors:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return block(tensor)
+
+    monkeypatch.setattr(fixed_shapes, "_block", exhausted)
+    # The second try comes by itself, and needs as many blocks.
+    assert say(fast, second) == say(plain, second)
+    assert next(grown) > survivors + 1
+    assert say(fast, first, 4) == say(plain, first, 4)
+
+
+def test_blocks_may_grow_more_often_than_the_compiler_compiles_anew_by_itself(qwen_folder: Path) -> None:
+    decoder: Any = compiled(qwen_folder, capacity=8)._decoder
+    steps = decoder._steps
+    graphs = counters["stats"]["unique_graphs"]
+    for _ in range(9):
+        steps.cache.reserve(2 * steps.cache.capacity)
+        with torch.inference_mode():
+            for width in (1, 1 + GUESSES):
+                steps.step([7] * width, steps.cache.length)
+    assert steps.cache.capacity == 8 * 2**9
+    assert counters["stats"]["unique_graphs"] == graphs + 18
+
+
+def test_a_model_that_is_closed_leaves_no_weights_behind(qwen_folder: Path) -> None:
+    model = compiled(qwen_folder)
+    say(model, [user("What is this?")])
+    decoder: Any = model._decoder
+    weights = weakref.ref(decoder._model)
+    del decoder
+    model.close()
+    gc.collect()
+    assert weights() is None
 
 
 @pytest.mark.slow
