@@ -88,6 +88,8 @@ class FixedCache(Cache):
 
         Where memory runs out on the way, some blocks are larger than `capacity` says, which does no harm.
         """
+        # Whatever comes of it, this much may be written to from here on.
+        self._used = max(self._used, tokens)
         capacity = self.capacity
         if tokens <= capacity:
             return
@@ -117,7 +119,6 @@ class FixedCache(Cache):
     def advance(self, length: int) -> None:
         """`length` tokens are remembered from here on."""
         self.length = length
-        self._used = max(self._used, length)
 
     # What transformers asks of a cache.
 
