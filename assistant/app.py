@@ -3,11 +3,12 @@
 import os
 import threading
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
@@ -171,18 +172,36 @@ def _is_of_this_machine(model: str) -> bool:
 
 def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatVision":
     """What skills ask, on the model that `settings` ask for. Blocks like `build_model`; raises `ModelError`."""
-    return vision_models(settings, 1, threading.Event(), progress)[0]
+    return vision_models(settings, threading.Event(), progress)[0]
 
 
 def vision_models(
-    settings: "Settings", count: int, stop: threading.Event, progress: "Progress" = unheard, note: Note = bool
+    settings: "Settings",
+    stop: threading.Event,
+    progress: "Progress" = unheard,
+    note: Note = bool,
+    *,
+    jobs: int | None = None,
+    most: int = 1,
 ) -> "list[ChatVision]":
-    """`count` of these for as many threads, ended by `stop`. Raises `ConfigError` for a model that is one at a time."""
-    from skills.model import ChatVision
+    """One of these for each of as many threads as should ask at a time, and never more than `most`, ended by `stop`.
 
-    if count > 1 and not is_remote(settings) and settings.model.partition(":")[0] != SCRIPTED_MODEL:
-        raise ConfigError(f"The model {settings.model} answers one question at a time: leave --jobs out.")
-    return [ChatVision(build_model(settings, progress, note), stop) for _ in range(count)]
+    `jobs` is how many; None is what suits the model. Raises `ConfigError` for several of a model that takes one.
+    """
+    from skills.model import ChatVision
+    from skills.together import Table, answers_together
+
+    model = build_model(settings, progress, note)
+    if answers_together(model) and min(most, jobs or model.batch_size) > 1:
+        return [*Table(model, stop).seats(min(most, jobs or model.batch_size))]
+    count = min(most, jobs or 1)
+    if count == 1:
+        return [ChatVision(model, stop)]
+    if is_remote(settings) or settings.model.partition(":")[0] == SCRIPTED_MODEL:
+        # They hold nothing but where to ask, and a server is asked once what it has.
+        return [ChatVision(copy(model), stop) for _ in range(count)]
+    model.close()
+    raise ConfigError(f"The model {model.info.name} answers one question at a time: leave --jobs out.")
 
 
 def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
@@ -229,35 +248,51 @@ def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, th
         ) from error
 
 
-def build_mouth(settings: "Settings", progress: "Progress" = unheard) -> "TextToSpeech":
+def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "TextToSpeech":
     """Load the voice that `settings` ask for, fetching it first where that is needed.
 
-    "auto" is the embedded voice, which speaks English, where piper-tts is installed; else, and for any other language
-    that is set, espeak-ng. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
+    "auto" is a fast voice of Coqui's on a GPU, and else the embedded one, both of which speak English, as far as their
+    packages are installed; without them, and for any other language that is set, espeak-ng. `note` hears why it is
+    not Coqui's. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
     `ConfigError` for a voice there is not.
     """
-    from voice import piper
+    from voice import coqui, piper
     from voice.espeak import Espeak
 
     english = settings.language in ("auto", "en")
     kind, _, which = settings.voice.partition(":")
+    if settings.voice == "auto" and english and coqui.is_installed() and coqui.is_on_gpu(settings.device):
+        try:
+            return coqui.Coqui.load(coqui.FAST_VOICE, device=settings.device)
+        except (VoiceError, MissingExtraError) as error:
+            note(f"{error} Until then another voice speaks.")
     if settings.voice.endswith(".onnx"):
         return piper.Piper.load(Path(settings.voice))
     if settings.voice == "piper" or (settings.voice == "auto" and english and piper.is_installed()):
         return piper.Piper.load(piper.fetch_embedded(settings.cache_dir, progress))
     if kind == "espeak" or settings.voice == "auto":
         return Espeak.load(which or ("en-us" if english else settings.language))
-    if kind == "coqui" and which:
-        from voice.coqui import Coqui
+    if kind == "xtts":
+        from voice import xtts
 
-        return Coqui.load(str(Path(which).expanduser()), device=settings.device)
+        coqui.library()
+        if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
+            raise ConfigError(
+                f"{xtts.LICENCE} (to accept it, run `parley speak --voice xtts hello` on a terminal and say yes, or "
+                "set PARLEY_XTTS_LICENCE_ACCEPTED=true)."
+            )
+        # Its manager would ask again, on standard output.
+        os.environ["COQUI_TOS_AGREED"] = "1"
+        return xtts.Xtts.load(voice=which, language="en" if english else settings.language, device=settings.device)
+    if kind == "coqui" and which:
+        return coqui.Coqui.load(str(Path(which).expanduser()), device=settings.device)
     raise ConfigError(
         f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
-        "espeak, espeak:de or coqui:FOLDER_OR_NAME."
+        "espeak, espeak:de, coqui:FOLDER_OR_NAME, xtts, xtts:SPEAKER or xtts:RECORDING.wav."
     )
 
 
-def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
+def build_call(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "Call":
     """Ears, voice and devices for a spoken conversation. Blocks like `build_ears`, and raises what it and the mouth do.
 
     Raises `VoiceError` where there is no microphone or no speaker, before anything is fetched or loaded.
@@ -268,7 +303,7 @@ def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
 
     choose(settings.speaker, "output")
     microphone = Microphone(settings.microphone)
-    mouth = build_mouth(settings, progress)
+    mouth = build_mouth(settings, progress, note)
     return Call(
         build_ears(settings, progress),
         mouth,

@@ -34,7 +34,9 @@ _WANTED = {
     "backend": '"auto", "local" or "remote"',
     "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
     "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
-    "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", or the .onnx file of a Piper voice',
+    "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", "xtts" or '
+    '"xtts:SPEAKER_OR_WAV", or the .onnx file of a Piper voice',
+    "xtts_licence_accepted": "true or false",
     "language": '"auto" or a code like "en"',
     "microphone": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "speaker": 'text: "default", a number, or a part of one name that `parley devices` lists',
@@ -132,7 +134,11 @@ class Settings(BaseSettings):
     """Which Whisper listens: "auto" or "base" (the embedded one), a folder, a hub id, or a name like "small"."""
 
     voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Who speaks: "auto", "piper" (the embedded voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE"."""
+    """Who speaks: "auto", "piper" (the embedded voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE", or
+    "xtts" and "xtts:VOICE"."""
+
+    xtts_licence_accepted: bool = False
+    """Whether you have accepted the licence of XTTS-v2, which allows no commercial use."""
 
     language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
     """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""

@@ -28,10 +28,26 @@ def measure_barge_in(runs: int) -> list[Figure]:
     return barge_in.measure(runs)
 
 
+def measure_batches(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.batches`."""
+    from benchmarks import batches
+
+    return batches.measure(runs)
+
+
+def measure_echo(runs: int) -> list[Figure]:
+    """The figures of `benchmarks.echo`, which needs the voice and Whisper."""
+    from benchmarks import echo
+
+    return echo.measure(runs)
+
+
 BENCHMARKS: dict[str, Callable[[int], list[Figure]]] = {
     "start": start.measure,
     "decode": measure_decoding,
     "barge-in": measure_barge_in,
+    "batches": measure_batches,
+    "echo": measure_echo,
 }
 
 

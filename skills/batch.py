@@ -1,6 +1,7 @@
 """A skill over many pictures: a bounded number at a time, and the outcomes in the order of the pictures.
 
     sources ─▶ a window of tasks ─▶ threads, each with a model of its own while it works ─▶ outcomes, in order
+                                                     or a seat at the table of one
 
 No more pictures are held than are being worked on, so memory does not grow with their number.
 """
@@ -10,11 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, MissingExtraError, ModelError
+from skills.together import Seat
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -55,7 +58,9 @@ def run_all(
     def one(source: "Source") -> Outcome:
         model = free.get()
         try:
-            result, notices = work(source, model)
+            # Others at the table wait for the questions of this one, until it is done.
+            with model if isinstance(model, Seat) else nullcontext():
+                result, notices = work(source, model)
             return Outcome(source, result, notices=notices)
         except (ModelError, MissingExtraError):
             raise

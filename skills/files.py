@@ -26,11 +26,21 @@ class Source:
     name: str
     data: bytes | None = None
 
+    @property
+    def identity(self) -> str:
+        """What is the same for the same picture, however its path is written."""
+        return identity(self.name) if self.data is None else self.name
+
     def read(self, *, allow_urls: bool, max_megapixels: float) -> Attached:
         """The picture itself. Raises `AttachmentError`."""
         if self.data is not None:
             return read_image(self.data, self.name, max_megapixels=max_megapixels)
         return load_image(self.name, allow_urls=allow_urls, max_megapixels=max_megapixels)
+
+
+def identity(name: str) -> str:
+    """The path of the file that `name` leads to, whether it is there or not; a link is itself."""
+    return name if "://" in name or name == STANDARD_INPUT else os.path.realpath(expanded(name))
 
 
 def find_sources(arguments: Sequence[str], read_input: Callable[[], bytes]) -> list[Source]:

@@ -58,8 +58,14 @@ class Answer(BaseModel):
     model: str
 
     def __str__(self) -> str:
-        sure = "" if self.confidence is None else f"  ({100 * self.confidence:.0f} % sure)"
-        return f"{self.answer}{sure}" + (f"\n{self.explanation}" if self.explanation else "")
+        return f"{self.answer}{self._sure}" + (f"\n{self.explanation}" if self.explanation else "")
+
+    @property
+    def _sure(self) -> str:
+        if self.confidence is None:
+            return ""
+        percent = f"{100 * self.confidence:.0f} %"
+        return f"  ({percent} sure)" if self.calibrated else f"  ({percent} by the model's own, uncalibrated guess)"
 
 
 class Scored(NamedTuple):

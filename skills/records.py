@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from assistant.errors import SkillError
+from skills.files import identity
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -41,7 +42,11 @@ def as_line(entry: dict[str, Any]) -> str:
 
 
 class Records:
-    """A file of records, open for more. `done` counts the pictures that it has, by name; `failed` have an error."""
+    """A file of records, open for more.
+
+    `done` counts the pictures that it has, by the file that their names lead to (see `skills.files.identity`); `failed`
+    of them have an error.
+    """
 
     def __init__(self, path: Path, descriptor: int, done: Counter[str], failed: int) -> None:
         self.done = done
@@ -62,10 +67,11 @@ class Records:
 
 
 @contextmanager
-def open_records(path: Path, fields: Collection[str], *, resume: bool) -> Iterator[Records]:
+def open_records(path: Path, fields: Collection[str], *, resume: bool, retry_errors: bool = False) -> Iterator[Records]:
     """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
 
-    `fields` are those of the results that it is for.
+    `fields` are those of the results that it is for. With `retry_errors` the records of errors are taken out of it, so
+    that those pictures count as not done.
 
     Raises `SkillError` if it exists and is not to be gone on with, holds something else, or is being written.
     """
@@ -88,6 +94,9 @@ def open_records(path: Path, fields: Collection[str], *, resume: bool) -> Iterat
             if has_records and not resume:
                 raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
             done, failed = _repaired(path, descriptor, fields) if has_records else (Counter[str](), 0)
+            if failed and retry_errors:
+                _take_out_errors(path, descriptor)
+                done, failed = _repaired(path, descriptor, fields)
             yield Records(path, descriptor, done, failed)
         finally:
             os.close(descriptor)
@@ -113,7 +122,7 @@ def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> tuple[Cou
                 break
             try:
                 entry = json.loads(line)
-                done[entry[PICTURE]] += 1
+                done[identity(entry[PICTURE])] += 1
             except (ValueError, KeyError, TypeError) as error:
                 raise SkillError(
                     f"Line {number} of {path} is no record of a picture: name another file, or put that line right."
@@ -124,6 +133,23 @@ def _repaired(path: Path, descriptor: int, fields: Collection[str]) -> tuple[Cou
             whole += len(line)
     os.ftruncate(descriptor, whole)
     return done, failed
+
+
+def _take_out_errors(path: Path, descriptor: int) -> None:
+    """Put in the place of the file, and behind `descriptor`, one without its records of errors."""
+    rest = path.with_name(f".{path.name}.rest")
+    try:
+        with path.open("rb") as old, rest.open("wb") as new:
+            new.writelines(line for line in old if ERROR not in json.loads(line))
+        rest.chmod(path.stat().st_mode)
+        rest.replace(path)
+        anew = os.open(path, os.O_RDWR | os.O_APPEND)
+        os.dup2(anew, descriptor)
+        os.close(anew)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        rest.unlink(missing_ok=True)
 
 
 def _unwritable(path: Path, error: OSError) -> SkillError:

@@ -1,7 +1,8 @@
 """The skills, and the choice of a model, in the command palette: each begins a message with its slash command."""
 
-from collections.abc import Iterator
-from functools import partial
+import asyncio
+from collections.abc import Sequence
+from functools import cache, partial
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
@@ -10,15 +11,15 @@ from tui.screens.conversation import ConversationScreen
 
 
 class SkillCommands(Provider):
-    """An entry for each slash command, by its name; no skill is imported for that."""
+    """An entry for each slash command, by its name."""
 
     async def discover(self) -> Hits:
-        for name, summary in _commands():
+        for name, summary in await asyncio.to_thread(summaries):
             yield DiscoveryHit(f"/{name}", partial(self._begin, name), help=summary)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for name, summary in _commands():
+        for name, summary in await asyncio.to_thread(summaries):
             if score := max(matcher.match(f"/{name}"), matcher.match(summary)):
                 yield Hit(score, matcher.highlight(f"/{name}"), partial(self._begin, name), help=summary)
 
@@ -27,6 +28,9 @@ class SkillCommands(Provider):
             self.screen.begin_command(name)
 
 
-def _commands() -> Iterator[tuple[str, str]]:
-    yield "model", "Have another model answer from here on."
-    yield from ((name, registry.summary(name)) for name in registry.names())
+@cache
+def summaries() -> Sequence[tuple[str, str]]:
+    """Names of slash commands, and what they do. Skills of other packages are imported for that, once."""
+    foreign = {skill.name: skill.summary for skill in registry.everything()[0] if not skill.is_built_in}
+    skills = [(name, foreign.get(name) or registry.summary(name)) for name in registry.names()]
+    return [("model", "Have another model answer from here on."), *skills]

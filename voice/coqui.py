@@ -3,7 +3,9 @@
 `coqui-tts` brings a gigabyte of its own, so it is an optional package, and this is the only module that imports it.
 """
 
+import importlib.util
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,11 @@ from assistant.errors import ConfigError, MissingExtraError, VoiceError
 if TYPE_CHECKING:
     from voice.samples import Samples
 
-NAMES_BEGIN = "tts_models/"
+FAST_VOICE = "tts_models/en/ljspeech/vits"
+"""What speaks English on a GPU unless another voice is set: a VITS, of one speaker."""
+
+# What torch and Coqui raise for files that are no voice, and for texts that their voices cannot take.
+FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
 # In this order: what its trainer and its published voices call the weights.
 _CHECKPOINTS = ("best_model.pth", "model.pth", "model_file.pth", "model_file.pth.tar")
@@ -21,8 +27,8 @@ _CHECKPOINTS = ("best_model.pth", "model.pth", "model_file.pth", "model_file.pth
 class Coqui:
     """A loaded Coqui voice. Keeps the promises of `TextToSpeech`.
 
-    Of a voice with several speakers it is the first. Only what is not streamed within a sentence is supported: XTTS,
-    whose licence forbids commercial use, is refused.
+    Of a voice with several speakers it is the first. A sentence comes in one piece: XTTS, which does better, is in
+    `voice.xtts`.
     """
 
     def __init__(self, synthesizer: Any) -> None:
@@ -39,18 +45,22 @@ class Coqui:
         Raises `MissingExtraError` without coqui-tts, `ConfigError` for a name it does not know, and `VoiceError` for
         a folder that is no voice or a download that fails.
         """
-        api = _library()
+        api = library()
         folder = Path(source)
+        if not folder.is_dir():
+            if "xtts" in source:
+                raise ConfigError("XTTS is a choice of its own, as its licence has to be accepted: --voice xtts.")
+            download(source)
+            # By its name again, since some voices come with a vocoder of another one.
+            where = {"model_name": source}
+        else:
+            config, checkpoint = find(folder)
+            where = {"model_path": str(checkpoint), "config_path": str(config)}
         try:
-            if folder.is_dir():
-                config, checkpoint = _find(folder)
-                tts = api.TTS(model_path=str(checkpoint), config_path=str(config), progress_bar=False)
-            else:
-                _check_name(source, api)
-                tts = api.TTS(model_name=source, progress_bar=False)
-            tts.to(_torch_device(device))
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise VoiceError(f"The Coqui voice {source} cannot be loaded: {_first_line(error)}.") from error
+            tts = api.TTS(**where, progress_bar=False)
+            tts.to(torch_device(device))
+        except FAILURES as error:
+            raise VoiceError(f"The Coqui voice {source} cannot be loaded: {first_line(error)}.") from error
         return cls(tts.synthesizer)
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
@@ -60,8 +70,8 @@ class Coqui:
             return
         try:
             samples = self._synthesizer.tts(sentence, speaker_name=self._speaker, split_sentences=False)
-        except (RuntimeError, ValueError) as error:
-            raise VoiceError(f"Coqui failed on {sentence[:40]!r}: {_first_line(error)}.") from error
+        except FAILURES as error:
+            raise VoiceError(f"Coqui failed on {sentence[:40]!r}: {first_line(error)}.") from error
         # Coqui puts almost half a second of silence behind everything.
         yield np.clip(np.trim_zeros(np.asarray(samples, np.float32).reshape(-1), "b"), -1.0, 1.0)
 
@@ -77,18 +87,24 @@ class Coqui:
         self._synthesizer = None
 
 
-def _library() -> Any:
+def is_installed() -> bool:
+    """Whether coqui-tts can be imported, as far as can be told without doing so."""
+    return importlib.util.find_spec("TTS") is not None
+
+
+def library() -> Any:
+    """Coqui's own module. Raises `MissingExtraError`."""
     try:
         import TTS.api
     except ImportError as error:
         raise MissingExtraError(
-            f"Coqui's voices need the package coqui-tts, which cannot be loaded ({_first_line(error)}): run "
+            f"Coqui's voices need the package coqui-tts, which cannot be loaded ({first_line(error)}): run "
             "`pip install 'parley-assistant[coqui]'`, or choose --voice piper."
         ) from error
     return TTS.api
 
 
-def _find(folder: Path) -> tuple[Path, Path]:
+def find(folder: Path) -> tuple[Path, Path]:
     """The configuration and the weights in `folder`: Coqui itself wants both named. Raises `VoiceError`."""
     config = folder / "config.json"
     if not config.is_file():
@@ -100,20 +116,38 @@ def _find(folder: Path) -> tuple[Path, Path]:
     return config, checkpoints[0]
 
 
-def _check_name(name: str, api: Any) -> None:
-    if "xtts" in name:
-        raise ConfigError(
-            "XTTS is not supported, as its licence forbids commercial use: choose a VITS voice of Coqui's."
-        )
-    known = api.TTS(progress_bar=False).manager.list_tts_models()
+def download(name: str) -> Path:
+    """The folder of a voice that Coqui publishes, fetched by its own manager if it is not there yet.
+
+    Raises `ConfigError` for a name it does not know, and `VoiceError` if it cannot be had.
+    """
+    from TTS.utils.manage import ModelManager
+
+    manager = ModelManager(progress_bar=False)
+    known = manager.list_tts_models()
     if name not in known:
+        near = get_close_matches(name, known, 3) or [FAST_VOICE]
         raise ConfigError(
-            f"There is no Coqui voice {name}: name a folder with a config.json and a checkpoint, "
-            "or one of Coqui's names, like tts_models/en/ljspeech/vits."
+            f"There is no Coqui voice {name}: name a folder with a config.json and a checkpoint, or one of Coqui's "
+            f"names, like {', '.join(near)}."
         )
+    try:
+        checkpoint, _, _ = manager.download_model(name)
+    except OSError as error:
+        raise VoiceError(
+            f"The Coqui voice {name} cannot be downloaded, as the server that has it was not reached: connect to the "
+            "network for its first use, or choose --voice piper."
+        ) from error
+    except (RuntimeError, ValueError, LookupError) as error:
+        folder = manager.output_prefix / name.replace("/", "--")
+        raise VoiceError(
+            f"The Coqui voice {name} was not downloaded whole ({first_line(error)}): delete {folder} and try again."
+        ) from error
+    return Path(checkpoint).parent
 
 
-def _torch_device(device: str) -> str:
+def torch_device(device: str) -> str:
+    """Where a voice runs, given the setting `device`."""
     import torch
 
     if device == "auto":
@@ -122,6 +156,14 @@ def _torch_device(device: str) -> str:
     return "cpu" if device == "mps" else device
 
 
-def _first_line(error: BaseException) -> str:
+def is_on_gpu(device: str) -> bool:
+    """Whether what the setting `device` means is a CUDA device, and there is one."""
+    import torch
+
+    return torch.cuda.is_available() and torch_device(device).startswith("cuda")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without a full stop."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")

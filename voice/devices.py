@@ -43,16 +43,23 @@ class Device:
 
 
 def list_devices(*, renew: bool = True) -> list[Device]:
-    """All devices of this machine, none if it has none. Raises `MissingExtraError` without PortAudio.
+    """All devices of this machine, none if it has none.
 
-    To `renew` the list ends all streams. Without that it may be an old one.
+    To `renew` the list ends all streams. Without that it may be an old one. Raises `MissingExtraError` without
+    PortAudio, and `VoiceError` if it cannot tell.
     """
     sounddevice = _library()
-    with quiet():
-        if renew:
-            _renew(sounddevice)
-        found = sounddevice.query_devices()
-        default_input, default_output = sounddevice.default.device
+    try:
+        with quiet():
+            if renew:
+                _renew(sounddevice)
+            found = sounddevice.query_devices()
+            default_input, default_output = sounddevice.default.device
+    except sounddevice.PortAudioError as error:
+        raise VoiceError(
+            f"The microphones and speakers of this machine cannot be listed ({_reason(error)}): see whether its sound "
+            "server runs, and try again."
+        ) from error
     return [
         Device(
             number,
@@ -195,7 +202,9 @@ def _ignored() -> Any:
 
 def _renew(sounddevice: Any) -> None:
     """Have PortAudio look again: it keeps the list of devices that it made when it was started."""
-    sounddevice._terminate()  # noqa: SLF001 - the only way there is, says its documentation
+    # Not where the last start failed: what never began cannot be ended.
+    if sounddevice._initialized:  # noqa: SLF001
+        sounddevice._terminate()  # noqa: SLF001 - the only way there is, says its documentation
     sounddevice._initialize()  # noqa: SLF001
 
 
@@ -243,11 +252,14 @@ def named(device: Device, direction: Direction) -> Iterator[None]:
         yield
     except sounddevice.PortAudioError as error:
         what = "microphone" if direction == "input" else "speaker"
-        reason = str(error.args[0]).rstrip(".") if error.args else "unknown reason"
         raise VoiceError(
-            f"The {what} {device.name!r} cannot be used ({reason}): another program may have it, or it was unplugged. "
-            "`parley devices` lists all."
+            f"The {what} {device.name!r} cannot be used ({_reason(error)}): another program may have it, or it was "
+            "unplugged. `parley devices` lists all."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error.args[0]).rstrip(".") if error.args else "unknown reason"
 
 
 class Converter:

@@ -35,19 +35,28 @@ class Espeak:
                 "The program espeak-ng is needed and was not found: install it (`apt install espeak-ng`, "
                 "`brew install espeak-ng`), or `pip install 'parley-assistant[voice]'` for a better voice."
             )
-        asked = subprocess.run(
-            [program, "-v", voice, "-q", "--stdin"], input=b"", capture_output=True, check=False, timeout=30
-        )
+        asked = _run(program, "-v", voice, "-q", "--stdin")
         if asked.returncode != 0 or b"does not exist" in asked.stderr:
-            raise VoiceError(f"espeak-ng has no voice {voice!r}: `espeak-ng --voices` lists those it has.")
+            # The second column, below its heading.
+            listed = _run(program, "--voices").stdout.decode(errors="replace").splitlines()[1:]
+            codes = dict.fromkeys(line.split()[1] for line in listed if len(line.split()) > 1)
+            raise VoiceError(
+                f"espeak-ng has no voice {voice!r}: choose one of {', '.join(codes)}."
+                if codes
+                else f"espeak-ng cannot speak with the voice {voice!r} or any other: install it again."
+            )
         return cls(program, voice)
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         import numpy as np
 
-        with subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
+        try:
+            started = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise _unusable(error) from error
+        with started as process:
             assert process.stdin is not None
             assert process.stdout is not None
             # A long sentence and its sound are each more than a pipe holds: one thread writes while this one reads.
@@ -63,10 +72,23 @@ class Espeak:
             finally:
                 writer.join()
         if process.returncode != 0:
-            raise VoiceError(f"espeak-ng stopped with exit code {process.returncode}: try `espeak-ng hello` by itself.")
+            ended = "was killed" if process.returncode < 0 else f"stopped with exit code {process.returncode}"
+            raise VoiceError(f"espeak-ng {ended} while it spoke: try `espeak-ng hello` by itself.")
 
     def close(self) -> None:
         """Nothing is held between sentences."""
+
+
+def _run(program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run([program, *arguments], input=b"", capture_output=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: OSError | subprocess.TimeoutExpired) -> VoiceError:
+    why = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else error.strerror
+    return VoiceError(f"The program espeak-ng cannot be run ({why}): install it again, or choose --voice piper.")
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:

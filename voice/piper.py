@@ -55,8 +55,6 @@ class Piper:
                 "Piper's voices need the package piper-tts: run `pip install 'parley-assistant[voice]'`, "
                 "or choose --voice espeak."
             ) from error
-        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidProtobuf
-
         config = model.with_name(f"{model.name}.json")
         for file in (model, config):
             if not file.is_file():
@@ -65,17 +63,35 @@ class Piper:
                 )
         try:
             return cls(PiperVoice.load(model, config))
-        except (Fail, InvalidProtobuf, OSError, KeyError, ValueError) as error:
+        except _failures() as error:
             raise VoiceError(f"{model} is no Piper voice, or is damaged: fetch it again.") from error
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         assert self._voice is not None, "closed"
         # Its phonemes come from a C library, where a null ends the text.
-        for chunk in self._voice.synthesize(sentence.replace("\0", " ")):
+        chunks = iter(self._voice.synthesize(sentence.replace("\0", " ")))
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except _failures() as error:
+                raise VoiceError(
+                    f"The Piper voice failed on {sentence[:40]!r}: its .onnx file may be of another kind, or its "
+                    ".onnx.json of another voice."
+                ) from error
+            if chunk is None:
+                return
             yield chunk.audio_float_array.astype("float32", copy=False).reshape(-1)
 
     def close(self) -> None:
         self._voice = None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a file that is no voice, or not wholly one, makes onnxruntime and piper-tts raise: each kind its own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    kinds = [each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)]
+    return (*kinds, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def is_installed() -> bool:

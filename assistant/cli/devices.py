@@ -36,8 +36,11 @@ def devices(as_json: bool, tested: bool, microphone: str, speaker: str) -> None:
             ]
             usual = f"  (default {' and '.join(defaults)})" if defaults else ""
             say(f"{device.number:3}  {device.name}  {', '.join(kinds)}, {device.rate} Hz{usual}\n")
-        if not found:
-            tell("There are no microphones and no speakers on this machine. Files can be transcribed and written.")
+    if not found and (tested or not as_json):
+        tell("There are no microphones and no speakers on this machine. Files can be transcribed and written.")
+    if tested and not found:
+        # That there are none has been said.
+        raise click.exceptions.Exit(1)
     if tested and not all([_test_speaker(speaker), _test_microphone(microphone)]):
         raise click.exceptions.Exit(1)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -99,9 +100,13 @@ def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
         (summary.id, f"{summary.updated.astimezone():%Y-%m-%d %H:%M}", str(summary.turns), summary.model)
         for summary in summaries
     ]
-    widths = [max((_columns(row[column]) for row in rows), default=0) for column in range(4)]
+    heading = ("id", "last turn", "turns", "model")
+    widths = [max(_columns(row[column]) for row in (heading, *rows)) for column in range(4)]
     width_in_all = shutil.get_terminal_size((120, 24)).columns
     room = max(width_in_all - sum(widths) - 2 * len(widths), 20)
+    # For people: what reads the list line by line sees no other lines than those of conversations.
+    if summaries and sys.stdout.isatty():
+        say("  ".join([*(name.ljust(width) for name, width in zip(heading, widths, strict=True)), "title"]) + "\n")
     for summary, row in zip(summaries, rows, strict=True):
         cells = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
         say("  ".join([*cells, _cut(summary.title, room)]) + "\n")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,14 +25,26 @@ if TYPE_CHECKING:
     from skills.records import Records
 
 
+_OF_CONVERSATIONS = {
+    "--system": "system",
+    "--max-tokens": "max_tokens",
+    "--temperature": "temperature",
+    "--seed": "seed",
+    "--continue": "resume_latest",
+    "--conversation": "conversation",
+}
+"""What skills leave aside: they ask in words of their own, each time anew, and take the likeliest answer."""
+
+
 class _Way(NamedTuple):
     """How a skill is run over many pictures; each is an option of its command."""
 
     as_json: bool
     out: Path | None
     resume: bool
+    retry_errors: bool
     on_error: str
-    jobs: int
+    jobs: int | None
 
 
 def looked_at(skill: "Skill[..., Any]") -> "Input | None":
@@ -43,6 +55,7 @@ def looked_at(skill: "Skill[..., Any]") -> "Input | None":
 
 def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
     """Run `skill` as the `options` of its command say. False if a picture failed; raises what ends the run."""
+    _tell_of_unused(ctx)
     settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
     values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.inputs}
     skill.check(values)
@@ -51,9 +64,18 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
         _run_once(skill, values, settings, as_json=options["as_json"])
         return True
     way = _Way(*(options[name] for name in _Way._fields))
-    if way.resume and way.out is None:
-        raise click.UsageError("--resume goes on with a file: name it with --out.", ctx)
+    if (way.resume or way.retry_errors) and way.out is None:
+        option = "--resume" if way.resume else "--retry-errors"
+        raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
     return _run_over(skill, picture.name, values.pop(picture.name), values, settings, way)
+
+
+def _tell_of_unused(ctx: click.Context) -> None:
+    """Say which options that were given before the command are for conversations only."""
+    given = ctx.find_root().params
+    unused = [option for option, name in _OF_CONVERSATIONS.items() if given.get(name) not in (None, False)]
+    if unused:
+        tell(f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} for conversations: skills do without.")
 
 
 def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings", *, as_json: bool) -> None:
@@ -66,7 +88,7 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
     for each in skill.inputs:
         if each.kind == "photo" and values[each.name] is not None:
             values[each.name] = _read(Source(values[each.name]), settings)[0]
-    result = skill.run(values, _models(skill, settings, 1, threading.Event())[0])
+    result = skill.run(values, _models(skill, settings, threading.Event())[0])
     say(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
 
 
@@ -83,7 +105,6 @@ def _run_over(
 
     from skills.batch import run_all
     from skills.files import find_sources
-    from skills.records import open_records
 
     sources = find_sources(arguments, read_input)
     stop = threading.Event()
@@ -93,17 +114,17 @@ def _run_over(
         return skill.run({**values, picture: photo}, model), notices
 
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
-    with open_records(way.out, fields, resume=way.resume) if way.out else nullcontext() as records:
+    with _opened(way, fields) as records:
         remaining = list(_without(sources, records.done)) if records else sources
         if len(sources) == 1 and records is None and not way.as_json:
             # What is wrong with a single picture is known before a model is loaded.
             _read(remaining[0], settings)
         if not remaining:
             failed = records.failed if records else 0
-            told = f", {failed:,} of them with an error: take those lines out to try them again" if failed else ""
+            told = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
             tell(f"All {len(sources):,} pictures are in {way.out} already{told}.")
             return not failed
-        models = _models(skill, settings, min(way.jobs, len(remaining)), stop)
+        models = _models(skill, settings, stop, way.jobs, len(remaining))
         write = _Writer(records, as_json=way.as_json, alone=len(sources) == 1)
         pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
         well = True
@@ -159,6 +180,14 @@ class _Writer:
             say(_headed(legible(name), as_text(result), alone=self._alone))
 
 
+def _opened(way: _Way, fields: Sequence[str]) -> "AbstractContextManager[Records | None]":
+    from skills.records import open_records
+
+    if way.out is None:
+        return nullcontext()
+    return open_records(way.out, fields, resume=way.resume or way.retry_errors, retry_errors=way.retry_errors)
+
+
 def _headed(name: str, text: str, *, alone: bool) -> str:
     """A result as people read it, after the name of its picture if there are several."""
     if alone:
@@ -170,8 +199,8 @@ def _without(sources: Sequence["Source"], done: Counter[str]) -> "Iterator[Sourc
     """The sources of which there is no record yet; a picture that is named twice has two."""
     left = done.copy()
     for source in sources:
-        if left[source.name] > 0:
-            left[source.name] -= 1
+        if left[source.identity] > 0:
+            left[source.identity] -= 1
         else:
             yield source
 
@@ -182,15 +211,16 @@ def _read(source: "Source", settings: "Settings") -> tuple[Any, Sequence[str]]:
 
 
 def _models(
-    skill: "Skill[..., Any]", settings: "Settings", count: int, stop: "threading.Event"
+    skill: "Skill[..., Any]", settings: "Settings", stop: "threading.Event", jobs: int | None = None, most: int = 1
 ) -> "Sequence[VisionModel | None]":
+    """What as many threads ask as should work at a time."""
     if not skill.needs_model:
-        return [None] * count
+        return [None] * min(jobs or 1, most)
     from assistant.app import vision_models
 
     notices: list[str] = []
     with ProgressLine() as progress:
-        models = vision_models(settings, count, stop, progress, notices.append)
+        models = vision_models(settings, stop, progress, notices.append, jobs=jobs, most=most)
     for notice in notices:
         tell(notice)
     return models

@@ -22,6 +22,9 @@ _BATCH_OPTIONS = (
     ),
     click.option("--resume", is_flag=True, help="Go on with that file: leave out the pictures it has already."),
     click.option(
+        "--retry-errors", is_flag=True, help="Go on with that file, and try those again that have an error in it."
+    ),
+    click.option(
         "--on-error",
         type=click.Choice(["skip", "stop"]),
         default="skip",
@@ -31,9 +34,7 @@ _BATCH_OPTIONS = (
     click.option(
         "--jobs",
         type=click.IntRange(1, 256),
-        default=1,
-        show_default=True,
-        help="How many at a time; a model in this process takes one.",
+        help="How many at a time, for a server or the embedded model. [default: 1 of a server, else what suits]",
     ),
 )
 

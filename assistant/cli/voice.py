@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assistant.cli.licences import ask_for_licence
 from assistant.cli.options import choose, conversation_options
 from assistant.cli.terminal import ProgressLine, libraries_silenced, say, tell
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="A picture to talk about.")
-@click.option("--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE.")
+@click.option(
+    "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts."
+)
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
 @click.option("--microphone", metavar="NAME", help="Where to listen: a number or part of a name.")
@@ -42,10 +45,14 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
     for picture in attached:
         for notice in picture.notices:
             tell(notice)
+    ask_for_licence(settings)
+    notices: list[str] = []
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
-        call = build_call(settings, progress)
+        call = build_call(settings, progress, notices.append)
         session = start(settings, progress, resume=choices.resume, keep=choices.keep)
+    for notice in notices:
+        tell(notice)
     _converse(session, call, [picture.image for picture in attached])
 
 

@@ -79,3 +79,23 @@ class Scorer(Protocol):
         is set before it is done. Raises as `ChatModel.stream` does.
         """
         ...
+
+
+@runtime_checkable
+class BatchModel(Protocol):
+    """A model that may answer several conversations in less time together than one after the other."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many at once are worth it; 1 if there is nothing to gain."""
+        ...
+
+    def answer_all(
+        self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
+    ) -> list[str]:
+        """The reply to each of `conversations`: what `stream` would say to it alone.
+
+        Setting `stop` ends all of them within one token, as far as they have come. Raises as `ChatModel.stream` does if
+        it would for any of them, without a word of the others.
+        """
+        ...

@@ -21,6 +21,7 @@ from assistant.models import key_values
 from assistant.models.llama import LlamaDecoder
 from assistant.models.pictures import Picture, Pictures, misplaced
 from assistant.models.prompt_cache import Key, Prompt
+from assistant.models.side_by_side import SideBySide
 
 if TYPE_CHECKING:
     from assistant.models.fixed_shapes import FixedSteps
@@ -103,6 +104,10 @@ class LlavaDecoder:
             lengths = [len(option) for option in group]
             logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
         return logits
+
+    def side_by_side(self, room: int) -> SideBySide:
+        """Place for so many conversations to be gone on with at once, each after it has been read."""
+        return SideBySide(self._llama, room)
 
 
 class TransformersDecoder:

@@ -9,6 +9,7 @@ after them can see, and as everything else works row by row, a token's result do
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,10 @@ Rows = Callable[[Tensor], Tensor]
 
 MakeRows = Callable[[Tensor, float], Rows]
 """What makes such a map of a weight (outputs, inputs), told the most an input can be in absolute value."""
+
+Attend = Callable[[int, Tensor, Tensor], Tensor]
+"""Attention in the layer with that number: from queries (tokens, heads, head size) and the keys and values of the same
+tokens (tokens, 2, heads of them, head size), which it remembers, to what they attend to (tokens, heads, head size)."""
 
 _FIRST_CAPACITY = 512
 _LORA_SUFFIXES = ("lora_A", "lora_B")
@@ -145,6 +150,11 @@ class LlamaDecoder:
         """Keys and values, (layers, 2, heads of them, tokens, head size)."""
 
     @property
+    def remembered(self) -> Tensor:
+        """Keys and values of the tokens it has read, (layers, 2, heads of them, tokens, head size)."""
+        return self._memory[:, :, :, : self.length]
+
+    @property
     def adapted(self) -> bool:
         """Whether the adapter is in use."""
         return self._layers is not self._plain
@@ -162,19 +172,19 @@ class LlamaDecoder:
 
     def read(self, x: Tensor) -> Tensor:
         """Append tokens by their embeddings (tokens, width); logits (vocabulary,) of the one after the last."""
-        return self._logits(self._append(x)[-1:])[0]
+        return self.logits(self._append(x)[-1:])[0]
 
     def read_each(self, x: Tensor) -> Tensor:
         """Like `read`; logits (tokens, vocabulary) of what follows each."""
-        return self._logits(self._append(x))
+        return self.logits(self._append(x))
 
     def _append(self, x: Tensor) -> Tensor:
         count, start = x.shape[0], self.length
         end = start + count
-        self._reserve(end)
+        self.reserve(end)
         # One new token may look at everything; of several each only at those before it.
         mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
-        x = self._run(x, slice(start, end), mask)
+        x = self.run(x, slice(start, end), partial(self._attend, mask))
         self.length = end
         return x
 
@@ -187,41 +197,50 @@ class LlamaDecoder:
         count, start = x.shape[0], self.length
         if not count:
             return torch.empty(0, 0, device=x.device)
-        self._reserve(start + count)
+        self.reserve(start + count)
         own = [torch.ones(length, length, dtype=torch.bool, device=x.device).tril_() for length in lengths]
         mask = torch.cat((torch.ones(count, start, dtype=torch.bool, device=x.device), torch.block_diag(*own)), 1)
         places = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
-        return self._logits(self._run(x, places, mask))
+        return self.logits(self.run(x, places, partial(self._attend, mask)))
 
-    def _run(self, x: Tensor, places: slice | Tensor, mask: Tensor | None) -> Tensor:
-        """Take tokens (tokens, width) at these `places` of the prompt through all layers, `mask` saying who sees whom.
-
-        Their keys and values are put into the memory after those remembered.
-        """
-        count, start = x.shape[0], self.length
-        end = start + count
+    def run(self, x: Tensor, places: slice | Tensor, attend: Attend) -> Tensor:
+        """Take tokens (tokens, width) at these `places` of their prompts through all layers."""
+        count = x.shape[0]
         cos, sin = self._turns(places)
-        for layer, memory in zip(self._layers, self._memory, strict=True):
+        for index, layer in enumerate(self._layers):
             normed = F.rms_norm(x, self._width, layer.attention_norm, self._eps)
             heads = layer.query_key_value(normed).view(count, -1, self._head_dim)
             # The halves of a head change places for the rotation. Values are turned too, by nothing: one write for all.
             swapped = heads.view(count, -1, 2, self._head_dim // 2).flip(2).view_as(heads)
             # Two products and a sum, not one fused call: at the end of a vector some processors round that differently.
             heads = heads * cos + swapped * sin
-            memory[:, :, start:end] = heads[:, self._heads :].view(count, 2, -1, self._head_dim).permute(1, 2, 0, 3)
-            query = heads[:, : self._heads].transpose(0, 1)[None]
-            keys, values = memory[:, None, :, :end]
-            attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)
-            x = x + layer.attention_out(attended[0].transpose(0, 1).reshape(count, -1).to(x.dtype))
+            new = heads[:, self._heads :].view(count, 2, -1, self._head_dim)
+            attended = attend(index, heads[:, : self._heads], new)
+            x = x + layer.attention_out(attended.reshape(count, -1).to(x.dtype))
             normed = F.rms_norm(x, self._width, layer.mlp_norm, self._eps)
             gate, up = layer.gate_up(normed).split(self._inner, -1)
             x = x + layer.down(F.silu(gate).mul_(up))
         return x
 
-    def _logits(self, x: Tensor) -> Tensor:
+    def _attend(self, mask: Tensor | None, layer: int, query: Tensor, new: Tensor) -> Tensor:
+        """See `Attend`. The tokens follow each other, and `mask` says which of them each may look at.
+
+        Their keys and values are put into the memory after those remembered.
+        """
+        end = self.length + query.shape[0]
+        memory = self._memory[layer]
+        memory[:, :, self.length : end] = new.permute(1, 2, 0, 3)
+        keys, values = memory[:, None, :, :end]
+        query = query.transpose(0, 1)[None]
+        attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)
+        return attended[0].transpose(0, 1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (tokens, vocabulary) from what has come through all layers (tokens, width)."""
         return self._head(F.rms_norm(x, self._width, self._norm, self._eps))
 
-    def _reserve(self, tokens: int) -> None:
+    def reserve(self, tokens: int) -> None:
+        """Have room for so many tokens, and places for them."""
         capacity = self._memory.shape[3]
         if tokens <= capacity:
             return

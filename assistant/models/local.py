@@ -23,7 +23,7 @@ from assistant.errors import ContextOverflow, ModelError, OutOfMemory
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
-from assistant.models.decoders import BranchingDecoder
+from assistant.models.decoders import BranchingDecoder, LlavaDecoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, is_out_of_memory, load
 from assistant.models.lookahead import Lookahead
@@ -39,10 +39,13 @@ Result = TypeVar("Result")
 
 # Reading a long prompt can be stopped between pieces of this many tokens; smaller ones waste matrix products.
 _PIECE = 256
+# Conversations that are gone on with side by side. A step of eight takes twice as long as a step of one; for sixteen,
+# memory grows by as much again (20 MB each) while little is left to be gained.
+_BATCH = 8
 
 
 class LocalModel:
-    """A `ChatModel` and `Scorer` that runs in this process."""
+    """A `ChatModel`, `Scorer` and `BatchModel` that runs in this process."""
 
     def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool) -> None:
         placement = loaded.placement
@@ -92,15 +95,14 @@ class LocalModel:
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
         started = time.monotonic()
-        limit = self.info.context_tokens
-        prompt, cached, logits = self._begin(messages, min(REPLY_ROOM, options.max_tokens, limit // 4), stop)
+        prompt, cached, logits = self._begin(messages, self._room(options), stop)
         prompt_tokens = len(prompt)
         choose = Chooser(options.temperature, options.seed)
         words = Detokenizer(self._decode)
         first_token_seconds = 0.0
         count = 0
-        ahead = Lookahead(self._open_decoder(), limit, eager=options.temperature <= 0)
-        budget = min(options.max_tokens, limit - prompt_tokens)
+        ahead = Lookahead(self._open_decoder(), self.info.context_tokens, eager=options.temperature <= 0)
+        budget = self._budget(prompt, options)
         while logits is not None and count < budget and not stop.is_set():
             token = self._guarded(partial(choose, logits))
             if token in self._end_tokens:
@@ -129,6 +131,48 @@ class LocalModel:
             for reply, logits in zip(replies, after, strict=True)
         ]
 
+    @property
+    def batch_size(self) -> int:
+        return _BATCH if isinstance(self._decoder, LlavaDecoder) else 1
+
+    def answer_all(
+        self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
+    ) -> list[str]:
+        decoder = self._open_decoder()
+        if not isinstance(decoder, LlavaDecoder):
+            return ["".join(self.stream(messages, options, stop)) for messages in conversations]
+        replies = [
+            _Reply(prompt, self._budget(prompt, options), Chooser(options.temperature, options.seed), self._decode)
+            for prompt in (self._prompt(messages, self._room(options)) for messages in conversations)
+        ]
+        # Pictures are read with other weights than words alone, so that those go together.
+        for pictured in (True, False):
+            waiting = [reply for reply in replies if bool(reply.prompt.pictures) is pictured]
+            for first in range(0, len(waiting), _BATCH):
+                self._answer_side_by_side(decoder, waiting[first : first + _BATCH], stop)
+        return [reply.text for reply in replies]
+
+    def _answer_side_by_side(self, decoder: LlavaDecoder, replies: "Sequence[_Reply]", stop: threading.Event) -> None:
+        """Read the prompts one after the other, then write the replies a token of each at a time."""
+        room = decoder.side_by_side(len(replies))
+        going: list[_Reply] = []
+        for reply in replies:
+            cached = self._guarded(partial(self._reuse, reply.prompt))
+            logits = self._read_prompt(reply.prompt, cached, stop)
+            if logits is None:
+                return
+            if self._guarded(partial(reply.take, logits, self._end_tokens)):
+                self._guarded(room.join)
+                going.append(reply)
+        while going and not stop.is_set():
+            rows = self._guarded(partial(room.step, [reply.token for reply in going]))
+            # From the last, because that is what comes into the place of one that leaves.
+            for index in reversed(range(len(going))):
+                if not self._guarded(partial(going[index].take, rows[index], self._end_tokens)):
+                    self._guarded(partial(room.leave, index))
+                    going[index] = going[-1]
+                    del going[-1]
+
     def close(self) -> None:
         self._decoder = self._pictures = None
         self._forget()
@@ -153,10 +197,7 @@ class LocalModel:
     def _read_messages(
         self, messages: Sequence[Message], room: int, stop: threading.Event
     ) -> tuple[Prompt, int, Tensor | None]:
-        prompt = self._guarded(lambda: self._prompt(messages))
-        limit = self.info.context_tokens - room
-        if len(prompt) > limit:
-            raise ContextOverflow(len(prompt), limit)
+        prompt = self._prompt(messages, room)
         cached = self._guarded(lambda: self._reuse(prompt))
         return prompt, cached, self._read_prompt(prompt, cached, stop)
 
@@ -188,10 +229,23 @@ class LocalModel:
         self._cache.keep(kept)
         return kept
 
-    def _prompt(self, messages: Sequence[Message]) -> Prompt:
+    def _prompt(self, messages: Sequence[Message], room: int) -> Prompt:
+        """The prompt that `messages` make. Raises `ContextOverflow` if it leaves less than `room` tokens after it."""
         messages = from_latest_pictures(messages, self._pictured_turns)
         images = [image for message in messages for image in message.images]
-        return self._open_decoder().prompt(self._format.render(messages), images)
+        prompt = self._guarded(lambda: self._open_decoder().prompt(self._format.render(messages), images))
+        limit = self.info.context_tokens - room
+        if len(prompt) > limit:
+            raise ContextOverflow(len(prompt), limit)
+        return prompt
+
+    def _room(self, options: GenerationOptions) -> int:
+        """How many tokens there should at least be for the reply."""
+        return min(REPLY_ROOM, options.max_tokens, self.info.context_tokens // 4)
+
+    def _budget(self, prompt: Prompt, options: GenerationOptions) -> int:
+        """How many tokens the reply may have."""
+        return min(options.max_tokens, self.info.context_tokens - len(prompt))
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
         """Do `work` without gradients. Whatever goes wrong in it, what half of it may have left behind is forgotten."""
@@ -231,6 +285,28 @@ class LocalModel:
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+class _Reply:
+    """One of several replies that are written side by side, as far as it has come."""
+
+    def __init__(self, prompt: Prompt, budget: int, choose: Chooser, decode: Callable[[Sequence[int]], str]) -> None:
+        self.prompt = prompt
+        self.text = ""
+        self.token = 0
+        """The latest."""
+        self._left = budget
+        self._choose = choose
+        self._words = Detokenizer(decode)
+
+    def take(self, logits: Tensor, ends: Collection[int]) -> bool:
+        """Write the token that `logits` (vocabulary,) call for; False if the reply is over, with it or before."""
+        self.token = self._choose(logits)
+        if self.token in ends:
+            return False
+        self.text += self._words.push(self.token)
+        self._left -= 1
+        return self._left > 0
 
 
 def _log_chances(first: Tensor, after: Tensor, reply: Sequence[int], ends: Collection[int]) -> tuple[float, ...]:

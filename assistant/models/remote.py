@@ -95,7 +95,7 @@ class RemoteModel:
         return reply.usage()
 
     def close(self) -> None:
-        self._pictures.clear()
+        self._pictures = {}
 
     def _request(self, messages: Sequence[Message], options: GenerationOptions) -> dict[str, Any]:
         images = {image.digest: image for message in messages for image in message.images}

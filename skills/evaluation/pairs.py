@@ -61,6 +61,10 @@ def read_pairs(task: str, predictions: Path, references: Path) -> Pairs:
     if not wanted.keys() & made.keys():
         wanted, made = _by_name(wanted), _by_name(made)
     both = wanted.keys() & made.keys()
+    if _are_predictions(task, wanted) and not _are_predictions(task, made):
+        raise SkillError(
+            f"{references} holds predictions and {predictions} what is right, it seems: name the predictions first."
+        )
     if not both:
         raise SkillError(f"Nothing in {predictions} is about what {references} is about: compare their first lines.")
     pairs = []
@@ -77,6 +81,14 @@ def read_pairs(task: str, predictions: Path, references: Path) -> Pairs:
         )
     unanswered = sum(1 for key in wanted if not isinstance(_first(made.get(key, {}), _PREDICTED[task]), str))
     return Pairs(pairs, unanswered, len(made) - len(both))
+
+
+def _are_predictions(task: str, entries: Mapping[Key, Mapping[str, Any]]) -> bool:
+    """Whether they look like what a model says: they name it, or an error, and give no list of right answers."""
+    lists = set(_REFERENCES[task]) - set(_PREDICTED[task])
+    return any(entry.keys() & {"model", "error"} for entry in entries.values()) and not any(
+        entry.keys() & lists for entry in entries.values()
+    )
 
 
 def _entries(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:

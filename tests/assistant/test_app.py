@@ -1,14 +1,26 @@
 """What the composition root builds out of settings."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from assistant.app import assemble_pocket, build_model, build_session, find_conversation, open_history, start
+from assistant import app
+from assistant.app import (
+    assemble_pocket,
+    build_model,
+    build_session,
+    find_conversation,
+    open_history,
+    start,
+    vision_models,
+)
 from assistant.errors import ConfigError, HistoryError, ModelError
 from assistant.messages import assistant, system, user
+from assistant.models.connection import Server
+from assistant.models.remote import RemoteModel
 from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from assistant.settings import Settings
@@ -90,3 +102,29 @@ def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:
     for pace in ("slow", "1e400", "1e300", "nan", "-1"):
         with pytest.raises(ConfigError, match=f"scripted:{pace} should say"):
             build_model(changed(settings, model=f"scripted:{pace}"))
+
+
+def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def connect(base_url: str, **_: object) -> RemoteModel:
+        asked.append(base_url)
+        return RemoteModel(Server(base_url), "qwen")
+
+    monkeypatch.setattr(RemoteModel, "connect", connect)
+    settings = Settings(base_url="http://localhost:9/v1")
+    models = vision_models(settings, threading.Event(), jobs=5, most=9)
+    assert [model.info.name for model in models] == ["qwen"] * 5
+    assert len({id(model) for model in models}) == 5
+    assert asked == ["http://localhost:9/v1"]
+    assert len(vision_models(settings, threading.Event(), jobs=5, most=2)) == 2
+    assert len(vision_models(settings, threading.Event(), most=9)) == 1
+
+
+def test_a_model_that_takes_one_question_is_not_asked_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ScriptedModel()
+    monkeypatch.setattr(app, "build_model", lambda *_: model)
+    with pytest.raises(ConfigError, match="answers one question at a time: leave --jobs out"):
+        vision_models(Settings(model="somebody/vlm"), threading.Event(), jobs=2, most=9)
+    assert model.closed
+    assert len(vision_models(Settings(model="somebody/vlm"), threading.Event(), most=9)) == 1

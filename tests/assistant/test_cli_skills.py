@@ -150,10 +150,11 @@ class TestMany:
         result = run("caption", "--json", "--jobs", "12", "-m", "scripted:0.02", *wanted)
         assert names(result.stdout) == wanted
 
-    def test_a_model_that_takes_one_question_is_not_asked_several(self, photos: Sequence[str]) -> None:
-        result = run("caption", "--jobs", "2", "-m", "pocket", *photos)
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert "answers one question at a time: leave --jobs out" in result.stderr
+    def test_options_of_conversations_are_said_to_be_left_aside(self, photos: Sequence[str]) -> None:
+        result = run("--temperature", "1", "--system", "Be kind.", "caption", photos[0])
+        assert result.exit_code == 0
+        assert "--system and --temperature are for conversations: skills do without." in result.stderr
+        assert "for conversations" not in run("caption", photos[0]).stderr
 
 
 class TestFile:
@@ -187,6 +188,30 @@ class TestFile:
             "All 4 pictures are in out.jsonl already"
             in run("caption", "--out", "out.jsonl", "--resume", *names(text)).stderr
         )
+
+    def test_resume_knows_a_file_however_its_path_is_written(self, photos: Sequence[str]) -> None:
+        run("caption", "--out", "out.jsonl", photos[0])
+        before = Path("out.jsonl").read_text()
+        Path("link.png").symlink_to(photos[0])
+        for same in (f"./{photos[0]}", str(Path(photos[0]).absolute()), f"album/../{photos[0]}", "link.png"):
+            result = run("caption", "--out", "out.jsonl", "--resume", same)
+            assert (result.exit_code, Path("out.jsonl").read_text()) == (0, before), same
+
+    def test_pictures_that_failed_are_tried_again_if_so_wanted(self, photos: Sequence[str]) -> None:
+        wanted = [photos[0], "late.png", photos[1]]
+        assert run("caption", "--out", "out.jsonl", *wanted).exit_code == 1
+        first, failed, last = Path("out.jsonl").read_text().splitlines()
+        assert "error" in failed
+        Path("late.png").write_bytes(Path(photos[0]).read_bytes())
+        result = run("caption", "--out", "out.jsonl", "--resume", *wanted)
+        assert result.exit_code == 1
+        assert "1 of them with an error: --retry-errors tries them again" in result.stderr
+        assert run("caption", "--out", "out.jsonl", "--retry-errors", *wanted).exit_code == 0
+        *kept, again = Path("out.jsonl").read_text().splitlines()
+        assert kept == [first, last]
+        assert names(again) == ["late.png"]
+        assert "error" not in again
+        assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 
     def test_the_results_of_two_skills_do_not_mix(self, photos: Sequence[str]) -> None:
         run("caption", "--out", "out.jsonl", photos[0])

@@ -175,6 +175,14 @@ class TestFiles:
         with pytest.raises(SkillError, match="said has several questions about one picture"):
             read_pairs("vqa", said, bare)
 
+    def test_files_named_the_wrong_way_round_are_noticed(self, tmp_path: Path) -> None:
+        for task, field, answers in (("vqa", "answer", "answer"), ("caption", "text", "captions")):
+            said = write(tmp_path / "s", {"photo": "a", field: "x", "model": "pocket"}, {"photo": "b", "error": "no"})
+            right = write(tmp_path / "r", {"photo": "a", answers: "x"}, {"photo": "b", answers: "x"})
+            with pytest.raises(SkillError, match="name the predictions first"):
+                read_pairs(task, right, said)
+            assert read_pairs(task, said, right).pairs
+
     def test_names_do_where_folders_differ(self, tmp_path: Path) -> None:
         said = write(tmp_path / "said", {"photo": "/a/b/1.png", "text": "x"}, {"photo": "/a/b/2.png", "text": "y"})
         right = write(tmp_path / "right", {"image": "2.png", "captions": ["z"]}, {"image": "3.png", "captions": ["w"]})

@@ -50,7 +50,7 @@ def test_an_open_answer_is_as_sure_as_its_words_are_likely(photo: Image) -> None
     assert model.asked == [
         "What is it? Answer with a word or a short phrase. If the picture does not show it, answer: not visible."
     ]
-    assert str(result) == "a dog  (60 % sure)"
+    assert str(result) == "a dog  (60 % by the model's own, uncalibrated guess)"
 
 
 def test_the_embedded_model_is_asked_as_it_was_taught_and_its_confidence_is_calibrated(photo: Image) -> None:

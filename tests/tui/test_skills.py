@@ -8,8 +8,12 @@ from assistant.models.scripted import ScriptedModel
 from assistant.parcels import Progress
 from assistant.session import Session
 from assistant.settings import Settings
+from tests.skills.conftest import Install, install
 from tests.tui.conftest import Use
+from tui import skill_commands
 from tui.app import ParleyApp
+
+__all__ = ["install"]
 
 
 def app_with_skills(model: ScriptedModel, folder: Path) -> ParleyApp:
@@ -55,3 +59,20 @@ async def test_a_path_after_a_command_is_a_picture_and_no_word(use: Use, tmp_pat
         await person.press("enter")
         await person.sees("An orange disc.", "Reply")
         await person.sees("/caption --style short", "UserTurn")
+
+
+async def test_a_skill_of_another_package_is_in_the_palette_with_what_it_does(
+    use: Use, tmp_path: Path, install: Install
+) -> None:
+    install(
+        "mood",
+        "from pydantic import BaseModel\nfrom skills import Photo, skill\nclass Mood(BaseModel):\n    mood: str\n"
+        "@skill\ndef mood(photo: Photo) -> Mood:\n    '''Say what mood a picture is in.'''\n    return Mood(mood='')\n",
+    )
+    skill_commands.summaries.cache_clear()
+    async with use(app_with_skills(ScriptedModel(), tmp_path)) as person:
+        await person.press("ctrl+p")
+        await person.until(lambda: len(person.app.screen_stack) == 2)
+        await person.press(*"/mood")
+        await person.sees("Say what mood a picture is in.")
+    skill_commands.summaries.cache_clear()

@@ -14,9 +14,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant import app
+from assistant.cli import licences
 from assistant.cli.commands import parley
 from assistant.errors import VoiceError
 from tests.voice.conftest import Floats
+from voice import coqui
 from voice.text_to_speech import TextToSpeech
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
@@ -36,7 +38,7 @@ class OneSampleALetter:
 
 @pytest.fixture(autouse=True)
 def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(*_: object) -> TextToSpeech:
+    def build(*_: object, **__: object) -> TextToSpeech:
         return OneSampleALetter()
 
     monkeypatch.setattr(app, "build_mouth", build)
@@ -119,8 +121,24 @@ def test_a_machine_without_devices_says_so_and_nothing_else() -> None:
     assert json.loads(real("devices", "--json").stdout) == []
     tested = real("devices", "--test")
     assert tested.returncode == 1
-    assert "There is no speaker on this machine" in tested.stderr
-    assert "There is no microphone on this machine" in tested.stderr
+    assert tested.stderr == listed.stderr
+
+
+def test_devices_that_cannot_be_listed_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        import sounddevice
+    except OSError:
+        pytest.skip("there is no PortAudio")
+
+    def fail() -> None:
+        raise sounddevice.PortAudioError("Host error", -9999)
+
+    monkeypatch.setattr(sounddevice, "query_devices", fail)
+    for arguments in (["devices"], ["devices", "--test"]):
+        result = run(*arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "cannot be listed (Host error)" in result.stderr
+        assert result.stderr.count("\n") == 1
 
 
 def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,3 +149,20 @@ def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
         result = run(*arguments)
         assert result.exit_code == 1
         assert "apt install libportaudio2" in result.stderr
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coqui, "is_installed", lambda: True)
+    monkeypatch.setattr(licences, "is_terminal", lambda: True)
+    for turn in range(2):
+        result = run("speak", "hi", "-o", "out.wav", "--clone", "me.wav", stdin=f"{answer}\n")
+        asked = "non-commercial use only" in result.stderr and "Do you accept it?" in result.stderr
+        assert asked == (turn == 0 or answer == "n")
+        assert result.stdout == ""
+
+
+def test_a_voice_and_a_recording_are_one_too_many() -> None:
+    result = run("speak", "hi", "--voice", "piper", "--clone", "me.wav")
+    assert result.exit_code == 2
+    assert "leave --voice out" in result.stderr

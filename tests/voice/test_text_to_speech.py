@@ -1,5 +1,6 @@
 """Voices: the promises of `TextToSpeech`, kept by every engine that this machine has."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from assistant.app import build_mouth
 from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from assistant.settings import load
-from voice import coqui, espeak, piper
+from tests.voice.conftest import WriteWave, tone
+from voice import coqui, espeak, piper, xtts
 from voice.text_to_speech import TextToSpeech, sentences, speak
 
 needs_coqui = (
@@ -40,12 +43,53 @@ def random_vits(folder: Path) -> Path:
     return folder
 
 
+def random_xtts(folder: Path) -> Path:
+    """An XTTS of the real kind, small and untrained, that never says on its own that it is done. Its speaker is Ada."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from TTS.tts.configs.xtts_config import XttsConfig
+    from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
+    from TTS.tts.models.xtts import Xtts, XttsArgs, XttsAudioConfig
+
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = ["[STOP]", "[UNK]", "[SPACE]", "[START]", "[en]", "[de]"]
+    trainer = trainers.BpeTrainer(vocab_size=80, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([SENTENCE.lower(), "abcdefghijklmnopqrstuvwxyz"], trainer)
+    tokenizer.save(str(folder / "vocab.json"))
+    width = 64
+    codes = {"gpt_num_audio_tokens": 36, "gpt_start_audio_token": 34, "gpt_stop_audio_token": 35}
+    sizes = {"gpt_layers": 2, "gpt_n_model_channels": width, "gpt_n_heads": 4, "decoder_input_dim": width}
+    longest = {"gpt_max_audio_tokens": 60, "gpt_max_text_tokens": 400}
+    arguments = XttsArgs(
+        **codes, **sizes, **longest, gpt_use_perceiver_resampler=True, tokenizer_file=str(folder / "vocab.json")
+    )
+    config = XttsConfig(model_args=arguments, audio=XttsAudioConfig(), languages=["en", "de"])
+    torch.manual_seed(0)
+    model = Xtts.init_from_config(config)
+    model.tokenizer = VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
+    model.init_models()
+    with torch.no_grad():
+        model.gpt.mel_head.bias[35] = -100.0
+    torch.save({"model": model.state_dict()}, folder / "model.pth")
+    ada = {"gpt_cond_latent": torch.randn(1, 32, width), "speaker_embedding": torch.randn(1, 512, 1)}
+    torch.save({"Ada": ada}, folder / "speakers_xtts.pth")
+    config.save_json(str(folder / "config.json"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def xtts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_xtts(tmp_path_factory.mktemp("xtts"))
+
+
 @pytest.fixture(
     scope="module",
     params=[
         pytest.param("piper", marks=pytest.mark.slow),
         pytest.param("espeak", marks=needs_espeak),
         pytest.param("coqui", marks=needs_coqui),
+        pytest.param("xtts", marks=needs_coqui),
     ],
 )
 def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextToSpeech]:
@@ -55,6 +99,8 @@ def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             loaded = piper.Piper.load(piper.fetch_embedded(load().settings.cache_dir, lambda *_: None))
         case "espeak":
             loaded = espeak.Espeak.load()
+        case "xtts":
+            loaded = xtts.Xtts.load(str(request.getfixturevalue("xtts_folder")), device="cpu")
         case _:
             loaded = coqui.Coqui.load(str(random_vits(tmp_path_factory.mktemp("vits"))), device="cpu")
     yield loaded
@@ -63,6 +109,8 @@ def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_a_sentence_is_sound_and_a_longer_one_is_longer(voice: TextToSpeech) -> None:
+    if isinstance(voice, xtts.Xtts):
+        pytest.skip("untrained, it speaks for as long as it may, whatever it is given")
     short = np.concatenate(list(voice.synthesize("Yes.")))
     pieces = list(voice.synthesize(SENTENCE))
     long = np.concatenate(pieces)
@@ -159,3 +207,134 @@ def test_what_is_no_coqui_voice(tmp_path: Path) -> None:
     for name in ("nobody", "tts_models/en/nobody/vits", "tts_models/multilingual/multi-dataset/xtts_v2"):
         with pytest.raises(ConfigError):
             coqui.Coqui.load(name)
+
+
+@needs_espeak
+def test_the_voices_there_are_stand_in_for_one_there_is_not() -> None:
+    with pytest.raises(VoiceError, match=r"no voice 'xx': choose one of af, .*\bde\b.*\."):
+        espeak.Espeak.load("xx")
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [("exit 3", "stopped with exit code 3"), ("kill -9 $$", "was killed"), (None, r"cannot be run \(")],
+)
+def test_a_program_that_fails_while_it_speaks_is_one_sentence(program: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "espeak-ng"
+    if program is not None:
+        path.write_text(f"#!/bin/sh\ncat > /dev/null\n{program}\n")
+        path.chmod(0o755)
+    with pytest.raises(VoiceError, match=said):
+        list(espeak.Espeak(str(path), "en").synthesize("Hello."))
+
+
+@pytest.mark.skipif(not piper.is_installed(), reason="piper-tts is not installed")
+def test_a_model_of_another_kind_fails_in_one_sentence(tmp_path: Path) -> None:
+    """Silero's detector is a sound model, and no voice."""
+    import faster_whisper
+
+    model = tmp_path / "voice.onnx"
+    model.write_bytes(next((Path(faster_whisper.__file__).parent / "assets").glob("*.onnx")).read_bytes())
+    config = {
+        "audio": {"sample_rate": 22_050},
+        "num_symbols": 1,
+        "num_speakers": 1,
+        "espeak": {"voice": "en-us"},
+        "phoneme_type": "text",
+        "phoneme_id_map": {each: [number] for number, each in enumerate("_^$ abcdefghijklmnopqrstuvwxyz.")},
+    }
+    Path(f"{model}.json").write_text(json.dumps(config))
+    voice = piper.Piper.load(model)
+    with pytest.raises(VoiceError, match="The Piper voice failed on 'hello'"):
+        list(voice.synthesize("hello"))
+    for broken in ("[]", '{"audio": 3}'):
+        Path(f"{model}.json").write_text(broken)
+        with pytest.raises(VoiceError, match="is no Piper voice"):
+            piper.Piper.load(model)
+
+
+@needs_coqui[0]
+@needs_coqui[1]
+def test_xtts_is_heard_while_it_computes(xtts_folder: Path) -> None:
+    voice = xtts.Xtts.load(str(xtts_folder), voice="Ada", device="cpu")
+    pieces = list(voice.synthesize(SENTENCE))
+    assert len(pieces) > 1
+    assert all(piece.dtype == np.float32 and piece.ndim == 1 and np.abs(piece).max() <= 1 for piece in pieces)
+    assert 1.0 < sum(piece.size for piece in pieces) / voice.sample_rate < 5.0
+
+
+@needs_coqui[0]
+@needs_coqui[1]
+def test_xtts_imitates_a_recording(xtts_folder: Path, write_wave: WriteWave) -> None:
+    low, high = (write_wave(f"{hertz}.wav", tone(3.0, 22_050, hertz), 22_050) for hertz in (120, 400))
+    voices = [xtts.Xtts.load(str(xtts_folder), voice=str(path), device="cpu") for path in (low, high)]
+    one, other = (voice._voice[1] for voice in voices)
+    assert not np.allclose(one.numpy(), other.numpy())
+    assert next(voices[0].synthesize("Yes.")).size
+
+
+@needs_coqui[0]
+@needs_coqui[1]
+def test_what_xtts_has_not_is_named_with_what_it_has(xtts_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "noise.wav").write_bytes(b"no sound")
+    for options, kind, said in (
+        ({"voice": "Eve"}, ConfigError, "no speaker 'Eve': choose one of Ada"),
+        ({"language": "fr"}, ConfigError, "does not speak 'fr': choose one of en, de"),
+        ({"voice": str(tmp_path / "gone.wav")}, VoiceError, "There is no recording"),
+        ({"voice": str(tmp_path / "noise.wav")}, VoiceError, "cannot be imitated"),
+    ):
+        with pytest.raises(kind, match=said):
+            xtts.Xtts.load(str(xtts_folder), device="cpu", **options)
+    with pytest.raises(VoiceError, match=r"no vocab\.json"):
+        xtts.Xtts.load(str(tmp_path), device="cpu")
+
+
+@needs_coqui[0]
+@needs_coqui[1]
+def test_without_a_network_a_voice_of_coquis_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TTS_HOME", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("COQUI_TOS_AGREED", "1")
+    for name in (coqui.FAST_VOICE, xtts.NAME):
+        with pytest.raises(VoiceError, match="connect to the network for its first use"):
+            coqui.download(name)
+    with pytest.raises(ConfigError, match="like tts_models/en/ljspeech/vits"):
+        coqui.download("tts_models/en/ljspeech/vitss")
+
+
+def test_on_a_gpu_coqui_speaks_and_another_voice_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coqui, "is_installed", lambda: True)
+    monkeypatch.setattr(coqui, "is_on_gpu", lambda _: True)
+    monkeypatch.setattr(piper, "is_installed", lambda: False)
+    monkeypatch.setattr(espeak.Espeak, "load", lambda _: "espeak")
+    asked: list[str] = []
+
+    def out_of_reach(name: str, **_: str) -> TextToSpeech:
+        asked.append(name)
+        raise VoiceError("It cannot be downloaded.")
+
+    monkeypatch.setattr(coqui.Coqui, "load", out_of_reach)
+    told: list[str] = []
+    found: object = build_mouth(load({"voice": "auto"}).settings, note=told.append)
+    assert (found, asked) == ("espeak", [coqui.FAST_VOICE])
+    assert told == ["It cannot be downloaded. Until then another voice speaks."]
+    # German is not what that voice speaks.
+    german: object = build_mouth(load({"voice": "auto", "language": "de"}).settings)
+    assert (german, len(asked)) == ("espeak", 1)
+
+
+def test_nobody_uses_xtts_without_having_accepted_its_licence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("COQUI_TOS_AGREED", raising=False)
+    monkeypatch.setattr(xtts.Xtts, "load", lambda **how: how["voice"])
+    monkeypatch.setattr(coqui, "library", lambda: None)
+    settings = load({"voice": "xtts:Ada"}).settings
+    with pytest.raises(ConfigError, match=r"non-commercial use only: https://.* say yes"):
+        build_mouth(settings)
+    xtts.accept(settings.data_dir)
+    found: object = build_mouth(settings)
+    assert found == "Ada"
+    (tmp_path / "data" / "xtts-licence-accepted").unlink()
+    monkeypatch.setenv("PARLEY_XTTS_LICENCE_ACCEPTED", "true")
+    by_setting: object = build_mouth(load({"voice": "xtts:Ada"}).settings)
+    assert by_setting == "Ada"

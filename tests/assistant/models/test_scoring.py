@@ -46,7 +46,7 @@ def reply(model: LocalModel, messages: Sequence[Message]) -> tuple[str, int]:
 def one_by_one(model: LocalModel, messages: Sequence[Message], option: str) -> tuple[float, ...]:
     """The same by the way replies are written: a token is read, and then there are logits for the next."""
     with torch.inference_mode():
-        prompt = model._prompt(messages)
+        prompt = model._prompt(messages, 0)
         model._reuse(prompt)
         logits = model._read_prompt(prompt, model._reuse(prompt), threading.Event())
         chances = []
