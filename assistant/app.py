@@ -88,7 +88,14 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
 
     from assistant.models.local import LocalModel
 
-    load = partial(LocalModel.load, device=settings.device, detail=settings.detail, progress=progress, note=note)
+    load = partial(
+        LocalModel.load,
+        device=settings.device,
+        compile=settings.compile,
+        detail=settings.detail,
+        progress=progress,
+        note=note,
+    )
     source, quantize = settings.model, settings.quantize
     model: LocalModel | None = None
     if source == "auto" and (entry := automatic_choice(settings)) is not None:

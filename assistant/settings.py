@@ -21,6 +21,7 @@ _WANTED = {
     "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
+    "compile": '"auto", "on" or "off"',
     "detail": '"auto", "low" or "high"',
     "system": "text",
     "max_tokens": "a whole number from 1 up",
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
 
     quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
     """How its weights are held: "auto" (what suits device and model), "none" (not quantized), or one of the others."""
+
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether replies are decoded by compiled code: "on", "off", or "auto" (on for CUDA)."""
 
     detail: Literal["auto", "low", "high"] = "auto"
     """How closely a model on this machine looks at pictures: "auto" (what there is memory for), "low" or "high"."""

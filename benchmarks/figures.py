@@ -4,11 +4,12 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 PACKAGES = ("torch", "transformers", "textual", "click", "pydantic")
@@ -51,10 +52,11 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
-def save(figures: Iterable[Figure], path: Path) -> None:
-    """Write the figures, with the date and the machine, to a JSON file."""
+def save(figures: Iterable[Figure], path: Path, about: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Write the figures, with the date, the machine and what else there is to say `about` them, to a JSON file."""
     content = {
         "date": datetime.now(UTC).date().isoformat(),
+        **about,
         "machine": machine(),
         "figures": [
             {

@@ -47,6 +47,7 @@ SETTINGS_OPTIONS = (
     click.option(
         "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are held."
     ),
+    click.option("--compile", type=click.Choice(["auto", "on", "off"]), help="Whether decoding is compiled."),
     click.option("--detail", type=click.Choice(["auto", "low", "high"]), help="How closely pictures are looked at."),
     click.option(
         "--system", "-s", type=Words(), metavar="TEXT", help="Instructions that stand before the conversation."
@@ -59,8 +60,8 @@ SETTINGS_OPTIONS = (
     click.option("--base-url", metavar="URL", help="A server with OpenAI's API, like http://localhost:8000/v1."),
 )
 SETTINGS_NAMES = (
-    *("model", "device", "quantize", "detail", "system", "max_tokens", "temperature", "seed", "allow_urls"),
-    *("backend", "base_url"),
+    *("model", "device", "quantize", "compile", "detail", "system", "max_tokens", "temperature", "seed"),
+    *("allow_urls", "backend", "base_url"),
 )
 VOICE_NAMES = (
     *("whisper", "voice", "language"),

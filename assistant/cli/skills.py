@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skills.definition import Input, Skill
 
 _SHARED = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
-_OF_MODELS = ("model", "device", "quantize", "detail", "backend", "base_url")
+_OF_MODELS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
 _BATCH_OPTIONS = (
     click.option(
         "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON to this file, a line a picture."

@@ -10,7 +10,7 @@ Both remember keys and values of what they have read; which of that a new prompt
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ from assistant.models.llama import LlamaDecoder
 from assistant.models.pictures import Picture, Pictures, misplaced
 from assistant.models.prompt_cache import Key, Prompt
 from assistant.models.side_by_side import SideBySide
+
+if TYPE_CHECKING:
+    from assistant.models.fixed_shapes import FixedSteps
 
 # Families whose pictures can be encoded apart from their prompt, and whose keys and values can be cut at any token. The
 # others read every prompt whole, until a test shows that warm equals cold for them as well.
@@ -87,6 +90,13 @@ class LlavaDecoder:
             x[ids == self._image_token] = rows[0].to(x.dtype)
         return self._llama.read(x)
 
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
+        ids = torch.tensor([prompt.ids[-1], *guesses], device=self._llama.embedding.device)
+        return self._llama.read_each(self._llama.embed(ids))
+
+    def take_back(self, count: int) -> None:
+        self._llama.length -= count
+
     def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
         logits: list[Tensor] = []
         for group in _groups(options):
@@ -120,8 +130,19 @@ class TransformersDecoder:
         # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
         self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
         self._cache: Any = None
+        self._steps: FixedSteps | None = None
         # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+
+    def speed_up(self, steps: "FixedSteps") -> None:
+        """Read into the cache of `steps` from here on, and replies by them."""
+        self._steps = steps
+        self._cache = steps.cache
+
+    @property
+    def counts_in_three(self) -> bool:
+        """Whether the family's positions are in time, height and width."""
+        return self._locate is not None
 
     def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
         if not self._reusable:
@@ -134,12 +155,18 @@ class TransformersDecoder:
         return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, shift=shift)
 
     def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
-        if self._cache is None or not self._reusable or count == 0 or not key_values.cut(self._cache, count):
+        if count and self._reusable and self._cut(count):
+            return count
+        if self._steps is None:
             self._cache = None
-            return 0
-        return count
+        else:
+            # Wiped, not dropped: what is compiled and recorded points at its blocks.
+            self._steps.cache.clear()
+        return 0
 
     def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        if self._steps is not None and end - start == 1 and _is_word(prompt, start):
+            return self._steps.step(prompt.ids[start:end], self._position(prompt, start))[0]
         if self._reusable:
             logits = self._read_on(prompt, prompt.ids[start:end], start, self._last_only)
             key_values.trim(self._cache)
@@ -152,19 +179,29 @@ class TransformersDecoder:
         return [self._ahead(prompt, option) for option in options]
 
     def _ahead(self, prompt: Prompt, option: Sequence[int]) -> Tensor:
-        start = len(prompt)
+        start, end = len(prompt), len(prompt) + len(option)
         if not option:
             return torch.empty(0, 0, device=self._model.device)
-        if not self._reusable:
-            before = copy.deepcopy(self._cache)
-            ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, shift=prompt.shift)
-            try:
-                return self._read_whole(ahead, start, start + len(option), last_only=False)
-            finally:
+        if self._reusable:
+            logits = self._read_on(prompt, option, start, {})
+            self._cut(start)
+            return logits
+        before = copy.deepcopy(self._cache) if self._steps is None else None
+        ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, shift=prompt.shift)
+        try:
+            return self._read_whole(ahead, start, end, last_only=False)
+        finally:
+            if self._steps is None:
                 self._cache = before
-        logits = self._read_on(prompt, option, start, {})
-        key_values.cut(self._cache, start)
-        return logits
+            else:
+                self._cut(start)
+
+    def _cut(self, count: int) -> bool:
+        """Forget all but the first `count` tokens; False, with nothing done, where that cannot be done."""
+        if self._steps is not None:
+            self._steps.cache.cut(count)
+            return True
+        return self._cache is not None and key_values.cut(self._cache, count)
 
     def _read_on(self, prompt: Prompt, ids: Sequence[int], start: int, options: Mapping[str, Any]) -> Tensor:
         """Read `ids`, which stand at `start`; logits (tokens, vocabulary) after all of them, or as `options` say."""
@@ -228,6 +265,16 @@ class TransformersDecoder:
         logits: Tensor = output.logits[0]
         return logits
 
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
+        """Only at fixed shapes: there a wrong guess can be taken back, whatever the family."""
+        if self._steps is None:
+            return None
+        return self._steps.step([prompt.ids[-1], *guesses], self._position(prompt, len(prompt) - 1))
+
+    def take_back(self, count: int) -> None:
+        if self._steps is not None:
+            self._cut(self._steps.cache.length - count)
+
     def _moved(self, value: Tensor) -> Tensor:
         return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)
 
@@ -245,6 +292,12 @@ class TransformersDecoder:
         positions, shift = self._locate(order, mm_token_type_ids=self._are_places(ids), image_grid_thw=grids)
         return positions, int(shift)
 
+    def _position(self, prompt: Prompt, place: int) -> int:
+        """Where a word is that stands at `place`, which may be of the reply: as far in time as in height and width."""
+        if prompt.positions is None or place >= prompt.positions.shape[-1]:
+            return place + prompt.shift
+        return int(prompt.positions[0, 0, place])
+
     def _places(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
         """The positions of these tokens, which may be of the reply, for a family that has to be told."""
         if prompt.positions is None:
@@ -253,6 +306,11 @@ class TransformersDecoder:
         first = max(start, prompt.positions.shape[-1]) + prompt.shift
         after = torch.arange(first, max(first, end + prompt.shift), device=given.device).expand(3, 1, -1)
         return {"position_ids": torch.cat((given, after), dim=-1)}
+
+
+def _is_word(prompt: Prompt, place: int) -> bool:
+    """Whether what stands there is no part of a picture, and of nothing that has to be read in one go."""
+    return isinstance(prompt.keys[place], int) and not any(first <= place < end for first, end in prompt.spans)
 
 
 def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end: int) -> tuple[Tensor, ...]:

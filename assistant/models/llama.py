@@ -173,6 +173,13 @@ class LlamaDecoder:
 
     def read(self, x: Tensor) -> Tensor:
         """Append tokens by their embeddings (tokens, width); logits (vocabulary,) of the one after the last."""
+        return self.logits(self._append(x)[-1:])[0]
+
+    def read_each(self, x: Tensor) -> Tensor:
+        """Like `read`; logits (tokens, vocabulary) of what follows each."""
+        return self.logits(self._append(x))
+
+    def _append(self, x: Tensor) -> Tensor:
         count, start = x.shape[0], self.length
         end = start + count
         self.reserve(end)
@@ -180,7 +187,7 @@ class LlamaDecoder:
         mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
         x = self.run(x, slice(start, end), partial(self._attend, mask))
         self.length = end
-        return self.logits(x[-1:])[0]
+        return x
 
     def branch(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Read several continuations of what is remembered, side by side, and remember none of them.

@@ -20,6 +20,7 @@ from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models import catalogue, detail, hub
 from assistant.models.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
+from assistant.models.lookahead import GUESSES
 from assistant.models.memory import Shape, free_bytes, linears_outside_decoder, shape_of, showing
 from assistant.models.pictures import Pictures
 from assistant.models.placement import Placement, fit, settle
@@ -85,14 +86,16 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None, 
         room = _room(name, config, processor, shape, placement, level)
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
-            model = _weights(folder, config, placement)
+            model = read_weights(folder, config, placement)
             report.read()
             pictures = Pictures(model, processor, room.pixels)
             decoder = _decoder(model, processor, placement, folder, pictures, report.layer)
+            slow = _speed_up(decoder, model, name, placement, room.context_tokens, report) if placement.compiled else ""
     report.finish()
     end_tokens = getattr(model.generation_config, "eos_token_id", None)
+    notices = (*room.notices, *filter(None, (slow,)))
     return Loaded(
-        name, embedded, decoder, pictures, processor, config, end_tokens, placement, room.context_tokens, room.notices
+        name, embedded, decoder, pictures, processor, config, end_tokens, placement, room.context_tokens, notices
     )
 
 
@@ -229,7 +232,8 @@ def _processor(folder: Path, source: str) -> Any:
         raise ModelError(f"The processor of {source} cannot be read: {_first_line(error)}") from error
 
 
-def _weights(folder: Path, config: Any, placement: Placement) -> Any:
+def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
+    """Transformers' model with the weights in `folder`, where and how `placement` says. Raises `ModelError`."""
     from transformers import AutoModelForImageTextToText
 
     options: dict[str, Any] = {"dtype": placement.dtype}
@@ -269,6 +273,9 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
     """How bitsandbytes is to hold the decoder of the model that `config` describes."""
     from transformers import BitsAndBytesConfig
 
+    kept = linears_outside_decoder(config)
+    if placement.quantize_tower:
+        kept = [name for name in kept if "vision" not in name and "visual" not in name]
     return BitsAndBytesConfig(
         load_in_4bit=placement.quantization == "nf4",
         load_in_8bit=placement.quantization == "int8",
@@ -276,7 +283,7 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
         bnb_4bit_use_double_quant=True,
         # Left to itself it computes in the type of its inputs, float32 among them.
         bnb_4bit_compute_dtype=placement.dtype,
-        llm_int8_skip_modules=linears_outside_decoder(config),
+        llm_int8_skip_modules=kept,
     )
 
 
@@ -312,6 +319,37 @@ def _decoder(
         quantize_linears(model.get_decoder())
         model.to(placement.dtype)
     return TransformersDecoder(model, processor, pictures)
+
+
+def _speed_up(
+    decoder: BranchingDecoder, model: Any, name: str, placement: Placement, context_tokens: int, report: "_Report"
+) -> str:
+    """Have `decoder` write its replies by compiled code. Returns why not, in a sentence, or an empty one.
+
+    One that cannot is told only to whom asked for it; one that should and fails, always.
+    """
+    from assistant.models.fixed_shapes import FixedCache, FixedSteps, suits
+
+    asked = placement.compile == "on"
+    if not isinstance(decoder, TransformersDecoder):
+        return f"{name} decodes by code of its own, which is not compiled." if asked else ""
+    if not suits(model):
+        return f"{name} is of a family that cannot be compiled: it decodes as transformers does." if asked else ""
+    report.compiling()
+    # What it compiles with, before what it compiles without: a GPU's graphs need no compiler.
+    backends = ("inductor", None) if placement.kind == "cuda" else ("inductor",)
+    reason = ""
+    for backend in backends:
+        cache = FixedCache.of(model, context_tokens)
+        steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=backend)
+        try:
+            steps.warm((1, 1 + GUESSES))
+        except (RuntimeError, OSError, ImportError) as error:
+            reason = reason or _first_line(error)
+            continue
+        decoder.speed_up(steps)
+        break
+    return f"{name} could not be compiled and answers more slowly: {reason}" if reason else ""
 
 
 def read_adapter(file: Path) -> Adapter:
@@ -357,6 +395,11 @@ class _Report:
     def layer(self) -> None:
         self._done += 1
         self._tell((self._total * (self._layers + self._done)) // (2 * self._layers))
+
+    def compiling(self) -> None:
+        self._tell(self._total)
+        self._what = self._what.replace("loading", "compiling", 1)
+        self._tell(0)
 
     def finish(self) -> None:
         self._tell(self._total)

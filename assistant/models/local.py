@@ -26,6 +26,7 @@ from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
 from assistant.models.decoders import BranchingDecoder, LlavaDecoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, is_out_of_memory, load
+from assistant.models.lookahead import Lookahead
 from assistant.models.pictures import Pictures
 from assistant.models.placement import place
 from assistant.models.prompt_cache import Prompt, PromptCache, pieces
@@ -79,6 +80,7 @@ class LocalModel:
         *,
         device: str = "auto",
         quantize: str = "auto",
+        compile: str = "auto",
         detail: str = "auto",
         progress: "Progress | None" = None,
         note: Callable[[str], object] = bool,
@@ -86,11 +88,11 @@ class LocalModel:
         """Load the vision-language model in a folder, or with that id on the hub.
 
         `device` is "auto" (CUDA if there is any, else the CPU), "cpu", "mps" or a CUDA device, `quantize` is "auto" or
-        one of the `QUANTIZATIONS` that the device has, and `detail` says how closely it looks at pictures. `note` takes
-        sentences about what it has to do without later on. Raises `ConfigError` where these cannot be had, `ModelError`
-        and `MissingExtraError` where the model cannot.
+        one of the `QUANTIZATIONS` that the device has, `compile` is "on", "off" or "auto" (on for CUDA), and `detail`
+        says how closely it looks at pictures. `note` takes sentences about what it has to do without later on. Raises
+        `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
         """
-        return cls(load(folder_or_id, place(device, quantize), progress, detail), note)
+        return cls(load(folder_or_id, place(device, quantize, compile), progress, detail), note)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -102,6 +104,7 @@ class LocalModel:
         words = Detokenizer(self._decode)
         first_token_seconds = 0.0
         count = 0
+        ahead = Lookahead(self._open_decoder(), self.info.context_tokens, eager=options.temperature <= 0)
         budget = self._budget(prompt, options)
         while logits is not None and count < budget and not stop.is_set():
             token = self._guarded(partial(choose, logits))
@@ -114,7 +117,8 @@ class LocalModel:
             if count == budget or stop.is_set():
                 break
             prompt.append(token)
-            logits = self._read(prompt, len(prompt) - 1, len(prompt))
+            logits = self._guarded(partial(ahead.read, prompt))
+            self._cache.add(prompt.keys[-1:])
         return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
 
     def score(

@@ -44,12 +44,16 @@ _SHORT_CONTEXT = 8192
 class Placement:
     """Where a model runs and in what: `dtype` of all that is not quantized, `quantization` as people choose it.
 
-    That is "auto" until `settle` knows the model. `notice` says why a GPU that is there cannot be used.
+    That is "auto" until `settle` knows the model. `compile` is "on", "off" or "auto", which is on for CUDA. With
+    `quantize_tower` what bitsandbytes quantizes includes the vision tower: slower, and there to be measured. `notice`
+    says why a GPU that is there cannot be used.
     """
 
     device: str
     dtype: torch.dtype
     quantization: str
+    compile: str = "auto"
+    quantize_tower: bool = False
     notice: str = ""
 
     @property
@@ -58,12 +62,17 @@ class Placement:
         return self.device.partition(":")[0]
 
     @property
+    def compiled(self) -> bool:
+        """Whether replies are decoded by compiled code, where the model lets itself be compiled."""
+        return self.compile == "on" or (self.compile == "auto" and self.kind == "cuda")
+
+    @property
     def by_bitsandbytes(self) -> bool:
         """Whether bitsandbytes holds the quantized weights."""
         return self.quantization == "nf4" or (self.quantization == "int8" and self.kind == "cuda")
 
 
-def place(device: str = "auto", quantize: str = "auto") -> Placement:
+def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:
     """Choose the device, and check that `quantize` can be had there.
 
     Raises `ConfigError` for what does not exist, or not together.
@@ -98,7 +107,7 @@ def place(device: str = "auto", quantize: str = "auto") -> Placement:
     # That there is no driver at all says nothing to those without such a card.
     unused = device == "auto" and not has_cuda and why and "no NVIDIA driver" not in why
     notice = f"The GPU is not used: {why}." if unused else ""
-    return Placement(str(chosen), halves.get(quantize, plain), quantize, notice)
+    return Placement(str(chosen), halves.get(quantize, plain), quantize, compile, notice=notice)
 
 
 def _look_for_cuda() -> tuple[bool, str]:

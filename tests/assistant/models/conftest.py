@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from assistant.messages import Image
+from assistant.models.fixed_shapes import FixedCache, FixedSteps
+from assistant.models.local import LocalModel
+from assistant.models.lookahead import GUESSES
 from tests.assistant.models.chat_server import ChatServer, running
 
 CHAT_TEMPLATE = (
@@ -253,3 +256,14 @@ def chat_server() -> Iterator[ChatServer]:
 def even_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaVA whose decoder can be held in 4 bits on any processor."""
     return make_llava(tmp_path_factory.mktemp("even") / "tiny-even", sizes=EVEN)
+
+
+def speed_up(model: LocalModel, capacity: int, backend: str | None) -> None:
+    """Have `model` reply at fixed shapes, with room for `capacity` tokens at first; None compiles nothing."""
+    decoder: Any = model._decoder
+    with torch.inference_mode():
+        cache = FixedCache.of(decoder._model, capacity)
+        cache.most = model.info.context_tokens
+        steps = FixedSteps(decoder._model, cache, three=decoder.counts_in_three, backend=backend)
+        steps.warm((1, 1 + GUESSES))
+    decoder.speed_up(steps)

@@ -2,29 +2,7 @@
 
 from typing import Any
 
-
-def qwen(hidden: int, inner: int, layers: int, heads: int, *, large_tower: bool, tied: bool) -> Any:
-    """A Qwen3-VL."""
-    from transformers import Qwen3VLConfig
-
-    tower = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "deepstack_visual_indexes": [8, 16, 24]}
-    if not large_tower:
-        tower = {"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "deepstack_visual_indexes": [5, 11, 17]}
-    return Qwen3VLConfig(
-        text_config={
-            "hidden_size": hidden,
-            "intermediate_size": inner,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": 8,
-            "head_dim": 128,
-            "vocab_size": 151936,
-            "max_position_embeddings": 262144,
-            "rope_parameters": {"rope_type": "default", "mrope_section": [24, 20, 20], "rope_theta": 5e6},
-        },
-        vision_config={**tower, "out_hidden_size": hidden, "num_heads": 16, "patch_size": 16},
-        tie_word_embeddings=tied,
-    )
+from benchmarks.shapes import qwen3_vl as qwen
 
 
 def smolvlm(hidden: int, inner: int, layers: int, heads: tuple[int, int], tower: dict[str, int], scale: int) -> Any:

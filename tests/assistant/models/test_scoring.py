@@ -101,10 +101,11 @@ def test_the_likeliest_reply_is_the_one_it_gives(load: Callable[[], LocalModel])
 
 def test_what_does_not_fit_is_refused(load: Callable[[], LocalModel]) -> None:
     model = load()
+    too_long = "dog " * model.info.context_tokens
     with pytest.raises(ContextOverflow):
-        score(model, [user("dog " * 600)], "Yes.")
+        score(model, [user(too_long)], "Yes.")
     with pytest.raises(ContextOverflow):
-        score(model, [user("dog")], "dog " * 600)
+        score(model, [user("dog")], too_long)
     assert score(model, [user("dog")], "Yes.")
 
 

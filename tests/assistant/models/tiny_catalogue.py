@@ -56,10 +56,7 @@ def make_qwen3_vl(folder: Path) -> Path:
         vision_start_token="<|vision_start|>",
         vision_end_token="<|vision_end|>",
     )
-    tower = {**_TOWER, "depth": 4, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1, 2]}
-    # The same shares of time, height and width as in the real ones.
-    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_interleaved": True, "mrope_section": [4, 2, 2]}
-    config = _shrunk("qwen3-vl-4b", {**_TEXT, "rope_parameters": rope}, {**tower, "num_position_embeddings": 16})
+    config = shrunk_qwen3_vl()
     for name in ("image", "video", "vision_start", "vision_end"):
         setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
     # Between 4 and 16 tokens.
@@ -72,6 +69,14 @@ def make_qwen3_vl(folder: Path) -> Path:
         chat_template=_QWEN_TEMPLATE,
     ).save_pretrained(folder)
     return folder
+
+
+def shrunk_qwen3_vl(**text: Any) -> Any:
+    """The configuration of that one, which needs no processor; `text` for its decoder."""
+    tower = {**_TOWER, "depth": 4, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1, 2]}
+    # The same shares of time, height and width as in the real ones.
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_interleaved": True, "mrope_section": [4, 2, 2]}
+    return _shrunk("qwen3-vl-4b", {**_TEXT, "rope_parameters": rope, **text}, {**tower, "num_position_embeddings": 16})
 
 
 def make_smolvlm2(folder: Path) -> Path:
