@@ -29,7 +29,7 @@ from skills.batch import run_all
 from skills.captioning import Caption, caption
 from skills.definition import Helper
 from skills.files import Source
-from skills.model import ChatVision
+from skills.model import ChatVision, VisionModel
 from skills.together import Table
 
 Result = TypeVar("Result")

@@ -173,6 +173,14 @@ class TestFusion:
         together = fuse({"text": sure_of("fear"), "face": dict.fromkeys(EMOTIONS, 1 / 7)}, self.KNOWN)
         assert together == pytest.approx(sure_of("fear"))
 
+    def test_what_one_of_two_never_learned_does_not_win_where_they_contradict_each_other(self) -> None:
+        knowing_six = [1e-4 if name == "surprise" else 1 / 6 for name in EMOTIONS]
+        known = {**self.KNOWN, "voice": {"weight": 1.0, "prior": knowing_six}}
+        face = {**dict.fromkeys(EMOTIONS, 0.02), "fear": 0.55, "surprise": 0.35}
+        voice = {**dict.fromkeys(EMOTIONS, 0.015), "joy": 0.925, "surprise": 0.0}
+        together = fuse({"face": face, "voice": voice}, known)
+        assert max(together, key=together.__getitem__) == "joy"
+
     def test_what_is_shipped_names_a_weight_for_each(self) -> None:
         for known in reliability().values():
             if "prior" in known:

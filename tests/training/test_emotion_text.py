@@ -18,7 +18,7 @@ from training.emotion_text import (
     together,
     train,
 )
-from training.fusion import LABELS, Triples, fitted_weights, ratios
+from training.fusion import LABELS, Triples, evidences, fitted_weights
 
 WIDTH = 40
 
@@ -86,6 +86,6 @@ def test_what_is_noisier_weighs_less() -> None:
     triples = Triples(np.stack([told(0.5), told(1.0), told(3.0)]), [], labels, np.zeros(len(labels), np.int64))
     weights = fitted_weights(triples, priors)
     assert weights[0] > weights[1] > weights[2] > 0
-    logs = ratios(triples.probabilities, priors)
+    logs = evidences(triples, priors)
     fused = ((weights[:, None, None] * logs).sum(0).argmax(1) == labels).mean()
     assert fused > max((row.argmax(1) == labels).mean() for row in logs)
