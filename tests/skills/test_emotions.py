@@ -175,7 +175,10 @@ class TestFusion:
 
     def test_what_one_of_two_never_learned_does_not_win_where_they_contradict_each_other(self) -> None:
         knowing_six = [1e-4 if name == "surprise" else 1 / 6 for name in EMOTIONS]
-        known = {**self.KNOWN, "voice": {"weight": 1.0, "prior": knowing_six}}
+        known: Mapping[Modality, Mapping[str, object]] = {
+            "face": {"weight": 1.0, "prior": [1 / 7] * 7},
+            "voice": {"weight": 1.0, "prior": knowing_six},
+        }
         face = {**dict.fromkeys(EMOTIONS, 0.02), "fear": 0.55, "surprise": 0.35}
         voice = {**dict.fromkeys(EMOTIONS, 0.015), "joy": 0.925, "surprise": 0.0}
         together = fuse({"face": face, "voice": voice}, known)
