@@ -53,6 +53,9 @@ class Audio:
 
 Part = Text | Image | Audio
 
+LEFT_OUT_PICTURE = Text("[picture]\n")
+"""What stands in a prompt for a picture that is not looked at any more."""
+
 
 @dataclass(frozen=True)
 class Message:
@@ -71,6 +74,11 @@ class Message:
     def images(self) -> tuple[Image, ...]:
         """Its pictures, in order."""
         return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
+    def is_pictured(self) -> bool:
+        """Whether it has a picture, or had one that is not looked at any more."""
+        return bool(self.images) or LEFT_OUT_PICTURE in self.parts
 
 
 def content_digest(data: bytes) -> str:

@@ -27,7 +27,7 @@ from typing import Protocol
 
 from assistant.errors import AssistantError, ConfigError, ContextOverflow, HistoryError, ModelError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
-from assistant.messages import Image, Message, Text, assistant
+from assistant.messages import LEFT_OUT_PICTURE, Image, Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.threads import ThreadStream, finish, stream_in_thread
 
@@ -43,7 +43,6 @@ Progress = Callable[[str, int, int], None]
 
 _MODEL_COMMAND = re.compile(r"/model(?:\s+(.*))?", re.DOTALL)
 # What the model reads in the place of a picture that it is no longer shown.
-_PICTURE = Text("[picture]\n")
 
 
 class ModelSource(Protocol):
@@ -296,7 +295,9 @@ def model_named(text: str) -> str | None:
 
 
 def _without_pictures(message: Message) -> Message:
-    return replace(message, parts=tuple(_PICTURE if isinstance(part, Image) else part for part in message.parts))
+    return replace(
+        message, parts=tuple(LEFT_OUT_PICTURE if isinstance(part, Image) else part for part in message.parts)
+    )
 
 
 def _oldest(turns: int) -> str:

@@ -28,6 +28,8 @@ _SUFFIXES: Mapping[SourceKind, frozenset[str]] = {
     "sound": frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .aiff .webm .mp4 .mkv .mov".split()),
     "text": frozenset({".txt"}),
 }
+# How files of the commonest kinds of sound begin.
+_SOUNDS = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"FORM")
 # Characters of a text file: more than any skill reads of it.
 _MOST_TEXT = 1 << 20
 
@@ -95,10 +97,12 @@ def _listed(data: bytes, endings: Collection[str]) -> Iterator[Source]:
     if sniff(data[:HEAD_BYTES]) in FORMATS:
         yield Source(STANDARD_INPUT, data)
         return
+    if any(data.startswith(beginning) for beginning in _SOUNDS):
+        raise SkillError("A recording on standard input is not read: give it by its path.")
     separator = b"\0" if b"\0" in data else b"\n"
     paths = [os.fsdecode(line.removesuffix(b"\r")) for line in data.removeprefix(b"\xef\xbb\xbf").split(separator)]
     if not any(paths):
-        raise SkillError("Standard input names no pictures: pipe in a list of paths, one on each line.")
+        raise SkillError("Standard input names no files: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
         yield from _in_folder(path, endings) if os.path.isdir(expanded(path)) else [Source(path)]
 

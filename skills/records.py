@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 PICTURE = "photo"
-"""The key that every record has: the path of its picture, as it was given."""
+"""The key that has the path of its picture, as it was given, in every record of a skill that takes pictures alone."""
 
 FILE = "file"
 """That key in the records of a skill that takes other files as well."""
@@ -131,7 +131,7 @@ def _repaired(path: Path, descriptor: int, fields: Collection[str], key: str) ->
                 done[identity(entry[key])] += 1
             except (ValueError, KeyError, TypeError) as error:
                 raise SkillError(
-                    f"Line {number} of {path} is no record of a picture: name another file, or put that line right."
+                    f"Line {number} of {path} is no record of a file: name another file, or put that line right."
                 ) from error
             if ERROR not in entry and entry.keys() != fields:
                 raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")

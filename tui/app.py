@@ -96,7 +96,7 @@ class ParleyApp(App[None]):
     async def on_unmount(self) -> None:
         self._leaving.set()
         await self._talking.close()
-        await self._conversation.end_turn()
+        await self._conversation.leave()
         if self._session is not None:
             await self._session.close()
 
@@ -105,7 +105,7 @@ class ParleyApp(App[None]):
         self._leaving.set()
         await self._talking.end()
         await self._conversation.shown()
-        await self._conversation.end_turn()
+        await self._conversation.leave()
         unsaved = self._session.unsaved if self._session is not None else None
         self.exit(message=f"The last turns are not saved. {unsaved}" if unsaved else None)
 

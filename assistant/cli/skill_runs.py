@@ -1,4 +1,4 @@
-"""Running a skill from the command line: once, or over many pictures with a result for each, in their order."""
+"""Running a skill from the command line: once, or over many files with a result for each, in their order."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ import click
 
 from assistant.cli.options import SETTINGS_NAMES, load_settings
 from assistant.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
-from assistant.errors import ConfigError, ModelError
+from assistant.errors import ModelError
 
 if TYPE_CHECKING:
     import threading
@@ -62,7 +62,7 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
     if not files:
         _run_once(skill, values, settings, as_json=options["as_json"])
         return True
-    way = _Way(*(options[name] for name in _Way._fields))
+    way = _Way(*(options.get(name) for name in _Way._fields))
     if (way.resume or way.retry_errors) and way.out is None:
         option = "--resume" if way.resume else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
@@ -121,7 +121,7 @@ def _run_over(
         if not remaining:
             failed = records.failed if records else 0
             told = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
-            tell(f"All {len(sources):,} pictures are in {way.out} already{told}.")
+            tell(f"All {len(sources):,} files are in {way.out} already{told}.")
             return not failed
         helpers = _helpers(skill, settings, stop, way.jobs, len(remaining))
         write = _Writer(records, key, as_json=way.as_json, alone=len(sources) == 1)
@@ -241,8 +241,6 @@ def _helpers(
     if skill.needs_senses:
         from assistant.app import senses
 
-        if jobs is not None and jobs > 1:
-            raise ConfigError(f"The skill {skill.name} takes one file at a time: leave --jobs out.")
         return [senses(settings, loading=ProgressLine, note=tell)]
     if not skill.needs_model:
         return [None] * min(jobs or 1, most)

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 _SHARED = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
 _OF_MODELS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
+_JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, 256),
+    help="How many at a time, for a server or the embedded model. [default: 1 of a server, else what suits]",
+)
 _BATCH_OPTIONS = (
     click.option(
-        "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON to this file, a line a picture."
+        "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON to this file, a line for each."
     ),
-    click.option("--resume", is_flag=True, help="Go on with that file: leave out the pictures it has already."),
+    click.option("--resume", is_flag=True, help="Go on with that file: leave out what it has already."),
     click.option(
         "--retry-errors", is_flag=True, help="Go on with that file, and try those again that have an error in it."
     ),
@@ -29,13 +34,9 @@ _BATCH_OPTIONS = (
         type=click.Choice(["skip", "stop"]),
         default="skip",
         show_default=True,
-        help="What to do after a picture that fails.",
+        help="What to do after one that fails.",
     ),
-    click.option(
-        "--jobs",
-        type=click.IntRange(1, 256),
-        help="How many at a time, for a server or the embedded model. [default: 1 of a server, else what suits]",
-    ),
+    _JOBS,
 )
 
 
@@ -54,8 +55,9 @@ def skill_command(name: str) -> click.Command:
     decorators: list[Callable[[Any], Any]] = [_parameter(each, many=many) for each in skill.inputs]
     if many and all(each.is_option for each in skill.inputs):
         decorators.append(click.argument(FILES, nargs=-1, metavar="[FILE]..."))
-    decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each picture."))
-    decorators += _BATCH_OPTIONS if many else ()
+    decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file."))
+    # One at a time is all that emotion's senses take.
+    decorators += [option for option in _BATCH_OPTIONS if not (skill.needs_senses and option is _JOBS)] if many else ()
     asks = skill.needs_model or skill.needs_senses
     decorators += [_SHARED[each] for each in (*(_OF_MODELS if asks else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)

@@ -191,7 +191,13 @@ class FixedSteps:
             self._run = torch.compile(self._forward, backend=backend, fullgraph=True, dynamic=False)
         self._recorded: dict[tuple[int, int], _Recorded] = {}
         self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
-        model.get_decoder().config._attn_implementation = _ATTENTION  # noqa: SLF001 - the tower keeps its own
+        self._config = model.get_decoder().config
+        self._attention: str = self._config._attn_implementation  # noqa: SLF001
+        self._config._attn_implementation = _ATTENTION  # noqa: SLF001 - the tower keeps its own
+
+    def undo(self) -> None:
+        """Leave the model as it was found."""
+        self._config._attn_implementation = self._attention  # noqa: SLF001
 
     def warm(self, widths: Sequence[int], done: Callable[[], None] = lambda: None) -> None:
         """Compile and record steps of so many tokens; `done` is called after each. Forgets what was read.

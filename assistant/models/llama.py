@@ -1,4 +1,4 @@
-"""A lean Llama for one conversation: fused linear layers, and keys and values in one block of memory that never moves.
+"""A lean Llama: fused linear layers, and keys and values in one block of memory, which moves only to grow.
 
 transformers' Llama spends more time between its matrix products than in them when one token is decoded, and copies
 all keys and values for each new token. This one takes its weights out of transformers' modules and does the same

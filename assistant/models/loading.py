@@ -346,6 +346,9 @@ def _speed_up(
             steps.warm((1, 1 + GUESSES))
         except (RuntimeError, OSError, ImportError) as error:
             reason = reason or _first_line(error)
+            steps.undo()
+            # Before the blocks of the next try are taken.
+            del steps, cache
             continue
         decoder.speed_up(steps)
         break

@@ -340,7 +340,7 @@ def from_latest_pictures(messages: Sequence[Message], turns: int | None) -> Sequ
 
     A model that has seen one picture at a time in training answers about the wrong one when shown several.
     """
-    pictured = [index for index, message in enumerate(messages) if message.images]
+    pictured = [index for index, message in enumerate(messages) if message.is_pictured]
     if turns is None or len(pictured) <= turns:
         return messages
     first = pictured[-turns]

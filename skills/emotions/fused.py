@@ -32,6 +32,7 @@ _QUESTION = "Which one of these does the person feel who wrote what follows: {na
 _MOST_ASKED = 2_000
 # From how sure on two opinions that are not the same are a disagreement, and not two guesses.
 _SURE = 0.4
+_HEAD, _NETWORK = _CALIBRATED = ("head", "network")
 _NAMES: Mapping[Modality, str] = {"text": "words", "face": "face", "voice": "voice"}
 
 
@@ -83,7 +84,9 @@ class Feeling(BaseModel):
     notices: list[str] = []
 
     def __str__(self) -> str:
-        lines = [f"{self.label}  ({_percent(self.confidence)} sure)"]
+        # Only what was calibrated is called sure.
+        sure = " sure" if all(part.by in _CALIBRATED for part in self.parts) else ""
+        lines = [f"{self.label}  ({_percent(self.confidence)}{sure})"]
         if len(self.parts) > 1 or self.said:
             lines += [
                 f"  {_NAMES[part.source]}: {part.label} {_percent(part.probability)}{self._detail(part)}"
@@ -150,13 +153,14 @@ class _Gathered:
             self._found["text"] = chosen_by(model, text)
             self._by["text"] = model.info.name
             self._notices.append(
-                f"The text was judged by {model.info.name} itself, whose probabilities are not calibrated."
+                f"The text was judged by {model.info.name} itself, whose probabilities are not calibrated; beside a "
+                "face or a voice it counts as much as the trained head would."
             )
             self._notices += [strange] if (strange := strangeness(text)) and model.info.embedded else []
         else:
             reading = read_text(text, senses.states)
             self._found["text"] = reading.probabilities
-            self._by["text"] = "head"
+            self._by["text"] = _HEAD
             self._details |= {"fine": rounded(reading.fine), "said": list(reading.said)}
             self._notices += reading.notices
 
@@ -171,7 +175,7 @@ class _Gathered:
             return
         self._details["faces"] = faces
         self._found["face"] = faces[0].probabilities
-        self._by["face"] = "network"
+        self._by["face"] = _NETWORK
         if len(faces) > 1:
             self._notices.append(f"There are {len(faces)} faces in {photo.name}: the largest is the one that counts.")
 
@@ -184,7 +188,7 @@ class _Gathered:
             self._empty.append("Nobody speaks in the recording for half a second.")
             return
         self._found["voice"] = tone.probabilities
-        self._by["voice"] = "head"
+        self._by["voice"] = _HEAD
         self._details["boredom"] = round(tone.boredom, 4)
 
     def together(self) -> Feeling:

@@ -129,6 +129,7 @@ def read_text(text: str, states: "States", head: TextHead | None = None) -> Text
     import numpy as np
 
     head = head or TextHead.load()
+    text = text.lstrip()
     pieces = windows(text[:MOST_CHARACTERS])
     notices = []
     if len(text) > MOST_CHARACTERS:

@@ -119,7 +119,8 @@ class TestMany:
         [
             (["nothing/*.png"], "", "No file matches nothing/*.png: check the pattern."),
             (["empty"], "", "There are no pictures in empty: name another folder."),
-            (["-"], "\n\n", "Standard input names no pictures"),
+            (["-"], "\n\n", "Standard input names no files"),
+            (["-"], "RIFF$}\0\0WAVE", "A recording on standard input is not read: give it by its path."),
         ],
     )
     def test_what_means_no_picture_is_told(
@@ -185,7 +186,7 @@ class TestFile:
         assert text.startswith(whole)
         assert names(text) == [*photos, photos[0]]
         assert (
-            "All 4 pictures are in out.jsonl already"
+            "All 4 files are in out.jsonl already"
             in run("caption", "--out", "out.jsonl", "--resume", *names(text)).stderr
         )
 

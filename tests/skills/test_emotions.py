@@ -99,6 +99,7 @@ class TestWindows:
         senses = Innards()
         reading = read_text("I was so happy there. " * 2500, senses.states)
         assert sum(map(len, senses.read)) <= MOST_CHARACTERS
+        assert not read_text("\n" * 20_000 + "I was so happy there.", senses.states).notices
         assert any("55,000 characters only the first 10,000" in notice for notice in reading.notices)
 
 

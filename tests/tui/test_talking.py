@@ -15,6 +15,7 @@ from assistant.models.scripted import ScriptedModel
 from assistant.parcels import Progress
 from assistant.session import Session
 from tests.tui.conftest import Person, Use
+from tests.tui.test_model_choice import Slow
 from tests.tui.test_snapshots import SnapCompare, calm
 from tests.voice.conftest import Floats
 from tests.voice.stand_ins import Ears, Speaker, Voice
@@ -91,6 +92,27 @@ async def test_what_is_said_is_shown_and_answered_and_f2_ends_it(use: Use) -> No
         await person.sees("listening", "StatusBar")
     assert call.begun == 2
     assert call.closed
+
+
+async def test_the_model_can_be_changed_after_something_was_said(use: Use) -> None:
+    call = FakeCall("What is it?")
+    slow = Slow(ScriptedModel("A dog."))
+    app = ParleyApp(
+        lambda _: Session(ScriptedModel("A cat."), models=slow, chosen="scripted"), build_call=lambda _: call
+    )
+    async with use(app) as person:
+        await person.press("f2")
+        await person.sees("listening", "StatusBar")
+        call.says(0)
+        await person.sees("A cat.", "Reply")
+        await person.type("/model other")
+        await person.press("enter")
+        await person.sees("loading other 25 %", "StatusBar")
+        slow.let.set()
+        await person.sees("scripted answers from here on.")
+        await person.type("And now?")
+        await person.press("enter")
+        await person.sees("A dog.", "Reply")
 
 
 async def test_a_reply_that_is_interrupted_is_shown_as_far_as_it_was_heard(use: Use) -> None:

@@ -125,9 +125,12 @@ class ConversationScreen(Screen[None]):
         """The attached pictures, for a question that was spoken."""
         return self._composer.take()
 
-    async def end_turn(self) -> None:
-        """Stop the reply being written, if there is one, and return when it is kept; no model is changed any more."""
+    async def leave(self) -> None:
+        """Stop what goes on, for good: the reply being written, which is kept, and the change of a model."""
         self._leaving = True
+        await self._end_turn()
+
+    async def _end_turn(self) -> None:
         if self._turn is not None:
             self._turn.cancel()
             await asyncio.wait([self._turn])
@@ -170,7 +173,7 @@ class ConversationScreen(Screen[None]):
         match happened.event:
             case Heard(text, pictures):
                 # What is said counts as much as what is typed: one reply at a time.
-                await self.end_turn()
+                await self._end_turn()
                 await self._transcript.add_user_turn(user(text, *pictures))
                 self._spoken_reply = await self._transcript.add_reply()
             case TextDelta(text) if reply is not None:
@@ -211,7 +214,7 @@ class ConversationScreen(Screen[None]):
             # In a task, because a message handler that waits for a model leaves the screen dead until it is there.
             change = asyncio.create_task(self._change_model(session, name, submitted))
             self._changes.add(change)
-            change.add_done_callback(self._changes.discard)
+            change.add_done_callback(lambda change: self.call_later(self._settle_change, change))
             return
         reply = await self._transcript.add_reply()
         self._status.state = "thinking … (Esc stops)"
@@ -222,6 +225,11 @@ class ConversationScreen(Screen[None]):
         self._turn.add_done_callback(
             lambda turn: self.call_later(self._settle, turn, session, submitted, user_turn, reply)
         )
+
+    def _settle_change(self, change: "asyncio.Task[None]") -> None:
+        self._changes.discard(change)
+        if not change.cancelled() and (error := change.exception()) is not None:
+            raise error
 
     async def _change_model(self, session: Session, name: str, submitted: Composer.Submitted) -> None:
         loop = asyncio.get_running_loop()

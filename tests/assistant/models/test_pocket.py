@@ -14,7 +14,7 @@ import pytest
 from assistant.app import assemble_pocket
 from assistant.attachments import read_image
 from assistant.events import Usage
-from assistant.messages import Image, Message, assistant, user
+from assistant.messages import LEFT_OUT_PICTURE, Image, Message, Text, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.loading import PICTURE_ADAPTER
 from assistant.models.local import LocalModel, from_latest_pictures
@@ -130,6 +130,12 @@ def test_a_new_picture_takes_the_place_of_the_one_before() -> None:
     assert from_latest_pictures(talk, 1) == talk[2:]
     assert from_latest_pictures(talk, 2) == talk
     assert from_latest_pictures(talk, None) == talk
+
+
+def test_a_picture_that_was_left_out_brings_nothing_back_from_before_it() -> None:
+    left_out = Message("user", (Text("And this?"), LEFT_OUT_PICTURE))
+    talk = [user("What is this?", drawn("sign")), assistant("A sign."), left_out, assistant("A ball."), user("Red?")]
+    assert from_latest_pictures(talk, 1) == talk[2:]
 
 
 def test_it_shows_its_states_without_a_trace_of_that(pocket: LocalModel) -> None:
