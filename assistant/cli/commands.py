@@ -191,13 +191,13 @@ def pull(ctx: click.Context, model: str) -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print shell completion for SHELL.
+    """Print shell completion for SHELL.
 
     \b
     bash:  eval "$(parley completion bash)"   in ~/.bashrc
     zsh:   eval "$(parley completion zsh)"    in ~/.zshrc
     fish:  parley completion fish | source    in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301 - it is the character that click wants
     from click.shell_completion import get_completion_class
 
     completer = get_completion_class(shell)

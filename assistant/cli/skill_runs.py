@@ -62,7 +62,9 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
     if not files:
         _run_once(skill, values, settings, as_json=options["as_json"])
         return True
-    way = _Way(**{name: options.get(name) for name in _Way._fields})
+    # Not every skill can be asked several times at once.
+    options = {"jobs": None, **options}
+    way = _Way(*(options[name] for name in _Way._fields))
     if (way.resume or way.retry_errors) and way.out is None:
         option = "--resume" if way.resume else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)

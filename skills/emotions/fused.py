@@ -32,7 +32,7 @@ _QUESTION = "Which one of these does the person feel who wrote what follows: {na
 _MOST_ASKED = 2_000
 # From how sure on two opinions that are not the same are a disagreement, and not two guesses.
 _SURE = 0.4
-_HEAD, _NETWORK = _CALIBRATED = ("head", "network")
+_HEAD, _NETWORK = "head", "network"
 _NAMES: Mapping[Modality, str] = {"text": "words", "face": "face", "voice": "voice"}
 
 
@@ -84,8 +84,8 @@ class Feeling(BaseModel):
     notices: list[str] = []
 
     def __str__(self) -> str:
-        # Only what was calibrated is called sure.
-        sure = " sure" if all(part.by in _CALIBRATED for part in self.parts) else ""
+        # Only what was calibrated is called sure, and several parts together are not.
+        sure = " sure" if [part.by for part in self.parts] in ([_HEAD], [_NETWORK]) else ""
         lines = [f"{self.label}  ({_percent(self.confidence)}{sure})"]
         if len(self.parts) > 1 or self.said:
             lines += [

@@ -53,15 +53,18 @@ async def test_a_model_is_chosen_from_the_palette_and_answers_the_next_message(u
         assert slow.model.prompts[0][0].text == "Count."
 
 
-async def test_a_model_that_cannot_be_had_is_a_notice_and_the_command_comes_back(use: Use) -> None:
+async def test_a_model_that_cannot_be_had_is_a_notice_and_the_input_is_free(use: Use) -> None:
     app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=Slow(ScriptedModel()), chosen="scripted"))
     async with use(app) as person:
         await person.sees("ready", "StatusBar")
         await person.type("/model third")
         await person.press("enter")
         await person.sees("There is no model third.")
-        await person.until(lambda: person.input == "/model third")
         await person.sees("ready", "StatusBar")
+        assert person.input == ""
+        await person.type("Go on.")
+        await person.press("enter")
+        await person.sees("One.", "Reply")
 
 
 async def test_leaving_ends_the_loading_of_another_model(use: Use) -> None:

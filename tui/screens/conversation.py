@@ -212,7 +212,7 @@ class ConversationScreen(Screen[None]):
         if (name := model_named(submitted.message.text)) is not None:
             await user_turn.remove()
             # In a task, because a message handler that waits for a model leaves the screen dead until it is there.
-            change = asyncio.create_task(self._change_model(session, name, submitted))
+            change = asyncio.create_task(self._change_model(session, name))
             self._changes.add(change)
             change.add_done_callback(lambda change: self.call_later(self._settle_change, change))
             return
@@ -231,7 +231,7 @@ class ConversationScreen(Screen[None]):
         if not change.cancelled() and (error := change.exception()) is not None:
             raise error
 
-    async def _change_model(self, session: Session, name: str, submitted: Composer.Submitted) -> None:
+    async def _change_model(self, session: Session, name: str) -> None:
         loop = asyncio.get_running_loop()
 
         def report(what: str, done: int, total: int) -> None:
@@ -244,12 +244,11 @@ class ConversationScreen(Screen[None]):
         try:
             self._transcript.add_notice(await session.change_model(name, report))
         except AssistantError as error:
+            # The name is not put back into the input: what is typed next would be taken for a part of it.
             self._transcript.add_notice(str(error), failure=True)
-            await self._composer.restore(submitted)
         except _AbandonedError:
             return
-        else:
-            self._composer.release()
+        self._composer.release()
         self._status.model = session.model.info
         self._status.usage = None
         self._status.state = "ready"
