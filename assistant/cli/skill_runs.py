@@ -39,7 +39,7 @@ _OF_CONVERSATIONS = {
 
 
 class _Way(NamedTuple):
-    """How a skill is run over many pictures; each is an option of its command."""
+    """How a skill is run over many files; each is an option of its command."""
 
     as_json: bool
     out: Path | None

@@ -56,7 +56,7 @@ def skill_command(name: str) -> click.Command:
     if many and all(each.is_option for each in skill.inputs):
         decorators.append(click.argument(FILES, nargs=-1, metavar="[FILE]..."))
     decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file."))
-    # One at a time is all that emotion's senses take.
+    # One at a time is all that senses take.
     decorators += [option for option in _BATCH_OPTIONS if not (skill.needs_senses and option is _JOBS)] if many else ()
     asks = skill.needs_model or skill.needs_senses
     decorators += [_SHARED[each] for each in (*(_OF_MODELS if asks else ()), "allow_urls")]

@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("cat.png, dog.png", "", ["cat.png", "dog.png"]),
         ("a.jpg,b.jpg", "", ["a.jpg", "b.jpg"]),
         ("cat.png and dog.png: what differs?", "what differs?", ["cat.png", "dog.png"]),
-        ("What colour is the car /tmp/car.jpg", "What colour is the car", ["/tmp/car.jpg"]),
+        ("What colour is the car /photos/car.jpg", "What colour is the car", ["/photos/car.jpg"]),
         ("Describe the photo: cat.jpg", "Describe the photo", ["cat.jpg"]),
         ("Look (cat.jpg), please", "Look please", ["cat.jpg"]),
         ("<photo.jpg>", "", ["photo.jpg"]),
