@@ -1,11 +1,12 @@
 """Train the network that tells emotions from faces, on FER-2013, and write it to the weights of the emotion skill.
 
-    python -m training.faces --data DATA --work WORK [--minutes N] [--threads N] [--export]
+    python -m training.faces --data DATA --work WORK [--minutes N] [--threads N] [--begin WEIGHTS] [--export]
 
 `--minutes` of processor time shape the schedule: the rate rises over their first twentieth and falls to nothing by
 their end, however little of a busy machine there is to be had. Checkpoints are kept in WORK/faces/; the same command
-goes on from the last, and another number of minutes stretches or shortens what remains. `--export` writes what the
-last checkpoint holds without training on. Dev is FER-2013's public test split; `training.face_figures` judges on test.
+goes on from the last, and another number of minutes stretches or shortens what remains. `--begin` starts from weights
+that were written before, at half the rate. `--export` writes what the last checkpoint holds without training on. Dev is
+FER-2013's public test split; `training.face_figures` judges on test.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from skills.emotions.face import WEIGHTS
@@ -104,11 +106,11 @@ def disturbed(faces: Tensor, side: int, generator: torch.Generator) -> Tensor:
     return seen.masked_fill(hidden, 0.0)
 
 
-def rate_at(progress: float) -> float:
-    """The learning rate when `progress` of the time, from 0 to 1, is over."""
+def rate_at(progress: float, peak: float = PEAK_RATE) -> float:
+    """The learning rate when `progress` of the time, from 0 to 1, is over, at `peak` at most."""
     if progress < WARM_UP:
-        return PEAK_RATE * (0.05 + 0.95 * progress / WARM_UP)
-    return PEAK_RATE * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
+        return peak * (0.05 + 0.95 * progress / WARM_UP)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
 
 
 def side_at(progress: float) -> int:
@@ -126,25 +128,30 @@ class Trainer:
     generator: torch.Generator
     steps: int = 0
     seconds: float = 0.0
+    peak: float = PEAK_RATE
 
     @classmethod
-    def new(cls, seed: int = 0) -> "Trainer":
+    def new(cls, seed: int = 0, begin: Path | None = None) -> "Trainer":
+        """With weights by chance, or with those in the file `begin`, which are changed half as fast."""
         torch.manual_seed(seed)
         network = FaceNetwork()
+        if begin is not None:
+            network.load_state_dict({name: each.float() for name, each in load_file(begin).items()})
         average = FaceNetwork().requires_grad_(requires_grad=False)
         average.load_state_dict(network.state_dict())
         decayed = [weight for weight in network.parameters() if weight.ndim > 1]
         others = [weight for weight in network.parameters() if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.SGD(groups, PEAK_RATE, momentum=0.9, nesterov=True)
-        return cls(network, average, optimizer, torch.Generator().manual_seed(seed))
+        peak = PEAK_RATE if begin is None else PEAK_RATE / 2
+        return cls(network, average, optimizer, torch.Generator().manual_seed(seed), peak=peak)
 
     def step(self, pixels: Tensor, labels: Tensor, progress: float) -> float:
         """Learn from one batch; returns its loss."""
         faces = disturbed(standardized(pixels), side_at(progress), self.generator)
         self.network.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(progress)
+            group["lr"] = rate_at(progress, self.peak)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces.contiguous(memory_format=torch.channels_last)).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
@@ -174,6 +181,7 @@ class Trainer:
             "generator": self.generator.get_state(),
             "steps": self.steps,
             "seconds": self.seconds,
+            "peak": self.peak,
         }
         torch.save(state, path.with_suffix(".new"))
         path.with_suffix(".new").replace(path)
@@ -185,7 +193,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.steps, self.seconds, self.peak = state["steps"], state["seconds"], state["peak"]
 
 
 def batches(faces: Faces, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -244,13 +252,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=25)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--begin", type=Path)
     parser.add_argument("--export", action="store_true")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     checkpoint = arguments.work / "faces" / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer.new()
+    trainer = Trainer.new(begin=arguments.begin)
     if checkpoint.exists():
         trainer.resume(checkpoint)
     dev = read_faces(arguments.data, "dev")

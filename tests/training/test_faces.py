@@ -84,6 +84,14 @@ def test_what_is_taught_is_learned_goes_on_after_a_kill_and_is_written(
     assert (face_logits(again, unknown.pixels).argmax(1) == told).all()
     assert "0" * 64 not in card.read_text()
 
+    begun = Trainer.new(begin=weights)
+    assert (face_logits(begun.network, unknown.pixels).argmax(1) == told).all()
+    assert begun.peak < Trainer.new().peak
+    begun.save(checkpoint)
+    gone_on = Trainer.new()
+    gone_on.resume(checkpoint)
+    assert gone_on.peak == begun.peak
+
 
 def test_the_rate_rises_and_falls_and_faces_grow() -> None:
     assert rate_at(0) < rate_at(0.02) < rate_at(faces.WARM_UP) == faces.PEAK_RATE
