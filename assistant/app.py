@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, SkillError, VoiceError
 from assistant.messages import Audio, Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from skills.model import ChatVision
     from skills.senses import Senses
     from voice.call import Call
+    from voice.empathy import Feel, Mood
     from voice.end_of_turn import Judge
     from voice.speech_to_text import SpeechToText
     from voice.text_to_speech import TextToSpeech
@@ -262,20 +263,64 @@ class _Senses:
     def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
         from assistant.models.base import Introspective
 
+        reader = self._reader()
+        assert isinstance(reader, Introspective)
+        return reader.states(pieces, depths)
+
+    def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
+        return self._listener().read(samples)
+
+    def load(self) -> None:
+        """Load now what words and voices will be told by. Raises as `states` and `tone`."""
+        self._reader()
+        self._listener()
+
+    def _reader(self) -> ChatModel:
+        """The embedded model: that of the conversation, where it is that, or one of its own."""
         there = self._chat() if self._chat is not None else None
-        if there is not None and there.info.embedded and isinstance(there, Introspective):
-            return there.states(pieces, depths)
+        if there is not None and there.info.embedded:
+            return there
         if self._pocket is None:
             with self._loading() as progress:
                 self._pocket = build_model(self._embedded, progress)
-        assert isinstance(self._pocket, Introspective)
-        return self._pocket.states(pieces, depths)
+        return self._pocket
 
-    def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
+    def _listener(self) -> "VoiceReader":
         if self._voices is None:
             with self._loading() as progress:
                 self._voices = build_voice_reader(self._embedded, progress)
-        return self._voices.read(samples)
+        return self._voices
+
+
+class _Feeling:
+    """Keeps the promises of `voice.empathy.Feel`, by the skill emotion."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self._model: ChatModel | None = None
+        self._senses = _Senses(settings, self._present, lambda: nullcontext(unheard), bool)
+
+    def prepare(self, model: ChatModel) -> None:
+        self._model = model
+        self._senses.load()
+
+    def __call__(self, model: ChatModel, words: str, samples: "NDArray[np.float32]") -> "Mood | None":
+        from skills import emotion
+        from voice.empathy import Mood
+        from voice.samples import HEARING_RATE
+
+        self._model = model
+        sound = Audio(samples.astype("<f4").tobytes(), HEARING_RATE)
+        try:
+            found = emotion(self._senses, text=words or None, voice=sound)
+        except SkillError:
+            # Too little was said to tell.
+            return None
+        parts: dict[str, tuple[str, float]] = {part.source: (part.label, part.probability) for part in found.parts}
+        return Mood(found.label, found.confidence, parts)
+
+    def _present(self) -> ChatModel:
+        assert self._model is not None
+        return self._model
 
 
 def load_sound(path: str) -> "tuple[Audio, list[str]]":
@@ -374,6 +419,11 @@ def build_voice_reader(settings: "Settings", progress: "Progress" = unheard) -> 
     return VoiceReader(whisper.encode, find_speech)
 
 
+def build_feel(settings: "Settings") -> "Feel":
+    """What tells how somebody seems to feel who is listened to; nothing is loaded yet."""
+    return _Feeling(settings)
+
+
 def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "TextToSpeech":
     """Load the voice that `settings` ask for, fetching it first where that is needed.
 
@@ -438,6 +488,7 @@ def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
         microphone,
         Playback(mouth.sample_rate, settings.speaker),
         judge=build_judge(settings, progress, notices.append),
+        feel=build_feel(settings) if settings.empathy else None,
         # The first conversation tells them.
         notices=notices,
         language=None if settings.language == "auto" else settings.language,

@@ -27,7 +27,7 @@ from typing import Protocol
 
 from assistant.errors import AssistantError, ConfigError, ContextOverflow, HistoryError, ModelError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
-from assistant.messages import LEFT_OUT_PICTURE, Image, Message, assistant
+from assistant.messages import LEFT_OUT_PICTURE, Image, Message, assistant, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.threads import ThreadStream, finish, stream_in_thread
 
@@ -123,11 +123,13 @@ class Session:
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
-    async def turn(self, message: Message, delivery: Delivery | None = None) -> AsyncGenerator[Event, None]:
+    async def turn(
+        self, message: Message, delivery: Delivery | None = None, *, advice: Callable[[], str] | None = None
+    ) -> AsyncGenerator[Event, None]:
         """Answer `message`. Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
 
         With `delivery`, the turn ends when that has finished, and a reply that is stopped is kept as far as it was
-        delivered.
+        delivered. `advice` is asked on the model's thread for instructions that hold for this turn alone.
 
         Raises what the model raises. A turn that failed before its first word leaves the conversation as it was;
         one that failed or was stopped later is kept with the reply as far as it got, marked interrupted. A store
@@ -142,8 +144,9 @@ class Session:
                 while self._notices:
                     yield Notice(self._notices.pop(0))
                 answerer = self._divert(message, self.messages) if self._divert is not None else None
+                advised = await self._advised(advice)
                 while True:
-                    produce = answerer or partial(self.model.stream, self._prompt(message), self.options)
+                    produce = answerer or partial(self.model.stream, self._prompt(message, advised), self.options)
                     try:
                         async with stream_in_thread(self._executor, produce) as stream:
                             async for piece in stream:
@@ -172,6 +175,11 @@ class Session:
             while self._notices:
                 yield Notice(self._notices.pop(0))
             yield TurnFinished(reply, usage)
+
+    async def _advised(self, advice: Callable[[], str] | None) -> str:
+        if advice is None:
+            return ""
+        return await finish(asyncio.get_running_loop().run_in_executor(self._executor, advice))
 
     def _events(self, piece: str | SkillResult | Notice, pieces: list[str]) -> Iterator[Event]:
         """What to hand out for the next thing that the answerer yielded; words are put to the `pieces` of the reply."""
@@ -261,8 +269,11 @@ class Session:
             parts.append(f"its {which} not looked at any more")
         return Notice(f"The conversation no longer fits the model: {', and '.join(parts)}.")
 
-    def _prompt(self, message: Message) -> list[Message]:
+    def _prompt(self, message: Message, advised: str) -> list[Message]:
         instructions = [self._system] if self._system else []
+        if advised:
+            # Beside the user's own words a small model takes it for what they say, and answers that.
+            instructions = [system("\n".join([*(each.text for each in instructions), advised]))]
         shown = [
             _without_pictures(earlier) if index < self._left_out.pictures else earlier
             for index, earlier in enumerate(self.messages)

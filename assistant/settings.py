@@ -41,6 +41,7 @@ _WANTED = {
     "microphone": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "speaker": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "headphones": "true or false",
+    "empathy": "true or false",
     "call_log": "a file",
     "keep_audio": "a folder",
 }
@@ -151,6 +152,9 @@ class Settings(BaseSettings):
 
     headphones: bool = False
     """Whether the microphone cannot hear the speaker, so that there is no echo to cancel."""
+
+    empathy: bool = False
+    """Whether the model is told when somebody sounds upset in a spoken conversation, by their words and their voice."""
 
     call_log: FilePath | None = None
     """The file to which spoken conversations are logged, a JSON object a line; none unless it is named."""

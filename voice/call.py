@@ -10,6 +10,7 @@ from assistant.messages import Image
 from assistant.session import Session
 from voice.call_log import CallLog
 from voice.conversation import SpokenConversation, State
+from voice.empathy import Feel
 from voice.end_of_turn import Judge
 from voice.headset import DeviceChange, Headset
 from voice.speech_to_text import SpeechToText
@@ -33,13 +34,14 @@ class Call:
         speaker: Playback,
         *,
         judge: Judge | None = None,
+        feel: Feel | None = None,
         notices: Sequence[str] = (),
         language: str | None = None,
         headphones: bool = False,
         log: Path | None = None,
         keep_audio: Path | None = None,
     ) -> None:
-        """`judge`, `language` and `headphones` are as for `SpokenConversation`.
+        """`judge`, `feel`, `language` and `headphones` are as for `SpokenConversation`.
 
         `notices` are what a person should know about its parts: the first conversation tells them. `log` is a file of
         JSON lines, `keep_audio` a folder for what is heard; without them nothing is kept.
@@ -49,6 +51,7 @@ class Call:
         self._mouth = mouth
         self._speaker = speaker
         self._judge = judge
+        self._feel = feel
         self._notices = list(notices)
         self._language = language
         self._headphones = headphones
@@ -97,6 +100,7 @@ class Call:
                     changed=changed,
                     log=log,
                     judge=self._judge,
+                    feel=self._feel,
                 )
                 log("begin", model=session.model.info.name, microphone=self.microphone.name, speaker=self._speaker.name)
                 ready(conversation)

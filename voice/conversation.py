@@ -4,7 +4,7 @@ Microphone ─▶ TurnTaking ─▶ Started ─▶ the reply, if one is being sp
                         ├─▶ Paused  ─▶ words are looked for already ─▶ they and the sound of it say how long to wait
                         └─▶ Ended   ─▶ words? ─ no, a listener's noise, its own echo ─▶ the reply goes on
                                            └─ yes ─▶ the reply is cancelled, kept as far as it was heard
-                                                     ─▶ Session.turn ─▶ Speech ─▶ Playback
+                                                     ─▶ (its mood) ─▶ Session.turn ─▶ Speech ─▶ Playback
 
 Somebody may also say by a key when they speak: `push` is `Started`, and pushed again, at once `Ended`.
 """
@@ -14,12 +14,14 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, Spoken, TextDelta
 from assistant.messages import Image, Message, user
 from assistant.session import Session
+from voice.empathy import LONGEST_SECONDS, Feel, Mood
 from voice.end_of_turn import SOON, Judge, patience
 from voice.manners import is_backchannel, is_echo
 from voice.samples import HEARING_RATE
@@ -122,6 +124,7 @@ class SpokenConversation:
         changed: Callable[[State], None] | None = None,
         log: Log | None = None,
         judge: Judge | None = None,
+        feel: Feel | None = None,
     ) -> None:
         """`show` is given what happens, as it happens. Without `language` the first one surely heard is kept.
 
@@ -144,6 +147,7 @@ class SpokenConversation:
         self._told_state: State | None = None
         self._log = log or _NoLog()
         self._judge = judge
+        self._feel = feel
         self._listening = ThreadPoolExecutor(1, "ears")
         self._judging = ThreadPoolExecutor(1, "turns")
         self._speaking = ThreadPoolExecutor(1, "voice")
@@ -171,6 +175,8 @@ class SpokenConversation:
         """
         self._tell_state()
         try:
+            # What is said meanwhile waits in the microphone.
+            await self._prepare()
             async for samples in microphone:
                 self._feed(samples)
                 for failed in [task for task in self._deciding if task.done() and task.exception()]:
@@ -192,6 +198,13 @@ class SpokenConversation:
             self._listening.shutdown()
             self._judging.shutdown()
             self._speaking.shutdown()
+
+    async def _prepare(self) -> None:
+        if self._feel is not None:
+            try:
+                await asyncio.to_thread(self._feel.prepare, self._session.model)
+            except AssistantError as error:
+                self._give_up_feeling(error)
 
     @property
     def muted(self) -> bool:
@@ -324,7 +337,7 @@ class SpokenConversation:
             case Part(samples) if self._utterance is not None:
                 self._utterance.parts.append(self._hear(samples, self._utterance))
                 self._utterance.parts_seconds += samples.size / HEARING_RATE
-                if self._log.keeps_sound:
+                if self._log.keeps_sound or self._feel is not None:
                     self._utterance.parts_samples.append(samples)
                 self._hearing = None
             case Paused(samples) if self._utterance is not None:
@@ -418,7 +431,8 @@ class SpokenConversation:
                 self._language = self._language or heard.language
             await self.hush()
             self._raise_failure()
-            self._reply = asyncio.create_task(self._answer(text, said))
+            sound = [*said.parts_samples, samples]
+            self._reply = asyncio.create_task(self._answer(text, said, heard.language, sound))
 
     def _decision(self, text: str, said: _Utterance) -> Decision:
         """What `text` is, which was heard in `said`."""
@@ -441,7 +455,7 @@ class SpokenConversation:
     def _is_fresh(self) -> bool:
         return asyncio.get_running_loop().time() - self._silent_since < _ECHO_SECONDS
 
-    async def _answer(self, text: str, said: _Utterance) -> None:
+    async def _answer(self, text: str, said: _Utterance, language: str, sound: "Sequence[Samples]") -> None:
         clock = asyncio.get_running_loop().time
         took: dict[str, float | None] = {"first_token_seconds": None, "first_audio_seconds": None}
 
@@ -465,7 +479,11 @@ class SpokenConversation:
                 if self._utterance is not None:
                     # They went on while their words were looked for: what they say next decides.
                     self._output.pause()
-                async with aclosing(self._session.turn(message, speech)) as events:
+                # Words are judged in English only.
+                words = text if language == "en" else ""
+                advice = partial(self._advice, words, said, sound, asyncio.get_running_loop())
+                turn = self._session.turn(message, speech, advice=None if self._feel is None else advice)
+                async with aclosing(turn) as events:
                     async for event in events:
                         if isinstance(event, TextDelta):
                             if took["first_token_seconds"] is None:
@@ -494,6 +512,42 @@ class SpokenConversation:
                 ended_at=self._silent_since,
             )
             asyncio.get_running_loop().call_soon(self._tell_state)
+
+    def _advice(self, words: str, said: _Utterance, sound: "Sequence[Samples]", loop: asyncio.AbstractEventLoop) -> str:
+        """What the model is told about who `said` something with these `words`. Runs on the model's thread."""
+        import numpy as np
+
+        assert self._feel is not None
+        samples = np.concatenate(sound)[-LONGEST_SECONDS * HEARING_RATE :]
+        try:
+            mood = self._feel(self._session.model, words, samples)
+        except AssistantError as error:
+            loop.call_soon_threadsafe(self._give_up_feeling, error)
+            return ""
+        if mood is None:
+            return ""
+        loop.call_soon_threadsafe(self._felt, said, mood)
+        return mood.instructions
+
+    def _felt(self, said: _Utterance, mood: Mood) -> None:
+        parts = {
+            name: {"label": label, "confidence": round(confidence, 3)}
+            for name, (label, confidence) in mood.parts.items()
+        }
+        self._log(
+            "mood",
+            utterance=said.number,
+            label=mood.label,
+            confidence=mood.confidence,
+            parts=parts,
+            instructions=mood.instructions or None,
+        )
+        if mood.upset:
+            self._show(Notice(f"You sound {mood.upset}: the model is told."))
+
+    def _give_up_feeling(self, error: AssistantError) -> None:
+        self._feel = None
+        self._show(Notice(f"{error} The conversation goes on without knowing how you feel."))
 
     def _kept(self, message: Message) -> Message | None:
         """The reply to `message`, if the turn was kept."""

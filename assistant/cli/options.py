@@ -65,7 +65,7 @@ SETTINGS_NAMES = (
 )
 VOICE_NAMES = (
     *("whisper", "voice", "language"),
-    *("microphone", "speaker", "headphones", "call_log", "keep_audio"),
+    *("microphone", "speaker", "headphones", "empathy", "call_log", "keep_audio"),
 )
 """Settings that only the commands for speech have options for."""
 

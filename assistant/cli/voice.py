@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--microphone", metavar="NAME", help="Where to listen: a number or part of a name.")
 @click.option("--speaker", metavar="NAME", help="Where to play: a number or part of a name.")
 @click.option("--headphones", is_flag=True, help="The microphone cannot hear the speaker.")
+@click.option("--empathy", is_flag=True, help="Tell the model when you sound upset, and the log how you sound.")
 @click.option("--log", "call_log", metavar="FILE", help="Append what happens to FILE, a JSON object a line.")
 @click.option("--keep-audio", metavar="FOLDER", help="Keep what is heard there, a WAV file for each utterance.")
 @conversation_options

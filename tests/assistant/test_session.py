@@ -655,3 +655,54 @@ def test_a_reply_that_was_written_but_not_heard_is_kept_as_far_as_it_was_heard()
 async def _collect(turn: AsyncGenerator[Event, None]) -> list[Event]:
     async with aclosing(turn) as events:
         return [event async for event in events]
+
+
+async def test_advice_holds_for_one_turn_and_is_asked_on_the_models_thread() -> None:
+    prompts: list[Sequence[Message]] = []
+    threads: list[str] = []
+
+    class Listening(ScriptedModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+        ) -> Generator[str, None, Usage]:
+            prompts.append(messages)
+            threads.append(threading.current_thread().name)
+            return (yield from super().stream(messages, options, stop))
+
+    def advice() -> str:
+        threads.append(threading.current_thread().name)
+        return "Be kind."
+
+    session = Session(Listening("Sorry.", "Fine."), system=system("Be brief."))
+    async with aclosing(session.turn(user("Where is it?"), advice=advice)) as events:
+        assert [event async for event in events]
+    async with aclosing(session.turn(user("Thanks."), advice=lambda: "")) as events:
+        assert [event async for event in events]
+    assert [each.text for each in prompts[0]] == ["Be brief.\nBe kind.", "Where is it?"]
+    assert [each.text for each in prompts[1]] == ["Be brief.", "Where is it?", "Sorry.", "Thanks."]
+    assert len(set(threads)) == 1
+    await session.close()
+
+
+async def test_a_turn_that_is_stopped_while_advice_is_asked_is_kept() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def advice() -> str:
+        asked.set()
+        answered.wait(20)
+        return ""
+
+    session = Session(ScriptedModel("Fine."))
+
+    async def talk() -> None:
+        async with aclosing(session.turn(user("Where is it?"), advice=advice)) as events:
+            async for _ in events:
+                pass
+
+    task = asyncio.create_task(talk())
+    await asyncio.to_thread(asked.wait, 20)
+    task.cancel()
+    answered.set()
+    await asyncio.wait([task])
+    assert [(each.text, each.interrupted) for each in session.messages] == [("Where is it?", False), ("", True)]
+    await session.close()

@@ -23,6 +23,7 @@ class Ears:
         self.asked: list[str | None] = []
         self.heard_seconds: list[float] = []
         self.language_probability = 1.0
+        self.language = "en"
 
     def transcribe(self, samples: Floats, language: str | None = None) -> Transcript:
         self.asked.append(language)
@@ -31,7 +32,7 @@ class Ears:
             raise VoiceError("Whisper failed.")
         text = self.sentences[round(float(samples.max()) * 100) - 60]
         probability = self.language_probability if language is None else 1.0
-        return Transcript((Segment(text, 0, 1),) if text else (), language or "en", probability)
+        return Transcript((Segment(text, 0, 1),) if text else (), language or self.language, probability)
 
     def close(self) -> None:
         pass

@@ -5,20 +5,23 @@ tried in `test_voice_command`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from assistant.errors import ModelError, VoiceError
-from assistant.events import Event, Heard, Notice, Spoken, TextDelta, TurnFinished
-from assistant.messages import Image
+from assistant.events import Event, Heard, Notice, Spoken, TextDelta, TurnFinished, Usage
+from assistant.messages import Image, Message
+from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from tests.voice.conftest import Floats
 from tests.voice.stand_ins import Ears, Speaker, Voice
 from voice.conversation import SpokenConversation, State
+from voice.empathy import LONGEST_SECONDS, Mood
 from voice.end_of_turn import Judge
 from voice.samples import HEARING_RATE
 from voice.turn_taking import FRAME, TurnTaking
@@ -44,6 +47,40 @@ class Log:
         return [facts for name, facts in self.lines if name == event]
 
 
+class Listening(ScriptedModel):
+    """Remembers what it was told to do in each turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instructions: list[str] = []
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        self.instructions.append("".join(each.text for each in messages if each.role == "system"))
+        return (yield from super().stream(messages, options, stop))
+
+
+class Heart:
+    """Feels what it is told to feel, one thing after the other; an error is raised."""
+
+    def __init__(self, *moods: Mood | VoiceError | None, broken: bool = False) -> None:
+        self.moods = list(moods)
+        self.broken = broken
+        self.judged: list[tuple[str, float]] = []
+
+    def prepare(self, model: ChatModel) -> None:
+        if self.broken:
+            raise ModelError("The embedded model cannot be fetched.")
+
+    def __call__(self, model: ChatModel, words: str, samples: Floats) -> Mood | None:
+        self.judged.append((words, samples.size / HEARING_RATE))
+        mood = self.moods.pop(0)
+        if isinstance(mood, VoiceError):
+            raise mood
+        return mood
+
+
 class Room:
     """A conversation with everything around it; a script of what the person does is run beside it."""
 
@@ -53,8 +90,9 @@ class Room:
         heard: tuple[str, ...],
         headphones: bool = False,
         judge: Judge | None = None,
+        feel: Heart | None = None,
     ) -> None:
-        self.model = ScriptedModel()
+        self.model = Listening()
         self.model.enqueue(*replies)
         self.session = Session(self.model)
         self.ears, self.voice, self.speaker = Ears(*heard), Voice(), Speaker()
@@ -75,6 +113,7 @@ class Room:
             changed=self.states.append,
             log=self.log,
             judge=judge,
+            feel=feel,
         )
 
     def _take_pictures(self) -> list[Image]:
@@ -685,3 +724,79 @@ async def test_esc_hushes_a_reply_which_is_kept_as_far_as_it_was_heard() -> None
     await run
     assert room.said() == [("Count.", False), ("One two", True)]
     assert room.events[-1] == Spoken("One two", interrupted=True)
+
+
+ANGRY = Mood("anger", 0.9, {"text": ("neutral", 0.5), "voice": ("anger", 0.95)})
+
+
+async def test_of_somebody_upset_the_model_is_told_for_that_turn_alone() -> None:
+    heart = Heart(ANGRY, Mood("joy", 0.9))
+    room = Room("I am sorry.", "Good.", heard=("Where is my parcel?", "I have got it now."), feel=heart)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(room.conversation.run(room.microphone()))
+        room.speaks(0)
+        await room.until(TurnFinished)
+        room.speaks(1)
+        await room.until(TurnFinished, 2)
+        room.leaves()
+    assert room.model.instructions == [ANGRY.instructions, ""]
+    assert [words for words, _ in heart.judged] == ["Where is my parcel?", "I have got it now."]
+    # It is nothing that anybody said.
+    assert room.said()[0] == ("Where is my parcel?", False)
+    assert [event.text for event in room.events if isinstance(event, Notice)] == ["You sound angry: the model is told."]
+    first, second = room.log.of("mood")
+    assert first["utterance"] == 1
+    assert first["label"] == "anger"
+    assert first["parts"]["voice"] == {"label": "anger", "confidence": 0.95}
+    assert first["instructions"] == ANGRY.instructions
+    assert second["label"] == "joy"
+    assert second["instructions"] is None
+
+
+async def test_words_in_another_language_are_not_judged() -> None:
+    heart = Heart(None)
+    room = Room("Gut.", heard=("Wo ist mein Paket?",), feel=heart)
+    room.ears.language = "de"
+    room.speaks(0)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert [words for words, _ in heart.judged] == [""]
+    assert room.model.instructions == [""]
+    assert not room.log.of("mood")
+
+
+async def test_of_somebody_who_speaks_for_long_the_end_is_judged() -> None:
+    heart = Heart(None)
+    room = Room("Well.", heard=("A long story.",) * 40, feel=heart)
+    for _ in range(60):
+        room.begins(0)
+    room.is_silent(70)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert [seconds for _, seconds in heart.judged] == [LONGEST_SECONDS]
+
+
+async def test_where_a_mood_cannot_be_told_that_is_said_once_and_answers_come() -> None:
+    heart = Heart(VoiceError("Whisper failed."))
+    room = Room("One.", "Two.", heard=("Count.", "Go on."), feel=heart)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(room.conversation.run(room.microphone()))
+        room.speaks(0)
+        await room.until(TurnFinished)
+        room.speaks(1)
+        await room.until(TurnFinished, 2)
+        room.leaves()
+    assert [event.text for event in room.events if isinstance(event, Notice)] == [
+        "Whisper failed. The conversation goes on without knowing how you feel."
+    ]
+    assert len(heart.judged) == 1
+
+
+async def test_where_it_cannot_be_loaded_the_conversation_is_held_without() -> None:
+    heart = Heart(ANGRY, broken=True)
+    room = Room("One.", heard=("Count.",), feel=heart)
+    room.speaks(0)
+    room.leaves()
+    await room.conversation.run(room.microphone())
+    assert room.said() == [("Count.", False), ("One.", False)]
+    assert not heart.judged
