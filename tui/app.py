@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Built = TypeVar("Built")
 
+# How soon it is noticed that the terminal has gone.
+_SECONDS_BETWEEN_LOOKS = 2.0
+
 
 class ParleyApp(App[None]):
     """A conversation in the terminal.
@@ -92,6 +95,9 @@ class ParleyApp(App[None]):
             # A closed terminal window or a `kill` keeps the reply just as Ctrl+Q does.
             for ending in (signal.SIGHUP, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(ending, self.call_later, self.action_quit)
+            # Who ignores hang-ups (nohup) or controls no terminal is not told, and would read from it for ever.
+            if _has_terminal():
+                self.set_interval(_SECONDS_BETWEEN_LOOKS, self._leave_without_terminal)
 
     async def on_unmount(self) -> None:
         self._leaving.set()
@@ -108,6 +114,10 @@ class ParleyApp(App[None]):
         await self._conversation.leave()
         unsaved = self._session.unsaved if self._session is not None else None
         self.exit(message=f"The last turns are not saved. {unsaved}" if unsaved else None)
+
+    async def _leave_without_terminal(self) -> None:
+        if not _has_terminal():
+            await self.action_quit()
 
     @on(ConversationScreen.SessionWanted)
     @work(exclusive=True, group="load")
@@ -200,3 +210,7 @@ class ParleyApp(App[None]):
 
 class _AbandonedError(Exception):
     """Nobody waits for the session any more. Raised into `build`, and seen by no one: its task is cancelled."""
+
+
+def _has_terminal() -> bool:
+    return sys.__stdin__ is not None and sys.__stdin__.isatty()

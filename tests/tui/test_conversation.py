@@ -338,8 +338,13 @@ async def test_of_a_very_long_conversation_the_end_is_shown(make_app: MakeApp, u
         await person.sees("question 70", "UserTurn")
 
 
-@pytest.mark.parametrize("way", ["ctrl+q", "exit", "signal"])
-async def test_leaving_keeps_the_reply_as_far_as_it_got(make_app: MakeApp, use: Use, way: str) -> None:
+@pytest.mark.parametrize("way", ["ctrl+q", "exit", "signal", "terminal gone"])
+async def test_leaving_keeps_the_reply_as_far_as_it_got(
+    make_app: MakeApp, use: Use, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = threading.Event()
+    monkeypatch.setattr("tui.app._SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr("tui.app._has_terminal", lambda: not gone.is_set())
     store = Kept()
     model = ScriptedModel("word " * 500, token_seconds=0.02)
     async with use(make_app(model, store=store)) as person:
@@ -353,6 +358,9 @@ async def test_leaving_keeps_the_reply_as_far_as_it_got(make_app: MakeApp, use: 
                 person.app.exit()
             case "signal":
                 signal.raise_signal(signal.SIGTERM)
+                await person.until(lambda: store.turns)
+            case "terminal gone":
+                gone.set()
                 await person.until(lambda: store.turns)
     ((_, reply),) = store.turns
     assert reply.interrupted
