@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from assistant.attachments import decode
 from assistant.errors import SkillError
 from skills.definition import Photo, skill
 from skills.model import VisionModel
+from skills.structured import json_objects
 
 Style = Literal["short", "detailed", "dense", "alt-text"]
 
@@ -21,6 +22,13 @@ ALT_TEXT_LENGTH = 125
 _SHORT = "Describe the photo."
 _DETAILED = "Describe the picture in detail."
 _TILE = "Describe the picture."
+# As the Qwen-VL family was taught to be asked.
+_GROUNDED = (
+    "Locate the people, things and other parts that matter in the picture. Report for each its bbox_2d coordinates and "
+    "a short description as its label, in JSON format."
+)
+_LONGEST_GROUNDED = 768
+_THOUSANDTHS = 1000
 _LONGEST = {"short": 48, "detailed": 256, "dense": 48, "alt-text": 48}
 """In tokens."""
 
@@ -30,6 +38,10 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 _SMALLEST_TILE = 32  # pixels; nothing can be told from less
+_HEADINGS = {
+    "model": "In parts (as the model draws them):",
+    "tiles": "In parts (tiles of the picture; this model draws no boxes of its own):",
+}
 
 
 class Region(BaseModel):
@@ -40,19 +52,22 @@ class Region(BaseModel):
 
 
 class Caption(BaseModel):
-    """What a picture shows. `regions_from` says how the regions were chosen: "tiles" are fixed parts of the picture."""
+    """What a picture shows.
+
+    `regions_from` says how the regions were chosen: by the "model", or as "tiles", fixed parts of the picture.
+    """
 
     text: str
     style: Style
     model: str
     regions: list[Region] = []
-    regions_from: Literal["tiles"] | None = None
+    regions_from: Literal["model", "tiles"] | None = None
 
     def __str__(self) -> str:
-        if not self.regions:
+        if self.regions_from is None:
             return self.text
         lines = [f"{region.text}  ({_where(region.box)})" for region in self.regions]
-        return "\n".join([self.text, "In parts (tiles of the picture; this model draws no boxes of its own):", *lines])
+        return "\n".join([self.text, _HEADINGS[self.regions_from], *lines])
 
 
 @skill
@@ -65,8 +80,9 @@ def caption(
 ) -> Caption:
     """Say what a picture shows.
 
-    A dense caption describes the whole picture and then each of its tiles, two by two or three by three of them. An
-    alt-text is one phrase of at most 125 characters, without "a picture of".
+    A dense caption describes the whole picture and then its parts, with boxes where the model can draw them (Qwen3-VL),
+    and else as tiles, two by two or three by three. An alt-text is one phrase of at most 125 characters, without "a
+    picture of".
     """
     if language and model.info.embedded and language.strip().lower() not in {"english", "en"}:
         raise SkillError(f"The embedded model writes English only: choose another one with --model for {language}.")
@@ -80,10 +96,39 @@ def caption(
         text = alt_text(text)
     if style != "dense":
         return Caption(text=text, style=style, model=model.info.name)
+    if model.info.grounds and (
+        drawn := grounded(model.ask(_GROUNDED + wanted, photo, max_tokens=_LONGEST_GROUNDED), photo)
+    ):
+        return Caption(text=text, style=style, model=model.info.name, regions=drawn, regions_from="model")
     regions = [
         Region(box=box, text=model.ask(_TILE + wanted, tile, max_tokens=_LONGEST[style])) for box, tile in tiles(photo)
     ]
     return Caption(text=text, style=style, model=model.info.name, regions=regions, regions_from="tiles")
+
+
+class _Grounded(BaseModel):
+    """A part of a picture as Qwen3-VL tells of it, its box in thousandths of the picture."""
+
+    bbox_2d: tuple[float, float, float, float]
+    label: Annotated[str, Field(min_length=1)]
+
+
+def grounded(said: str, photo: Photo) -> list[Region]:
+    """The regions that a model has named in JSON, as far as they are whole and lie in the picture."""
+    regions = []
+    for found in json_objects(said):
+        try:
+            part = _Grounded.model_validate(found)
+        except ValidationError:
+            continue
+        sides = (photo.width, photo.height, photo.width, photo.height)
+        left, top, right, bottom = (
+            round(min(max(place, 0), _THOUSANDTHS) * side / _THOUSANDTHS)
+            for place, side in zip(part.bbox_2d, sides, strict=True)
+        )
+        if left < right and top < bottom:
+            regions.append(Region(box=(left, top, right, bottom), text=" ".join(part.label.split())))
+    return regions
 
 
 def alt_text(text: str) -> str:

@@ -1,7 +1,8 @@
 """An answer in a shape of your own: a pydantic model filled in by the model, checked, and mended once if need be."""
 
 import json
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from assistant.errors import SkillError
 from assistant.messages import Image
@@ -50,22 +51,32 @@ def _filled(schema: type[T], raw: str) -> T | str:
     from pydantic import ValidationError
 
     why = "it holds no JSON object"
-    decoder = json.JSONDecoder()
-    start = raw.find("{")
-    while start >= 0:
-        try:
-            found, end = decoder.raw_decode(raw, start)
-        except (ValueError, RecursionError):
-            # Cut short, or a bracket in the words around it.
-            start = raw.find("{", start + 1)
+    for found in json_objects(raw):
+        if found is None:
             why = "its JSON is not valid"
             continue
         try:
             return schema.model_validate(found)
         except ValidationError as error:
             why = _complaint(error)
-        start = raw.find("{", end)
     return why
+
+
+def json_objects(raw: str) -> Iterator[dict[str, Any] | None]:
+    """The JSON objects in `raw`, whatever words stand around them; None for a brace with which none begins."""
+    # Models write line breaks in strings as they are.
+    decoder = json.JSONDecoder(strict=False)
+    start = raw.find("{")
+    while start >= 0:
+        try:
+            found, end = decoder.raw_decode(raw, start)
+        except (ValueError, RecursionError):
+            # Cut short, or a bracket in the words around it.
+            yield None
+            start = raw.find("{", start + 1)
+            continue
+        yield found
+        start = raw.find("{", end)
 
 
 def _complaint(error: "ValidationError") -> str:

@@ -23,7 +23,7 @@ class ModelInfo:
     `name` as people know it, `device` like "cpu", "cuda:0" or the host of a server, `quantization` like "int8", "nf4",
     "none" or "unknown", `context_tokens` the longest prompt and reply together (0 where a server does not tell),
     `sees_images` whether pictures can be shown to it, `embedded` whether it is the small model that Parley brings
-    along, which reads no words in pictures.
+    along, which reads no words in pictures, and `grounds` whether it can say where in a picture things are.
     """
 
     name: str
@@ -32,6 +32,7 @@ class ModelInfo:
     context_tokens: int
     sees_images: bool
     embedded: bool = False
+    grounds: bool = False
 
 
 @dataclass(frozen=True)

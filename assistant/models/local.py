@@ -42,6 +42,8 @@ Result = TypeVar("Result")
 
 # Reading a long prompt can be stopped between pieces of this many tokens; smaller ones waste matrix products.
 _PIECE = 256
+# Families whose models were trained to give boxes, in thousandths of the picture.
+_GROUNDING = frozenset({"qwen3_vl", "qwen3_vl_moe"})
 # Conversations that are gone on with side by side. A step of eight takes twice as long as a step of one; for sixteen,
 # memory grows by as much again (20 MB each) while little is left to be gained.
 _BATCH = 8
@@ -59,6 +61,7 @@ class LocalModel:
             loaded.context_tokens,
             sees_images=True,
             embedded=loaded.embedded,
+            grounds=loaded.config.model_type in _GROUNDING,
         )
         self.notices = loaded.notices
         """What a person should know about how it was loaded."""

@@ -7,6 +7,7 @@
 The server keeps the weights, the prompt cache and the queue of those who ask; here is nothing to be held but the key.
 """
 
+import re
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -30,6 +31,7 @@ _TOO_LARGE = 413
 _MISSING = 404
 _TELL_SECONDS = 0.3
 _MOST_NAMES = 12
+_GROUNDING = re.compile(r"qwen3[-_.]?vl", re.IGNORECASE)
 
 
 class RemoteModel:
@@ -38,7 +40,9 @@ class RemoteModel:
     def __init__(
         self, server: Server, name: str, context_tokens: int = 0, retry_seconds: tuple[float, ...] = RETRY_SECONDS
     ) -> None:
-        self.info = ModelInfo(name, server.host, "unknown", context_tokens, sees_images=True)
+        # A server tells nothing of a model but its name.
+        grounds = _GROUNDING.search(name) is not None
+        self.info = ModelInfo(name, server.host, "unknown", context_tokens, sees_images=True, grounds=grounds)
         self._server = server
         self._retry_seconds = retry_seconds
         self._pictures: dict[str, str] = {}

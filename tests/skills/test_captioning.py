@@ -38,6 +38,41 @@ def test_a_dense_caption_describes_the_whole_and_its_tiles(model: ChatVision, sc
     assert [(part.width, part.height) for part in shown[1:]] == [(50, 40), (51, 40), (50, 40), (51, 40)]
 
 
+@pytest.fixture
+def grounding(scripted: ScriptedModel) -> ChatVision:
+    scripted.info = dataclasses.replace(scripted.info, grounds=True)
+    return ChatVision(scripted)
+
+
+def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: ChatVision, scripted: ScriptedModel) -> None:
+    scripted.enqueue(
+        "A dog on grass.",
+        """```json
+[
+  {"bbox_2d": [0, 500, 500, 1000], "label": "a brown\n dog"},
+  {"bbox_2d": [900, -5, 1012, 250], "label": "a ball"},
+  {"bbox_2d": [300, 300, 300, 400], "label": "a line"},
+  {"bbox_2d": [1, 2, 3], "label": "half a box"},
+  {"label": "no box"},
+  {"bbox_2d": [10, 10, 20, 20], "label": ""},
+  {"bbox_2d": [10, 10,""",
+    )
+    result = caption(make_photo(200, 100), grounding, style="dense")
+    assert result.regions_from == "model"
+    assert [(region.box, region.text) for region in result.regions] == [
+        ((0, 50, 100, 100), "a brown dog"), ((180, 0, 200, 25), "a ball")
+    ]  # fmt: skip
+    assert "tiles" not in str(result)
+    assert "a ball  (180,0 to 200,25)" in str(result)
+
+
+def test_where_it_draws_none_there_are_tiles(grounding: ChatVision, scripted: ScriptedModel) -> None:
+    scripted.enqueue("All red.", "I see nothing that matters.", *"abcd")
+    result = caption(make_photo(101, 80), grounding, style="dense")
+    assert result.regions_from == "tiles"
+    assert [region.text for region in result.regions] == list("abcd")
+
+
 @pytest.mark.parametrize(
     ("width", "height", "count"), [(60, 40, 1), (64, 64, 4), (1, 1, 1), (2000, 1500, 9), (2000, 40, 3), (31, 500, 2)]
 )

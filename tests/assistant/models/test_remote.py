@@ -78,6 +78,13 @@ class TestTheModel:
         server.models = ["text-embedding-nomic", "qwen"]
         assert connect(server).info.name == "qwen"
 
+    @pytest.mark.parametrize(
+        ("name", "grounds"), [("Qwen/Qwen3-VL-8B-Instruct", True), ("qwen3vl:4b", True), ("qwen2.5-vl", False)]
+    )
+    def test_one_that_draws_boxes_is_known_by_its_name(self, server: ChatServer, name: str, grounds: bool) -> None:
+        server.models = [name]
+        assert connect(server).info.grounds == grounds
+
     def test_without_any_it_says_so(self, server: ChatServer) -> None:
         server.models = []
         with pytest.raises(ModelError, match="has no model loaded"):
