@@ -169,6 +169,7 @@ def _voice_rows(data: Path, work: Path) -> tuple[Floats, NDArray[np.int64], NDAr
                     each.append(features(sound, whisper.encode, lambda heard: [(0, heard.size)])[0].mean(0))
                 labels.append(VOICES.index(NAMES[row["label"]]))
                 speakers.append(row["speaker"])
+        kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, rows=np.stack([clean, noisy]), labels=np.array(labels), speakers=np.array(speakers))
     found = np.load(kept)
     return found["rows"], found["labels"], found["speakers"]
