@@ -401,6 +401,8 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note
     if kind == "xtts":
         from voice import xtts
 
+        # Before a package, a licence and a download are asked for.
+        xtts.named_recording(which)
         coqui.library()
         if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
             raise ConfigError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel
 
 from assistant.attachments import decode
-from assistant.errors import SkillError
+from assistant.errors import SkillError, SkillUsageError
 from skills.definition import Photo, Sound, skill
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS
@@ -122,7 +122,7 @@ def emotion(
     they feel differs, and so does who was learned from: never decide anything about anybody by this.
     """
     if text is None and face is None and voice is None:
-        raise SkillError("The skill emotion needs something to go by: give a text, a face or a voice.")
+        raise SkillUsageError("The skill emotion needs something to go by: give a text, a face or a voice.")
     gathered = _Gathered()
     if text is not None:
         gathered.words(text, senses, by)
