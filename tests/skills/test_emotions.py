@@ -228,7 +228,16 @@ class TestSkill:
         assert sum(each.weight for each in feeling.parts) == pytest.approx(1, abs=1e-3)
         assert feeling.parts[1].label == "anger"
         assert feeling.boredom == 0.02
-        assert "voice: anger 94 %" in str(feeling)
+        assert "voice: anger 94 %\n" in f"{feeling}\n"
+
+    def test_one_that_is_nearly_as_likely_is_named_as_well(self) -> None:
+        close = sure_of("joy", 0.34) | {"neutral": 0.31}
+        tone = Tone(close, boredom=0.02, seconds=2.0)
+        assert str(emotion(Innards(tone), voice=sound())) == "joy  (34 % sure, or neutral 31 %)"
+        feeling = emotion(Innards(tone), text="Thank you so much!", voice=sound())
+        assert "voice: joy 34 %, or neutral 31 %\n" in f"{feeling}\n"
+        clear = Tone(sure_of("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0)
+        assert str(emotion(Innards(clear), voice=sound())) == "joy  (40 % sure)"
 
     def test_the_model_itself_can_be_asked_and_that_is_said(self) -> None:
         feeling = emotion(Innards(), text="You never listen!", by="model")
