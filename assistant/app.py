@@ -373,7 +373,12 @@ def build_ears(settings: "Settings", progress: "Progress" = unheard) -> "SpeechT
     """
     from voice.whisper import Whisper, unknown_language
 
-    source = str(assemble_whisper(settings, progress)) if settings.whisper in EMBEDDED_WHISPERS else settings.whisper
+    if settings.whisper in EMBEDDED_WHISPERS:
+        source = str(assemble_whisper(settings, progress))
+    else:
+        source = settings.whisper
+        # One of the hub's is fetched meanwhile, without a word from those who fetch it.
+        progress(f"loading Whisper {Path(source).name}", 0, 0)
     ears = Whisper.load(source, device=settings.device)
     if settings.language not in ("auto", *ears.languages):
         raise ConfigError(unknown_language(settings.language, ears.languages))
@@ -451,6 +456,8 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note
     if kind == "xtts":
         from voice import xtts
 
+        # Before a package, a licence and a download are asked for.
+        xtts.named_recording(which)
         coqui.library()
         if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
             raise ConfigError(

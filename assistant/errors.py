@@ -7,12 +7,14 @@
     │       └── OutOfMemory  or than there is memory for at the moment
     ├── AttachmentError      a picture that cannot be read, or may not be
     ├── SkillError           a skill that cannot do its work on this input
+    │   └── SkillUsageError  or is called in a way that makes no sense, whatever the input
     ├── VoiceError           ears or mouth that do not work
     ├── HistoryError         conversations that cannot be read or written
     └── MissingExtraError    a part that needs an optional package or a system library
 
 The text of each says in one sentence what happened, to what, and what to do next. The command line prints that
-sentence and exits with 1, the terminal app shows it as a notice; neither ever shows a traceback for one of these.
+sentence and exits with 1 (2 where it is the command line or a setting that makes no sense: `ConfigError`,
+`SkillUsageError`), the terminal app shows it as a notice; neither ever shows a traceback for one of these.
 """
 
 
@@ -62,6 +64,10 @@ class AttachmentError(AssistantError):
 
 class SkillError(AssistantError):
     """A skill cannot do its work on this input."""
+
+
+class SkillUsageError(SkillError):
+    """A skill is called with inputs that make no sense together."""
 
 
 class VoiceError(AssistantError):

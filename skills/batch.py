@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from assistant.errors import AssistantError, MissingExtraError, ModelError
+from assistant.errors import AssistantError, MissingExtraError, ModelError, SkillUsageError
 from skills.together import Seat
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run_all(
     """Do `work` on each of `sources`, as many at a time as there are `models`; None is a model for skills without.
 
     However the iteration ends, `stop` is set and no work goes on after it. What is wrong with one picture is its
-    outcome; what is wrong with the model, or with a package, would be the same for all others and is raised.
+    outcome; what is wrong with the call, the model or a package would be the same for all others and is raised.
     """
     free: queue.SimpleQueue[Helper | None] = queue.SimpleQueue()
     for model in models:
@@ -62,7 +62,7 @@ def run_all(
             with model if isinstance(model, Seat) else nullcontext():
                 result, notices = work(source, model)
             return Outcome(source, result, notices=notices)
-        except (ModelError, MissingExtraError):
+        except (ModelError, MissingExtraError, SkillUsageError):
             raise
         except AssistantError as error:
             return Outcome(source, None, str(error))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from assistant.attachments import decode
-from assistant.errors import SkillError
+from assistant.errors import SkillUsageError
 from skills.definition import Photo, skill
 from skills.model import VisionModel
 from skills.structured import json_objects
@@ -85,7 +85,9 @@ def caption(
     picture of".
     """
     if language and model.info.embedded and language.strip().lower() not in {"english", "en"}:
-        raise SkillError(f"The embedded model writes English only: choose another one with --model for {language}.")
+        raise SkillUsageError(
+            f"The embedded model writes English only: choose another one with --model for {language}."
+        )
     # The embedded model knows questions in the words it was trained with, and no more.
     wanted = f" Answer in {language}." if language and not model.info.embedded else ""
     if style == "detailed":

@@ -8,13 +8,13 @@ What does not exist is a source as well, and fails when it is read: of ten thous
 
 import glob
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from assistant.attachments import Attached, load_image, read_image
-from assistant.errors import AttachmentError, SkillError
+from assistant.errors import AttachmentError, SkillError, SkillUsageError
 from assistant.mentions import SUFFIXES, expanded
 from assistant.signatures import FORMATS, HEAD_BYTES, sniff
 
@@ -28,6 +28,7 @@ _SUFFIXES: Mapping[SourceKind, frozenset[str]] = {
     "sound": frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .aiff .webm .mp4 .mkv .mov".split()),
     "text": frozenset({".txt"}),
 }
+_CALLED: Mapping[SourceKind, str] = {"photo": "picture", "sound": "recording", "text": "text"}
 # How files of the commonest kinds of sound begin.
 _SOUNDS = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"FORM")
 # Characters of a text file: more than any skill reads of it.
@@ -47,10 +48,33 @@ class Source:
         return identity(self.name) if self.data is None else self.name
 
     def kind(self, kinds: Collection[str]) -> SourceKind:
-        """Which of `kinds` it is, by the ending of its name; if none, what reads it is to say that it is no picture."""
+        """Which of `kinds` it is, by the ending of its name, else by how it begins. Raises `AttachmentError` if none.
+
+        Where there is only one, or no file to look at, what reads it is to say that it is not.
+        """
         ending = Path(self.name).suffix.lower()
         possible = [kind for kind in _SUFFIXES if kind in kinds]
-        return next((kind for kind in possible if ending in _SUFFIXES[kind]), possible[0])
+        named = next((kind for kind in possible if ending in _SUFFIXES[kind]), None)
+        if named or len(possible) == 1:
+            return named or possible[0]
+        head = self._head()
+        if not head or sniff(head):
+            return possible[0]
+        if "sound" in possible and head.startswith(_SOUNDS):
+            return "sound"
+        remedy = "let the name of a text end in .txt" if "text" in possible else "check which file it is"
+        raise AttachmentError(f"{self.name} is no {_listed_or(_CALLED[each] for each in possible)}: {remedy}.")
+
+    def _head(self) -> bytes:
+        """How it begins; nothing where that cannot be told before it is read."""
+        path = expanded(self.name)
+        if self.data is not None or "://" in self.name or not path.is_file():
+            return (self.data or b"")[:HEAD_BYTES]
+        try:
+            with path.open("rb") as file:
+                return file.read(HEAD_BYTES)
+        except OSError:
+            return b""
 
     def read_text(self) -> str:
         """The words in it. Raises `AttachmentError`."""
@@ -84,16 +108,19 @@ def find_sources(
     Of folders everything that by its ending is of one of `kinds` is taken.
 
     A `-` stands for standard input, `read_input`: a picture, or a list of paths with one on each line (or, as
-    `find -print0` writes it, ended by a NUL each). Raises `SkillError` where a folder, a pattern or a list means none.
+    `find -print0` writes it, ended by a NUL each). Raises `SkillError` where a folder, a pattern or a list means none,
+    and `SkillUsageError` for an empty argument.
     """
-    endings = frozenset[str]().union(*(_SUFFIXES[kind] for kind in _SUFFIXES if kind in kinds))
+    if "" in arguments:
+        # As a path it would be the current folder, and it comes of a variable of the shell that is not set.
+        raise SkillUsageError("One of the paths is empty: name a file, a folder or a pattern.")
     sources: list[Source] = []
     for argument in arguments:
-        sources += _listed(read_input(), endings) if argument == "-" else _meant(argument, endings)
+        sources += _listed(read_input(), kinds) if argument == "-" else _meant(argument, kinds)
     return sources
 
 
-def _listed(data: bytes, endings: Collection[str]) -> Iterator[Source]:
+def _listed(data: bytes, kinds: Collection[str]) -> Iterator[Source]:
     if sniff(data[:HEAD_BYTES]) in FORMATS:
         yield Source(STANDARD_INPUT, data)
         return
@@ -104,16 +131,16 @@ def _listed(data: bytes, endings: Collection[str]) -> Iterator[Source]:
     if not any(paths):
         raise SkillError("Standard input names no files: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
-        yield from _in_folder(path, endings) if os.path.isdir(expanded(path)) else [Source(path)]
+        yield from _in_folder(path, kinds) if os.path.isdir(expanded(path)) else [Source(path)]
 
 
-def _meant(argument: str, endings: Collection[str]) -> Iterator[Source]:
+def _meant(argument: str, kinds: Collection[str]) -> Iterator[Source]:
     if "://" in argument:
         yield Source(argument)
         return
     path = expanded(argument)
     if os.path.isdir(path):
-        yield from _in_folder(argument, endings)
+        yield from _in_folder(argument, kinds)
     elif glob.has_magic(argument) and not os.path.exists(path):
         # Not pathlib's, which knows no absolute patterns.
         found = sorted(each for each in glob.iglob(str(path), recursive=True) if os.path.isfile(each))
@@ -124,8 +151,9 @@ def _meant(argument: str, endings: Collection[str]) -> Iterator[Source]:
         yield Source(argument)
 
 
-def _in_folder(folder: str, endings: Collection[str]) -> Iterator[Source]:
-    """The files below `folder` with such `endings`, hidden folders and files left out."""
+def _in_folder(folder: str, kinds: Collection[str]) -> Iterator[Source]:
+    """The files below `folder` whose endings are those of `kinds`, hidden folders and files left out."""
+    endings = frozenset[str]().union(*(_SUFFIXES[kind] for kind in _SUFFIXES if kind in kinds))
     found = False
     for parent, folders, files in os.walk(expanded(folder)):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
@@ -134,5 +162,10 @@ def _in_folder(folder: str, endings: Collection[str]) -> Iterator[Source]:
                 found = True
                 yield Source(str(Path(parent) / name))
     if not found:
-        what = "pictures" if endings == SUFFIXES else "such files"
+        what = _listed_or(f"{_CALLED[kind]}s" for kind in _SUFFIXES if kind in kinds)
         raise SkillError(f"There are no {what} in {folder}: name another folder.")
+
+
+def _listed_or(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

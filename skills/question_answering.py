@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from assistant.errors import SkillError
+from assistant.errors import SkillError, SkillUsageError
 from skills.definition import Photo, skill
 from skills.model import Unscored, VisionModel
 
@@ -97,10 +97,10 @@ def vqa(
     Elsewhere it is the model's own.
     """
     if yes_no and choice:
-        raise SkillError("--yes-no and --choice name two sets of answers: give one of them.")
+        raise SkillUsageError("--yes-no and --choice name two sets of answers: give one of them.")
     options = ("yes", "no") if yes_no else tuple(dict.fromkeys(choice))
     if choice and len(options) < 2:
-        raise SkillError("A choice needs two different answers at least: give --choice for each.")
+        raise SkillUsageError("A choice needs two different answers at least: give --choice for each.")
     answer = _chosen(photo, question, model, options, yes_no=yes_no) if options else _open(photo, question, model)
     if explain:
         answer.explanation = _explained(photo, question, answer, model)

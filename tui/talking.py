@@ -52,6 +52,10 @@ class Talking:
         if self._screen.spoken is not None:
             self._screen.spoken.muted = not self._screen.spoken.muted
             self._screen.show_voice()
+        elif self._task is None:
+            self._screen.show_remark("Nobody is listened to, so there is nothing to mute: F2 begins to listen.")
+        else:
+            self._screen.show_remark("Nobody is listened to yet: F4 mutes once voice is loaded.")
 
     async def end(self) -> None:
         """End the spoken conversation, if there is one, and return when what it said is kept."""

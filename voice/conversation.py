@@ -264,6 +264,7 @@ class SpokenConversation:
             self._pushed.append(samples)
             if sum(each.size for each in self._pushed) >= _LONGEST_PUSH_SECONDS * HEARING_RATE:
                 self._release(self._pushed)
+                self._show(Notice(f"Push-to-talk ended by itself after {_LONGEST_PUSH_SECONDS} s: push to go on."))
         elif not self._muted:
             for event in self._taking.feed(samples):
                 self._follow(event)

@@ -27,6 +27,9 @@ _UNFINISHED = {
     "es": "y o pero porque el las los mi tu eh em",
 }
 _UNFINISHED_WORDS = {language: frozenset(words.split()) for language, words in _UNFINISHED.items()}
+# Said alone and with a full stop these are a reaction; "um" and its like are the beginning of something even so.
+_REACTIONS = frozenset({"hmm.", "hm.", "hum."})
+_LETTER = re.compile(r"(?<!\S)[A-Z]\.$")
 _NO_END = ("...", "…", ",", "-", "–", "—", ":", ";")
 
 # Sure of the contrary: whole sentences of the embedded voice seldom get less, and what ends in "um" gets 0.01.
@@ -52,8 +55,13 @@ def patience(heard: "Transcript", done: float | None) -> float:
 
 
 def is_unfinished(text: str, language: str = "en") -> bool:
-    """Whether `text` ends in a word or a mark after which something comes: "because", a comma, "um"."""
+    """Whether `text` ends in a word or a mark after which something comes: "because", a comma, "um".
+
+    A capital letter with a full stop is no such word ("I got an A."), and "Hmm." with nothing before it is an answer.
+    """
     if text.endswith(_NO_END):
         return True
+    if text.lower() in _REACTIONS or _LETTER.search(text):
+        return False
     words = re.findall(r"[\w']+", text.lower())
     return bool(words) and words[-1] in _UNFINISHED_WORDS.get(language, frozenset())

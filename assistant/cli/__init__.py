@@ -8,7 +8,10 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line and exit: 0 is success, 1 a failure that was named, 2 usage, 130 Ctrl-C."""
+    """Run the command line and exit.
+
+    0 is success, 1 a failure that was named, 2 a command line or a setting that makes no sense, 130 Ctrl-C.
+    """
     try:
         from assistant.cli.commands import parley
 

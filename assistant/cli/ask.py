@@ -26,6 +26,8 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
     The answer to PROMPT goes to standard output as it is written. A `-` reads the prompt, or else one picture, from
     standard input.
     """
+    if "" in images:
+        raise click.UsageError("The path of a picture is empty: name a file.", ctx)
     if [prompt, *images].count("-") > 1:
         raise click.UsageError("Standard input can be the prompt or one picture: give - once.", ctx)
     prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else legible(prompt)

@@ -28,7 +28,7 @@ from assistant.cli.terminal import (
 )
 from assistant.cli.transcribe import transcribe
 from assistant.cli.voice import voice
-from assistant.errors import AssistantError
+from assistant.errors import AssistantError, ConfigError, SkillUsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -50,7 +50,8 @@ class Root(click.Group):
             return super().invoke(ctx)
         except AssistantError as error:
             tell(str(error))
-            ctx.exit(1)
+            # As click does for what it finds wrong with the command line itself.
+            ctx.exit(2 if isinstance(error, ConfigError | SkillUsageError) else 1)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:

@@ -7,7 +7,8 @@ import click
 
 from assistant.cli.terminal import say, tell
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# One that is not there is no mistake in usage, and is told like any other file that cannot be read.
+_FILE = click.Path(path_type=Path)
 
 
 @click.command()

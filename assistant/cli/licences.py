@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 def ask_for_licence(settings: "Settings") -> None:
     """Ask, and remember a yes, where XTTS is to speak, nobody has accepted its licence and there is somebody to ask.
 
-    What happens without it is for `assistant.app.build_mouth` to say.
+    What happens without it is for `assistant.app.build_mouth` to say. Raises `VoiceError` if there is no recording to
+    imitate.
     """
-    if settings.voice.partition(":")[0] != "xtts" or settings.xtts_licence_accepted:
+    kind, _, which = settings.voice.partition(":")
+    if kind != "xtts" or settings.xtts_licence_accepted:
         return
     from voice import coqui, xtts
 
+    xtts.named_recording(which)
     if xtts.is_accepted(settings.data_dir) or not is_terminal() or not coqui.is_installed():
         return
     tell(xtts.LICENCE)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,7 +10,7 @@ import click
 
 from assistant.cli.options import SETTINGS_NAMES, load_settings
 from assistant.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
-from assistant.errors import ModelError
+from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 
 if TYPE_CHECKING:
     import threading
@@ -50,11 +50,15 @@ class _Way(NamedTuple):
 
 
 def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
-    """Run `skill` as the `options` of its command say. False if a picture failed; raises what ends the run."""
+    """Run `skill` as the `options` of its command say. False if a file failed; raises what ends the run."""
     _tell_of_unused(ctx)
     settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
     values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.inputs}
-    skill.check(values)
+    try:
+        skill.check(values)
+    except SkillError as error:
+        # So far it has been told nothing but the command line.
+        raise SkillUsageError(str(error)) from error
     files = options.get(FILES)
     for each in skill.by_kind.values():
         if each.kind == "photo" and not each.is_option:
@@ -106,6 +110,7 @@ def _run_over(
 
     places = skill.by_kind
     sources = find_sources(arguments, read_input, places)
+    _refuse_two_of_a_kind(sources, places, values)
     stop = threading.Event()
     _read_files(skill, values, settings)
 
@@ -147,6 +152,20 @@ def _run_over(
         finally:
             pace.finish()
         return well
+
+
+def _refuse_two_of_a_kind(
+    sources: Sequence["Source"], places: "Mapping[Kind, Input]", values: Mapping[str, Any]
+) -> None:
+    """Raise `SkillUsageError` for a file that would take the place of what an option has given already."""
+    given = {kind: each for kind, each in places.items() if values.get(each.name) is not None}
+    for source in sources if given else ():
+        # What a file of no known kind is, is said when its turn comes.
+        with suppress(AttachmentError):
+            if each := given.get(source.kind(places)):
+                raise SkillUsageError(
+                    f"{legible(source.name)} is for {each.option}, which is given as well: leave one of them out."
+                )
 
 
 class _Writer:

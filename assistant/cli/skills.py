@@ -48,7 +48,15 @@ def skill_command(name: str) -> click.Command:
     kinds = [kind for kind in skill.by_kind if kind != "text"]
     many = bool(kinds)
 
+    given_by_place = [each for each in skill.inputs if not each.is_option]
+
     def run(ctx: click.Context, /, **options: Any) -> None:
+        if any(options[each.name] in (None, ()) for each in given_by_place):
+            *first, last = [_placeholder(each, many=many) for each in given_by_place]
+            missing = (
+                f"{', '.join(first)} and {last} have to be given, in this order." if first else f"{last} is missing."
+            )
+            raise click.UsageError(missing, ctx)
         if not run_skill(ctx, skill, options):
             ctx.exit(1)
 
@@ -94,12 +102,18 @@ def list_skills(ctx: click.Context, as_json: bool) -> None:
         tell(notice)
 
 
+def _placeholder(each: "Input", *, many: bool) -> str:
+    return f"{each.name.upper()}{'...' if many and each.kind == 'photo' else ''}"
+
+
 def _parameter(each: "Input", *, many: bool) -> Callable[[Any], Any]:
     """What click has to know of an input; what its value may be, pydantic says later."""
     if not each.is_option:
         nargs = -1 if many and each.kind == "photo" else 1
-        is_file = each.kind in ("photo", "sound")
-        return click.argument(each.name, nargs=nargs, required=True, type=None if is_file else Words())
+        words = None if each.kind in ("photo", "sound") else Words()
+        shown = _placeholder(each, many=many)
+        # Of `vqa photo.jpg` click would say that the photo is missing, since it gives the last place its value first.
+        return click.argument(each.name, nargs=nargs, required=False, type=words, metavar=shown)
     match each.kind:
         case "flag":
             return click.option(each.option, each.name, is_flag=True, default=None, help=each.help)

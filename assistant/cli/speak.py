@@ -4,7 +4,7 @@ import codecs
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +13,7 @@ import click
 from assistant.cli.licences import ask_for_licence
 from assistant.cli.options import Device, Words, load_settings
 from assistant.cli.terminal import ProgressLine, tell
-from assistant.errors import VoiceError
+from assistant.errors import MissingExtraError, VoiceError
 
 if TYPE_CHECKING:
     from voice.devices import Speaker
@@ -31,7 +31,7 @@ _READ_BYTES = 4096
 @click.option(
     "--clone", metavar="FILE", help="Speak with XTTS like the voice in this recording (the same as xtts:FILE)."
 )
-@click.option("--language", "-l", metavar="CODE", help="auto, or the language of the text: en, de, …")
+@click.option("--language", "-l", metavar="CODE", help="auto, or the language of the text: en, de, german, …")
 @click.option("--speaker", metavar="NAME", default="default", help="Where to play: a number or part of a name.")
 @click.option("--device", type=Device(), help="Where a Coqui voice runs: auto, cpu, cuda or cuda:1.")
 @click.pass_context
@@ -48,6 +48,7 @@ def speak(
     if clone is not None:
         if options["voice"] is not None:
             raise click.UsageError("--clone speaks with XTTS: leave --voice out.", ctx)
+        _check_recording(ctx, clone)
         options["voice"] = f"xtts:{clone}"
     settings = load_settings(ctx, options).settings
     text = " ".join(words)
@@ -57,6 +58,7 @@ def speak(
     from voice.text_to_speech import speak as synthesize
 
     ask_for_licence(settings)
+    _check_target(output, speaker)
     notices: list[str] = []
     with ProgressLine() as progress:
         voice = build_mouth(settings, progress, notices.append)
@@ -77,6 +79,35 @@ def speak(
         sys.stdout.buffer.flush()
 
 
+def _check_recording(ctx: click.Context, clone: str) -> None:
+    from voice.xtts import RECORDINGS, named_recording
+
+    if not clone.lower().endswith(RECORDINGS):
+        # It would be taken for the name of a speaker.
+        raise click.UsageError(f"--clone takes a recording that ends with {', '.join(RECORDINGS)}.", ctx)
+    named_recording(clone)
+
+
+def _check_target(output: str | None, speaker: str) -> None:
+    """Raise `VoiceError` or `MissingExtraError` where the sound could go nowhere: before a voice is fetched for it."""
+    if output is None:
+        from voice.devices import choose
+
+        with _file_named_instead():
+            choose(speaker, "output")
+    elif output != "-" and not (folder := Path(output).absolute().parent).is_dir():
+        raise VoiceError(f"{output} cannot be written: there is no folder {folder.name}; make it first.")
+
+
+@contextmanager
+def _file_named_instead() -> Iterator[None]:
+    """Add to what is wrong with the speaker that none is needed."""
+    try:
+        yield
+    except (VoiceError, MissingExtraError) as error:
+        raise type(error)(f"{error} Without a speaker, -o FILE.wav writes the sound into a file.") from error
+
+
 def _target(
     output: str | None, piped: io.BytesIO, speaker: str, sample_rate: int
 ) -> "AbstractContextManager[Speaker | WavFile]":
@@ -85,16 +116,22 @@ def _target(
     if output is None:
         from voice.devices import Speaker
 
-        return Speaker(sample_rate, speaker)
+        with _file_named_instead():
+            return Speaker(sample_rate, speaker)
     # The length stands at the beginning of a WAV file, so that one for a pipe is gathered first.
     return WavFile(piped if output == "-" else Path(output), sample_rate)
 
 
 def _standard_input() -> Iterator[str]:
-    """The text that is piped, as it arrives."""
+    """The text that is piped, as it arrives. Raises `UsageError` if nothing does."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+    empty = True
     if sys.stdin is not None:
         stream = cast("io.BufferedReader", sys.stdin.buffer)
         while data := stream.read1(_READ_BYTES):
-            yield decoder.decode(data)
+            piece = decoder.decode(data)
+            empty = empty and not piece.strip()
+            yield piece
+    if empty:
+        raise click.UsageError("The text is empty: say what is to be spoken.")
     yield decoder.decode(b"", final=True)

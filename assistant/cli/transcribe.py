@@ -27,7 +27,7 @@ Ears = Callable[[], "SpeechToText"]
 @click.option("--json", "form", flag_value="json", help="Print one JSON object a file, with the times of words.")
 @click.option("--srt", "form", flag_value="srt", help="Print SubRip subtitles.")
 @click.option("--vtt", "form", flag_value="vtt", help="Print WebVTT subtitles.")
-@click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, …")
+@click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
 @click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1.")
 @click.pass_context
@@ -36,6 +36,8 @@ def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, 
 
     Any sound or video file will do. A `-` reads one from standard input. Lines are printed as they are understood.
     """
+    if "" in files:
+        raise click.UsageError("One of the paths is empty: name a recording.", ctx)
     if files.count("-") > 1:
         raise click.UsageError("Standard input holds one recording: give - once.", ctx)
     if form in ("srt", "vtt") and len(files) > 1:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts."
 )
-@click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, …")
+@click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
 @click.option("--microphone", metavar="NAME", help="Where to listen: a number or part of a name.")
 @click.option("--speaker", metavar="NAME", help="Where to play: a number or part of a name.")

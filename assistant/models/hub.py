@@ -72,6 +72,8 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     with _named_failures(repository, revision):
         if (found := cached(repository, revision)) is not None:
             return found
+        # Where it does not answer, that takes half a minute to find out.
+        progress(f"asking the hub for {repository}", 0, 0)
         folder = Path(
             snapshot_download(
                 repository,

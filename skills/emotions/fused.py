@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel
 
 from assistant.attachments import decode
-from assistant.errors import SkillError
+from assistant.errors import SkillError, SkillUsageError
 from skills.definition import Photo, Sound, skill
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS
@@ -32,6 +32,8 @@ _QUESTION = "Which one of these does the person feel who wrote what follows: {na
 _MOST_ASKED = 2_000
 # From how sure on two opinions that are not the same are a disagreement, and not two guesses.
 _SURE = 0.4
+# From which share of the likeliest one on the next is named as well: between them it is nearly a toss-up.
+_CLOSE = 0.8
 _HEAD, _NETWORK = "head", "network"
 _NAMES: Mapping[Modality, str] = {"text": "words", "face": "face", "voice": "voice"}
 
@@ -86,14 +88,14 @@ class Feeling(BaseModel):
     def __str__(self) -> str:
         # Only what was calibrated is called sure, and several parts together are not.
         sure = " sure" if [part.by for part in self.parts] in ([_HEAD], [_NETWORK]) else ""
-        lines = [f"{self.label}  ({_percent(self.confidence)}{sure})"]
+        lines = [f"{self.label}  ({_percent(self.confidence)}{sure}{_or_else(self.label, self.probabilities)})"]
         if len(self.parts) > 1 or self.said:
             lines += [
-                f"  {_NAMES[part.source]}: {part.label} {_percent(part.probability)}{self._detail(part)}"
+                f"  {_NAMES[part.source]}: {_likely(part.label, part.probabilities)}{self._detail(part)}"
                 for part in self.parts
             ]
         if len(self.faces) > 1:
-            lines += [f"  face at {face.box}: {face.label} {_percent(face.probability)}" for face in self.faces]
+            lines += [f"  face at {face.box}: {_likely(face.label, face.probabilities)}" for face in self.faces]
         return "\n".join([*lines, *filter(None, [self.disagreement]), *self.notices])
 
     def _detail(self, part: Part) -> str:
@@ -122,7 +124,7 @@ def emotion(
     they feel differs, and so does who was learned from: never decide anything about anybody by this.
     """
     if text is None and face is None and voice is None:
-        raise SkillError("The skill emotion needs something to go by: give a text, a face or a voice.")
+        raise SkillUsageError("The skill emotion needs something to go by: give a text, a face or a voice.")
     gathered = _Gathered()
     if text is not None:
         gathered.words(text, senses, by)
@@ -254,6 +256,17 @@ def _likeliest(probabilities: Mapping[str, float]) -> dict[str, Any]:
         "probability": round(float(probabilities[label]), 4),
         "probabilities": rounded(probabilities),
     }
+
+
+def _likely(label: str, probabilities: Mapping[str, float]) -> str:
+    return f"{label} {_percent(probabilities[label])}{_or_else(label, probabilities)}"
+
+
+def _or_else(label: str, probabilities: Mapping[str, float]) -> str:
+    """The next likeliest after `label`, where it is close; "" where it is not."""
+    second = max((name for name in probabilities if name != label), key=probabilities.__getitem__)
+    close = probabilities[second] >= _CLOSE * probabilities[label]
+    return f", or {second} {_percent(probabilities[second])}" if close else ""
 
 
 def _percent(share: float) -> str:

@@ -94,6 +94,8 @@ def _are_predictions(task: str, entries: Mapping[Key, Mapping[str, Any]]) -> boo
 def _entries(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
     try:
         lines = path.read_text("utf-8").split("\n")
+    except FileNotFoundError as error:
+        raise SkillError(f"{path} does not exist: check the path.") from error
     except OSError as error:
         raise SkillError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

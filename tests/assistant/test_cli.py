@@ -456,7 +456,7 @@ class TestConfiguration:
     def test_a_bad_file_is_one_sentence(self, arguments: list[str], tmp_path: Path) -> None:
         (tmp_path / "bad.toml").write_text("max_tokens = 'x'")
         result = run("--config", "bad.toml", *arguments)
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert result.stderr.startswith("parley: max_tokens in bad.toml is 'x'")
         assert result.stderr.count("\n") == 1
 

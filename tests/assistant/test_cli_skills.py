@@ -343,7 +343,7 @@ class TestOthers:
         result = run("join-up", "bad")
         assert (result.exit_code, result.stderr) == (1, "parley: The skill join-up failed on this: KeyError: 'bad'\n")
         result = run("join-up", "hello", "--times", "many")
-        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
         assert "--times of the skill join-up is 'many'" in result.stderr
 
     def test_a_broken_one_is_one_notice_and_breaks_nothing_else(self, photos: Sequence[str]) -> None:

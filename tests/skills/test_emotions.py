@@ -231,7 +231,16 @@ class TestSkill:
         assert sum(each.weight for each in feeling.parts) == pytest.approx(1, abs=1e-3)
         assert feeling.parts[1].label == "anger"
         assert feeling.boredom == 0.02
-        assert "voice: anger 94 %" in str(feeling)
+        assert "voice: anger 94 %\n" in f"{feeling}\n"
+
+    def test_one_that_is_nearly_as_likely_is_named_as_well(self) -> None:
+        close = sure_of("joy", 0.34) | {"neutral": 0.31}
+        tone = Tone(close, boredom=0.02, seconds=2.0)
+        assert str(emotion(Innards(tone), voice=sound())) == "joy  (34 % sure, or neutral 31 %)"
+        feeling = emotion(Innards(tone), text="Thank you so much!", voice=sound())
+        assert "voice: joy 34 %, or neutral 31 %\n" in f"{feeling}\n"
+        clear = Tone(sure_of("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0)
+        assert str(emotion(Innards(clear), voice=sound())) == "joy  (40 % sure)"
 
     def test_the_model_itself_can_be_asked_and_that_is_said(self) -> None:
         feeling = emotion(Innards(), text="You never listen!", by="model")
@@ -300,6 +309,33 @@ class TestCommand:
         assert (voice["file"], voice["label"]) == ("mixed/b.wav", "sadness")
         assert (text["file"], text["parts"][0]["source"]) == ("mixed/c.txt", "text")
 
+    def test_what_a_file_without_an_ending_holds_says_where_it_belongs(self, tmp_path: Path) -> None:
+        PIL.Image.new("RGB", (200, 200)).save(tmp_path / "photo", "PNG")
+        _write_wav(tmp_path / "voice")
+        (tmp_path / "letter.md").write_text("Thank you so much!")
+        result = self.run("photo", "voice", "letter.md", "gone.xyz", "--json")
+        photo, voice, letter, gone = map(json.loads, result.stdout.splitlines())
+        assert "No face" in photo["error"]
+        assert voice["label"] == "sadness"
+        said = "letter.md is no picture, recording or text: let the name of a text end in .txt."
+        assert letter["error"] == said
+        assert gone["error"] == "gone.xyz does not exist: check the path."
+
+    def test_a_folder_without_any_of_its_files_says_what_it_looked_for(self, tmp_path: Path) -> None:
+        (tmp_path / "papers").mkdir()
+        result = self.run("papers")
+        assert result.exit_code == 1
+        assert result.stderr == "parley: There are no pictures, recordings or texts in papers: name another folder.\n"
+
+    def test_an_option_goes_with_files_of_other_kinds_and_with_none_of_its_own(self, tmp_path: Path) -> None:
+        _write_wav(tmp_path / "a.wav")
+        (tmp_path / "b.txt").write_text("Thank you so much!")
+        result = self.run("--voice", "a.wav", "b.txt", "--json")
+        assert [part["source"] for part in json.loads(result.stdout)["parts"]] == ["text", "voice"]
+        result = self.run("--voice", "a.wav", "b.txt", "a.wav", "--json")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "parley: a.wav is for --voice, which is given as well: leave one of them out.\n"
+
     def test_a_recording_that_is_none_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "a.wav").write_text("words")
         result = self.run("--voice", "a.wav")
@@ -308,7 +344,7 @@ class TestCommand:
 
     def test_nothing_is_too_little(self) -> None:
         result = self.run()
-        assert result.exit_code == 1
+        assert result.exit_code == 2
         assert "needs something to go by" in result.stderr
 
 

@@ -15,8 +15,11 @@ class Slow:
     def __init__(self, model: ScriptedModel) -> None:
         self.model = model
         self.let = threading.Event()
+        self.found = threading.Event()
+        self.found.set()
 
     def fetch(self, name: str, progress: Progress) -> None:
+        self.found.wait()
         if name != "other":
             raise ModelError(f"There is no model {name}.")
 
@@ -51,6 +54,21 @@ async def test_a_model_is_chosen_from_the_palette_and_answers_the_next_message(u
         await person.press("enter")
         await person.sees("Two.")
         assert slow.model.prompts[0][0].text == "Count."
+
+
+async def test_it_is_told_at_once_though_the_hub_has_not_answered_yet(use: Use) -> None:
+    slow = Slow(ScriptedModel())
+    slow.found.clear()
+    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=slow, chosen="scripted"))
+    async with use(app) as person:
+        await person.sees("ready", "StatusBar")
+        await person.type("/model other")
+        await person.press("enter")
+        await person.sees("changing to other …", "StatusBar")
+        slow.found.set()
+        await person.sees("loading other 25 %", "StatusBar")
+        slow.let.set()
+        await person.sees("scripted answers from here on.")
 
 
 async def test_a_model_that_cannot_be_had_is_a_notice_and_the_input_is_free(use: Use) -> None:

@@ -1,6 +1,7 @@
 """Talking in the app: switched on and off, heard and answered, interrupted, and gone wrong."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -169,6 +170,28 @@ async def test_a_key_is_pushed_to_talk_and_pushed_to_send(use: Use) -> None:
         await person.sees("listening", "StatusBar")
         await person.press("f4")
         await person.sees("muted", "StatusBar")
+
+
+async def test_muting_without_voice_says_that_there_is_nothing_to_mute(use: Use) -> None:
+    call = FakeCall("Hello you.")
+    let = threading.Event()
+
+    def build_call(_: Progress) -> Call:
+        let.wait()
+        return call
+
+    app = ParleyApp(lambda _: Session(ScriptedModel("Hello.")), build_call=build_call)
+    async with use(app) as person:
+        await person.sees("ready", "StatusBar")
+        await person.press("f4")
+        await person.sees("there is nothing to mute: F2 begins to listen.", "NoticeLine")
+        await person.press("f2")
+        await person.sees("voice: loading …", "StatusBar")
+        await person.press("f4")
+        await person.sees("F4 mutes once voice is loaded.", "NoticeLine")
+        let.set()
+        await person.sees("listening", "StatusBar")
+        assert "muted" not in person.read("StatusBar")
 
 
 async def test_the_picture_on_the_table_goes_with_what_is_said(use: Use, picture: Path) -> None:

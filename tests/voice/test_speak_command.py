@@ -72,10 +72,13 @@ def test_standard_input_becomes_standard_output(arguments: list[str]) -> None:
     ("arguments", "code", "told"),
     [
         (["speak", "…", "-o", "out.wav"], 1, "nothing to say"),
-        (["speak", "-o", "out.wav"], 1, "nothing to say"),
+        (["speak", "-o", "out.wav"], 2, "The text is empty"),
         (["speak", "  ", "-o", "out.wav"], 2, "The text is empty"),
         (["speak", "hi", "-o", "out.mp3"], 2, "ends with .wav"),
-        (["speak", "hi", "-o", "gone/out.wav"], 1, "gone/out.wav cannot be written"),
+        (["speak", "hi", "-o", "gone/out.wav"], 1, "gone/out.wav cannot be written: there is no folder gone"),
+        (["speak", "hi", "-o", "out.wav", "--clone", "gone.wav"], 1, "There is no recording gone.wav"),
+        (["speak", "hi", "-o", "out.wav", "--voice", "xtts:gone.wav"], 1, "There is no recording gone.wav"),
+        (["speak", "hi", "-o", "out.wav", "--clone", "me.doc"], 2, "--clone takes a recording that ends with .wav"),
         (["speak", "hi", "-o", "folder.wav"], 1, "is no ordinary file"),
     ],
 )
@@ -149,12 +152,14 @@ def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
         result = run(*arguments)
         assert result.exit_code == 1
         assert "apt install libportaudio2" in result.stderr
+    assert "Without a speaker, -o FILE.wav writes the sound into a file." in result.stderr
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coqui, "is_installed", lambda: True)
     monkeypatch.setattr(licences, "is_terminal", lambda: True)
+    Path("me.wav").touch()
     for turn in range(2):
         result = run("speak", "hi", "-o", "out.wav", "--clone", "me.wav", stdin=f"{answer}\n")
         asked = "non-commercial use only" in result.stderr and "Do you accept it?" in result.stderr

@@ -619,6 +619,21 @@ async def test_who_pushes_is_answered_at_once_whatever_it_sounds_like() -> None:
     assert (heard["done"], heard["patience_seconds"], heard["waited_seconds"]) == (None, None, 0)
 
 
+async def test_a_push_that_is_forgotten_ends_by_itself_and_says_so() -> None:
+    room = Room("It is.", heard=("What time is it?",))
+    run = asyncio.create_task(room.conversation.run(room.microphone()))
+    await asyncio.sleep(0)
+    room.conversation.push()
+    room.begins(0)
+    room.is_silent(121 * HEARING_RATE // FRAME)
+    await room.until(TurnFinished)
+    assert not room.conversation.pushed
+    room.leaves()
+    await run
+    assert room.events[0] == Notice("Push-to-talk ended by itself after 120 s: push to go on.")
+    assert room.said() == [("What time is it?", False), ("It is.", False)]
+
+
 async def test_the_log_tells_how_long_somebody_was_waited_for_and_why() -> None:
     room = Room("One.", "Two.", heard=("I would like a table.", "Do you have a table?"), judge=lambda _: 0.3)
     run = asyncio.create_task(room.conversation.run(room.microphone()))

@@ -37,7 +37,7 @@ def run(*arguments: str | Path, stdin: bytes | None = None) -> Result:
 
 
 def test_each_segment_is_a_line(write_wave: WriteWave, loads: list[str]) -> None:
-    result = run(write_wave("a.wav", beeps(10, 3.5)), "--language", "DE")
+    result = run(write_wave("a.wav", beeps(10, 3.5)), "--language", "German")
     assert (result.exit_code, result.stdout) == (0, "beep\nbeep\nbeep\n")
     assert loads == ["de"]
 
@@ -77,6 +77,12 @@ def test_subtitles(write_wave: WriteWave) -> None:
     assert run(path, "--srt").stdout == "1\n00:00:00,000 --> 00:00:01,000\nbeep\n\n"
     assert run(path, "--vtt").stdout == "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nbeep\n\n"
     assert run(path, path, "--srt").exit_code == 2
+
+
+def test_a_path_that_is_empty_is_a_matter_of_usage(loads: list[str]) -> None:
+    result = run("", "--language", "german")
+    assert (result.exit_code, loads) == (2, [])
+    assert "One of the paths is empty: name a recording." in result.stderr
 
 
 @pytest.mark.usefixtures("loads")

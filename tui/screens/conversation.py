@@ -240,7 +240,9 @@ class ConversationScreen(Screen[None]):
             percent = f"{100 * done // total} %" if total else "…"
             loop.call_soon_threadsafe(self.show_loading, f"{what} {percent}")
 
-        self.show_loading("changing the model …")
+        if name:
+            # At once: the hub may be slow to answer, and a reply that is being spoken is waited for.
+            self.show_loading(f"changing to {name} …")
         try:
             self._transcript.add_notice(await session.change_model(name, report))
         except AssistantError as error:

@@ -1,0 +1,23 @@
+"""How benchmarks are started."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS
+
+
+@pytest.mark.parametrize("start", [["benchmarks", "large"], ["benchmarks.large"]])
+def test_the_large_one_is_started_like_the_others_or_by_itself(start: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *start, "70b"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 2
+    assert "there is no size 70b: choose from tiny, 2b, 8b" in done.stderr
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_each_name_is_that_of_a_benchmark(name: str) -> None:
+    assert callable(import_module(BENCHMARKS[name]).measure)
