@@ -105,7 +105,7 @@ def read_image(data: bytes, name: str, *, max_megapixels: float = 50.0) -> Attac
     """
     name = _shown(name)
     if not data:
-        raise AttachmentError(f"{name} is empty: choose another picture.")
+        raise AttachmentError(f"{name} is empty: choose another file.")
     if len(data) > MAX_BYTES:
         raise _too_many_bytes(name)
     decoded = _decode(data, name, max_megapixels)

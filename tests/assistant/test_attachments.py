@@ -242,7 +242,7 @@ class TestWhatIsRefused:
 
     def test_an_empty_file(self, tmp_path: Path) -> None:
         (tmp_path / "empty.png").touch()
-        assert refusal(tmp_path / "empty.png") == "empty.png is empty: choose another picture."
+        assert refusal(tmp_path / "empty.png") == "empty.png is empty: choose another file."
 
     def test_text_named_like_a_photo_is_refused_without_showing_it(self, tmp_path: Path) -> None:
         path = tmp_path / "secret.jpg"

@@ -75,7 +75,7 @@ def test_an_address_alone_is_enough_and_may_come_from_the_environment(
 
 def test_without_an_address_it_is_asked_for() -> None:
     result = run("ask", "Hello", "--backend", "remote")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "parley: --backend remote needs the address of a server: --base-url http://localhost:8000/v1.\n"
     )
