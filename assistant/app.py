@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, SkillError, VoiceError
+from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
 from assistant.messages import Audio, Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.session import Session
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from assistant.models.catalogue import Entry
     from assistant.parcels import Progress
     from assistant.settings import Settings
+    from skills.emotions.speaking import Acquaintance
     from skills.emotions.voice import Tone, VoiceReader
     from skills.model import ChatVision
     from skills.senses import Senses
@@ -263,19 +264,19 @@ class _Senses:
     def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
         from assistant.models.base import Introspective
 
-        reader = self._reader()
+        reader = self.reader()
         assert isinstance(reader, Introspective)
         return reader.states(pieces, depths)
 
     def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
-        return self._listener().read(samples)
+        return self.listener().read(samples)
 
     def load(self) -> None:
         """Load now what words and voices will be told by. Raises as `states` and `tone`."""
-        self._reader()
-        self._listener()
+        self.reader()
+        self.listener()
 
-    def _reader(self) -> ChatModel:
+    def reader(self) -> ChatModel:
         """The embedded model: that of the conversation, where it is that, or one of its own."""
         there = self._chat() if self._chat is not None else None
         if there is not None and there.info.embedded:
@@ -285,7 +286,8 @@ class _Senses:
                 self._pocket = build_model(self._embedded, progress)
         return self._pocket
 
-    def _listener(self) -> "VoiceReader":
+    def listener(self) -> "VoiceReader":
+        """What hears how a voice sounds."""
         if self._voices is None:
             with self._loading() as progress:
                 self._voices = build_voice_reader(self._embedded, progress)
@@ -293,30 +295,30 @@ class _Senses:
 
 
 class _Feeling:
-    """Keeps the promises of `voice.empathy.Feel`, by the skill emotion."""
+    """Keeps the promises of `voice.empathy.Feel`, by the heads of the skill emotion."""
 
     def __init__(self, settings: "Settings") -> None:
         self._model: ChatModel | None = None
         self._senses = _Senses(settings, self._present, lambda: nullcontext(unheard), bool)
+        self._speaker: Acquaintance | None = None
 
     def prepare(self, model: ChatModel) -> None:
+        from skills.emotions.speaking import Acquaintance
+
         self._model = model
         self._senses.load()
+        self._speaker = Acquaintance(self._senses.listener(), self._senses.states)
 
     def __call__(self, model: ChatModel, words: str, samples: "NDArray[np.float32]") -> "Mood | None":
-        from skills import emotion
         from voice.empathy import Mood
-        from voice.samples import HEARING_RATE
 
+        assert self._speaker is not None
         self._model = model
-        sound = Audio(samples.astype("<f4").tobytes(), HEARING_RATE)
-        try:
-            found = emotion(self._senses, text=words or None, voice=sound)
-        except SkillError:
-            # Too little was said to tell.
-            return None
-        parts: dict[str, tuple[str, float]] = {part.source: (part.label, part.probability) for part in found.parts}
-        return Mood(found.label, found.confidence, parts)
+        found, sound = self._speaker.hear(words, samples)
+        mood = None if found is None else Mood(found.label, found.confidence, found.parts)
+        if sound is not None and not (mood is not None and mood.upset):
+            self._speaker.remember(sound)
+        return mood
 
     def _present(self) -> ChatModel:
         assert self._model is not None

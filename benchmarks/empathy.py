@@ -1,40 +1,51 @@
-"""What it costs to tell how somebody feels who speaks, and how many of those who are calm are taken for upset.
+"""What it costs to tell how somebody feels who is spoken with, and how many of those who are calm are taken for upset.
 
 Calm are questions put by the embedded voice, which no actor taught anything, and people reading (Debian's
-`pocketsphinx-testdata`, left out where it is not installed). Some are judged by their words and their voice, as those
-who speak English are, and again by the voice alone, as others are. Words are the written ones, not what Whisper hears.
-How many of those who are upset are noticed is among the figures of `training.fusion`.
+`pocketsphinx-testdata`, left out where it is not installed). What each says is one conversation: it is judged as there,
+by words and voice, and again by the voice alone, as those are who speak another language than English. Beside that
+stands how the same voices fare as single recordings, of which nobody knows how their speakers usually sound. Words are
+the written ones. How many of those who are upset are noticed is among the figures of `training.fusion`.
 """
 
 import time
+from itertools import groupby
 
 from assistant import app
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.hearing import Clip, recorded
 from benchmarks.utterances import QUESTIONS, spoken, whole
+from voice.empathy import Mood
 
 
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the runs
     """Milliseconds of each, and how many percent of each kind are taken for upset."""
     settings = load({"model": "pocket"}).settings
     model, feel, voice = app.build_model(settings), app.build_feel(settings), app.build_mouth(settings)
-    feel.prepare(model)
-    asked = [Clip(whole(words), spoken(whole(words), voice)) for words in QUESTIONS]
-    # The first one warms everything up and is not counted.
-    feel(model, asked[0].words, asked[0].sound)
+    alone = app.build_voice_reader(settings)
+    asked = [Clip(whole(words), spoken(whole(words), voice), "the voice") for words in QUESTIONS]
     took: list[float] = []
     figures = []
     for kind, clips in (("the voice", asked), ("people reading", recorded())):
-        for by, words in (("words and voice", True), ("voice alone", False)):
-            upset = []
-            for clip in clips:
-                started = time.perf_counter()
-                mood = feel(model, clip.words if words else "", clip.sound)
-                if words:
+        shares: dict[str, list[bool]] = {"by words and voice": [], "by the voice": [], "as single recordings": []}
+        for _, said in groupby(clips, key=lambda clip: clip.speaker):
+            conversation = list(said)
+            for way, with_words in (("by words and voice", True), ("by the voice", False)):
+                feel.prepare(model)
+                for clip in conversation:
+                    started = time.perf_counter()
+                    mood = feel(model, clip.words if with_words else "", clip.sound)
                     took.append(1000 * (time.perf_counter() - started))
-                upset.append(mood is not None and bool(mood.upset))
-            if clips:
-                share = 100 * sum(upset) / len(upset)
-                figures.append(Figure(f"{kind}, {len(clips)} clips, taken for upset by {by}", "%", (share,)))
-    return [Figure("to tell the mood of an utterance", "ms", tuple(took)), *figures]
+                    if mood is not None:
+                        shares[way].append(bool(mood.upset))
+            for clip in conversation:
+                if (tone := alone.read(clip.sound)) is not None:
+                    label = max(tone.probabilities, key=tone.probabilities.__getitem__)
+                    shares["as single recordings"].append(bool(Mood(label, tone.probabilities[label]).upset))
+        figures += [
+            Figure(f"{kind}, {len(upset)} judged {way}, taken for upset", "%", (100 * sum(upset) / len(upset),))
+            for way, upset in shares.items()
+            if upset
+        ]
+    # The first one warms everything up and is not counted.
+    return [Figure("to tell the mood of an utterance", "ms", tuple(took[1:])), *figures]

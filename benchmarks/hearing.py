@@ -41,10 +41,11 @@ Transcribe = Callable[[Path], Iterator[str]]
 
 @dataclass(frozen=True)
 class Clip:
-    """What is said, and its sound."""
+    """What is said, its sound, and who says it."""
 
     words: str
     sound: "Samples"
+    speaker: str = ""
 
 
 def measure(runs: int) -> list[Figure]:
@@ -135,7 +136,8 @@ def recorded() -> list[Clip]:
         for line in path.read_text().splitlines() if path.is_file() else ():
             words, _, name = line.rpartition("(")
             sound = path.with_name(f"{name.rstrip(')')}.wav")
-            clips.append(Clip(words.replace("<s>", "").replace("</s>", "").strip(), read(sound)))
+            words = words.replace("<s>", "").replace("</s>", "").strip()
+            clips.append(Clip(words, read(sound), path.parent.name))
     if (TEST_DATA / "goforward.raw").is_file():
         raw = np.frombuffer((TEST_DATA / "goforward.raw").read_bytes(), "<i2")
         clips.append(Clip("go forward ten meters", raw.astype(np.float32) / np.float32(32768)))

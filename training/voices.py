@@ -6,6 +6,9 @@ Three steps, in half a minute in all. Features: what `skills.emotions.voice` mak
 each of the ten speakers is told by a head that never heard them; how strong its ridge is, and whether it hears pitch
 and loudness beside the encoder, is chosen among its own nine by leaving out three at a time. The head that is written
 to the weights of the skill has heard all ten, with the temperature that makes the ten left-out judgements likeliest.
+
+A second head learns how a clip differs from the mean of some neutral ones by the same speaker, which is how somebody
+is judged who has been heard before. It is judged in the same way, and written beside the first.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from assistant import app, settings
 from skills.emotions.sound import Floats
 from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
 from training.judging import fitted_temperature, judge, keep
+from training.recipe import SEED
 from voice.recordings import open_recording
 from voice.whisper import Whisper, find_speech
 
@@ -59,6 +63,14 @@ CHOICES = tuple(
     for ridge in (1e-3, 3e-3, 1e-2, 3e-2)
     for width in (ENCODER_WIDTH, ENCODER_WIDTH + PROSODY_WIDTH)
 )
+
+
+# After how many calm utterances somebody is judged in a conversation.
+USUAL = 2
+# Of how many earlier clips the second head learns: of several, since it is to judge after two and after twenty.
+DRAWS = (1, 2, 3, 5, 8)
+# The weakest ridge was best for the second head as well; it is chosen on all ten speakers, and so are the draws.
+USUAL_CHOICE = Choice(3e-3, ENCODER_WIDTH + PROSODY_WIDTH)
 
 
 class Head(NamedTuple):
@@ -155,15 +167,64 @@ def _only(clips: Clips, chosen: NDArray[np.bool_]) -> Clips:
     return Clips(clips.rows[kept], numbers[clips.clips[kept]], clips.labels[chosen], clips.speakers[chosen])
 
 
-def write(head: Head, figures: dict[str, Any], path: Path = WEIGHTS) -> None:
-    """Write the head where the skill looks for it. Features it does not use get a weight of 0."""
-    unused = ENCODER_WIDTH + PROSODY_WIDTH - len(head.mean)
-    tensors = {
-        "mean": F.pad(head.mean, (0, unused)),
-        "deviation": F.pad(head.deviation, (0, unused), value=1.0),
-        "weight": F.pad(head.weight, (0, unused)),
-        "bias": head.bias,
+def against_usual(clips: Clips, earlier: int, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+    """How each clip differs from the mean of `earlier` other neutral ones by its speaker: (clips, width), and its clip.
+
+    A clip of somebody who has said nothing else neutrally is left out.
+    """
+    means = np.stack([clips.rows[clips.clips == clip].mean(0) for clip in range(len(clips.labels))])
+    neutral = clips.labels == VOICES.index("neutral")
+    rows, kept = [], []
+    for clip, speaker in enumerate(clips.speakers):
+        others = np.flatnonzero(neutral & (clips.speakers == speaker) & (np.arange(len(neutral)) != clip))
+        if len(others):
+            rows.append(means[clip] - means[rng.choice(others, min(earlier, len(others)), replace=False)].mean(0))
+            kept.append(clip)
+    return np.stack(rows), np.array(kept)
+
+
+def heard_before(clips: Clips, rng: np.random.Generator) -> Clips:
+    """Each clip as it differs from what was said neutrally before, `DRAWS` times over: from one clip, two, and more."""
+    drawn = [against_usual(clips, earlier, rng) for earlier in DRAWS]
+    rows, numbers = (np.concatenate(each) for each in zip(*drawn, strict=True))
+    return Clips(rows, numbers, clips.labels, clips.speakers)
+
+
+def judge_usual(clips: Clips, rng: np.random.Generator) -> tuple[float, dict[str, Any]]:
+    """Print and return how well the second head tells speakers that it never heard, by how many clips came before.
+
+    Each clip is judged as it differs from so many neutral ones. Also the temperature after `USUAL` of them.
+    """
+    labels = torch.from_numpy(clips.labels)
+    told = {earlier: torch.full((len(labels), len(VOICES)), torch.nan) for earlier in (1, USUAL, 5)}
+    for speaker in sorted(set(clips.speakers.tolist())):
+        own = clips.speakers == speaker
+        learned = heard_before(_only(clips, ~own), rng)
+        head = fit(torch.from_numpy(learned.rows), torch.from_numpy(learned.labels[learned.clips]), USUAL_CHOICE)
+        for earlier, logits in told.items():
+            rows, kept = against_usual(_only(clips, own), earlier, rng)
+            logits[np.flatnonzero(own)[kept]] = head.logits(torch.from_numpy(rows))
+    temperature = fitted_temperature(told[USUAL], labels)
+    figures = {
+        str(earlier): judge(
+            f"Unheard speakers, after {earlier} neutral clips", (logits / temperature).softmax(1), labels, VOICES
+        )
+        for earlier, logits in told.items()
     }
+    return temperature, figures
+
+
+def write(head: Head, usual: Head, figures: dict[str, Any], path: Path = WEIGHTS) -> None:
+    """Write both heads where the skill looks for them. Features that one does not use get a weight of 0."""
+    tensors: dict[str, Tensor] = {}
+    for prefix, each in (("", head), ("usual.", usual)):
+        unused = ENCODER_WIDTH + PROSODY_WIDTH - len(each.mean)
+        tensors |= {
+            f"{prefix}mean": F.pad(each.mean, (0, unused)),
+            f"{prefix}deviation": F.pad(each.deviation, (0, unused), value=1.0),
+            f"{prefix}weight": F.pad(each.weight, (0, unused)),
+            f"{prefix}bias": each.bias,
+        }
     keep({name: each.contiguous() for name, each in tensors.items()}, figures, path)
 
 
@@ -196,7 +257,17 @@ def main() -> None:
     choice = choose(clips, CHOICES)
     print(f"shipped: ridge {choice.ridge:g}, {choice.width} features")
     head = fit(torch.from_numpy(clips.rows), labels[clips.clips], choice)
-    write(head, {"temperature": round(fitted_temperature(told, labels), 4), "speakers left out": figures})
+    rng = np.random.default_rng(SEED)
+    usual_temperature, usual_figures = judge_usual(clips, rng)
+    learned = heard_before(clips, rng)
+    usual = fit(torch.from_numpy(learned.rows), labels[learned.clips], USUAL_CHOICE)
+    about = {
+        "temperature": round(fitted_temperature(told, labels), 4),
+        "usual temperature": round(usual_temperature, 4),
+        "speakers left out": figures,
+        "speakers left out, by neutral clips before": usual_figures,
+    }
+    write(head, usual, about)
 
 
 if __name__ == "__main__":

@@ -52,10 +52,13 @@ class Mood:
 
 
 class Feel(Protocol):
-    """Tells a mood from an utterance."""
+    """Tells a mood from each utterance of somebody."""
 
     def prepare(self, model: ChatModel) -> None:
-        """Load what is needed beside `model`, which is not asked anything. Raises `AssistantError`."""
+        """Begin to listen to somebody: load what is needed beside `model`, which is not asked anything.
+
+        Raises `AssistantError`.
+        """
         ...
 
     def __call__(self, model: ChatModel, words: str, samples: "Samples") -> Mood | None:

@@ -48,9 +48,6 @@ class Innards:
         self.read: list[str] = []
         self._tone = tone
 
-    def sounds(self, emotion: str) -> None:
-        self._tone = Tone(sure_of(emotion), 0.0, 1.0)
-
     def model(self) -> VisionModel:
         return ChatVision(ScriptedModel("anger"))
 

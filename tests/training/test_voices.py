@@ -9,7 +9,19 @@ import torch
 from skills.emotions import voice
 from skills.emotions.sound import RATE, Floats
 from skills.emotions.voice import VOICES, VoiceReader
-from training.voices import ENCODER_WIDTH, PROSODY_WIDTH, Choice, Clips, choose, fit, left_out, write
+from training.voices import (
+    ENCODER_WIDTH,
+    PROSODY_WIDTH,
+    Choice,
+    Clips,
+    against_usual,
+    choose,
+    fit,
+    heard_before,
+    judge_usual,
+    left_out,
+    write,
+)
 
 WIDTH = ENCODER_WIDTH + PROSODY_WIDTH
 
@@ -52,7 +64,9 @@ def test_the_head_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.
     heard = clips()
     head = fit(torch.from_numpy(heard.rows), torch.from_numpy(heard.labels[heard.clips]), Choice(1e-2, ENCODER_WIDTH))
     path = tmp_path / "voice.safetensors"
-    write(head, {"temperature": 1.0}, path)
+    shifted = heard_before(heard, np.random.default_rng(0))
+    usual = fit(torch.from_numpy(shifted.rows), torch.from_numpy(shifted.labels[shifted.clips]), Choice(1e-2, WIDTH))
+    write(head, usual, {"temperature": 1.0, "usual temperature": 1.0}, path)
     monkeypatch.setattr(voice, "WEIGHTS", path)
 
     def encode(samples: Floats) -> Floats:
@@ -60,6 +74,45 @@ def test_the_head_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.
         return heard.rows[-1:, :ENCODER_WIDTH]
 
     speech = np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
-    tone = VoiceReader(encode, lambda samples: [(0, samples.size)]).read(speech)
+    reader = VoiceReader(encode, lambda samples: [(0, samples.size)])
+    tone = reader.read(speech)
     assert tone is not None
     assert max(tone.probabilities, key=tone.probabilities.__getitem__) == VOICES[-1]
+    calm = heard.rows[heard.labels[heard.clips] == VOICES.index("neutral")].mean(0)
+    compared = reader.compare(heard.rows[-1], calm)
+    assert max(compared, key=compared.__getitem__) == VOICES[-1]
+    assert compared["surprise"] == 0
+    assert sum(compared.values()) == pytest.approx(1, abs=1e-5)
+
+
+def in_their_own_voice(heard: Clips) -> Clips:
+    """Each speaker sounds altogether different from the others, far more than any emotion does."""
+    numbers = np.random.default_rng(1)
+    rows = heard.rows.copy()
+    for speaker in set(heard.speakers.tolist()):
+        rows[np.repeat(heard.speakers == speaker, 2)] += numbers.normal(0, 50, WIDTH).astype(np.float32)
+    return heard._replace(rows=rows)
+
+
+def doubled(heard: Clips) -> Clips:
+    """Everybody says everything twice."""
+    count = len(heard.labels)
+    again = [np.concatenate([each, each]) for each in (heard.rows, heard.labels, heard.speakers)]
+    return Clips(again[0], np.concatenate([heard.clips, heard.clips + count]), again[1], again[2])
+
+
+def test_compared_with_how_they_usually_sound_strangers_are_understood() -> None:
+    strange = doubled(in_their_own_voice(clips()))
+    told = left_out(strange, [[name] for name in ("00", "01", "02", "03")], [Choice(3e-3, WIDTH)])
+    alone = (told.argmax(1).numpy() == strange.labels).mean()
+    _, figures = judge_usual(strange, np.random.default_rng(0))
+    assert all(each["accuracy"] > 95 for each in figures.values())
+    assert alone < 0.7
+
+
+def test_nobody_is_compared_with_what_is_to_be_judged() -> None:
+    heard = clips(speakers=1)
+    rows, kept = against_usual(heard, 5, np.random.default_rng(0))
+    # The only neutral clip has nothing to be compared with.
+    assert VOICES.index("neutral") not in heard.labels[kept]
+    assert len(rows) == len(VOICES) - 1

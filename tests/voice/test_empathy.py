@@ -9,7 +9,8 @@ from assistant.app import build_feel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import load
 from skills.emotions.labels import EMOTIONS
-from tests.skills.test_emotions import Innards
+from tests.skills.test_emotions import Innards, sure_of
+from tests.voice.conftest import Floats
 from voice.empathy import Feel, Mood
 from voice.samples import HEARING_RATE
 
@@ -25,54 +26,87 @@ def test_nobody_is_called_upset_who_may_well_not_be() -> None:
     assert not Mood("anger", 0.4).instructions
 
 
+class Reader:
+    """Hears in samples what they are filled with: 0 is how everybody sounds, and above that they shout."""
+
+    def __init__(self) -> None:
+        self.usual: list[float] = []
+
+    def listen(self, samples: Floats) -> Floats | None:
+        return samples[:1] if samples.size else None
+
+    def compare(self, heard: Floats, usual: Floats) -> dict[str, float]:
+        self.usual.append(float(usual[0]))
+        return sure_of("anger" if heard[0] > usual[0] + 1 else "neutral")
+
+
+def sounding(loud: float) -> Floats:
+    return np.full(HEARING_RATE, loud, np.float32)
+
+
 class TestByTheSkill:
     @pytest.fixture
-    def innards(self, monkeypatch: pytest.MonkeyPatch) -> Innards:
-        innards = Innards()
-        for name in ("states", "tone"):
-            monkeypatch.setattr(
-                f"assistant.app._Senses.{name}", lambda _, *given, name=name: getattr(innards, name)(*given)
-            )
-        return innards
+    def reader(self, monkeypatch: pytest.MonkeyPatch) -> Reader:
+        reader = Reader()
+        monkeypatch.setattr("assistant.app._Senses.listener", lambda _: reader)
+        monkeypatch.setattr("assistant.app._Senses.reader", lambda _: None)
+        monkeypatch.setattr("assistant.app._Senses.states", lambda _, *given: Innards().states(*given))
+        return reader
 
     @pytest.fixture
-    def feel(self) -> Feel:
-        return build_feel(load({}).settings)
-
-    def test_words_and_voice_count_together(self, feel: Feel, innards: Innards) -> None:
-        innards.sounds("anger")
-        mood = feel(ScriptedModel(), "Where is my parcel?", np.zeros(HEARING_RATE, np.float32))
-        assert mood is not None
-        assert set(mood.parts) == {"text", "voice"}
-        assert mood.parts["voice"][0] == "anger"
-        assert innards.read == ["Where is my parcel?"]
-
-    def test_without_words_the_voice_alone(self, feel: Feel, innards: Innards) -> None:
-        innards.sounds("sadness")
-        mood = feel(ScriptedModel(), "", np.zeros(HEARING_RATE, np.float32))
-        assert mood is not None
-        assert mood.label == "sadness"
-        assert set(mood.parts) == {"voice"}
-        assert innards.read == []
-
-    def test_too_little_is_no_mood(self, feel: Feel, innards: Innards) -> None:
-        assert feel(ScriptedModel(), "", np.zeros(HEARING_RATE, np.float32)) is None
-        assert innards.read == []
-
-    def test_all_is_loaded_beforehand_but_an_embedded_model_that_is_there(
-        self, feel: Feel, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        loaded: list[str] = []
-
-        def load(what: str) -> object:
-            loaded.append(what)
-            return object()
-
-        monkeypatch.setattr("assistant.app.build_model", lambda settings, _: load(settings.model))
-        monkeypatch.setattr("assistant.app.build_voice_reader", lambda *_: load("voices"))
-        model = ScriptedModel()
-        model.info = replace(model.info, embedded=True)
-        feel.prepare(model)
-        assert loaded == ["voices"]
+    def feel(self, reader: Reader) -> Feel:
+        feel = build_feel(load({}).settings)
         feel.prepare(ScriptedModel())
-        assert loaded == ["voices", "pocket"]
+        return feel
+
+    def test_a_voice_counts_once_it_is_known(self, feel: Feel) -> None:
+        model = ScriptedModel()
+        for _ in range(2):
+            mood = feel(model, "What is it?", sounding(5))
+            assert mood is not None
+            assert set(mood.parts) == {"text"}
+        mood = feel(model, "Where is my parcel?", sounding(5))
+        assert mood is not None
+        assert mood.parts["voice"][0] == "neutral"
+        mood = feel(model, "Where is my parcel?", sounding(9))
+        assert mood is not None
+        assert mood.parts["voice"][0] == "anger"
+
+    def test_without_words_it_is_all_there_is(self, feel: Feel) -> None:
+        assert [feel(ScriptedModel(), "", sounding(0)) for _ in range(2)] == [None, None]
+        mood = feel(ScriptedModel(), " ", sounding(3))
+        assert mood is not None
+        assert mood.label == "anger"
+        assert set(mood.parts) == {"voice"}
+
+    def test_how_they_sound_when_upset_is_not_how_they_usually_sound(self, feel: Feel, reader: Reader) -> None:
+        for loud in (1, 3, 9, 2, 9):
+            feel(ScriptedModel(), "", sounding(loud))
+        assert reader.usual == [2, 2, 2]
+
+    def test_another_conversation_is_with_somebody_else(self, feel: Feel) -> None:
+        for _ in range(2):
+            feel(ScriptedModel(), "", sounding(1))
+        feel.prepare(ScriptedModel())
+        assert feel(ScriptedModel(), "", sounding(9)) is None
+
+    def test_too_little_is_no_mood(self, feel: Feel) -> None:
+        assert feel(ScriptedModel(), "", np.zeros(0, np.float32)) is None
+
+
+def test_all_is_loaded_beforehand_but_an_embedded_model_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+
+    def loads(what: str) -> object:
+        loaded.append(what)
+        return object()
+
+    monkeypatch.setattr("assistant.app.build_model", lambda settings, _: loads(settings.model))
+    monkeypatch.setattr("assistant.app.build_voice_reader", lambda *_: loads("voices"))
+    model = ScriptedModel()
+    model.info = replace(model.info, embedded=True)
+    feel = build_feel(load({}).settings)
+    feel.prepare(model)
+    assert loaded == ["voices"]
+    feel.prepare(ScriptedModel())
+    assert loaded == ["voices", "pocket"]
