@@ -40,7 +40,6 @@ from training.faces import read_faces
 from training.judging import fitted_temperature
 from training.recipe import SEED
 from training.voices import CHOICES, NAMES, fit
-from voice.empathy import Mood
 from voice.recordings import open_recording
 from voice.whisper import Whisper
 
@@ -255,29 +254,6 @@ def table(said: dict[str, NDArray[np.int64]], test: Triples, rng: np.random.Gene
     return figures
 
 
-def upset(test: Triples, priors: Floats, weights: Floats) -> dict[str, float]:
-    """Print and return how often words and voice together are taken for upset, in percent of who is and of who is not.
-
-    As `voice.empathy` judges them: told as such, and named right. Somebody taken for upset at random is so as often
-    whether they are or not.
-    """
-    pair = [MODALITIES.index("text"), MODALITIES.index("voice")]
-    logs = torch.from_numpy((weights[pair, None, None] * evidences(test, priors)[pair]).sum(0))
-    sure, said = logs.softmax(1).max(1)
-    told = np.array(
-        [bool(Mood(EMOTIONS[label], share).upset) for label, share in zip(said, sure.tolist(), strict=True)]
-    )
-    really = np.array([bool(Mood(EMOTIONS[label], 1.0).upset) for label in test.labels])
-    figures = {
-        "of the upset, taken for upset": 100 * float(told[really].mean()),
-        "of the upset, named right": 100 * float((told & (said.numpy() == test.labels))[really].mean()),
-        "of the others, taken for upset": 100 * float(told[~really].mean()),
-    }
-    for what, share in figures.items():
-        print(f"{what}: {share:.1f} %", flush=True)
-    return {what: round(share, 1) for what, share in figures.items()}
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -307,7 +283,6 @@ def main() -> None:
         name: {"weight": round(float(weights[number]), 4), "prior": [round(float(each), 4) for each in priors[number]]}
         for number, name in enumerate(MODALITIES)
     }
-    figures["words and voice"] = upset(made["test"], priors, weights)
     OUT.write_text(json.dumps({**found, "test": figures}, indent=2) + "\n")
 
 

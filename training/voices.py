@@ -31,6 +31,7 @@ from skills.emotions.sound import Floats
 from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
 from training.judging import fitted_temperature, judge, keep
 from training.recipe import SEED
+from voice.empathy import Mood
 from voice.recordings import open_recording
 from voice.whisper import Whisper, find_speech
 
@@ -205,13 +206,32 @@ def judge_usual(clips: Clips, rng: np.random.Generator) -> tuple[float, dict[str
             rows, kept = against_usual(_only(clips, own), earlier, rng)
             logits[np.flatnonzero(own)[kept]] = head.logits(torch.from_numpy(rows))
     temperature = fitted_temperature(told[USUAL], labels)
-    figures = {
+    figures: dict[str, Any] = {
         str(earlier): judge(
             f"Unheard speakers, after {earlier} neutral clips", (logits / temperature).softmax(1), labels, VOICES
         )
         for earlier, logits in told.items()
     }
+    figures["taken for upset"] = upset((told[USUAL] / temperature).softmax(1), labels)
     return temperature, figures
+
+
+def upset(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Print and return, in percent, who is taken for upset in a conversation: of the upset, and of all others.
+
+    Rows of `probabilities` (clips, 7) are over `VOICES`. Who is told so at random is so as often if they are not.
+    """
+    told, really = [], []
+    for row, label in zip(probabilities, labels.tolist(), strict=True):
+        share, place = row.max(0)
+        told.append(bool(Mood(VOICES[place], float(share)).upset))
+        really.append(bool(Mood(VOICES[label], 1.0).upset))
+    taken, true = np.array(told), np.array(really)
+    figures = {"upset": 100 * float(taken[true].mean()), "others": 100 * float(taken[~true].mean())}
+    print(
+        f"taken for upset: {figures['upset']:.1f} % of the upset, {figures['others']:.1f} % of the others", flush=True
+    )
+    return {who: round(share, 1) for who, share in figures.items()}
 
 
 def write(head: Head, usual: Head, figures: dict[str, Any], path: Path = WEIGHTS) -> None:

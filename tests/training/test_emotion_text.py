@@ -18,7 +18,7 @@ from training.emotion_text import (
     together,
     train,
 )
-from training.fusion import LABELS, Triples, evidences, fitted_weights, upset
+from training.fusion import LABELS, Triples, evidences, fitted_weights
 
 WIDTH = 40
 
@@ -89,18 +89,3 @@ def test_what_is_noisier_weighs_less() -> None:
     logs = evidences(triples, priors)
     fused = ((weights[:, None, None] * logs).sum(0).argmax(1) == labels).mean()
     assert fused > max((row.argmax(1) == labels).mean() for row in logs)
-
-
-def test_who_is_upset_is_counted_beside_who_is_not() -> None:
-    labels = np.array([EMOTIONS.index(name) for name in ("anger", "anger", "sadness", "joy")])
-    # The second is not sure enough, the third is upset in another way than it seems, and the last one is not at all.
-    said, sure = ("anger", "anger", "fear", "fear"), (0.9, 0.3, 0.9, 0.9)
-    rest = np.array([[(1 - share) / 6] * len(EMOTIONS) for share in sure], np.float32)
-    rest[range(4), [EMOTIONS.index(name) for name in said]] = sure
-    priors = np.full((3, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-    triples = Triples(np.stack([rest] * 3), [], labels, np.zeros(4, np.int64))
-    assert upset(triples, priors, np.full(3, 0.5, np.float32)) == {
-        "of the upset, taken for upset": 66.7,
-        "of the upset, named right": 33.3,
-        "of the others, taken for upset": 100.0,
-    }

@@ -20,6 +20,7 @@ from training.voices import (
     heard_before,
     judge_usual,
     left_out,
+    upset,
     write,
 )
 
@@ -106,8 +107,19 @@ def test_compared_with_how_they_usually_sound_strangers_are_understood() -> None
     told = left_out(strange, [[name] for name in ("00", "01", "02", "03")], [Choice(3e-3, WIDTH)])
     alone = (told.argmax(1).numpy() == strange.labels).mean()
     _, figures = judge_usual(strange, np.random.default_rng(0))
-    assert all(each["accuracy"] > 95 for each in figures.values())
+    assert all(figures[earlier]["accuracy"] > 95 for earlier in ("1", "2", "5"))
+    assert figures["taken for upset"]["upset"] > 95
+    assert figures["taken for upset"]["others"] < 5
     assert alone < 0.7
+
+
+def test_who_is_taken_for_upset_is_counted_beside_who_is_not() -> None:
+    labels = torch.tensor([VOICES.index(name) for name in ("anger", "anger", "sadness", "boredom", "joy")])
+    # The second is not sure enough, the third is upset in another way than it seems, and the fourth is not at all.
+    said, sure = ("anger", "anger", "fear", "fear", "joy"), (0.9, 0.3, 0.9, 0.9, 0.9)
+    rows = torch.tensor([[(1 - share) / 6] * len(VOICES) for share in sure])
+    rows[range(5), [VOICES.index(name) for name in said]] = torch.tensor(sure)
+    assert upset(rows, labels) == {"upset": 66.7, "others": 50.0}
 
 
 def test_nobody_is_compared_with_what_is_to_be_judged() -> None:
