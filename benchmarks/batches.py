@@ -30,7 +30,7 @@ from skills.captioning import Caption, caption
 from skills.definition import Helper
 from skills.files import Source
 from skills.model import ChatVision, VisionModel
-from skills.together import Table
+from skills.together import seats
 
 Result = TypeVar("Result")
 
@@ -46,13 +46,14 @@ def measure(runs: int) -> list[Figure]:
     """All figures. The model is fetched and assembled first if it is not there."""
     folder = assemble_pocket(load({"model": "pocket"}).settings)
     model = LocalModel.load(str(folder), device="cpu")
-    pictures = [drawing(seed) for seed in range(PICTURES)]
-    one_by_one(model, pictures[:8])
+    one_by_one(model, [drawing(-seed) for seed in range(1, 9)])
     loop: list[tuple[float, float]] = []
     batch: list[tuple[float, float]] = []
-    for _ in range(runs):
-        said, took = timed(lambda: one_by_one(model, pictures))
-        together, shared = timed(lambda: in_batches(model, pictures))
+    for number in range(runs):
+        # Pictures that nobody has looked at before: the batch's twins know nothing of what the loop has seen.
+        pictures = [drawing(number * PICTURES + seed) for seed in range(PICTURES)]
+        said, took = timed(partial(one_by_one, model, pictures))
+        together, shared = timed(partial(in_batches, model, pictures))
         if said != together:
             raise RuntimeError("A batch does not say what single calls say.")
         loop.append(took)
@@ -97,8 +98,9 @@ def run(model: LocalModel, pictures: Sequence[Image], count: int | None = None) 
     def work(source: Source, model: Helper | None) -> tuple[Caption, Sequence[str]]:
         return caption(pictures[int(source.name) % len(pictures)], cast("VisionModel", model)), ()
 
-    sources = (Source(str(number)) for number in range(count or len(pictures)))
-    for outcome in run_all(sources, work, Table(model, stop).seats(model.batch_size), stop):
+    total = count or len(pictures)
+    sources = (Source(str(number)) for number in range(total))
+    for outcome in run_all(sources, work, seats(model, stop, total), stop):
         assert isinstance(outcome.result, Caption)
         yield outcome.result.text
 
