@@ -201,11 +201,11 @@ def vision_models(
     `jobs` is how many; None is what suits the model. Raises `ConfigError` for several of a model that takes one.
     """
     from skills.model import ChatVision
-    from skills.together import Table, answers_together
+    from skills.together import answers_together, seats
 
     model = build_model(settings, progress, note)
-    if answers_together(model) and min(most, jobs or model.batch_size) > 1:
-        return [*Table(model, stop).seats(min(most, jobs or model.batch_size))]
+    if answers_together(model) and min(most, jobs or most) > 1:
+        return [*seats(model, stop, most, jobs)]
     count = min(most, jobs or 1)
     if count == 1:
         return [ChatVision(model, stop)]

@@ -1,17 +1,19 @@
-"""Several threads that ask one model, which answers their questions together.
+"""Several threads that ask one model, or twins of it, which answer the questions at a table together.
 
     skill on a thread ─▶ Seat.ask ─┐
     skill on a thread ─▶ Seat.ask ─┼─▶ all who sit at the table have asked ─▶ BatchModel.answer_all ─▶ each its answer
     skill on a thread ─▶ Seat.ask ─┘
 
 Skills know nothing of it: each asks its questions one after the other, as of any model. Nobody waits for a clock: the
-model is asked when nobody who has taken a seat is still busy with something else.
+model is asked when nobody who has taken a seat is still busy with something else. Where a model has twins, each has a
+table of its own, and none waits for another.
 """
 
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import ceil
 from types import TracebackType
 from typing import Protocol, Self, TypeGuard
 
@@ -54,10 +56,6 @@ class Table:
         self._asked: list[_Question] = []
         self._taken = 0
 
-    def seats(self, count: int) -> "list[Seat]":
-        """Places for so many threads."""
-        return [Seat(self) for _ in range(count)]
-
     def take(self) -> None:
         """One more will ask: the others wait for it."""
         with self._sent:
@@ -96,6 +94,20 @@ class Table:
                 question.answers, question.place = answers, place
         self._asked = []
         self._sent.notify_all()
+
+
+def seats(model: TableModel, stop: threading.Event, most: int, jobs: int | None = None) -> "list[Seat]":
+    """A seat for each of as many threads as should ask `model` at a time, and never more than `most`.
+
+    There is a table for each of the model's twins, and neighbours sit at different ones. `jobs` is the most seats there
+    may be; None is what suits the model.
+    """
+    twins = model.twins(min(most, jobs or most))
+    full = jobs or sum(twin.batch_size for twin in twins)
+    # All rounds alike, because a last one of a few would be waited for at one table while nobody sits at the others.
+    count = ceil(most / ceil(most / full))
+    tables = [Table(twin, stop) for twin in twins]
+    return [Seat(tables[place % len(tables)]) for place in range(count)]
 
 
 class Seat(ChatVision):

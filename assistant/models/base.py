@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from assistant.events import Usage
 from assistant.messages import Message
@@ -93,6 +93,14 @@ class BatchModel(Protocol):
     @property
     def batch_size(self) -> int:
         """How many at once are worth it; 1 if there is nothing to gain."""
+        ...
+
+    def twins(self, most: int) -> "Sequence[Self]":
+        """Models to be used in the place of this one, each called from a thread of its own: at least one, and as many
+        as there is something to gain, but never more than `most`.
+
+        They share its weights and remember nothing of each other. Closing one leaves the others open.
+        """
         ...
 
     def answer_all(

@@ -67,10 +67,15 @@ class LlavaDecoder:
     """A LLaVA model with the lean Llama in the place of its own decoder; `model` keeps the vision tower."""
 
     def __init__(self, model: Any, processor: Any, llama: LlamaDecoder, pictures: Pictures) -> None:
+        self._model = model
         self._llama = llama
         self._processor = processor
         self._pictures = pictures
         self._image_token: int = model.config.image_token_id
+
+    def twin(self, processor: Any, pictures: Pictures) -> "LlavaDecoder":
+        """A decoder on the same weights, which may be used on another thread at the same time."""
+        return LlavaDecoder(self._model, processor, self._llama.twin(), pictures)
 
     def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
         text, pictures = self._pictures.place(text, images)

@@ -6,6 +6,7 @@ arithmetic. With int8 layers it attends in float64: sums then differ between one
 after them can see, and as everything else works row by row, a token's result does not depend on how a prompt was cut.
 """
 
+import copy
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +122,6 @@ class LlamaDecoder:
         config = decoder.config
         self.context_tokens: int = config.max_position_embeddings
         self.embedding: Tensor = decoder.embed_tokens.weight.data
-        self.length = 0
         self._width: tuple[int] = (config.hidden_size,)
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
@@ -145,10 +145,21 @@ class LlamaDecoder:
             # Freed at once: both forms of all layers together are the peak of memory otherwise.
             decoder.layers[index] = nn.Identity()
             progress()
+        self.start()
+
+    def start(self) -> None:
+        """Have memory of its own, with nothing in it."""
+        self.length = 0
         self._layers = self._plain
         self._rotation = self._new_rotation(_FIRST_CAPACITY)
         self._memory = self._new_memory(_FIRST_CAPACITY)
         """Keys and values, (layers, 2, heads of them, tokens, head size)."""
+
+    def twin(self) -> "LlamaDecoder":
+        """A decoder on the same weights, which may be used on another thread at the same time."""
+        twin = copy.copy(self)
+        twin.start()
+        return twin
 
     @property
     def remembered(self) -> Tensor:

@@ -3,13 +3,14 @@
 Everything that comes out of a folder or off the hub is data: weights from safetensors only, and never any code.
 """
 
+import copy
 import json
 import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import ERROR, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,22 @@ class Loaded:
     placement: Placement
     context_tokens: int
     notices: tuple[str, ...] = ()
+
+    def twins(self, count: int) -> "list[Loaded]":
+        """So many on the same weights, each to be used on a thread of its own, none beside this one.
+
+        Empty for a model that cannot be shared so.
+        """
+        if not isinstance(self.decoder, LlavaDecoder):
+            return []
+        # A tokenizer cannot be told by one thread how to cut what it reads while it reads for another.
+        processors = [self.processor, *(copy.deepcopy(self.processor) for _ in range(count - 1))]
+        return [_twin(self, self.decoder, processor, count) for processor in processors]
+
+
+def _twin(loaded: Loaded, decoder: LlavaDecoder, processor: Any, count: int) -> Loaded:
+    pictures = loaded.pictures.twin(processor, count)
+    return replace(loaded, decoder=decoder.twin(processor, pictures), pictures=pictures, processor=processor)
 
 
 def load(source: str, placement: Placement, progress: "Progress | None" = None, level: str = "auto") -> Loaded:

@@ -23,6 +23,7 @@ from assistant.errors import ContextOverflow, ModelError, OutOfMemory
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
+from assistant.models.cores import compute_on, shares
 from assistant.models.decoders import BranchingDecoder, LlavaDecoder
 from assistant.models.decoding import Chooser, Detokenizer
 from assistant.models.loading import Loaded, is_out_of_memory, load
@@ -47,12 +48,15 @@ _GROUNDING = frozenset({"qwen3_vl", "qwen3_vl_moe"})
 # Conversations that are gone on with side by side. A step of eight takes twice as long as a step of one; for sixteen,
 # memory grows by as much again (20 MB each) while little is left to be gained.
 _BATCH = 8
+# Models on the same weights that compute at the same time: more would wait for each other at the memory they read.
+_TWINS = 4
 
 
 class LocalModel:
     """A `ChatModel` that runs in this process, a `Scorer`, a `BatchModel`, and `Introspective`."""
 
-    def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool) -> None:
+    def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool, *, cores: int | None = None) -> None:
+        """`cores` is how many a thread that calls it computes on, None what is set for that thread."""
         placement = loaded.placement
         self.info = ModelInfo(
             loaded.name,
@@ -66,6 +70,8 @@ class LocalModel:
         self.notices = loaded.notices
         """What a person should know about how it was loaded."""
         self._note = note
+        self._cores = cores
+        self._loaded: Loaded | None = loaded
         self._decoder: BranchingDecoder | None = loaded.decoder
         self._pictures: Pictures | None = loaded.pictures
         self._format = ChatFormat(loaded.processor, loaded.name)
@@ -141,6 +147,17 @@ class LocalModel:
     def batch_size(self) -> int:
         return _BATCH if isinstance(self._decoder, LlavaDecoder) else 1
 
+    def twins(self, most: int) -> "list[LocalModel]":
+        cores = torch.get_num_threads() if self.info.device == "cpu" else 1
+        count = min(most, cores, _TWINS)
+        loaded = self._loaded
+        if loaded is None or count < 2:
+            return [self]
+        twins = self._guarded(lambda: loaded.twins(count))
+        return [
+            LocalModel(twin, self._note, cores=share) for twin, share in zip(twins, shares(cores, count), strict=False)
+        ] or [self]
+
     def answer_all(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
     ) -> list[str]:
@@ -191,7 +208,7 @@ class LocalModel:
         return [each.numpy() for each in found.split([len(each) for each in tokens], dim=1)]
 
     def close(self) -> None:
-        self._decoder = self._pictures = None
+        self._decoder = self._pictures = self._loaded = None
         self._forget()
         self._give_back()
 
@@ -266,6 +283,8 @@ class LocalModel:
 
     def _guarded(self, work: Callable[[], Result]) -> Result:
         """Do `work` without gradients. Whatever goes wrong in it, what half of it may have left behind is forgotten."""
+        if self._cores is not None:
+            compute_on(self._cores)
         done = False
         try:
             with torch.inference_mode():

@@ -24,6 +24,7 @@ from assistant.models.remote import RemoteModel
 from assistant.models.scripted import ScriptedModel
 from assistant.session import Session
 from assistant.settings import Settings
+from tests.skills.test_together import Together
 
 
 @pytest.fixture
@@ -119,6 +120,18 @@ def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch:
     assert asked == ["http://localhost:9/v1"]
     assert len(vision_models(settings, threading.Event(), jobs=5, most=2)) == 2
     assert len(vision_models(settings, threading.Event(), most=9)) == 1
+
+
+def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "build_model", lambda *_: Together(twins=2))
+
+    def count(jobs: int | None, most: int) -> int:
+        return len(vision_models(Settings(model="pocket"), threading.Event(), jobs=jobs, most=most))
+
+    assert [count(None, most) for most in (1, 3, 80)] == [1, 3, 8]
+    assert [count(jobs, 80) for jobs in (1, 2, 5)] == [1, 2, 5]
 
 
 def test_a_model_that_takes_one_question_is_not_asked_several(monkeypatch: pytest.MonkeyPatch) -> None:

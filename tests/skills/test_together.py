@@ -14,7 +14,7 @@ from skills.batch import Outcome, run_all
 from skills.captioning import caption
 from skills.files import Source
 from skills.model import ChatVision, Stopped, VisionModel
-from skills.together import Table, answers_together
+from skills.together import Seat, Table, answers_together, seats
 from tests.skills.conftest import make_photo
 
 
@@ -23,9 +23,13 @@ class Together(ScriptedModel):
 
     batch_size = 4
 
-    def __init__(self) -> None:
+    def __init__(self, twins: int = 1) -> None:
         super().__init__()
         self.groups: list[int] = []
+        self._twins = [self, *(Together() for _ in range(twins - 1))]
+
+    def twins(self, most: int) -> "list[Together]":
+        return self._twins[:most]
 
     def answer_all(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
@@ -41,7 +45,7 @@ class Together(ScriptedModel):
 
 def ask_all(table: Table, questions: Sequence[str], **options: int) -> list[str | SkillError]:
     """One thread asks each of them, all of them sitting before the first asks."""
-    seats = table.seats(len(questions))
+    seats = [Seat(table) for _ in questions]
     ready = threading.Barrier(len(questions))
 
     def ask(place: int) -> str | SkillError:
@@ -72,7 +76,7 @@ def test_what_all_have_asked_goes_together(model: Together, table: Table) -> Non
 
 
 def test_whoever_is_done_is_not_waited_for(model: Together, table: Table) -> None:
-    first, second = table.seats(2)
+    first, second = Seat(table), Seat(table)
     with first:
         with second:
             pass
@@ -81,7 +85,7 @@ def test_whoever_is_done_is_not_waited_for(model: Together, table: Table) -> Non
 
 
 def test_questions_with_other_options_are_asked_apart(table: Table) -> None:
-    first, second = table.seats(2)
+    first, second = Seat(table), Seat(table)
     ready = threading.Barrier(2)
 
     def ask(seat: ChatVision, tokens: int) -> str:
@@ -109,7 +113,9 @@ def test_stopped_nobody_waits_for_ever(table: Table) -> None:
     assert all(isinstance(each, Stopped) for each in ask_all(table, ["a", "b"]))
 
 
-def test_a_run_over_pictures_asks_together_and_keeps_the_order(model: Together) -> None:
+@pytest.mark.parametrize("tables", [1, 3])
+def test_a_run_over_pictures_asks_together_and_keeps_the_order(tables: int) -> None:
+    model = Together(tables)
     stop = threading.Event()
     names = [f"{number}.png" for number in range(23)]
 
@@ -119,12 +125,14 @@ def test_a_run_over_pictures_asks_together_and_keeps_the_order(model: Together) 
             raise SkillError("No picture.")
         return caption(make_photo(name=source.name), model), ()
 
-    seats = Table(model, stop).seats(model.batch_size)
-    outcomes: list[Outcome] = list(run_all(map(Source, names), work, seats, stop))  # type: ignore[arg-type]
+    places = seats(model, stop, len(names))
+    outcomes: list[Outcome] = list(run_all(map(Source, names), work, places, stop))  # type: ignore[arg-type]
     assert [outcome.source.name for outcome in outcomes] == names
     assert [outcome.error for outcome in outcomes if outcome.result is None] == ["No picture."]
-    assert sum(model.groups) == 22
-    assert len(model.groups) < 22
+    twins = model.twins(9)
+    assert all(twin.groups for twin in twins)
+    assert tables > 1 or len(model.groups) < 22
+    assert sum(sum(twin.groups) for twin in twins) == 22
 
 
 def test_only_what_gains_from_it_is_asked_so(model: Together) -> None:
@@ -132,3 +140,53 @@ def test_only_what_gains_from_it_is_asked_so(model: Together) -> None:
     assert not answers_together(ScriptedModel())
     model.batch_size = 1
     assert not answers_together(model)
+
+
+@pytest.mark.parametrize(
+    ("tables", "questions", "jobs", "places"),
+    [
+        (1, 3, None, [3]),
+        (1, 99, None, [4]),
+        (3, 2, None, [1, 1]),
+        (3, 5, None, [2, 2, 1]),
+        (3, 99, None, [4, 4, 3]),
+        # Two rounds of seven, and none of a dozen and then one.
+        (3, 13, None, [3, 2, 2]),
+        (3, 99, 2, [1, 1]),
+        (3, 99, 20, [7, 7, 6]),
+    ],
+)
+def test_all_tables_are_asked_alike(tables: int, questions: int, jobs: int | None, places: list[int]) -> None:
+    found = [seat._table for seat in seats(Together(tables), threading.Event(), questions, jobs)]
+    assert [found.count(table) for table in dict.fromkeys(found)] == places
+    # Neighbours sit apart, so that a few questions are dealt out as well.
+    assert found[0] is not found[1] or tables == 1
+
+
+def test_a_model_that_breaks_at_one_table_ends_the_run_at_all() -> None:
+    stop = threading.Event()
+
+    def work(source: Source, model: VisionModel | None) -> tuple[object, Sequence[str]]:
+        assert model is not None
+        model.ask(source.name)
+        return caption(make_photo(name=source.name), model), ()
+
+    names = ["a", "b", "broken", *map(str, range(90))]
+    outcomes = run_all(map(Source, names), work, seats(Together(3), stop, len(names)), stop)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="broke"):
+        list(outcomes)
+    assert stop.is_set()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("skill")]
+
+
+def test_whoever_has_seen_enough_ends_the_run_at_all_tables() -> None:
+    stop = threading.Event()
+
+    def work(source: Source, model: VisionModel | None) -> tuple[object, Sequence[str]]:
+        assert model is not None
+        return caption(make_photo(name=source.name), model), ()
+
+    outcomes = run_all(map(Source, map(str, range(90))), work, seats(Together(3), stop, 90), stop)  # type: ignore[arg-type]
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("skill")]
