@@ -167,6 +167,23 @@ def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> N
     print({name: second[name] for name in ("first_token_seconds", "first_audio_seconds")}, heard["words_seconds"])
 
 
+@pytest.mark.parametrize("talk", [("--empathy",)], indirect=True)
+def test_of_somebody_upset_the_model_is_told(talk: Talk) -> None:
+    talk.say("I am so angry, this is outrageous and I hate it!")
+    talk.until("reply")
+    for number, words in enumerate(("What is the capital of France?", "Is it a very large city?"), 2):
+        talk.say(words)
+        talk.until("reply", number)
+    _, errors = talk.end()
+    upset, calm, known = talk.log("mood")
+    assert upset["label"] == "anger"
+    assert upset["instructions"] == "The user sounds angry. Be kind and calm."
+    assert calm["instructions"] is None
+    assert set(upset["parts"]) == set(calm["parts"]) == {"text"}
+    assert known["utterance"] == 3
+    assert "parley: You sound angry: the model is told.\n" in errors
+
+
 INTERRUPTIONS = (
     "Wait, I would rather hear about the old dog that lives in the garden behind the church, and never comes home.",
     "No, I have changed my mind, and I want to know about the boats that wait on the river near the harbour.",
