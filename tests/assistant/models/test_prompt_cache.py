@@ -14,7 +14,6 @@ from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models import key_values, local
-from assistant.models import pictures as pictures_module
 from assistant.models.base import GenerationOptions
 from assistant.models.local import LocalModel
 from assistant.models.pictures import Pictures
@@ -244,7 +243,7 @@ def test_many_pictures_are_encoded_once_and_no_more_of_them_kept_than_there_is_m
         finish(model.stream([user("", *map(picture, range(50, 200)))], options, threading.Event()))
     assert len(encoded) == 50
     most = 5 * next(iter(pictures(model)._known.values())).bytes
-    monkeypatch.setattr(pictures_module, "_MOST_BYTES", most)
+    monkeypatch.setattr(pictures(model), "_most_bytes", most)
     finish(model.stream([user("", picture(1))], options, threading.Event()))
     assert 0 < sum(seen.bytes for seen in pictures(model)._known.values()) <= most
 
