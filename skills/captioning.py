@@ -37,6 +37,7 @@ _PREAMBLE = re.compile(
     r"(?:this|the|a|an)?\s*(?:picture|photo(?:graph)?|image)\s+(?:of|shows|showing|depicts|depicting)\s+(?=\S)",
     re.IGNORECASE,
 )
+_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 _SMALLEST_TILE = 32  # pixels; nothing can be told from less
 _HEADINGS = {
     "model": "In parts (as the model draws them):",
@@ -91,7 +92,7 @@ def caption(
     # The embedded model knows questions in the words it was trained with, and no more.
     wanted = f" Answer in {language}." if language and not model.info.embedded else ""
     if style == "detailed":
-        text = model.ask(_DETAILED + wanted, photo, max_tokens=_LONGEST[style])
+        text = without_repetition(model.ask(_DETAILED + wanted, photo, max_tokens=_LONGEST[style]))
     else:
         text = model.ask(_SHORT + wanted, photo, max_tokens=_LONGEST[style])
     if style == "alt-text":
@@ -131,6 +132,16 @@ def grounded(said: str, photo: Photo) -> list[Region]:
         if left < right and top < bottom:
             regions.append(Region(box=(left, top, right, bottom), text=" ".join(part.label.split())))
     return regions
+
+
+def without_repetition(text: str) -> str:
+    """`text` up to its first sentence that was said before, which is where small models begin to go round in circles."""
+    said: dict[str, None] = {}
+    for sentence in _SENTENCES.split(text.strip()):
+        if any(earlier.startswith(sentence) for earlier in said):
+            break
+        said[sentence] = None
+    return " ".join(said)
 
 
 def alt_text(text: str) -> str:

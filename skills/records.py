@@ -7,8 +7,9 @@ before the run goes on. Only one run at a time writes to a file.
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,13 @@ class Records:
 
 @contextmanager
 def open_records(
-    path: Path, fields: Collection[str], *, resume: bool, retry_errors: bool = False, key: str = PICTURE
+    path: Path,
+    fields: Collection[str],
+    *,
+    resume: bool,
+    retry_errors: bool = False,
+    key: str = PICTURE,
+    same: Mapping[str, Any] | None = None,
 ) -> Iterator[Records]:
     """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
 
@@ -99,10 +106,11 @@ def open_records(
             if has_records and not resume:
                 raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
             wanted = {key, *fields}
-            done, failed = _repaired(path, descriptor, wanted, key) if has_records else (Counter[str](), 0)
+            repair = partial(_repaired, path, descriptor, wanted, key, same or {})
+            done, failed = repair() if has_records else (Counter[str](), 0)
             if failed and retry_errors:
                 _take_out_errors(path, descriptor)
-                done, failed = _repaired(path, descriptor, wanted, key)
+                done, failed = repair()
             yield Records(path, descriptor, done, failed)
         finally:
             os.close(descriptor)
@@ -113,7 +121,9 @@ def open_records(
         lock.release()
 
 
-def _repaired(path: Path, descriptor: int, fields: Collection[str], key: str) -> tuple[Counter[str], int]:
+def _repaired(
+    path: Path, descriptor: int, fields: Collection[str], key: str, same: Mapping[str, Any]
+) -> tuple[Counter[str], int]:
     """The pictures that the file has records of, after taking off a last line that was never finished.
 
     And how many of them are records of an error.
@@ -135,6 +145,11 @@ def _repaired(path: Path, descriptor: int, fields: Collection[str], key: str) ->
                 ) from error
             if ERROR not in entry and entry.keys() != fields:
                 raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
+            for name, value in same.items():
+                if entry.get(name, value) != value:
+                    raise SkillError(
+                        f"Line {number} of {path} has the {name} “{entry[name]}” and not “{value}”: name another file."
+                    )
             failed += ERROR in entry
             whole += len(line)
     os.ftruncate(descriptor, whole)

@@ -5,7 +5,8 @@
 `--minutes` of processor time shape the schedule: the rate rises over their first twentieth and falls to nothing by
 their end, however little of a busy machine there is to be had. Checkpoints are kept in WORK/faces/; the same command
 goes on from the last, and another number of minutes stretches or shortens what remains. `--begin` starts from weights
-that were written before, at half the rate. `--export` writes what the last checkpoint holds without training on. Dev is
+that were written before, at half the rate. `--export` writes what the last checkpoint holds without training on, and
+with `--begin` and no checkpoint those weights with a temperature fitted anew. Dev is
 FER-2013's public test split; `training.face_figures` judges on test.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -243,7 +245,10 @@ def export(trainer: Trainer, dev: Faces, path: Path = WEIGHTS) -> None:
     temperature = fitted_temperature(logits, dev.labels)
     figures = judge("dev", (logits / temperature).softmax(1), dev.labels, EMOTIONS)
     minutes, rounds = round(trainer.seconds / 60, 1), round(trainer.steps * BATCH / TRAINING_FACES, 1)
-    about = {"temperature": round(temperature, 4), "minutes": minutes, "rounds": rounds, "dev": figures}
+    about: dict[str, Any] = {"temperature": round(temperature, 4), "minutes": minutes, "rounds": rounds, "dev": figures}
+    if not trainer.steps:
+        # Weights that are only given another temperature were trained at another time: their card says how.
+        about = {name: about[name] for name in ("temperature", "dev")}
     keep(halves, about, path)
     print(f"{minutes} minutes of processor time, {rounds} rounds, temperature {temperature:.3f}: {path}", flush=True)
 

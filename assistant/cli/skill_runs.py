@@ -120,7 +120,8 @@ def _run_over(
 
     key = PICTURE if list(places) == ["photo"] else FILE
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
-    with _opened(way, fields, key) as records:
+    same = {name: value for name, value in values.items() if name in fields and isinstance(value, str)}
+    with _opened(way, fields, key, same) as records:
         remaining = list(_without(sources, records.done)) if records else sources
         if len(sources) == 1 and records is None and not way.as_json:
             # What is wrong with a single picture is known before a model is loaded.
@@ -150,7 +151,7 @@ def _run_over(
                 raise
             raise ModelError(f"{error} What is done so far is in {way.out}: go on with --resume.") from error
         finally:
-            pace.finish()
+            pace.finish("Go on with --resume." if records else "")
         return well
 
 
@@ -201,13 +202,15 @@ class _Writer:
             say(_headed(legible(name), as_text(result), alone=self._alone))
 
 
-def _opened(way: _Way, fields: Sequence[str], key: str) -> "AbstractContextManager[Records | None]":
+def _opened(
+    way: _Way, fields: Sequence[str], key: str, same: Mapping[str, str]
+) -> "AbstractContextManager[Records | None]":
     from skills.records import open_records
 
     if way.out is None:
         return nullcontext()
     resume = way.resume or way.retry_errors
-    return open_records(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key)
+    return open_records(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key, same=same)
 
 
 def _headed(name: str, text: str, *, alone: bool) -> str:

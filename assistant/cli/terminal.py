@@ -228,13 +228,15 @@ class Pace:
             parts.append(f"{self._failed:,} failed")
         return " · ".join(parts)
 
-    def finish(self) -> None:
-        """Say how it went, if it was more than one thing."""
+    def finish(self, how_to_go_on: str = "") -> None:
+        """Say how it went, if it was more than one thing, and of a run that did not get to its end `how_to_go_on`."""
         self.clear()
         if self._total > 1 and self._done:
             seconds = time.monotonic() - self._started
             failed = f", of which {self._failed:,} failed" if self._failed else ""
-            tell(f"{self._what}: {self._done:,} done in {duration(seconds)}{failed}.")
+            left = self._total - self._already - self._done
+            stopped = f" {left:,} are left.{f' {how_to_go_on}' if how_to_go_on else ''}" if left else ""
+            tell(f"{self._what}: {self._done:,} done in {duration(seconds)}{failed}.{stopped}")
 
     def _show(self, text: str) -> None:
         if self._line:

@@ -86,8 +86,9 @@ class Feeling(BaseModel):
     notices: list[str] = []
 
     def __str__(self) -> str:
-        # Only what was calibrated is called sure, and several parts together are not.
-        sure = " sure" if [part.by for part in self.parts] in ([_HEAD], [_NETWORK]) else ""
+        # Only what was calibrated is called sure: several parts together are not, and neither is what there is a reason
+        # to doubt.
+        sure = " sure" if not self.notices and [part.by for part in self.parts] in ([_HEAD], [_NETWORK]) else ""
         lines = [f"{self.label}  ({_percent(self.confidence)}{sure}{_or_else(self.label, self.probabilities)})"]
         if len(self.parts) > 1 or self.said:
             lines += [
