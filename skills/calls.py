@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from assistant.errors import SkillError
@@ -19,6 +20,7 @@ from assistant.models.base import ChatModel
 from assistant.session import Answerer
 from skills import registry
 from skills.definition import Input, Skill, Sound, as_text
+from skills.files import Source
 from skills.model import ChatVision, Stopped
 from skills.reading import Reading, is_about_words, quoted, read
 from skills.senses import Senses
@@ -160,6 +162,8 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
             rest.append(word[0])
             continue
         each = inputs.get(option)
+        if each is None and any(one.kind == "photo" and one.option == option for one in skill.inputs):
+            raise SkillError(f"In a conversation {option} is the picture that is attached: name its path alone.")
         if each is None:
             raise SkillError(f"The skill {skill.name} takes no {option}; it takes {', '.join(inputs) or 'no options'}.")
         _put(
@@ -169,6 +173,8 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
             word["value"] if each.kind == "flag" else word["value"] or _following(skill, found, option),
         )
     text = next((each for each in skill.inputs if each.kind == "text" and not each.is_option), None)
+    if text is None and (given := _file_named(skill, rest)) is not None:
+        return {**values, **given}
     text = text or skill.by_kind.get("text")
     if text is not None:
         words = " ".join(rest)
@@ -180,6 +186,18 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
     elif rest:
         raise SkillError(f"The skill {skill.name} takes no words like “{' '.join(rest)}”: leave them out.")
     return values
+
+
+def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> dict[str, Any] | None:
+    """What the only one of `words` is to a skill that takes files by their kind, if it is the path of one."""
+    if len(words) != 1 or not skill.by_kind:
+        return None
+    path = Path(words[0].strip('"')).expanduser()
+    if not path.is_file():
+        return None
+    source = Source(str(path))
+    kind = source.kind(skill.by_kind)
+    return {skill.by_kind[kind].name: source.read_text() if kind == "text" else source.name}
 
 
 def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Input, value: str | None) -> None:

@@ -135,7 +135,7 @@ def grounded(said: str, photo: Photo) -> list[Region]:
 
 
 def without_repetition(text: str) -> str:
-    """`text` up to its first sentence that was said before, which is where small models begin to go round in circles."""
+    """`text` up to the first sentence that was said before: there small models begin to go round in circles."""
     said: dict[str, None] = {}
     for sentence in _SENTENCES.split(text.strip()):
         if any(earlier.startswith(sentence) for earlier in said):

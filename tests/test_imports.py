@@ -4,8 +4,10 @@ import-linter keeps the rooms apart (`make contracts`); which imports happen at 
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,24 @@ def test_the_runtime_of_small_models_has_no_telemetry() -> None:
     assert libraries
     for library in libraries:
         assert b"OneCollector" not in library.read_bytes(), f"{library.name} can call its maker"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_the_tests_are_found_on_a_terminal_too() -> None:
+    import pty
+    import termios
+
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (30, 100))
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-k", "nothing_such"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True):
+        os.close(theirs)
+        said = b""
+        # A terminal whose other side has gone is at its end in one way or the other.
+        with suppress(OSError):
+            while piece := os.read(ours, 4096):
+                said += piece
+    os.close(ours)
+    assert b"no tests collected" in said, said[-2000:].decode()
+    assert b"ERROR collecting" not in said, said.decode()

@@ -222,6 +222,20 @@ class TestFile:
         assert "Line 1 of out.jsonl is the result of another skill" in result.stderr
         assert Path("out.jsonl").read_text() == before
 
+    def test_the_answers_to_two_questions_do_not_mix(self, photos: Sequence[str]) -> None:
+        run("vqa", "--out", "out.jsonl", photos[0], "What is it?")
+        before = Path("out.jsonl").read_text()
+        result = run("vqa", "--out", "out.jsonl", "--resume", *photos, "Where is it?")
+        assert result.exit_code == 1
+        assert "Line 1 of out.jsonl has the question “What is it?” and not “Where is it?”" in result.stderr
+        assert Path("out.jsonl").read_text() == before
+        assert run("vqa", "--out", "out.jsonl", "--resume", *photos, "What is it?").exit_code == 0
+
+    def test_a_run_that_was_ended_says_what_is_left(self, photos: Sequence[str]) -> None:
+        result = run("caption", "--out", "out.jsonl", "--on-error", "stop", photos[0], "gone.png", photos[1])
+        assert "caption: 2 done" in result.stderr
+        assert "1 are left. Go on with --resume." in result.stderr
+
     def test_resume_needs_a_file(self, photos: Sequence[str]) -> None:
         result = run("caption", "--resume", photos[0])
         assert result.exit_code == 2

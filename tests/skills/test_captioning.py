@@ -38,6 +38,15 @@ def test_a_dense_caption_describes_the_whole_and_its_tiles(model: ChatVision, sc
     assert [(part.width, part.height) for part in shown[1:]] == [(50, 40), (51, 40), (50, 40), (51, 40)]
 
 
+def test_a_detailed_caption_ends_where_the_model_goes_round_in_circles(
+    photo: Image, model: ChatVision, scripted: ScriptedModel
+) -> None:
+    scripted.enqueue("A man is sitting. He wears a hat. A man is sitting. He wears a hat. A man is sit")
+    assert caption(photo, model, style="detailed").text == "A man is sitting. He wears a hat."
+    scripted.enqueue("A man is sitting. A man is")
+    assert caption(photo, model, style="detailed").text == "A man is sitting."
+
+
 @pytest.fixture
 def grounding(scripted: ScriptedModel) -> ChatVision:
     scripted.info = dataclasses.replace(scripted.info, grounds=True)

@@ -245,6 +245,13 @@ class TestSkill:
         assert any("not calibrated" in notice for notice in feeling.notices)
 
 
+def test_nothing_is_called_sure_that_there_is_a_reason_to_doubt() -> None:
+    assert "sure)" in str(emotion(Innards(), text="Thank you so much!"))
+    doubted = emotion(Innards(), text="!!!")
+    assert doubted.notices
+    assert "sure)" not in str(doubted)
+
+
 class TestConversation:
     def ask(self, calls: SkillCalls, model: ScriptedModel, text: str) -> Feeling:
         async def turn() -> list[Any]:
@@ -268,6 +275,24 @@ class TestConversation:
         calls = SkillCalls(lambda: model, senses, lambda path: (sound(), [f"{path} is long."]))
         feeling = self.ask(calls, model, '/emotion --voice "my clip.wav"')
         assert feeling.label == "sadness"
+
+    def test_a_path_alone_is_its_file(self, tmp_path: Path) -> None:
+        model = ScriptedModel()
+        senses = Innards(Tone(sure_of("sadness"), 0.0, 1.0))
+        calls = SkillCalls(lambda: model, senses, lambda _: (sound(), []))
+        clip, note = tmp_path / "clip.wav", tmp_path / "my note.txt"
+        clip.write_bytes(b"RIFF")
+        note.write_text("Thank you so much!")
+        assert self.ask(calls, model, f"/emotion {clip}").parts[0].source == "voice"
+        assert self.ask(calls, model, f'/emotion "{note}"').parts[0].source == "text"
+        assert senses.read == ["Thank you so much!"]
+        self.ask(calls, model, f"/emotion {tmp_path}/gone.txt")
+        assert senses.read[-1].endswith("gone.txt")
+
+    def test_a_face_is_a_picture_that_is_attached(self) -> None:
+        model = ScriptedModel()
+        with pytest.raises(SkillError, match="--face is the picture that is attached"):
+            self.ask(SkillCalls(lambda: model, Innards()), model, "/emotion --face face.png")
 
     def test_where_nobody_listens_that_is_said(self) -> None:
         model = ScriptedModel()
