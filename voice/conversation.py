@@ -482,9 +482,10 @@ class SpokenConversation:
                     self._output.pause()
                 # Words are judged in English only.
                 words = text if language == "en" else ""
-                advice = partial(self._advice, words, said, sound, asyncio.get_running_loop())
-                turn = self._session.turn(message, speech, advice=None if self._feel is None else advice)
-                async with aclosing(turn) as events:
+                advice = None
+                if self._feel is not None:
+                    advice = partial(self._advice, self._feel, words, said, sound, asyncio.get_running_loop())
+                async with aclosing(self._session.turn(message, speech, advice=advice)) as events:
                     async for event in events:
                         if isinstance(event, TextDelta):
                             if took["first_token_seconds"] is None:
@@ -514,14 +515,15 @@ class SpokenConversation:
             )
             asyncio.get_running_loop().call_soon(self._tell_state)
 
-    def _advice(self, words: str, said: _Utterance, sound: "Sequence[Samples]", loop: asyncio.AbstractEventLoop) -> str:
+    def _advice(
+        self, feel: Feel, words: str, said: _Utterance, sound: "Sequence[Samples]", loop: asyncio.AbstractEventLoop
+    ) -> str:
         """What the model is told about who `said` something with these `words`. Runs on the model's thread."""
         import numpy as np
 
-        assert self._feel is not None
         samples = np.concatenate(sound)[-LONGEST_SECONDS * HEARING_RATE :]
         try:
-            mood = self._feel(self._session.model, words, samples)
+            mood = feel(self._session.model, words, samples)
         except AssistantError as error:
             loop.call_soon_threadsafe(self._give_up_feeling, error)
             return ""
