@@ -42,7 +42,6 @@ Progress = Callable[[str, int, int], None]
 """Hears that of something, so many bytes of so many are done."""
 
 _MODEL_COMMAND = re.compile(r"/model(?:\s+(.*))?", re.DOTALL)
-# What the model reads in the place of a picture that it is no longer shown.
 
 
 class ModelSource(Protocol):

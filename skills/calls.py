@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from assistant.errors import SkillError
 from assistant.events import Notice, SkillResult, Usage
+from assistant.mentions import expanded
 from assistant.messages import Image, Message
 from assistant.models.base import ChatModel
 from assistant.session import Answerer
@@ -174,7 +174,12 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
         )
     text = next((each for each in skill.inputs if each.kind == "text" and not each.is_option), None)
     if text is None and (given := _file_named(skill, rest)) is not None:
-        return {**values, **given}
+        each, value = given
+        if each.name in values:
+            raise SkillError(
+                f"{each.option} of the skill {skill.name} and the file {rest[0]} are two: give one of them."
+            )
+        return {**values, each.name: value}
     text = text or skill.by_kind.get("text")
     if text is not None:
         words = " ".join(rest)
@@ -188,16 +193,19 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
     return values
 
 
-def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> dict[str, Any] | None:
-    """What the only one of `words` is to a skill that takes files by their kind, if it is the path of one."""
-    if len(words) != 1 or not skill.by_kind:
+def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> tuple[Input, str] | None:
+    """The input of a skill that takes files by their kind, and its value, if the only one of `words` is a file for it.
+
+    That is the path of a recording, or what a text says. What is neither by its name is a word; pictures are attached.
+    """
+    if len(words) != 1:
         return None
-    path = Path(words[0].strip('"')).expanduser()
-    if not path.is_file():
+    source = Source(words[0].strip('"'))
+    places: dict[str, Input] = {kind: each for kind, each in skill.by_kind.items() if kind in ("sound", "text")}
+    kind = source.named_kind(places)
+    if kind is None or not expanded(source.name).is_file():
         return None
-    source = Source(str(path))
-    kind = source.kind(skill.by_kind)
-    return {skill.by_kind[kind].name: source.read_text() if kind == "text" else source.name}
+    return places[kind], source.read_text() if kind == "text" else str(expanded(source.name))
 
 
 def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Input, value: str | None) -> None:

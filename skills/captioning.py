@@ -136,12 +136,17 @@ def grounded(said: str, photo: Photo) -> list[Region]:
 
 def without_repetition(text: str) -> str:
     """`text` up to the first sentence that was said before: there small models begin to go round in circles."""
-    said: dict[str, None] = {}
-    for sentence in _SENTENCES.split(text.strip()):
-        if any(earlier.startswith(sentence) for earlier in said):
-            break
-        said[sentence] = None
-    return " ".join(said)
+    text = text.strip()
+    said: list[str] = []
+    start = 0
+    for end, after in [*(gap.span() for gap in _SENTENCES.finditer(text)), (len(text), len(text))]:
+        sentence = text[start:end]
+        # The number of a list's entry is no sentence.
+        if len(sentence.split()) > 2 and any(earlier.startswith(sentence) for earlier in said):
+            return text[:start].rstrip()
+        said.append(sentence)
+        start = after
+    return text
 
 
 def alt_text(text: str) -> str:

@@ -52,9 +52,8 @@ class Source:
 
         Where there is only one, or no file to look at, what reads it is to say that it is not.
         """
-        ending = Path(self.name).suffix.lower()
         possible = [kind for kind in _SUFFIXES if kind in kinds]
-        named = next((kind for kind in possible if ending in _SUFFIXES[kind]), None)
+        named = self.named_kind(kinds)
         if named or len(possible) == 1:
             return named or possible[0]
         head = self._head()
@@ -64,6 +63,11 @@ class Source:
             return "sound"
         remedy = "let the name of a text end in .txt" if "text" in possible else "check which file it is"
         raise AttachmentError(f"{self.name} is no {_listed_or(_CALLED[each] for each in possible)}: {remedy}.")
+
+    def named_kind(self, kinds: Collection[str]) -> SourceKind | None:
+        """Which of `kinds` it is by the ending of its name, None if none."""
+        ending = Path(self.name).suffix.lower()
+        return next((kind for kind in _SUFFIXES if kind in kinds and ending in _SUFFIXES[kind]), None)
 
     def _head(self) -> bytes:
         """How it begins; nothing where that cannot be told before it is read."""

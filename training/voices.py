@@ -28,6 +28,7 @@ from torch import Tensor
 
 from assistant import app, settings
 from skills.emotions.sound import Floats
+from skills.emotions.speaking import HEARD_BEFORE
 from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
 from training.judging import fitted_temperature, judge, keep
 from training.recipe import SEED
@@ -66,8 +67,6 @@ CHOICES = tuple(
 )
 
 
-# After how many calm utterances somebody is judged in a conversation.
-USUAL = 2
 # Of how many earlier clips the second head learns: of several, since it is to judge after two and after twenty.
 DRAWS = (1, 2, 3, 5, 8)
 # The weakest ridge was best for the second head as well; it is chosen on all ten speakers, and so are the draws.
@@ -194,10 +193,10 @@ def heard_before(clips: Clips, rng: np.random.Generator) -> Clips:
 def judge_usual(clips: Clips, rng: np.random.Generator) -> tuple[float, dict[str, Any]]:
     """Print and return how well the second head tells speakers that it never heard, by how many clips came before.
 
-    Each clip is judged as it differs from so many neutral ones. Also the temperature after `USUAL` of them.
+    Each clip is judged as it differs from so many neutral ones. Also the temperature after `HEARD_BEFORE` of them.
     """
     labels = torch.from_numpy(clips.labels)
-    told = {earlier: torch.full((len(labels), len(VOICES)), torch.nan) for earlier in (1, USUAL, 5)}
+    told = {earlier: torch.full((len(labels), len(VOICES)), torch.nan) for earlier in (1, HEARD_BEFORE, 5)}
     for speaker in sorted(set(clips.speakers.tolist())):
         own = clips.speakers == speaker
         learned = heard_before(_only(clips, ~own), rng)
@@ -205,14 +204,14 @@ def judge_usual(clips: Clips, rng: np.random.Generator) -> tuple[float, dict[str
         for earlier, logits in told.items():
             rows, kept = against_usual(_only(clips, own), earlier, rng)
             logits[np.flatnonzero(own)[kept]] = head.logits(torch.from_numpy(rows))
-    temperature = fitted_temperature(told[USUAL], labels)
+    temperature = fitted_temperature(told[HEARD_BEFORE], labels)
     figures: dict[str, Any] = {
         str(earlier): judge(
             f"Unheard speakers, after {earlier} neutral clips", (logits / temperature).softmax(1), labels, VOICES
         )
         for earlier, logits in told.items()
     }
-    figures["taken for upset"] = upset((told[USUAL] / temperature).softmax(1), labels)
+    figures["taken for upset"] = upset((told[HEARD_BEFORE] / temperature).softmax(1), labels)
     return temperature, figures
 
 

@@ -120,7 +120,10 @@ def _run_over(
 
     key = PICTURE if list(places) == ["photo"] else FILE
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
-    same = {name: value for name, value in values.items() if name in fields and isinstance(value, str)}
+    # Of the skills of others nobody knows that a field which is called like an input holds it.
+    own = [each for each in skill.inputs if skill.is_built_in and each.name in fields]
+    given = {each.name: values.get(each.name) or each.default for each in own}
+    same = {name: value for name, value in given.items() if isinstance(value, str)}
     with _opened(way, fields, key, same) as records:
         remaining = list(_without(sources, records.done)) if records else sources
         if len(sources) == 1 and records is None and not way.as_json:

@@ -231,6 +231,12 @@ class TestFile:
         assert Path("out.jsonl").read_text() == before
         assert run("vqa", "--out", "out.jsonl", "--resume", *photos, "What is it?").exit_code == 0
 
+    def test_neither_do_captions_in_two_styles(self, photos: Sequence[str]) -> None:
+        run("caption", "--style", "alt-text", "--out", "out.jsonl", photos[0])
+        result = run("caption", "--out", "out.jsonl", "--resume", *photos)
+        assert result.exit_code == 1
+        assert "Line 1 of out.jsonl has the style “alt-text” and not “short”" in result.stderr
+
     def test_a_run_that_was_ended_says_what_is_left(self, photos: Sequence[str]) -> None:
         result = run("caption", "--out", "out.jsonl", "--on-error", "stop", photos[0], "gone.png", photos[1])
         assert "caption: 2 done" in result.stderr

@@ -43,6 +43,9 @@ def test_a_detailed_caption_ends_where_the_model_goes_round_in_circles(
 ) -> None:
     scripted.enqueue("A man is sitting. He wears a hat. A man is sitting. He wears a hat. A man is sit")
     assert caption(photo, model, style="detailed").text == "A man is sitting. He wears a hat."
+    paragraphs = "1. A man is sitting.\n\n2. He wears a hat.\n\nBehind:\n1. A dog waits."
+    scripted.enqueue(paragraphs)
+    assert caption(photo, model, style="detailed").text == paragraphs
     scripted.enqueue("A man is sitting. A man is")
     assert caption(photo, model, style="detailed").text == "A man is sitting."
 

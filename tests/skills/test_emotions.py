@@ -288,6 +288,12 @@ class TestConversation:
         assert senses.read == ["Thank you so much!"]
         self.ask(calls, model, f"/emotion {tmp_path}/gone.txt")
         assert senses.read[-1].endswith("gone.txt")
+        # What is no recording and no text by its name is a word, whichever file is called so.
+        (tmp_path / "happy").write_bytes(b"")
+        self.ask(calls, model, f"/emotion {tmp_path}/happy")
+        assert senses.read[-1].endswith("happy")
+        with pytest.raises(SkillError, match=r"--voice of the skill emotion and the file .* are two"):
+            self.ask(calls, model, f"/emotion --voice other.wav {clip}")
 
     def test_a_face_is_a_picture_that_is_attached(self) -> None:
         model = ScriptedModel()
