@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.errors import ConfigError, VoiceError
+from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from assistant.languages import choice_instead
 from voice import coqui
 
@@ -134,9 +134,15 @@ def _speaker(model: Any, name: str) -> tuple[Any, Any]:
 
 
 def _imitated(model: Any, recording: Path) -> tuple[Any, Any]:
+    """How the voice in `recording` sounds. Raises `VoiceError`, and `MissingExtraError` without FFmpeg."""
     try:
         conditioning, embedding = model.get_conditioning_latents(audio_path=[str(recording)])
     except (*coqui.FAILURES, ImportError) as error:
+        if "torchcodec" in str(error).lower():
+            raise MissingExtraError(
+                "Coqui reads recordings with FFmpeg, whose libraries are not installed: `apt install ffmpeg`, or choose one "
+                "of XTTS's own speakers with xtts:NAME."
+            ) from error
         raise VoiceError(
             f"The voice in {recording} cannot be imitated ({coqui.first_line(error)}): give a few seconds of clear "
             "speech as a WAV file."
