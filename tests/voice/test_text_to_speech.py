@@ -295,6 +295,15 @@ def test_xtts_imitates_a_recording(xtts_folder: Path, write_wave: WriteWave) -> 
     assert next(voices[0].synthesize("Yes.")).size
 
 
+def test_without_ffmpeg_the_recording_is_not_blamed(tmp_path: Path) -> None:
+    class Model:
+        def get_conditioning_latents(self, audio_path: list[str]) -> None:
+            raise RuntimeError("Failed to create AudioDecoder: Could not load libtorchcodec. Likely causes: …")
+
+    with pytest.raises(MissingExtraError, match="apt install ffmpeg"):
+        xtts._imitated(Model(), tmp_path / "voice.wav")
+
+
 @needs_coqui[0]
 @needs_coqui[1]
 def test_what_xtts_has_not_is_named_with_what_it_has(xtts_folder: Path, tmp_path: Path) -> None:
