@@ -140,8 +140,8 @@ def _imitated(model: Any, recording: Path) -> tuple[Any, Any]:
     except (*coqui.FAILURES, ImportError) as error:
         if "torchcodec" in str(error).lower():
             raise MissingExtraError(
-                "Coqui reads recordings with FFmpeg, whose libraries are not installed: `apt install ffmpeg`, or choose "
-                "one of XTTS's own speakers with xtts:NAME."
+                "Coqui reads recordings with FFmpeg, whose libraries are not installed: `apt install ffmpeg`, or "
+                "choose one of XTTS's own speakers with xtts:NAME."
             ) from error
         raise VoiceError(
             f"The voice in {recording} cannot be imitated ({coqui.first_line(error)}): give a few seconds of clear "
