@@ -1,7 +1,6 @@
 """`parley models`: the list, and fetching, removing and choosing by name."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,7 @@ from tests.assistant.models.hub_server import HubServer, running
 GB = 10**9
 
 
-@pytest.fixture(autouse=True)
-def _nobodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [name for name in os.environ if name.startswith("PARLEY_")]:
-        monkeypatch.delenv(variable)
-    for variable in ("CONFIG", "DATA", "CACHE"):
-        monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable.lower()))
+pytestmark = pytest.mark.usefixtures("unset")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Exit codes mean the same for all commands: 2 is a command line or a setting that makes no sense, 1 what failed."""
 
-import os
 from pathlib import Path
 
 import PIL.Image
@@ -11,11 +10,7 @@ from assistant.cli.commands import parley
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [name for name in os.environ if name.startswith("PARLEY_")]:
-        monkeypatch.delenv(variable)
-    for variable in ("CONFIG", "DATA", "CACHE"):
-        monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable.lower()))
+def _nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_MODEL", "scripted")
     monkeypatch.chdir(tmp_path)
     PIL.Image.new("RGB", (9, 9)).save("a.png")

@@ -1,7 +1,6 @@
 """Recordings made here, and the commands for them run as a person would."""
 
 import io
-import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +15,7 @@ WriteWave = Callable[..., Path]
 
 
 @pytest.fixture
-def nobodys_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in [name for name in os.environ if name.startswith("PARLEY_")]:
-        monkeypatch.delenv(variable)
-    for variable in ("CONFIG", "DATA", "CACHE"):
-        monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable.lower()))
+def nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
