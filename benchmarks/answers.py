@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.app import build_ears, build_judge, build_model, build_mouth
+from assistant.conversation.session import Session
 from assistant.events import Event, Heard
 from assistant.models.base import GenerationOptions
-from assistant.session import Session
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import QUESTIONS, silence, spoken, whole
+from parley.factory import build_ears, build_judge, build_model, build_mouth
+from voice.audio.types import HEARING_RATE
 from voice.conversation import SpokenConversation
-from voice.end_of_turn import Judge
-from voice.samples import HEARING_RATE
-from voice.speech_to_text import SpeechToText
-from voice.text_to_speech import TextToSpeech
-from voice.turn_taking import Ended, SileroDetector, TurnEvent, TurnTaking
+from voice.stt.base import SpeechToText
+from voice.tts.base import TextToSpeech
+from voice.turns.endpointing import Judge
+from voice.turns.vad import Ended, SileroDetector, TurnEvent, TurnTaking
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
+    from voice.audio.types import Samples
 
 GOAL_SECONDS = 1.5
 STAGES = ("wait", "words", "sentence", "voice")

@@ -17,18 +17,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.app import build_ears, build_mouth
 from assistant.settings import load
 from benchmarks.figures import Figure
-from voice.devices import Converter
-from voice.echo import Canceller
-from voice.end_of_turn import ORDINARY
-from voice.espeak import Espeak
-from voice.manners import is_backchannel, is_echo
-from voice.samples import HEARING_RATE
-from voice.speech_to_text import SpeechToText
-from voice.text_to_speech import TextToSpeech, speak
-from voice.turn_taking import Ended, Pace, SileroDetector, Started, TurnTaking
+from parley.factory import build_ears, build_mouth
+from voice.audio.devices import Converter
+from voice.audio.echo_canceller import Canceller
+from voice.audio.types import HEARING_RATE
+from voice.stt.base import SpeechToText
+from voice.tts.base import TextToSpeech, speak
+from voice.tts.espeak import Espeak
+from voice.turns.endpointing import ORDINARY
+from voice.turns.interruption import is_backchannel, is_echo
+from voice.turns.vad import Ended, Pace, SileroDetector, Started, TurnTaking
 
 Floats = NDArray[np.float32]
 

@@ -26,19 +26,19 @@ import PIL.ImageDraw
 import PIL.ImageFilter
 import psutil
 
-from assistant.app import assemble_pocket
-from assistant.attachments import read_image
+from assistant.attachments.images import read_image
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local import LocalModel
+from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from benchmarks.figures import Figure
+from parley.factory import assemble_pocket
 from skills.batch import run_all
+from skills.batching import seats
 from skills.captioning import Caption, caption
 from skills.definition import Helper
 from skills.files import Source
-from skills.model import ChatVision, VisionModel
-from skills.together import seats
+from skills.vision_model import ChatVision, VisionModel
 
 Result = TypeVar("Result")
 

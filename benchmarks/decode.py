@@ -20,14 +20,14 @@ import PIL.Image
 import PIL.ImageDraw
 import torch
 
-from assistant.app import assemble_pocket
-from assistant.attachments import read_image
+from assistant.attachments.images import read_image
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local import LocalModel
+from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from benchmarks.figures import Figure, table
+from parley.factory import assemble_pocket
 
 DECODED = 48
 """How many tokens a timed reply has."""
@@ -132,7 +132,7 @@ def load_plain(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """The same weights in transformers itself, and the same prompt."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    import assistant.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
+    import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
 
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)

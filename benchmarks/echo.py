@@ -1,6 +1,6 @@
 """Echo cancellers on a voice in a room: how much of the echo goes, how much of a person stays, and what it costs.
 
-    webrtc    pywebrtc-audio's canceller, through `voice.echo.Canceller`: what Parley uses
+    webrtc    pywebrtc-audio's canceller, through `voice.audio.echo_canceller.Canceller`: what Parley uses
     webrtc-p  the same package's whole processor, told to cancel echo alone
     livekit   the audio processing module of LiveKit's SDK; measured where the package `livekit` is installed
 
@@ -17,14 +17,14 @@ import jiwer
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.app import build_ears, build_mouth
 from assistant.settings import load
 from benchmarks.figures import Figure
+from parley.factory import build_ears, build_mouth
 from skills.evaluation.scores import caption_words
-from voice.devices import Converter
-from voice.echo import Canceller
-from voice.samples import HEARING_RATE
-from voice.text_to_speech import TextToSpeech, speak
+from voice.audio.devices import Converter
+from voice.audio.echo_canceller import Canceller
+from voice.audio.types import HEARING_RATE
+from voice.tts.base import TextToSpeech, speak
 
 PLAYED = (
     "The library opens at nine in the morning and closes at six in the evening. On Saturdays it is open until noon. "

@@ -11,15 +11,15 @@ import numpy as np
 import PIL.Image
 import torch
 
-from assistant import app
 from assistant.settings import load
 from benchmarks.figures import Figure
+from parley import factory
 from skills.emotions.face import FaceReader
 from skills.emotions.face_network import FACE_SIDE, face_logits
 from skills.emotions.text import read_text
 from skills.emotions.voice import VoiceReader
-from voice.samples import HEARING_RATE
-from voice.whisper import Whisper
+from voice.audio.types import HEARING_RATE
+from voice.stt.whisper import Whisper
 
 SENTENCE = "I really did not expect that you would come all the way to see me today!"
 SECONDS = 5
@@ -28,9 +28,9 @@ SECONDS = 5
 def measure(runs: int) -> list[Figure]:
     """Milliseconds of each."""
     settings = load().settings
-    senses = app.senses(settings)
+    senses = factory.senses(settings)
     reader = FaceReader.load()
-    whisper = Whisper.load(str(app.assemble_whisper(settings)), device="cpu")
+    whisper = Whisper.load(str(factory.assemble_whisper(settings)), device="cpu")
     voices = VoiceReader(whisper.encode, lambda samples: [(0, samples.size)])
     rng = np.random.default_rng(0)
     picture = PIL.Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8))

@@ -10,19 +10,19 @@ the written ones. How many of those who are upset are noticed is among the figur
 import time
 from itertools import groupby
 
-from assistant import app
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.hearing import Clip, recorded
 from benchmarks.utterances import QUESTIONS, spoken, whole
+from parley import factory
 from voice.empathy import Mood
 
 
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the runs
     """Milliseconds of each, and how many percent of each kind are taken for upset."""
     settings = load({"model": "pocket"}).settings
-    model, feel, voice = app.build_model(settings), app.build_feel(settings), app.build_mouth(settings)
-    alone = app.build_voice_reader(settings)
+    model, feel, voice = factory.build_model(settings), factory.build_feel(settings), factory.build_mouth(settings)
+    alone = factory.build_voice_reader(settings)
     asked = [Clip(whole(words), spoken(whole(words), voice), "the voice") for words in QUESTIONS]
     took: list[float] = []
     figures = []

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING
 import jiwer
 import numpy as np
 
-from assistant.app import build_ears, build_mouth, unheard
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import STATEMENTS, spoken, whole
-from voice.recordings import open_recording
-from voice.samples import HEARING_RATE
-from voice.speech_to_text import SpeechToText
-from voice.transcribing import transcribe
-from voice.wav import WavFile
+from parley.factory import build_ears, build_mouth, unheard
+from voice.audio.decode import open_recording
+from voice.audio.types import HEARING_RATE
+from voice.audio.wav import WavFile
+from voice.stt.base import SpeechToText
+from voice.stt.long_form import transcribe
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
+    from voice.audio.types import Samples
 
 TEST_DATA = Path("/usr/share/pocketsphinx/test/data")
 SPOKEN = 12

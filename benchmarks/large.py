@@ -27,15 +27,15 @@ from typing import Any
 import torch
 
 from assistant.messages import Message, assistant, user
-from assistant.models.decoders import TransformersDecoder
-from assistant.models.fixed_shapes import FixedCache, FixedSteps
-from assistant.models.loading import Loaded, read_weights
-from assistant.models.local import LocalModel
-from assistant.models.lookahead import GUESSES
+from assistant.models.local.compiled import FixedCache, FixedSteps
+from assistant.models.local.decoders import TransformersDecoder
+from assistant.models.local.image_encoder import Pictures
+from assistant.models.local.loader import Loaded, read_weights
+from assistant.models.local.model import LocalModel
+from assistant.models.local.placement import Placement, place
+from assistant.models.local.prompt_cache import Prompt
+from assistant.models.local.prompt_lookup import GUESSES
 from assistant.models.memory import estimate, precision, shape_of
-from assistant.models.pictures import Pictures
-from assistant.models.placement import Placement, place
-from assistant.models.prompt_cache import Prompt
 from benchmarks.decode import ask, picture
 from benchmarks.figures import Figure, save, table
 from benchmarks.shapes import QWEN3_VL
@@ -312,8 +312,8 @@ def _opening(number: int) -> Message:
 
 
 def _inputs(processor: Processor, model: Any, messages: Sequence[Message]) -> dict[str, torch.Tensor]:
-    from assistant.attachments import decode
-    from assistant.models.prompts import ChatFormat
+    from assistant.attachments.images import decode
+    from assistant.models.local.chat_template import ChatFormat
 
     text = ChatFormat(processor, "benchmark").render(messages)
     images = [decode(image) for message in messages for image in message.images]

@@ -17,10 +17,10 @@ import psutil
 
 from benchmarks.figures import Figure
 from benchmarks.utterances import silence
-from voice.samples import HEARING_RATE
+from voice.audio.types import HEARING_RATE
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
+    from voice.audio.types import Samples
 
 SECONDS = 30
 GOAL_PERCENT = 5.0
@@ -50,8 +50,8 @@ def pink(seconds: float) -> "Samples":
 
 async def listen(sound: "Samples") -> float:
     """The share of one core, in percent, that hearing `sound` in real time takes."""
-    from voice.echo import Canceller
-    from voice.turn_taking import SileroDetector, TurnTaking
+    from voice.audio.echo_canceller import Canceller
+    from voice.turns.vad import SileroDetector, TurnTaking
 
     taking, canceller = TurnTaking(SileroDetector()), Canceller(HEARING_RATE)
     unplayed = np.zeros(_BLOCK, np.float32)
@@ -70,8 +70,8 @@ async def listen(sound: "Samples") -> float:
 
 def main() -> None:
     """Load, listen, tell."""
-    from assistant.app import build_ears, build_judge, build_model, build_mouth
     from assistant.settings import load
+    from parley.factory import build_ears, build_judge, build_model, build_mouth
 
     settings = load({"model": "pocket"}).settings
     loaded = (build_ears(settings), build_judge(settings), build_mouth(settings), build_model(settings))

@@ -13,11 +13,11 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageDraw
 
-from assistant.app import build_model
-from assistant.attachments import read_image
+from assistant.attachments.images import read_image
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.settings import load
+from parley.factory import build_model
 
 READY = "ready"
 PICTURE_SIZE = (1024, 768)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.app import build_ears, build_mouth, unheard
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import QUESTIONS, STATEMENTS, begun, broken_off, silence, spoken, whole
-from voice.end_of_turn import ORDINARY, PATIENT, SOON, patience
-from voice.smart_turn import SmartTurn, fetch_embedded
-from voice.turn_taking import Pace
+from parley.factory import build_ears, build_mouth, unheard
+from voice.turns.endpointing import ORDINARY, PATIENT, SOON, patience
+from voice.turns.smart_turn import SmartTurn, fetch_embedded
+from voice.turns.vad import Pace
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
-    from voice.text_to_speech import TextToSpeech
+    from voice.audio.types import Samples
+    from voice.tts.base import TextToSpeech
 
 # A question and a statement in turns, so that any number of them is as many of each.
 UTTERANCES = tuple(utterance for pair in zip(QUESTIONS, STATEMENTS, strict=True) for utterance in pair)

@@ -5,11 +5,11 @@ A bar marks where whoever thinks while speaking would stop: the words before it 
 
 from typing import TYPE_CHECKING
 
-from voice.samples import HEARING_RATE
+from voice.audio.types import HEARING_RATE
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
-    from voice.text_to_speech import TextToSpeech
+    from voice.audio.types import Samples
+    from voice.tts.base import TextToSpeech
 
 QUESTIONS = (
     "What is the | capital of France?",
@@ -83,7 +83,7 @@ def spoken(words: str, voice: "TextToSpeech") -> "Samples":
     """Their sound as it is heard, at 16 kHz and without the silence around it."""
     import numpy as np
 
-    from voice.devices import Converter
+    from voice.audio.devices import Converter
 
     sound = np.concatenate(list(voice.synthesize(words)))
     convert = Converter(voice.sample_rate, HEARING_RATE)

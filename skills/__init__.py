@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skills.captioning import caption
     from skills.definition import Input, Photo, Skill, Sound, load_photo, skill
-    from skills.emotions.fused import emotion
-    from skills.model import ChatVision, VisionModel
+    from skills.emotion_models import Senses
+    from skills.emotions.emotion import emotion
+    from skills.ocr import read
     from skills.question_answering import vqa
-    from skills.reading import read
-    from skills.senses import Senses
     from skills.structured import UnfilledSchemaError, ask_json
+    from skills.vision_model import ChatVision, VisionModel
 
 __all__ = [
     "ChatVision",

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, MissingExtraError, ModelError, SkillUsageError
-from skills.together import Seat
+from skills.batching import Seat
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from assistant.attachments import decode
+from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
 from skills.definition import Photo, skill
-from skills.model import VisionModel
 from skills.structured import json_objects
+from skills.vision_model import VisionModel
 
 Style = Literal["short", "detailed", "dense", "alt-text"]
 

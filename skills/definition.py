@@ -34,8 +34,8 @@ from typing import (
 
 from assistant.errors import AssistantError, SkillError
 from assistant.messages import Audio, Image
-from skills.model import Stopped, VisionModel
-from skills.senses import Senses
+from skills.emotion_models import Senses
+from skills.vision_model import Stopped, VisionModel
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -67,7 +67,7 @@ _KINDS: Mapping[Any, Kind] = {
 
 def load_photo(source: str | Path, *, allow_urls: bool = False) -> Photo:
     """The picture at `source`, a path or (if allowed) a link. Raises `AttachmentError`."""
-    from assistant.attachments import load_image
+    from assistant.attachments.images import load_image
 
     return load_image(source, allow_urls=allow_urls).image
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from assistant.attachments import Attached, load_image, read_image
+from assistant.attachments.file_types import FORMATS, HEAD_BYTES, sniff
+from assistant.attachments.images import Attached, load_image, read_image
+from assistant.attachments.paths_in_text import SUFFIXES, expanded
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
-from assistant.mentions import SUFFIXES, expanded
-from assistant.signatures import FORMATS, HEAD_BYTES, sniff
 
 STANDARD_INPUT = "standard input"
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
 from skills.definition import Photo, skill
-from skills.model import Unscored, VisionModel
+from skills.vision_model import Unscored, VisionModel
 
 NOT_VISIBLE = "not visible"
 """The answer where the picture does not show what is asked for."""

@@ -31,8 +31,8 @@ class BuiltIn(NamedTuple):
 
 BUILT_IN: Mapping[str, BuiltIn] = {
     "caption": BuiltIn("skills.captioning", "Say what a picture shows."),
-    "emotion": BuiltIn("skills.emotions.fused", "Say what somebody seems to feel, by words, face and voice."),
-    "read": BuiltIn("skills.reading", "Read the words in a picture, with where they stand and how sure that is."),
+    "emotion": BuiltIn("skills.emotions.emotion", "Say what somebody seems to feel, by words, face and voice."),
+    "read": BuiltIn("skills.ocr", "Read the words in a picture, with where they stand and how sure that is."),
     "vqa": BuiltIn("skills.question_answering", "Answer a question about a picture, and say how sure that is."),
 }
 

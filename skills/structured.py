@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from assistant.errors import SkillError
 from assistant.messages import Image
-from skills.model import VisionModel
+from skills.vision_model import VisionModel
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

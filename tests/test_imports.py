@@ -30,23 +30,23 @@ def loaded_by(program: str) -> set[str]:
     return set(finished.stderr.rpartition("LOADED")[2].split())
 
 
-@pytest.mark.parametrize("module", ["assistant", "assistant.cli", "assistant.messages", "tui", "skills", "voice"])
+@pytest.mark.parametrize("module", ["assistant", "parley.cli", "assistant.messages", "tui", "skills", "voice"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_loads_nothing_heavy(option: str) -> None:
-    program = f"import sys\nfrom assistant.cli import main\nsys.argv = ['parley', {option!r}]\nsys.exit(main())"
+    program = f"import sys\nfrom parley.cli import main\nsys.argv = ['parley', {option!r}]\nsys.exit(main())"
     assert loaded_by(program) == set()
 
 
 def test_the_session_does_without_tensors_and_screens() -> None:
-    assert loaded_by("import assistant.session, assistant.models.scripted") <= {"asyncio"}
+    assert loaded_by("import assistant.conversation.session, assistant.models.scripted") <= {"asyncio"}
 
 
 def test_talking_to_a_server_needs_no_model_libraries() -> None:
-    assert not loaded_by("import assistant.models.remote") & {"torch", "transformers", "numpy", "textual"}
+    assert not loaded_by("import assistant.models.remote.model") & {"torch", "transformers", "numpy", "textual"}
 
 
 def test_the_runtime_of_small_models_has_no_telemetry() -> None:

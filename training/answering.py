@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from assistant.models.loading import read_adapter
+from assistant.models.local.loader import read_adapter
 
 PHOTOS_AT_ONCE = 32
 QUESTIONS_AT_ONCE = 32
@@ -43,7 +43,7 @@ class PlainModel:
         """The model of `folder` with its decoder in `dtype`; its eyes stay in float32, they cost little."""
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        import assistant.pocket  # noqa: F401 - makes transformers know the eyes
+        import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes
 
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         adapter = folder / "picture_adapter.safetensors"
@@ -121,7 +121,7 @@ class ProductModel:
     """The model behind the command line and the app, asked one question after the other."""
 
     def __init__(self, folder: Path) -> None:
-        from assistant.models.local import LocalModel
+        from assistant.models.local.model import LocalModel
 
         self.model = LocalModel.load(str(folder))
 

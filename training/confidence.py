@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant import app, settings
+from assistant import settings
+from parley import factory
 from skills import Photo, VisionModel
 from skills.evaluation.calibration import bins, expected_calibration_error
 from skills.question_answering import confidence_in, log_odds, open_answer, option_shares
@@ -167,7 +168,7 @@ def main() -> None:
     kept = arguments.work / "confidence-dev.jsonl"
     asked = [Asked(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {each.photo for each in asked}
-    model = app.vision_model(settings.load({"model": "pocket"}).settings)
+    model = factory.vision_model(settings.load({"model": "pocket"}).settings)
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a") as file:
         for ask in (ask_about_rooms, ask_whether_there):

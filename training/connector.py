@@ -2,8 +2,8 @@
 
     python -m training.connector --data DATA --work WORK --tower TOWER.pth --decoder DECODER --name NAME [--steps N] …
 
-`--start-from assistant/pocket/weights` goes on from weights that were exported before, with `--rewarded 8` partly by
-reward (`training.rewards`).
+`--start-from assistant/models/pocket/weights` goes on from weights exported before, with `--rewarded 8` partly
+by reward (`training.rewards`).
 
 Writes `WORK/runs/NAME/`: a checkpoint every few minutes (the same command resumes from it), a log of losses, and at the
 end `weights.safetensors` and `dev.json`. The same command runs on a GPU (`--device cuda`).
@@ -26,19 +26,19 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assistant.models.loading import read_adapter
-from assistant.pocket.assemble import tag_table
-from assistant.pocket.efficientnet import IMAGENET_CLASSES
-from assistant.pocket.eyes import Connector, Tagger, WordHead
-from training import blends, drawings
+from assistant.models.local.loader import read_adapter
+from assistant.models.pocket.assemble import tag_table
+from assistant.models.pocket.efficientnet import IMAGENET_CLASSES
+from assistant.models.pocket.vision_encoder import Connector, Tagger, WordHead
+from training import blends, synthetic_images
+from training.curriculum import DOG_WORDS, Lessons, Sample
 from training.data import COLLECTIONS
 from training.decoder import Decoder
 from training.features import load_tower
-from training.lessons import DOG_WORDS, Lessons, Sample
+from training.packed_sequences import IMAGE, REWARD, Batch, Row, RowBuilder, collate
 from training.questions import ASK, sentence
 from training.recipe import SEED, Recipe
 from training.rewards import CaptionReward, draw_captions, worth
-from training.rows import IMAGE, REWARD, Batch, Row, RowBuilder, collate
 from training.words import WORD_HIDDEN, HeadOnly, Photos, Vocabulary
 
 LONGEST_CAPTION = 24
@@ -131,7 +131,7 @@ class Trainer:
         head.eval()
         things = {name: self.lessons.train[name] for name in ("caltech101", "imagenet1000")}
         made = {
-            "drawings": drawings.neck_maps(work, tower),
+            "drawings": synthetic_images.neck_maps(work, tower),
             "blends": blends.maps(work, self.photos, tower.class_logits, things),
         }
         for name, maps in made.items():

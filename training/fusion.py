@@ -27,21 +27,22 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assistant import app, settings
+from assistant import settings
+from parley import factory
 from skills.emotions.face import FaceReader
 from skills.emotions.face_network import face_logits, standardized
 from skills.emotions.fusion import LEAST, ratios
 from skills.emotions.labels import EMOTIONS
 from skills.emotions.text import TextHead, codes, softmax
 from skills.emotions.voice import VOICES, features
+from training.calibration import fitted_temperature
 from training.emotion_states import States, read_comments
 from training.emotion_text import FINE, grouped
 from training.faces import read_faces
-from training.judging import fitted_temperature
 from training.recipe import SEED
 from training.voices import CHOICES, NAMES, fit
-from voice.recordings import open_recording
-from voice.whisper import Whisper
+from voice.audio.decode import open_recording
+from voice.stt.whisper import Whisper
 
 OUT = Path(__file__).parents[1] / "skills" / "emotions" / "fusion.json"
 LABELS = tuple(name for name in EMOTIONS if name != "surprise")
@@ -145,7 +146,7 @@ def _voice_rows(data: Path, work: Path) -> tuple[Floats, NDArray[np.int64], NDAr
     """Features (clean and noisy, clips, width), the mean over each clip's pieces; labels by `VOICES`; speakers."""
     kept = work / "emotion" / "voices-noisy.npz"
     if not kept.exists():
-        whisper = Whisper.load(str(app.assemble_whisper(settings.load({}).settings)), device="cpu")
+        whisper = Whisper.load(str(factory.assemble_whisper(settings.load({}).settings)), device="cpu")
         rng = np.random.default_rng(SEED)
         folder = data / "emodb"
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:

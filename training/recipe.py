@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from assistant.pocket.eyes import PocketEyesConfig
+from assistant.models.pocket.vision_encoder import PocketEyesConfig
 from training.words import SEED, WORD_HIDDEN
 
 __all__ = ["DEV_ROOMS", "SEED", "Recipe"]

@@ -26,15 +26,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from assistant import app, settings
-from skills.emotions.sound import Floats
-from skills.emotions.speaking import HEARD_BEFORE
+from assistant import settings
+from parley import factory
+from skills.emotions.prosody import Floats
+from skills.emotions.speaker_baseline import HEARD_BEFORE
 from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
-from training.judging import fitted_temperature, judge, keep
+from training.calibration import fitted_temperature, judge, keep
 from training.recipe import SEED
+from voice.audio.decode import open_recording
 from voice.empathy import Mood
-from voice.recordings import open_recording
-from voice.whisper import Whisper, find_speech
+from voice.stt.whisper import Whisper, find_speech
 
 # What EmoDB calls the emotions.
 NAMES = {"happiness": "joy"} | {name: name for name in VOICES if name != "joy"}
@@ -257,7 +258,7 @@ def main() -> None:
     if kept.exists():
         clips = Clips(**np.load(kept))
     else:
-        whisper = Whisper.load(str(app.assemble_whisper(settings.load({}).settings)), device="cpu")
+        whisper = Whisper.load(str(factory.assemble_whisper(settings.load({}).settings)), device="cpu")
         clips = read_clips(arguments.data, whisper.encode, find_speech)
         arguments.work.mkdir(parents=True, exist_ok=True)
         np.savez(kept, **clips._asdict())

@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assistant.pocket.efficientnet import EfficientNetLite
-from assistant.pocket.eyes import WordHead
+from assistant.models.pocket.efficientnet import EfficientNetLite
+from assistant.models.pocket.vision_encoder import WordHead
 from training.data import COLLECTIONS, read_annotations
 from training.features import load_tower
 from training.names import EVERYDAY, family

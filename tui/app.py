@@ -14,18 +14,18 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from assistant.conversation.session import Session
 from assistant.errors import AssistantError
-from assistant.session import Session
-from tui.screens.conversation import ConversationScreen
+from tui.screens.chat import ConversationScreen
 from tui.skill_commands import SkillCommands
-from tui.talking import Talking
+from tui.voice_controller import Talking
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     # Fetching needs modules that the first paint can do without.
-    from assistant.parcels import Progress
-    from voice.call import Call
+    from assistant.wheel_assets import Progress
+    from voice.voice_session import Call
 
 Built = TypeVar("Built")
 

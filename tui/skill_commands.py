@@ -7,7 +7,7 @@ from functools import cache, partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from skills import registry
-from tui.screens.conversation import ConversationScreen
+from tui.screens.chat import ConversationScreen
 
 
 class SkillCommands(Provider):

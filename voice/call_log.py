@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from assistant.errors import VoiceError
-from voice.samples import HEARING_RATE
-from voice.wav import WavFile
+from voice.audio.types import HEARING_RATE
+from voice.audio.wav import WavFile
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
+    from voice.audio.types import Samples
 
 
 class CallLog:

@@ -17,21 +17,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from assistant.conversation.session import Session
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, Spoken, TextDelta
 from assistant.messages import Image, Message, user
-from assistant.session import Session
+from voice.audio.types import HEARING_RATE
 from voice.empathy import LONGEST_SECONDS, Feel, Mood
-from voice.end_of_turn import SOON, Judge, patience
-from voice.manners import is_backchannel, is_echo
-from voice.samples import HEARING_RATE
-from voice.speech import Output, Speech
-from voice.speech_to_text import SURE_LANGUAGE, SpeechToText, Transcript, joined, shifted
-from voice.text_to_speech import TextToSpeech
-from voice.turn_taking import Ended, Part, Paused, Started, TurnEvent, TurnTaking
+from voice.spoken_reply import Output, Speech
+from voice.stt.base import SURE_LANGUAGE, SpeechToText, Transcript, joined, shifted
+from voice.tts.base import TextToSpeech
+from voice.turns.endpointing import SOON, Judge, patience
+from voice.turns.interruption import is_backchannel, is_echo
+from voice.turns.vad import Ended, Part, Paused, Started, TurnEvent, TurnTaking
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
+    from voice.audio.types import Samples
 
 # The room and the buffers hold on to a voice for this long after it has ended.
 _ECHO_SECONDS = 1.5

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from assistant.models.base import ChatModel
 
 if TYPE_CHECKING:
-    from voice.samples import Samples
+    from voice.audio.types import Samples
 
 _UPSET = {
     "anger": ("angry", "Be kind and calm."),

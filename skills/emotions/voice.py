@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.sound import RATE, Floats, levelled, prosody
+from skills.emotions.prosody import RATE, Floats, levelled, prosody
 
 Encode = Callable[[Floats], Floats]
 """Takes mono sound of 16 kHz, at most 30 s, and returns the encoder's frames (50 a second, 512) of it."""

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from assistant.app import build_ears, build_mouth
 from assistant.settings import load
 from benchmarks import barge_in
-from tests.voice.stand_ins import Ears
+from parley.factory import build_ears, build_mouth
+from tests.fakes.speech import Ears
 
 pytestmark = pytest.mark.slow
 

@@ -7,16 +7,16 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
-from assistant.app import assemble_pocket
+from assistant.conversation.session import Session
 from assistant.events import SkillResult
 from assistant.messages import Image, user
-from assistant.models.local import LocalModel
-from assistant.session import Session
+from assistant.models.local.model import LocalModel
 from assistant.settings import load
+from parley.factory import assemble_pocket
 from skills import ChatVision, caption, vqa
-from skills.calls import SkillCalls
-from tests.skills.test_calls import one, said
-from tests.skills.test_reading import make_sign
+from skills.slash_commands import SkillCalls
+from tests.skills.test_ocr import make_sign
+from tests.skills.test_slash_commands import one, said
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from assistant.pocket import assemble
-from assistant.pocket.efficientnet import IMAGENET_CLASSES, EfficientNetLite, InvertedResidual
-from assistant.pocket.eyes import PocketEyes, PocketEyesConfig
+from assistant.models.pocket import assemble
+from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, EfficientNetLite, InvertedResidual
+from assistant.models.pocket.vision_encoder import PocketEyes, PocketEyesConfig
 from training import prepare
 from training.decoder import PROJECTIONS
 from training.export import EYES_OPTIONS

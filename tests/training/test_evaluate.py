@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from training import evaluate
+from training.curriculum import Lessons
 from training.data import COLLECTIONS, photo_names, read_photos
 from training.evaluate import BLANK, Exam, Figure, Outcome, partners, split_photos, table
-from training.lessons import Lessons
 from training.names import EVERYDAY
 from training.questions import room_answer
 from training.recipe import Recipe

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardized
 from skills.emotions.labels import EMOTIONS
 from training import faces
+from training.calibration import fitted_temperature, keep
 from training.faces import Faces, Trainer, disturbed, export, rate_at, read_faces, side_at, train
 from training.fer_network import FerNetwork
-from training.judging import fitted_temperature, keep
 
 
 def shapes(count: int, seed: int = 0) -> Faces:

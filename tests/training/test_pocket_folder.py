@@ -11,16 +11,16 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
-import assistant.pocket  # noqa: F401 - makes transformers know the eyes
-from assistant.parcels import fetch
-from assistant.pocket import assemble
+import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes
+from assistant.models.pocket import assemble
+from assistant.wheel_assets import fetch
 from training.answering import PlainModel, merge_adapter
 from training.connector import Eyes
 from training.decoder import Decoder
 from training.features import pixels
+from training.packed_sequences import RowBuilder, collate
 from training.questions import Exchange
 from training.recipe import Recipe
-from training.rows import RowBuilder, collate
 from training.words import Vocabulary
 
 CONVERSATIONS: list[list[dict[str, str]]] = [

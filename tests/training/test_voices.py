@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skills.emotions import voice
-from skills.emotions.sound import RATE, Floats
+from skills.emotions.prosody import RATE, Floats
 from skills.emotions.voice import VOICES, VoiceReader
 from training.voices import (
     ENCODER_WIDTH,

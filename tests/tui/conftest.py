@@ -14,10 +14,10 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.widget import Widget
 
+from assistant.conversation.session import Session, TurnStore
 from assistant.messages import Message
 from assistant.models.scripted import ScriptedModel
-from assistant.parcels import Progress
-from assistant.session import Session, TurnStore
+from assistant.wheel_assets import Progress
 from tui.app import ParleyApp
 from tui.widgets.prompt import Prompt
 

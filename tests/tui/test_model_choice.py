@@ -2,9 +2,9 @@
 
 import threading
 
+from assistant.conversation.session import Progress, Session
 from assistant.errors import ModelError
 from assistant.models.scripted import ScriptedModel
-from assistant.session import Progress, Session
 from tests.tui.conftest import Use
 from tui.app import ParleyApp
 

@@ -2,19 +2,19 @@
 
 from functools import partial
 
-from assistant import app
-from assistant.parcels import Progress
-from assistant.session import Session
+from assistant.conversation.session import Session
 from assistant.settings import Settings
-from tests.assistant.models import chat_server
-from tests.assistant.models.chat_server import ChatServer, running
+from assistant.wheel_assets import Progress
+from parley import factory
+from tests.fakes import chat_server
+from tests.fakes.chat_server import ChatServer, running
 from tests.tui.conftest import Use
 from tui.app import ParleyApp
 
 
 def open_app(server: ChatServer) -> ParleyApp:
     def build(progress: Progress) -> Session:
-        return Session(app.build_model(Settings(base_url=server.url), progress))
+        return Session(factory.build_model(Settings(base_url=server.url), progress))
 
     return ParleyApp(build)
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from assistant.app import build_session
-from assistant.history import History
+from assistant.conversation.session import Session
+from assistant.history.store import History
 from assistant.models.scripted import ScriptedModel
-from assistant.parcels import Progress
-from assistant.session import Session
 from assistant.settings import Settings
+from assistant.wheel_assets import Progress
+from parley.factory import build_session
 from tests.skills.conftest import Install, install
 from tests.tui.conftest import Use
 from tui import skill_commands

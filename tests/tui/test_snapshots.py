@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from assistant.attachments import load_image
+from assistant.attachments.images import load_image
+from assistant.conversation.session import Session
 from assistant.errors import ModelError
 from assistant.events import Usage
 from assistant.messages import Message, assistant, user
 from assistant.models.scripted import ScriptedModel
-from assistant.parcels import Progress
-from assistant.session import Session
+from assistant.wheel_assets import Progress
 from tests.tui.conftest import MakeApp, Person
 from tui.app import ParleyApp
 from tui.widgets.prompt import Prompt

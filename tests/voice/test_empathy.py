@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assistant.app import build_feel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import load
+from parley.factory import build_feel
 from skills.emotions.labels import EMOTIONS
-from tests.skills.test_emotions import Innards, sure_of
+from tests.skills.emotions.test_emotion import Innards, sure_of
 from tests.voice.conftest import Floats
+from voice.audio.types import HEARING_RATE
 from voice.empathy import Feel, Mood
-from voice.samples import HEARING_RATE
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
@@ -48,9 +48,9 @@ class TestByTheSkill:
     @pytest.fixture
     def reader(self, monkeypatch: pytest.MonkeyPatch) -> Reader:
         reader = Reader()
-        monkeypatch.setattr("assistant.app._Senses.listener", lambda _: reader)
-        monkeypatch.setattr("assistant.app._Senses.reader", lambda _: None)
-        monkeypatch.setattr("assistant.app._Senses.states", lambda _, *given: Innards().states(*given))
+        monkeypatch.setattr("parley.factory._Senses.listener", lambda _: reader)
+        monkeypatch.setattr("parley.factory._Senses.reader", lambda _: None)
+        monkeypatch.setattr("parley.factory._Senses.states", lambda _, *given: Innards().states(*given))
         return reader
 
     @pytest.fixture
@@ -101,8 +101,8 @@ def test_all_is_loaded_beforehand_but_an_embedded_model_that_is_there(monkeypatc
         loaded.append(what)
         return object()
 
-    monkeypatch.setattr("assistant.app.build_model", lambda settings, _: loads(settings.model))
-    monkeypatch.setattr("assistant.app.build_voice_reader", lambda *_: loads("voices"))
+    monkeypatch.setattr("parley.factory.build_model", lambda settings, _: loads(settings.model))
+    monkeypatch.setattr("parley.factory.build_voice_reader", lambda *_: loads("voices"))
     model = ScriptedModel()
     model.info = replace(model.info, embedded=True)
     feel = build_feel(load({}).settings)

@@ -9,10 +9,11 @@ from textual.containers import Vertical, VerticalGroup
 from textual.message import Message
 from textual.widgets import Static
 
-from assistant import attachments, messages
-from assistant.attachments import Attached
+from assistant import messages
+from assistant.attachments import images
+from assistant.attachments.images import Attached
 from assistant.errors import AttachmentError
-from tui.widgets.attachment import Attachment
+from tui.widgets.attachment_chip import Attachment
 from tui.widgets.prompt import Prompt
 
 
@@ -89,22 +90,24 @@ class Composer(Vertical):
     @work(group="attach")
     async def _prepare(self, typed: str) -> None:
         async with self._order:
-            found = attachments.find_images(typed, links=self._allow_urls)
+            found = images.find_images(typed, links=self._allow_urls)
             try:
                 opened = await self._open(found.sources)
             except AttachmentError as error:
                 self._keep(typed, str(error))
                 return
-            images = [one.image for one in opened]
+            opened_images = [one.image for one in opened]
             notices = [notice for one in opened for notice in one.notices]
             if words := found.text.strip():
                 attached = self.attached
                 await self._chips.query(Attachment).remove()
                 self._prompt.remember(typed)
                 self._remark()
-                self.post_message(self.Submitted(messages.user(words, *attached, *images), typed, attached, notices))
+                self.post_message(
+                    self.Submitted(messages.user(words, *attached, *opened_images), typed, attached, notices)
+                )
             else:
-                await self._add(images)
+                await self._add(opened_images)
                 self._keep("", " ".join([*notices, "There are no words to send yet: type a question."]))
 
     @on(Prompt.PicturesPasted)
@@ -128,7 +131,7 @@ class Composer(Vertical):
     async def _open(self, sources: Sequence[str]) -> list[Attached]:
         def load() -> list[Attached]:
             return [
-                attachments.load_image(source, allow_urls=self._allow_urls, max_megapixels=self._max_megapixels)
+                images.load_image(source, allow_urls=self._allow_urls, max_megapixels=self._max_megapixels)
                 for source in sources
             ]
 

@@ -7,7 +7,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
-from assistant.attachments import find_images
+from assistant.attachments.images import find_images
 
 
 class Prompt(TextArea):

@@ -8,10 +8,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 
 from assistant.messages import Message
-from tui.widgets.notice_line import NoticeLine
-from tui.widgets.picture import Picture
-from tui.widgets.reply import Reply
-from tui.widgets.user_turn import UserTurn
+from tui.widgets.assistant_message import Reply
+from tui.widgets.image_preview import Picture
+from tui.widgets.notice import NoticeLine
+from tui.widgets.user_message import UserTurn
 from tui.widgets.welcome import Welcome
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from assistant.messages import Image
-from assistant.models.fixed_shapes import FixedCache, FixedSteps
-from assistant.models.local import LocalModel
-from assistant.models.lookahead import GUESSES
-from tests.assistant.models.chat_server import ChatServer, running
+from assistant.models.local.compiled import FixedCache, FixedSteps
+from assistant.models.local.model import LocalModel
+from assistant.models.local.prompt_lookup import GUESSES
+from tests.fakes.chat_server import ChatServer, running
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -226,21 +226,21 @@ def gemma_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def qwen3_vl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.assistant.models.tiny_catalogue import make_qwen3_vl
+    from tests.fakes.tiny_catalog import make_qwen3_vl
 
     return make_qwen3_vl(tmp_path_factory.mktemp("qwen3-vl") / "tiny-qwen3-vl")
 
 
 @pytest.fixture(scope="session")
 def smolvlm2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.assistant.models.tiny_catalogue import make_smolvlm2
+    from tests.fakes.tiny_catalog import make_smolvlm2
 
     return make_smolvlm2(tmp_path_factory.mktemp("smolvlm2") / "tiny-smolvlm2")
 
 
 @pytest.fixture(scope="session")
 def internvl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tests.assistant.models.tiny_catalogue import make_internvl
+    from tests.fakes.tiny_catalog import make_internvl
 
     return make_internvl(tmp_path_factory.mktemp("internvl") / "tiny-internvl")
 

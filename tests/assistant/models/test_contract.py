@@ -12,8 +12,8 @@ from assistant.errors import ContextOverflow
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import ChatModel, GenerationOptions
-from assistant.models.local import LocalModel
-from assistant.models.remote import RemoteModel
+from assistant.models.local.model import LocalModel
+from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
 
 LONG_REPLY = " ".join(f"word{number}" for number in range(300))

@@ -10,9 +10,9 @@ import pytest
 from assistant.errors import MissingExtraError, ModelError
 from assistant.messages import Image, user
 from assistant.models import hub
-from assistant.models.loading import fetch_model
-from assistant.models.local import LocalModel
-from tests.assistant.models.hub_server import COMMIT, HubServer, running
+from assistant.models.local.loader import fetch_model
+from assistant.models.local.model import LocalModel
+from tests.fakes.hub_server import COMMIT, HubServer, running
 
 REPOSITORY = "tiny/llava"
 

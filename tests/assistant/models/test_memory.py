@@ -14,15 +14,15 @@ import torch
 
 from assistant.errors import ModelError
 from assistant.messages import Image, user
-from assistant.models import loading
 from assistant.models.base import GenerationOptions
-from assistant.models.catalogue import CATALOGUE
-from assistant.models.loading import load
-from assistant.models.local import LocalModel
+from assistant.models.catalog import CATALOGUE
+from assistant.models.local import loader
+from assistant.models.local.chat_template import ChatFormat
+from assistant.models.local.loader import load
+from assistant.models.local.model import LocalModel
+from assistant.models.local.placement import Placement, fit, place, settle
 from assistant.models.memory import SLACK, Shape, estimate, most_context, precision, shape_of
-from assistant.models.placement import Placement, fit, place, settle
-from assistant.models.prompts import ChatFormat
-from tests.assistant.models.real_shapes import configs
+from tests.fakes.model_shapes import configs
 
 GB = 10**9
 QWEN_8B = next(entry.shape for entry in CATALOGUE if entry.name == "qwen3-vl-8b")
@@ -126,13 +126,13 @@ def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
     folder = tmp_path / "model"
     shutil.copytree(llava_folder, folder)
     (folder / "model.safetensors").write_bytes(b"never opened")
-    monkeypatch.setattr(loading, "free_bytes", lambda _: 1000)
+    monkeypatch.setattr(loader, "free_bytes", lambda _: 1000)
     with pytest.raises(ModelError, match=r"model takes about 0\.1 GB in int8 and cpu has 0\.0 GB free"):
         LocalModel.load(str(folder), device="cpu")
 
 
 def test_a_context_that_was_cut_is_the_models_and_is_told(qwen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "fit", lambda *_: (300, "There is memory for 300 of the 512 tokens."))
+    monkeypatch.setattr(loader, "fit", lambda *_: (300, "There is memory for 300 of the 512 tokens."))
     model = LocalModel.load(str(qwen_folder), device="cpu")
     assert model.info.context_tokens == 300
     assert model.notices == ("There is memory for 300 of the 512 tokens.",)

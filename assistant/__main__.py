@@ -1,5 +1,0 @@
-"""`python -m assistant` is `parley`."""
-
-from assistant.cli import main
-
-main()

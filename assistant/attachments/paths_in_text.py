@@ -1,0 +1,251 @@
+"""Pictures named inside a prompt: typed, pasted or dropped as paths and links among the words.
+
+    What is in "my photo.jpg"?  ─▶  What is in this picture?  +  my photo.jpg
+
+A path that stands apart from the sentence is taken out of it; one that the sentence leans on ("in photo.jpg") is
+replaced by words, because "What is in ?" is no question a model can answer.
+"""
+
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from assistant.attachments.file_types import FORMATS, HEAD_BYTES, sniff
+
+SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .avif".split())
+"""Words that end so are taken for pictures, even if there is no such file: loading it then says so."""
+
+# Taken for pictures only if the file exists: they are refused, and talking about one that is not there is no mistake.
+_REFUSED_SUFFIXES = frozenset(".pdf .svg .tif .tiff .heic .heif .jxl .psd .ico .jp2".split())
+_MAX_PATH = 4096
+_MAX_WORDS_IN_A_NAME = 12  # how far back a name with unquoted spaces is looked for
+
+_SINGLE = r"'[^'\n]*'"
+_DOUBLE = r'"(?:[^"\\\n]|\\.)*"'
+_TOKEN = re.compile(
+    rf"""
+      (?P<opening> [(\[{{<]+ (?=\S) )
+    | (?P<quoted>
+        (?<![^\s(\[{{<,;:=])                                             # not the apostrophe of a word
+        (?: (?:{_SINGLE}|{_DOUBLE}) (?:{_SINGLE}|{_DOUBLE}|\\.)*         # as shells quote: 'it'\''s.jpg'
+          | “[^”\n]{{1,999}}” | ‘[^’\n]{{1,999}}’ | `[^`\n]{{1,999}}` )
+        (?= [\s.,;:!?…)\]}}>'’] | $ )
+      )
+    | (?P<word> (?: \\. | [^\s\\"“”] )+ )
+    """,
+    re.VERBOSE,
+)
+_PIECE = re.compile(rf"(?P<single>{_SINGLE})|(?P<double>{_DOUBLE})|\\(?P<escaped>.)")
+_TRAILING = ".,;:!?…)]}>'’`»*_"
+_POSSESSIVE = re.compile(r"['’]s\b")
+_BETWEEN_TWO = re.compile(r"\s*(?:[,;&+]|and|or|vs\.?|versus|with)?\s*(?:and|or)?\s*", re.IGNORECASE)
+_LAST_WORD = re.compile(r"(?<![/A-Za-z])([A-Za-z]+)[ \t]*$")  # "/read" is a command, and leans on nothing
+_ARTICLES = frozenset("a an the this that these those my".split())
+_LEANING = frozenset(
+    """about analyse analyze and are as at between caption compare describe did do does explain for from has have
+    identify in inside into is like of on or read show shows summarise summarize than to under was with
+    within""".split()
+)
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """What is left to say of a prompt, and the pictures it named: paths or URLs, in order, each once."""
+
+    text: str
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Mention:
+    """Where a source stands in the text, its quotes included."""
+
+    start: int
+    end: int
+    source: str
+
+
+def find_images(text: str, *, links: bool = True) -> FoundImages:
+    """The pictures that `text` names, and `text` without them; `text` as it is if it names none.
+
+    Found are quoted and backslash-escaped paths, `~` and `file://` (as they were written, to be resolved on loading),
+    existing names with bare spaces, http(s) links, and a path without a known ending if it is all there is.
+    Without `links`, one to the web counts only if it ends like a picture or is all there is: people also talk of pages.
+    """
+    stripped = text.strip()
+    for path in (stripped, _unquoted(stripped)):
+        if "\n" not in path and (_has_suffix(path, SUFFIXES) or _holds_a_picture(path)) and exists(path):
+            return FoundImages("", (path,))
+    links = links or not re.search(r"\s", stripped)
+    mentions = list(_mentions(text, links))
+    sources = tuple(dict.fromkeys(mention.source for mention in mentions))
+    return FoundImages(_without(text, mentions, sources), sources) if mentions else FoundImages(text)
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with the home directory in place of a leading `~`, or as it is if that names nobody."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _mentions(text: str, links: bool) -> Iterator[_Mention]:  # noqa: FBT001 - handed through
+    starts: list[int] = []  # of the words since the last mention, where a name with spaces may begin
+    for token in _TOKEN.finditer(text):
+        if token["opening"]:
+            continue
+        found: Sequence[_Mention]
+        if token["quoted"]:
+            source = _unquoted(token[0])
+            found = [_Mention(*token.span(), source)] if _is_source(source, links) else []
+        else:
+            starts.append(token.start())
+            found = _in_word(text, token, starts[-_MAX_WORDS_IN_A_NAME:], links)
+        yield from found
+        if found:
+            starts.clear()
+
+
+def _in_word(
+    text: str,
+    token: re.Match[str],
+    starts: Sequence[int],
+    links: bool,  # noqa: FBT001 - handed through
+) -> Sequence[_Mention]:
+    start, word = token.start(), token[0]
+    if markdown := re.match(r".*\]\(", word):
+        start, word = start + markdown.end(), word[markdown.end() :]
+    if _is_url(word):
+        bare = word.rstrip(_TRAILING)
+        if bare.count("(") > bare.count(")") and word[len(bare) :].startswith(")"):
+            bare += ")"
+        return [_Mention(start, start + len(bare), bare)] if _is_source(bare, links) else []
+    word = _POSSESSIVE.split(word.rstrip(_TRAILING))[0]
+    end = start + len(word)
+    if not _has_suffix(word, SUFFIXES | _REFUSED_SUFFIXES):
+        return []
+    for first in starts:
+        spelled = text[first:end]
+        for path in (_unescaped(spelled), spelled):
+            if "\n" not in path and exists(path):
+                return [_Mention(first, end, path)]
+    parts = [part for part in re.finditer(r"[^,;]+", word) if _has_suffix(part[0], SUFFIXES)]
+    return [_Mention(start + part.start(), start + part.end(), _unescaped(part[0])) for part in parts]
+
+
+def _is_source(path: str, links: bool) -> bool:  # noqa: FBT001 - handed through
+    if _is_url(path):
+        return links or path.lower().startswith("file:") or _has_suffix(re.split("[?#]", path)[0], SUFFIXES)
+    return _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and exists(path))
+
+
+def _is_url(word: str) -> bool:
+    return re.match(r"(?:https?|file)://\S", word, re.IGNORECASE) is not None
+
+
+def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
+    return PurePath(path).suffix.lower() in suffixes
+
+
+def exists(path: str) -> bool:
+    """Whether `path` names a file; False as well for what cannot be a path or may not be looked at."""
+    try:
+        return len(path) < _MAX_PATH and stat.S_ISREG(expanded(path).stat().st_mode)
+    except (OSError, ValueError):  # ValueError: a NUL inside
+        return False
+
+
+def _holds_a_picture(path: str) -> bool:
+    if not exists(path):
+        return False
+    try:
+        with expanded(path).open("rb") as file:
+            return sniff(file.read(HEAD_BYTES)) in FORMATS
+    except OSError:
+        return False
+
+
+def _unquoted(token: str) -> str:
+    """`token` as a shell would read it, if it is quoted at all; typographic quotes and back-ticks are taken off too."""
+    if len(token) > 1 and token[0] + token[-1] in ("“”", "‘’", "``"):
+        return token[1:-1]
+    pieces = list(_PIECE.finditer(token))
+    if token[:1] not in "'\"" or "".join(piece[0] for piece in pieces) != token:
+        return _unescaped(token)
+    return "".join(
+        piece["single"][1:-1]
+        if piece["single"]
+        else re.sub(r'\\(["\\$`])', r"\1", piece["double"][1:-1])
+        if piece["double"]
+        else piece["escaped"]
+        for piece in pieces
+    )
+
+
+def _unescaped(word: str) -> str:
+    return re.sub(r"\\(.)", r"\1", word)
+
+
+def _without(text: str, mentions: Sequence[_Mention], sources: Sequence[str]) -> str:
+    """`text` with words in place of the mentions that its sentences lean on, and nothing in place of the others."""
+    kept: list[str] = []
+    position = 0
+    for group in _grouped(text, mentions):
+        before = text[position : group[0].start]
+        after = group[-1].end
+        if possessive := _POSSESSIVE.match(text, after):
+            after = possessive.end()
+        words = _in_words(before, [sources.index(mention.source) for mention in group], len(sources))
+        if possessive:
+            words = f"{words or 'the picture'}'s"
+        if words:
+            kept.append(before + words)
+            position = after
+            continue
+        before, position = _closed_up(before, text, after)
+        kept.append(before)
+    remainder = text[position:]
+    joined = "".join(kept) + remainder
+    return (joined if remainder.strip() else joined.rstrip(" \t\n,;:-")).strip()
+
+
+def _closed_up(before: str, text: str, position: int) -> tuple[str, int]:
+    """The text before a gap and the position after it, less the brackets and punctuation that belonged to the gap."""
+    bare = before.rstrip(" \t")
+    while bare.endswith(("(", "[", "{", "<")) and (closing := re.compile(r"[ \t]*[)\]}>]").match(text, position)):
+        bare = bare[:-1].rstrip(" \t")
+        position = closing.end()
+    if rest := re.compile(r"[ \t]*[,;:]+").match(text, position):
+        position = rest.end()
+    if text[position : position + 1] in (".", "!", "?"):
+        position += not bare or bare[-1] in ".,;:!?"
+    elif bare and not bare[-1].isspace() and not text[position : position + 1].isspace():
+        bare += " "
+    return bare, position
+
+
+def _grouped(text: str, mentions: Sequence[_Mention]) -> list[list[_Mention]]:
+    groups: list[list[_Mention]] = []
+    for mention in mentions:
+        if groups and _BETWEEN_TWO.fullmatch(text, groups[-1][-1].end, mention.start):
+            groups[-1].append(mention)
+        else:
+            groups.append([mention])
+    return groups
+
+
+def _in_words(before: str, group: Sequence[int], total: int) -> str:
+    """What to call the pictures of `group` (positions among `total`) in a sentence that begins with `before`."""
+    last = _LAST_WORD.search(before)
+    word = last[1].lower() if last else ""
+    if word in _ARTICLES:
+        return "picture" if len(group) == 1 else "pictures"
+    if word not in _LEANING:
+        return ""
+    if len(group) == 1 and total > 1:
+        return f"the {_ORDINALS[group[0]]} picture" if group[0] < len(_ORDINALS) else f"picture {group[0] + 1}"
+    return "this picture" if total == 1 else "these pictures"

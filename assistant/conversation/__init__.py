@@ -1,0 +1,1 @@
+"""A conversation and its turns: read `session`, then `context_window`."""

@@ -1,0 +1,1 @@
+"""Conversations on disk: read `store`, then `database`, then `attachment_store`."""

@@ -1,0 +1,1 @@
+"""The inference engine for models on this machine: read `model` first, then `decoders` and `llama`."""

@@ -1,0 +1,378 @@
+"""What `LocalModel` asks of a family of models, and the two kinds there are.
+
+    LlavaDecoder          LLaVA around a plain Llama: everything remembered reusable, fast
+    TransformersDecoder   whatever else transformers can load, run by its own code
+
+Both remember keys and values of what they have read; which of that a new prompt can use is found in `prompt_cache`.
+`pictures` sees to it that each picture is encoded once.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from assistant.attachments.images import decode
+from assistant.messages import Image
+from assistant.models.local import kv_cache
+from assistant.models.local.batch_decoder import SideBySide
+from assistant.models.local.image_encoder import Picture, Pictures, misplaced
+from assistant.models.local.llama import LlamaDecoder
+from assistant.models.local.prompt_cache import Key, Prompt
+
+if TYPE_CHECKING:
+    from assistant.models.local.compiled import FixedSteps
+
+# Families whose pictures can be encoded apart from their prompt, and whose keys and values can be cut at any token. The
+# others read every prompt whole, until a test shows that warm equals cold for them as well.
+_REUSABLE = frozenset({"gemma3", "internvl", "llava", "qwen3_vl", "smolvlm"})
+# Tokens of given replies that are read side by side: their logits are as wide as the vocabulary, 25 MB in all.
+_TOGETHER = 128
+
+
+class Decoder(Protocol):
+    """A model that remembers the tokens it has read."""
+
+    def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
+        """The tokens of `text`, in which `images` have their placeholders. Raises `ModelError`, `AttachmentError`."""
+        ...
+
+    def keep(self, prompt: Prompt, count: int) -> int:
+        """Forget all but the first `count` tokens, which are those of `prompt`; fewer where that cannot be done.
+
+        Returns how many are remembered.
+        """
+        ...
+
+    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        """Read these tokens of `prompt`, those before `start` being remembered; logits (vocabulary,) after the last."""
+        ...
+
+
+class BranchingDecoder(Decoder, Protocol):
+    """A decoder that can also look into several futures of what it has read."""
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Read each of `options` (ids of tokens) as what follows `prompt`, which is remembered; remember none of them.
+
+        Returns for each the logits (its tokens, vocabulary) after every one of its tokens.
+        """
+        ...
+
+
+class LlavaDecoder:
+    """A LLaVA model with the lean Llama in the place of its own decoder; `model` keeps the vision tower."""
+
+    def __init__(self, model: Any, processor: Any, llama: LlamaDecoder, pictures: Pictures) -> None:
+        self._model = model
+        self._llama = llama
+        self._processor = processor
+        self._pictures = pictures
+        self._image_token: int = model.config.image_token_id
+
+    def twin(self, processor: Any, pictures: Pictures) -> "LlavaDecoder":
+        """A decoder on the same weights, which may be used on another thread at the same time."""
+        return LlavaDecoder(self._model, processor, self._llama.twin(), pictures)
+
+    def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
+        text, pictures = self._pictures.place(text, images)
+        ids = _tokenize(self._processor, text)
+        keys, _ = name_places(ids, self._image_token, pictures)
+        return Prompt(ids, keys, pictures=pictures)
+
+    def keep(self, prompt: Prompt, count: int) -> int:
+        self._llama.length = min(count, self._llama.length)
+        self._llama.use(adapted=bool(prompt.pictures))
+        return self._llama.length
+
+    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        ids = torch.tensor(prompt.ids[start:end], device=self._llama.embedding.device)
+        x = self._llama.embed(ids)
+        if rows := _rows(self._pictures, prompt, self._image_token, start, end):
+            x[ids == self._image_token] = rows[0].to(x.dtype)
+        return self._llama.read(x)
+
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
+        ids = torch.tensor([prompt.ids[-1], *guesses], device=self._llama.embedding.device)
+        return self._llama.read_each(self._llama.embed(ids))
+
+    def take_back(self, count: int) -> None:
+        self._llama.length -= count
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
+        logits: list[Tensor] = []
+        for group in _groups(options):
+            ids = torch.tensor([token for option in group for token in option], device=self._llama.embedding.device)
+            lengths = [len(option) for option in group]
+            logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
+        return logits
+
+    def side_by_side(self, room: int) -> SideBySide:
+        """Place for so many conversations to be gone on with at once, each after it has been read."""
+        return SideBySide(self._llama, room)
+
+    def states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
+        """Hidden states (depths, tokens, width) of a text alone: see `LlamaDecoder.states`."""
+        return self._llama.states(self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths)
+
+
+class TransformersDecoder:
+    """Any image-text-to-text model, run the way transformers' `generate` runs it."""
+
+    def __init__(self, model: Any, processor: Any, pictures: Pictures) -> None:
+        self._model = model
+        self._processor = processor
+        self._pictures = pictures
+        self._image_token: int | None = getattr(model.config, "image_token_id", None)
+        self._reusable = model.config.model_type in _REUSABLE and kv_cache.can_be_cut(model.config)
+        takes = signature(model.forward).parameters
+        # Gemma's pictures read themselves in both directions, so that none can be cut.
+        self._both_ways = "token_type_ids" in takes
+        # The Qwen-VL families count a picture's tokens in time, height and width. Left to themselves they remember on
+        # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
+        self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
+        self._cache: Any = None
+        self._steps: FixedSteps | None = None
+        # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+
+    def speed_up(self, steps: "FixedSteps") -> None:
+        """Read into the cache of `steps` from here on, and replies by them."""
+        self._steps = steps
+        self._cache = steps.cache
+
+    @property
+    def counts_in_three(self) -> bool:
+        """Whether the family's positions are in time, height and width."""
+        return self._locate is not None
+
+    def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
+        if not self._reusable:
+            return self._whole(text, images)
+        text, pictures = self._pictures.place(text, images)
+        ids = _tokenize(self._processor, text)
+        keys, spans = name_places(ids, self._image_token, pictures)
+        grids = [picture.grid for picture in pictures if picture.grid is not None]
+        positions, shift = self._positions(ids, torch.cat(grids) if grids else None)
+        return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, shift=shift)
+
+    def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
+        if count and self._reusable and self._cut(count):
+            return count
+        if self._steps is None:
+            self._cache = None
+        else:
+            # Wiped, not dropped: what is compiled and recorded points at its blocks.
+            self._steps.cache.clear()
+        return 0
+
+    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+        if self._steps is not None and end - start == 1 and _is_word(prompt, start):
+            return self._steps.step(prompt.ids[start:end], self._position(prompt, start))[0]
+        if self._reusable:
+            logits = self._read_on(prompt, prompt.ids[start:end], start, self._last_only)
+            kv_cache.trim(self._cache)
+        else:
+            logits = self._read_whole(prompt, start, end)
+        return logits[-1]
+
+    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+        # One at a time, because how a batch is laid out differs between families.
+        return [self._ahead(prompt, option) for option in options]
+
+    def _ahead(self, prompt: Prompt, option: Sequence[int]) -> Tensor:
+        start, end = len(prompt), len(prompt) + len(option)
+        if not option:
+            return torch.empty(0, 0, device=self._model.device)
+        if self._reusable:
+            logits = self._read_on(prompt, option, start, {})
+            self._cut(start)
+            return logits
+        before = copy.deepcopy(self._cache) if self._steps is None else None
+        ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, shift=prompt.shift)
+        try:
+            return self._read_whole(ahead, start, end, last_only=False)
+        finally:
+            if self._steps is None:
+                self._cache = before
+            else:
+                self._cut(start)
+
+    def _cut(self, count: int) -> bool:
+        """Forget all but the first `count` tokens; False, with nothing done, where that cannot be done."""
+        if self._steps is not None:
+            self._steps.cache.cut(count)
+            return True
+        return self._cache is not None and kv_cache.cut(self._cache, count)
+
+    def _read_on(self, prompt: Prompt, ids: Sequence[int], start: int, options: Mapping[str, Any]) -> Tensor:
+        """Read `ids`, which stand at `start`; logits (tokens, vocabulary) after all of them, or as `options` say."""
+        device = self._model.device
+        end = start + len(ids)
+        if self._cache is None:
+            self._cache = kv_cache.empty(self._model.config)
+        output = self._model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            attention_mask=torch.ones(1, end, dtype=torch.long, device=device),
+            past_key_values=self._cache,
+            use_cache=True,
+            **self._seen(prompt, start, end),
+            **self._places(prompt, start, end),
+            **options,
+        )
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _seen(self, prompt: Prompt, start: int, end: int) -> dict[str, Any]:
+        """What the model is told about the pictures that have places from `start` up to `end`."""
+        rows = _rows(self._pictures, prompt, self._image_token, start, end)
+        if not rows:
+            return {}
+        seen: dict[str, Any] = {"mm_encoder_outputs": {"image": self._pictures.as_encoded(rows)}}
+        if self._both_ways:
+            # Which places belong together is counted from the first token.
+            seen["token_type_ids"] = self._are_places(prompt.ids[:end])
+        return seen
+
+    def _whole(self, text: str, images: Sequence[Image]) -> Prompt:
+        """A prompt that is one span: it is known or not, and never cut."""
+        pictures: dict[str, Any] = {"images": [[decode(image) for image in images]]} if images else {}
+        if images and self._pictures.options:
+            pictures["images_kwargs"] = self._pictures.options
+        inputs = dict(_call(self._processor, text, **pictures))
+        inputs.pop("attention_mask", None)
+        ids = inputs.pop("input_ids")[0].tolist()
+        inputs = {name: self._moved(value) for name, value in inputs.items()}
+        places = ids.count(self._image_token)
+        if bool(images) != bool(places):
+            raise misplaced(len(images), places)
+        positions, shift = self._positions(ids, inputs.get("image_grid_thw"))
+        return Prompt(ids, list(ids), [(0, len(ids))], inputs=inputs, positions=positions, shift=shift)
+
+    def _read_whole(self, prompt: Prompt, start: int, end: int, *, last_only: bool = True) -> Tensor:
+        device = self._model.device
+        inputs = self._model.prepare_inputs_for_generation(
+            torch.tensor([prompt.ids[start:end]], device=device),
+            past_key_values=self._cache,
+            attention_mask=torch.ones(1, end, dtype=torch.long, device=device),
+            # Only then are pictures passed on.
+            is_first_iteration=start == 0,
+            use_cache=True,
+            **(prompt.inputs if start == 0 else {}),
+            **self._places(prompt, start, end),
+            **(self._last_only if last_only else {}),
+        )
+        output = self._model(**inputs)
+        self._cache = output.past_key_values
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
+        """Only at fixed shapes: there a wrong guess can be taken back, whatever the family."""
+        if self._steps is None:
+            return None
+        return self._steps.step([prompt.ids[-1], *guesses], self._position(prompt, len(prompt) - 1))
+
+    def take_back(self, count: int) -> None:
+        if self._steps is not None:
+            self._cut(self._steps.cache.length - count)
+
+    def _moved(self, value: Tensor) -> Tensor:
+        return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)
+
+    def _are_places(self, ids: Sequence[int]) -> Tensor:
+        """1 for each placeholder in `ids`, 0 for all others: (1, tokens)."""
+        return torch.tensor([[int(token == self._image_token) for token in ids]], device=self._model.device)
+
+    def _positions(self, ids: Sequence[int], grids: Tensor | None) -> tuple[Tensor | None, int]:
+        """Where the tokens of a prompt are, and how far what follows is shifted from its place in the order."""
+        if self._locate is None:
+            return None, 0
+        order = torch.tensor([ids], device=self._model.device)
+        if grids is None:
+            return torch.arange(len(ids), device=order.device).expand(3, 1, -1), 0
+        positions, shift = self._locate(order, mm_token_type_ids=self._are_places(ids), image_grid_thw=grids)
+        return positions, int(shift)
+
+    def _position(self, prompt: Prompt, place: int) -> int:
+        """Where a word is that stands at `place`, which may be of the reply: as far in time as in height and width."""
+        if prompt.positions is None or place >= prompt.positions.shape[-1]:
+            return place + prompt.shift
+        return int(prompt.positions[0, 0, place])
+
+    def _places(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
+        """The positions of these tokens, which may be of the reply, for a family that has to be told."""
+        if prompt.positions is None:
+            return {}
+        given = prompt.positions[..., start:end]
+        first = max(start, prompt.positions.shape[-1]) + prompt.shift
+        after = torch.arange(first, max(first, end + prompt.shift), device=given.device).expand(3, 1, -1)
+        return {"position_ids": torch.cat((given, after), dim=-1)}
+
+
+def _is_word(prompt: Prompt, place: int) -> bool:
+    """Whether what stands there is no part of a picture, and of nothing that has to be read in one go."""
+    return isinstance(prompt.keys[place], int) and not any(first <= place < end for first, end in prompt.spans)
+
+
+def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end: int) -> tuple[Tensor, ...]:
+    """What is seen in the places of pictures among the tokens of `prompt` from `start` up to `end`."""
+    count = prompt.ids[start:end].count(image_token) if prompt.pictures else 0
+    if not count:
+        return ()
+    first = prompt.ids[:start].count(image_token)
+    return pictures.rows(prompt.pictures, first, first + count)
+
+
+def _groups(options: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
+    """`options` in groups of at most `_TOGETHER` tokens, in order; a longer one is a group of its own."""
+    groups: list[list[Sequence[int]]] = []
+    room = 0
+    for option in options:
+        if not groups or len(option) > room:
+            groups.append([])
+            room = _TOGETHER
+        groups[-1].append(option)
+        room -= len(option)
+    return groups
+
+
+def name_places(
+    ids: Sequence[int], image_token: int | None, pictures: Sequence[Picture]
+) -> tuple[list[Key], list[tuple[int, int]]]:
+    """Keys of `ids`, in which placeholders are named by their picture's key, and the span of each picture.
+
+    Raises `ModelError` if the placeholders do not add up to the places of `pictures`.
+    """
+    keys: list[Key] = list(ids)
+    places = [place for place, token in enumerate(ids) if token == image_token]
+    if len(places) != sum(picture.places for picture in pictures):
+        raise misplaced(sum(picture.places for picture in pictures), len(places))
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for picture in pictures:
+        own = places[start : start + picture.places]
+        spans.append((own[0], own[-1] + 1))
+        for place in own:
+            keys[place] = picture.key
+        start += picture.places
+    return keys, spans
+
+
+def _tokenize(processor: Any, text: str) -> list[int]:
+    tokenizer = processor.tokenizer
+    ids: list[int] = tokenizer(text, add_special_tokens=_wants_start(tokenizer, text))["input_ids"]
+    return ids
+
+
+def _call(processor: Any, text: str, **pictures: Any) -> Any:
+    start = _wants_start(processor.tokenizer, text)
+    return processor(text=[text], return_tensors="pt", add_special_tokens=start, **pictures)
+
+
+def _wants_start(tokenizer: Any, text: str) -> bool:
+    """Whether the tokenizer should add its start token, which most chat templates have written already."""
+    return not (tokenizer.bos_token and text.startswith(tokenizer.bos_token))

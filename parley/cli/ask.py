@@ -1,0 +1,122 @@
+"""`parley ask`: one question, streamed to standard output, or one JSON object about its answer."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parley.cli.options import Choices, choose, conversation_options
+from parley.cli.terminal import ProgressLine, legible, read_input, say, tell
+
+if TYPE_CHECKING:
+    from assistant.conversation.session import Session
+    from assistant.messages import Message
+    from parley.cli.chat import Answer, Write
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="A picture to show; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the bare answer.")
+@conversation_options
+@click.pass_context
+def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Answer one question, about pictures given with -i.
+
+    The answer to PROMPT goes to standard output as it is written. A `-` reads the prompt, or else one picture, from
+    standard input.
+    """
+    if "" in images:
+        raise click.UsageError("The path of a picture is empty: name a file.", ctx)
+    if [prompt, *images].count("-") > 1:
+        raise click.UsageError("Standard input can be the prompt or one picture: give - once.", ctx)
+    prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else legible(prompt)
+    if not prompt.strip():
+        raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
+    choices = choose(ctx, options)
+    notices: list[str] = []
+    note = notices.append if as_json else tell
+    message = _message(prompt.strip(), images, choices, note)
+    session = _start(choices)
+    if not _answer(session, message, notices if as_json else None):
+        ctx.exit(1)
+
+
+def _message(prompt: str, images: tuple[str, ...], choices: Choices, note: "Write") -> "Message":
+    """The pictures are read before a model is loaded: what is wrong with them is known at once."""
+    from assistant.attachments.images import MAX_BYTES, find_images, load_image, read_image
+    from assistant.attachments.paths_in_text import exists
+    from assistant.messages import user
+
+    limit = choices.settings.max_image_megapixels
+    attached = []
+    for image in images:
+        if image == "-":
+            # One byte more than may be, so that an endless stream is refused for its size and not waited for.
+            data = read_input(MAX_BYTES + 1)
+            attached.append(read_image(data, "standard input", max_megapixels=limit))
+        else:
+            attached.append(load_image(image, allow_urls=choices.settings.allow_urls, max_megapixels=limit))
+    for picture in attached:
+        for notice in picture.notices:
+            note(notice)
+    for source in find_images(prompt).sources:
+        if source not in images and exists(source):
+            note(f"{source} is only named in the prompt: attach it with -i {source} to have it looked at.")
+    return user(prompt, *(picture.image for picture in attached))
+
+
+def _start(choices: Choices) -> "Session":
+    from parley.factory import start
+
+    with ProgressLine() as progress:
+        return start(choices.settings, progress, resume=choices.resume, keep=choices.keep)
+
+
+def _answer(session: "Session", message: "Message", notices: list[str] | None) -> bool:
+    """Run the turn; with `notices`, collect them for one JSON object instead of streaming. True if all is saved."""
+    import asyncio
+
+    from parley.cli.chat import Answer, unsaved_told
+
+    answer = Answer()
+    with asyncio.Runner() as runner:
+        if notices is None:
+            with unsaved_told(session, tell) as listened:
+                runner.run(answer.follow(session, message, say, listened))
+        else:
+            try:
+                with unsaved_told(session, notices.append) as listened:
+                    runner.run(answer.follow(session, message, lambda _: None, listened))
+            finally:
+                # Also after Ctrl-C or a failure half-way: what has been said so far is still an answer.
+                if answer.text or answer.finished:
+                    _print_json(session, answer, notices)
+                else:
+                    for notice in notices:
+                        tell(notice)
+        runner.run(session.close())
+    return session.unsaved is None
+
+
+def _print_json(session: "Session", answer: "Answer", notices: list[str]) -> None:
+    info, usage = session.model.info, answer.usage
+    say(
+        json.dumps(
+            {
+                "answer": answer.text,
+                "model": info.name,
+                "device": info.device,
+                "quantization": info.quantization,
+                "prompt_tokens": usage.prompt_tokens,
+                "cached_tokens": usage.cached_tokens,
+                "reply_tokens": usage.reply_tokens,
+                "seconds_to_first_token": round(usage.first_token_seconds, 3),
+                "tokens_per_second": round(usage.tokens_per_second, 2),
+                "interrupted": not answer.finished,
+                "notices": notices,
+            },
+            ensure_ascii=False,
+        )
+        + "\n"
+    )

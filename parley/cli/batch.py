@@ -1,0 +1,281 @@
+"""Running a skill from the command line: once, or over many files with a result for each, in their order."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
+from parley.cli.options import SETTINGS_NAMES, load_settings
+from parley.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
+
+if TYPE_CHECKING:
+    import threading
+
+    from pydantic import BaseModel
+
+    from assistant.settings import Settings
+    from skills.batch import Outcome
+    from skills.definition import Helper, Input, Kind, Skill
+    from skills.files import Source
+    from skills.jsonl_results import Records
+
+FILES = "files_by_kind"
+"""The argument for files that go to whichever input takes what they hold."""
+
+
+_OF_CONVERSATIONS = {
+    "--system": "system",
+    "--max-tokens": "max_tokens",
+    "--temperature": "temperature",
+    "--seed": "seed",
+    "--continue": "resume_latest",
+    "--conversation": "conversation",
+}
+"""What skills leave aside: they ask in words of their own, each time anew, and take the likeliest answer."""
+
+
+class _Way(NamedTuple):
+    """How a skill is run over many files; each is an option of its command."""
+
+    as_json: bool
+    out: Path | None
+    resume: bool
+    retry_errors: bool
+    on_error: str
+    jobs: int | None
+
+
+def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
+    """Run `skill` as the `options` of its command say. False if a file failed; raises what ends the run."""
+    _tell_of_unused(ctx)
+    settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
+    values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.inputs}
+    try:
+        skill.check(values)
+    except SkillError as error:
+        # So far it has been told nothing but the command line.
+        raise SkillUsageError(str(error)) from error
+    files = options.get(FILES)
+    for each in skill.by_kind.values():
+        if each.kind == "photo" and not each.is_option:
+            files = values.pop(each.name)
+    if not files:
+        _run_once(skill, values, settings, as_json=options["as_json"])
+        return True
+    # Not every skill can be asked several times at once.
+    options = {"jobs": None, **options}
+    way = _Way(*(options[name] for name in _Way._fields))
+    if (way.resume or way.retry_errors) and way.out is None:
+        option = "--resume" if way.resume else "--retry-errors"
+        raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
+    return _run_over(skill, files, values, settings, way)
+
+
+def _tell_of_unused(ctx: click.Context) -> None:
+    """Say which options that were given before the command are for conversations only."""
+    given = ctx.find_root().params
+    unused = [option for option, name in _OF_CONVERSATIONS.items() if given.get(name) not in (None, False)]
+    if unused:
+        tell(f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} for conversations: skills do without.")
+
+
+def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings", *, as_json: bool) -> None:
+    import threading
+
+    from skills.definition import as_text
+    from skills.jsonl_results import as_line
+
+    _read_files(skill, values, settings)
+    result = skill.run(values, _helpers(skill, settings, threading.Event())[0])
+    say(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
+
+
+def _run_over(
+    skill: "Skill[..., Any]",
+    arguments: Sequence[str],
+    values: dict[str, Any],
+    settings: "Settings",
+    way: _Way,
+) -> bool:
+    """Run `skill` on each of the files that `arguments` mean, as the input that takes their kind."""
+    import threading
+
+    from skills.batch import run_all
+    from skills.files import find_sources
+    from skills.jsonl_results import FILE, PICTURE
+
+    places = skill.by_kind
+    sources = find_sources(arguments, read_input, places)
+    _refuse_two_of_a_kind(sources, places, values)
+    stop = threading.Event()
+    _read_files(skill, values, settings)
+
+    def work(source: "Source", helper: "Helper | None") -> "tuple[BaseModel, Sequence[str]]":
+        value, notices = _read(source, places, settings)
+        return skill.run({**values, places[source.kind(places)].name: value}, helper), notices
+
+    key = PICTURE if list(places) == ["photo"] else FILE
+    fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
+    # Of the skills of others nobody knows that a field which is called like an input holds it.
+    own = [each for each in skill.inputs if skill.is_built_in and each.name in fields]
+    given = {each.name: values.get(each.name) or each.default for each in own}
+    same = {name: value for name, value in given.items() if isinstance(value, str)}
+    with _opened(way, fields, key, same) as records:
+        remaining = list(_without(sources, records.done)) if records else sources
+        if len(sources) == 1 and records is None and not way.as_json:
+            # What is wrong with a single picture is known before a model is loaded.
+            _read(remaining[0], places, settings)
+        if not remaining:
+            failed = records.failed if records else 0
+            told = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
+            tell(f"All {len(sources):,} files are in {way.out} already{told}.")
+            return not failed
+        helpers = _helpers(skill, settings, stop, way.jobs, len(remaining))
+        write = _Writer(records, key, as_json=way.as_json, alone=len(sources) == 1)
+        pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
+        well = True
+        try:
+            for outcome in run_all(remaining, work, helpers, stop):
+                pace.step(failed=outcome.result is None)
+                if write.needs_screen(outcome):
+                    pace.clear()
+                well = well and outcome.result is not None
+                last = not well and way.on_error == "stop"
+                # The picture that ends a run is tried again when it goes on.
+                write(outcome, keep=not last)
+                if last:
+                    break
+        except ModelError as error:
+            if records is None:
+                raise
+            raise ModelError(f"{error} What is done so far is in {way.out}: go on with --resume.") from error
+        finally:
+            pace.finish("Go on with --resume." if records else "")
+        return well
+
+
+def _refuse_two_of_a_kind(
+    sources: Sequence["Source"], places: "Mapping[Kind, Input]", values: Mapping[str, Any]
+) -> None:
+    """Raise `SkillUsageError` for a file that would take the place of what an option has given already."""
+    given = {kind: each for kind, each in places.items() if values.get(each.name) is not None}
+    for source in sources if given else ():
+        # What a file of no known kind is, is said when its turn comes.
+        with suppress(AttachmentError):
+            if each := given.get(source.kind(places)):
+                raise SkillUsageError(
+                    f"{legible(source.name)} is for {each.option}, which is given as well: leave one of them out."
+                )
+
+
+class _Writer:
+    """Puts outcomes where they belong: to the file of records, or to standard output; failures are told as well."""
+
+    def __init__(self, records: "Records | None", key: str, *, as_json: bool, alone: bool) -> None:
+        self._records = records
+        self._key = key
+        self._as_json = as_json
+        self._alone = alone
+
+    def needs_screen(self, outcome: "Outcome") -> bool:
+        """Whether something of it will be seen on a terminal."""
+        return self._records is None or outcome.result is None or bool(outcome.notices)
+
+    def __call__(self, outcome: "Outcome", *, keep: bool) -> None:
+        from skills.definition import as_text
+        from skills.jsonl_results import as_line, record
+
+        name, result = outcome.source.name, outcome.result
+        for notice in outcome.notices:
+            tell(notice)
+        if result is None:
+            tell(
+                outcome.error if self._alone or legible(name) in outcome.error else f"{legible(name)}: {outcome.error}"
+            )
+        if self._records is not None:
+            if keep:
+                self._records.write(record(name, result, outcome.error, key=self._key))
+        elif self._as_json:
+            say(as_line(record(name, result, outcome.error, key=self._key)))
+        elif result is not None:
+            say(_headed(legible(name), as_text(result), alone=self._alone))
+
+
+def _opened(
+    way: _Way, fields: Sequence[str], key: str, same: Mapping[str, str]
+) -> "AbstractContextManager[Records | None]":
+    from skills.jsonl_results import open_records
+
+    if way.out is None:
+        return nullcontext()
+    resume = way.resume or way.retry_errors
+    return open_records(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key, same=same)
+
+
+def _headed(name: str, text: str, *, alone: bool) -> str:
+    """A result as people read it, after the name of its picture if there are several."""
+    if alone:
+        return f"{text}\n"
+    return f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n\n"
+
+
+def _without(sources: Sequence["Source"], done: Counter[str]) -> "Iterator[Source]":
+    """The sources of which there is no record yet; a picture that is named twice has two."""
+    left = done.copy()
+    for source in sources:
+        if left[source.identity] > 0:
+            left[source.identity] -= 1
+        else:
+            yield source
+
+
+def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings") -> None:
+    """Put pictures and recordings into `values` where the paths of them stand."""
+    from skills.files import Source
+
+    for each in skill.inputs:
+        path = values.get(each.name)
+        if each.kind in ("photo", "sound") and path is not None:
+            value, notices = _read(Source(path), {each.kind: each}, settings, each.kind)
+            values[each.name] = value
+            for notice in notices:
+                tell(notice)
+
+
+def _read(
+    source: "Source", places: "Mapping[Kind, Input]", settings: "Settings", kind: "Kind | None" = None
+) -> tuple[Any, Sequence[str]]:
+    """What is in a file, which is of `kind`, or of whichever its ending says; and what is to be known of it."""
+    match kind or source.kind(places):
+        case "sound":
+            from parley.factory import load_sound
+
+            return load_sound(source.name)
+        case "text":
+            return source.read_text(), ()
+    attached = source.read(allow_urls=settings.allow_urls, max_megapixels=settings.max_image_megapixels)
+    return attached.image, attached.notices
+
+
+def _helpers(
+    skill: "Skill[..., Any]", settings: "Settings", stop: "threading.Event", jobs: int | None = None, most: int = 1
+) -> "Sequence[Helper | None]":
+    """What as many threads ask as should work at a time."""
+    if skill.needs_senses:
+        from parley.factory import senses
+
+        return [senses(settings, loading=ProgressLine, note=tell)]
+    if not skill.needs_model:
+        return [None] * min(jobs or 1, most)
+    from parley.factory import vision_models
+
+    notices: list[str] = []
+    with ProgressLine() as progress:
+        models = vision_models(settings, stop, progress, notices.append, jobs=jobs, most=most)
+    for notice in notices:
+        tell(notice)
+    return models

@@ -1,0 +1,50 @@
+"""`parley evaluate`: how good a file of predictions is, held against a file of references."""
+
+import json
+from pathlib import Path
+
+import click
+
+from parley.cli.terminal import say, tell
+
+# One that is not there is no mistake in usage, and is told like any other file that cannot be read.
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("task", type=click.Choice(["caption", "vqa", "emotion", "transcribe"]))
+@click.argument("predictions", type=_FILE)
+@click.argument("references", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw it to this file, a .png for example."
+)
+@click.option("--samples", type=click.IntRange(min=10), default=1000, show_default=True, help="Drawn for intervals.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Makes intervals repeatable.")
+def evaluate(
+    task: str, predictions: Path, references: Path, as_json: bool, picture: Path | None, samples: int, seed: int
+) -> None:
+    """Compare PREDICTIONS with REFERENCES, files with a JSON object on each line.
+
+    Lines belong together by their photo, image, recording, audio, file or id, and by their question, if they have one.
+    A prediction is what the skill of that name writes with --json; a reference has the right text, captions, answer,
+    answers or label. Figures are times 100, with the interval that chance leaves open.
+    """
+    from skills.evaluation import report as reports
+    from skills.evaluation.pairs import read_pairs
+    from skills.evaluation.scores import Resampling
+    from skills.evaluation.scores import evaluate as score
+
+    found = read_pairs(task, predictions, references)
+    report = score(task, found.pairs, Resampling(samples, seed))
+    if picture is not None:
+        reports.draw(report, picture)
+    if as_json:
+        counts = {"unanswered": found.unanswered, "unasked": found.unasked}
+        say(json.dumps({**reports.as_json(report), **counts}, ensure_ascii=False, indent=2) + "\n")
+    else:
+        say(reports.as_table(report) + "\n")
+    if found.unanswered:
+        tell(f"{found.unanswered:,} of {len(found.pairs):,} references have no prediction, and count as wrong.")
+    if found.unasked:
+        tell(f"{found.unasked:,} predictions have no reference, and are left out.")

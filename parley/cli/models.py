@@ -1,0 +1,197 @@
+"""`parley models`: what there is to choose from, what lies on this machine, and whether it would run here."""
+
+import json
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from parley.cli.options import load_settings
+from parley.cli.terminal import ProgressLine, megabytes, say, tell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from assistant.settings import Settings
+
+EMBEDDED = "pocket"
+_EMBEDDED_BYTES = 1_400_000_000
+"""What the embedded model takes while it answers about a picture, as measured."""
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+class Row(NamedTuple):
+    """One model: `memory` in bytes as it would be held here, `held` how, `cached` bytes on the disk; 0 is none."""
+
+    name: str
+    memory: int
+    held: str
+    fits: str
+    cached: int
+    licence: str
+    note: str
+
+
+@click.group(invoke_without_command=True)
+@as_json_option
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List the models to choose from, and fetch, remove and choose one."""
+    if ctx.invoked_subcommand is None:
+        _print(list_rows(load_settings(ctx).settings), as_json=as_json)
+
+
+@models.command("list")
+@as_json_option
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """List the catalogue, and what else lies in the cache."""
+    _print(list_rows(load_settings(ctx).settings), as_json=as_json)
+
+
+@models.command()
+@click.argument("model")
+@click.pass_context
+def pull(ctx: click.Context, model: str) -> None:
+    """Fetch MODEL: a name that the list shows, or an id on the hub.
+
+    What an earlier try has fetched is kept. Prints the folder it is in.
+    """
+    with ProgressLine() as progress:
+        if model == EMBEDDED:
+            from parley.factory import assemble_pocket
+
+            folder = assemble_pocket(load_settings(ctx).settings, progress, thorough=True)
+        else:
+            from assistant.models.local.loader import fetch_model
+
+            folder = fetch_model(model, progress)
+    say(f"{folder}\n")
+
+
+@models.command()
+@click.argument("model")
+@click.pass_context
+def rm(ctx: click.Context, model: str) -> None:
+    """Delete MODEL from this machine. It can be fetched again."""
+    if model == EMBEDDED:
+        freed = _remove_embedded(load_settings(ctx).settings.cache_dir)
+    else:
+        from assistant.models import catalog, hub
+
+        entry = catalog.find(model)
+        freed = hub.remove(entry.repository if entry else model)
+    say(f"Deleted {model} ({megabytes(freed)})\n")
+
+
+@models.command()
+@click.argument("model")
+@click.pass_context
+def use(ctx: click.Context, model: str) -> None:
+    """Have MODEL answer from now on: "auto", a name that the list shows, a folder, or an id on the hub."""
+    from assistant.settings import ENVIRONMENT_PREFIX, keep_in_file
+    from parley.factory import is_remote
+
+    settings = load_settings(ctx, {"model": model}).settings
+    if not is_remote(settings):
+        model = _known(settings.model)
+    path = keep_in_file("model", model, ctx.find_root().params.get("config"))
+    say(f"{model} is the model of {path}\n")
+    if variable := os.environ.get(f"{ENVIRONMENT_PREFIX}MODEL"):
+        tell(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and comes before the file: unset it.")
+
+
+def _known(model: str) -> str:
+    """`model` if there can be one of that name, a folder by its whole path. Raises `ModelError` if there cannot."""
+    from pathlib import Path
+
+    from assistant.errors import ModelError
+    from assistant.models import catalog
+
+    if Path(model).is_dir():
+        return str(Path(model).resolve())
+    if model in ("auto", EMBEDDED) or catalog.find(model) or model.count("/") == 1:
+        return model
+    raise ModelError(
+        f"There is no model {model}: choose one that `parley models` lists, a folder, or an id on the hub."
+    )
+
+
+def list_rows(settings: "Settings") -> list[Row]:
+    """The embedded model, the catalogue, and other models with eyes in the cache."""
+    from assistant.models import catalog, hub
+    from assistant.models.local.placement import place
+    from assistant.models.memory import SPARE, free_bytes
+
+    placement = place(settings.device, settings.quantize)
+    room = free_bytes(placement.device) * (1 - SPARE)
+    cached = {model.repository: model for model in hub.list_cached()}
+    embedded = sum(_size(folder) for folder in _embedded_folders(settings.cache_dir))
+    rows = [Row(EMBEDDED, _EMBEDDED_BYTES, "int8", _fits(_EMBEDDED_BYTES, room), embedded, "research only", "")]
+    for entry in catalog.CATALOGUE:
+        held = entry.held_in(placement.quantization)
+        memory = entry.bytes_in(held, placement.kind)
+        found = cached.pop(entry.repository, None)
+        note = _note(entry.needs, gated=entry.gated, whole=found is None or found.whole)
+        rows.append(Row(entry.name, memory, held, _fits(memory, room), found.size if found else 0, entry.licence, note))
+    rows += [Row(name, 0, "", "", model.size, "", _note((), whole=model.whole)) for name, model in cached.items()]
+    return rows
+
+
+def _fits(memory: int, room: float) -> str:
+    return "yes" if memory <= room else "no"
+
+
+def _note(needs: tuple[str, ...], *, gated: bool = False, whole: bool = True) -> str:
+    from importlib.util import find_spec
+
+    missing = [package for package in needs if find_spec(package) is None]
+    notes = [f"needs {' and '.join(missing)}"] if missing else []
+    notes += ["terms to accept on the hub"] if gated else []
+    notes += [] if whole else ["not all of it is fetched"]
+    return ", ".join(notes)
+
+
+def _print(rows: list[Row], *, as_json: bool) -> None:
+    from assistant.models.memory import gigabytes
+
+    if as_json:
+        fits = {"yes": True, "no": False}
+        say(json.dumps([{**row._asdict(), "fits": fits.get(row.fits)} for row in rows], indent=2) + "\n")
+        return
+    table = [("model", "held as", "memory", "fits here", "on the disk", "licence", "")]
+    for row in rows:
+        memory = gigabytes(row.memory) if row.memory else "?"
+        disk = gigabytes(row.cached) if row.cached else "-"
+        table.append((row.name, row.held or "?", memory, row.fits or "?", disk, row.licence, row.note))
+    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
+    for line in table:
+        say("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def _embedded_folders(cache_dir: "Path") -> list["Path"]:
+    from assistant.models.pocket.assemble import DECODER, TOWER
+    from assistant.wheel_assets import folder_of
+
+    # The other parcels are those of the voice and of Whisper.
+    parcels = (folder_of(parcel, cache_dir) for parcel in (DECODER, TOWER))
+    return [*cache_dir.glob("models/pocket-*"), *(folder for folder in parcels if folder.is_dir())]
+
+
+def _size(folder: "Path") -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _remove_embedded(cache_dir: "Path") -> int:
+    import shutil
+
+    from assistant.errors import ModelError
+
+    folders = _embedded_folders(cache_dir)
+    if not folders:
+        raise ModelError(f"{EMBEDDED} is not on this machine: see `parley models` for what is.")
+    freed = sum(_size(folder) for folder in folders)
+    for folder in folders:
+        shutil.rmtree(folder)
+    return freed

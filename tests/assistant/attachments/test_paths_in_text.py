@@ -1,0 +1,191 @@
+"""Pictures named in a prompt: which words are taken for them, and what is left to say."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from assistant.attachments.images import FoundImages, find_images, load_image
+from assistant.attachments.paths_in_text import exists
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: two pictures with spaces in their names, one without an ending, and other files."""
+    monkeypatch.chdir(tmp_path)
+    picture = Image.new("RGB", (4, 4))
+    for name in ("my cat.jpg", "a b c.png", "it's.png"):
+        picture.save(name)
+    picture.save("snapshot", "PNG")
+    Path("notes").write_text("hello")
+    Path("report.pdf").write_text("%PDF-1.7")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "sources"),
+    [
+        # a path apart from the sentence is taken out
+        ("What is in this picture? photo.jpg", "What is in this picture?", ["photo.jpg"]),
+        ("photo.jpg What is this?", "What is this?", ["photo.jpg"]),
+        ("photo.jpg\nWhat is this?", "What is this?", ["photo.jpg"]),
+        ("./a.jpg ./b.jpg what changed?", "what changed?", ["./a.jpg", "./b.jpg"]),
+        ("cat.png, dog.png", "", ["cat.png", "dog.png"]),
+        ("a.jpg,b.jpg", "", ["a.jpg", "b.jpg"]),
+        ("cat.png and dog.png: what differs?", "what differs?", ["cat.png", "dog.png"]),
+        ("What colour is the car /photos/car.jpg", "What colour is the car", ["/photos/car.jpg"]),
+        ("Describe the photo: cat.jpg", "Describe the photo", ["cat.jpg"]),
+        ("Look (cat.jpg), please", "Look please", ["cat.jpg"]),
+        ("<photo.jpg>", "", ["photo.jpg"]),
+        # one that the sentence leans on is replaced
+        ("What is in photo.jpg?", "What is in this picture?", ["photo.jpg"]),
+        ("In the photo.jpg, who is there?", "In the picture, who is there?", ["photo.jpg"]),
+        ("What is photo.jpg's background?", "What is this picture's background?", ["photo.jpg"]),
+        ("Compare cat.png and dog.png.", "Compare these pictures.", ["cat.png", "dog.png"]),
+        (
+            "Is the dog in a.jpg the same as in b.jpg?",
+            "Is the dog in the first picture the same as in the second picture?",
+            ["a.jpg", "b.jpg"],
+        ),
+        ("Is it in cat.jpg? I mean cat.jpg", "Is it in this picture? I mean", ["cat.jpg"]),
+        # ways to write it
+        ("What is in 'my cat.jpg'?", "What is in this picture?", ["my cat.jpg"]),
+        ('"/no/such folder/x.png" what is it', "what is it", ["/no/such folder/x.png"]),
+        ("“my cat.jpg” now", "now", ["my cat.jpg"]),
+        (r"/no/my\ dog.jpg hello", "hello", ["/no/my dog.jpg"]),
+        (r"'it'\''s.png' hello", "hello", ["it's.png"]),
+        ('"a \\"b\\".png" hello', "hello", ['a "b".png']),
+        ("file:///no/my%20dog.jpg hello", "hello", ["file:///no/my%20dog.jpg"]),
+        ("~/cat.PNG", "", ["~/cat.PNG"]),
+        ("see ![a cat](cat.webp)", "see ![a cat]", ["cat.webp"]),
+        ("https://x.org/a_(b)?q=1. What?", "What?", ["https://x.org/a_(b)?q=1"]),
+        ("What is at http://localhost:80/x, hm?", "What is at this picture, hm?", ["http://localhost:80/x"]),
+        # spaces without quotes, where there is such a file
+        ("my cat.jpg", "", ["my cat.jpg"]),
+        ("what is in my cat.jpg?", "what is in this picture?", ["my cat.jpg"]),
+        ("tell me: a b c.png", "tell me", ["a b c.png"]),
+        ("my dog.jpg", "my picture", ["dog.jpg"]),
+        # a whole pasted path, and endings that are refused later
+        ("snapshot", "", ["snapshot"]),
+        (" 'snapshot' \n", "", ["snapshot"]),
+        ("look at report.pdf", "look at this picture", ["report.pdf"]),
+    ],
+)
+def test_pictures_are_found_and_the_rest_is_said(prompt: str, text: str, sources: list[str]) -> None:
+    assert find_images(prompt) == FoundImages(text, tuple(sources))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "",
+        "Hello!",
+        "e.g. this, i.e. that",
+        "is it a jpg or a .png file?",
+        "JPEG/PNG",
+        "notes",
+        "what is a snapshot?",
+        "how do I write a missing.pdf?",
+        "It's the dogs' toys, isn't it?",
+        "She said \"hello\" and 'bye'.",
+        "https:// is a prefix",
+        "C:\\",
+        "a\0b",
+    ],
+)
+def test_other_words_are_left_alone(prompt: str) -> None:
+    assert find_images(prompt) == FoundImages(prompt, ())
+
+
+def test_untouched_parts_keep_their_layout() -> None:
+    assert find_images("def f():\n    return  1\n\nphoto.jpg\n\nWhy  two?") == FoundImages(
+        "def f():\n    return  1\n\n\n\nWhy  two?", ("photo.jpg",)
+    )
+
+
+def test_a_name_of_a_missing_file_reaches_the_error_that_explains_it() -> None:
+    (source,) = find_images("what is in holidya.jpg?").sources
+    with pytest.raises(Exception, match=r"holidya\.jpg does not exist"):
+        load_image(source)
+
+
+def test_whatever_is_dropped_can_be_loaded(folder: Path) -> None:
+    path = folder / "my cat.jpg"
+    for pasted in (shlex.quote(str(path)), str(path).replace(" ", r"\ "), path.as_uri(), str(path), f'"{path}" '):
+        found = find_images(pasted)
+        assert found.text == ""
+        assert load_image(found.sources[0]).image.name == "my cat.jpg"
+
+
+words = st.lists(
+    st.sampled_from(
+        ["a", "It's", "the dogs'", "what?", "e.g.", "äö", "(see)", "x,y", "", "12", "'hm'", '"no"', "--", "\n"]
+    )
+).map(" ".join)
+names = st.text(st.sampled_from("abc XYZ'\"$()&;äö#%.,_-\\"), min_size=1, max_size=20).map(
+    lambda name: f"/no/{name}.jpg"
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(before=words, name=names, after=words)
+@example(before="It's ", name="/no/it's.jpg", after="isn't it?")
+def test_a_quoted_path_is_found_in_any_sentence(before: str, name: str, after: str) -> None:
+    for quoted in (single_quoted(name), double_quoted(name)):
+        assert find_images(f"{before} {quoted} {after}").sources == (name,)
+
+
+def single_quoted(name: str) -> str:
+    return "'" + name.replace("'", "'\\''") + "'"
+
+
+def double_quoted(name: str) -> str:
+    return '"' + "".join(f"\\{character}" if character in '"\\$`' else character for character in name) + '"'
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_taken(text: str) -> None:
+    found = find_images(text)
+    assert found.sources or found.text == text
+
+
+@pytest.mark.parametrize("piece", [" '\"'\" ", "a.jpg ", " “", ".", "(", "a](", "\\ ", "x.jpg,", "'s", " 'a'b"])
+def test_long_pastes_take_no_time(piece: str) -> None:
+    # Quadratic scanning takes minutes on these and linear takes milliseconds; hanging is what would be noticed.
+    find_images(piece * (60_000 // len(piece)))
+
+
+@pytest.mark.parametrize(
+    "prompt", ["tell me about https://example.com please", '"https://example.com/a page" and?', "http://[x is?"]
+)
+def test_with_links_off_a_page_that_is_talked_about_is_no_picture(prompt: str) -> None:
+    assert find_images(prompt, links=False) == FoundImages(prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "source"),
+    [
+        ("what is https://example.com/a.JPG?size=2#top", "https://example.com/a.JPG?size=2#top"),
+        ("https://example.com/photos/12", "https://example.com/photos/12"),
+        ("look: file:///no/photo", "file:///no/photo"),
+    ],
+)
+def test_with_links_off_what_can_only_be_a_picture_is_still_found(prompt: str, source: str) -> None:
+    assert find_images(prompt, links=False).sources == (source,)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "~nosuchuser/x.jpg"])
+def test_a_name_that_no_file_can_have_is_no_file(name: str) -> None:
+    assert not exists(name)
+
+
+def test_a_command_leans_on_no_picture(tmp_path: Path) -> None:
+    photo = tmp_path / "sign.png"
+    photo.touch()
+    assert find_images(f"/read {photo}") == FoundImages("/read", (str(photo),))
+    assert find_images(f"/describe {photo} --style long").text == "/describe --style long"
+    assert find_images(f"/vqa What is in {photo}?").text == "/vqa What is in this picture?"

@@ -1,0 +1,80 @@
+"""int8 layers: close to the layers they replace, and blind to what else is in the batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.models.local.int8 import Int8Linear, Int8Rows, quantize_linears, widest_exact_weight
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    st.integers(1, 200),
+    st.integers(1, 90),
+    st.integers(1, 40),
+    st.booleans(),
+    st.sampled_from([1e-6, 1.0, 1e4]),
+    st.integers(0, 2**31),
+)
+def test_a_row_has_the_same_result_alone_as_among_others(
+    inputs: int, outputs: int, rows: int, bounded: bool, size: float, seed: int
+) -> None:
+    random = torch.Generator().manual_seed(seed)
+    weight = torch.randn(outputs, inputs, generator=random)
+    x = torch.randn(rows, inputs, generator=random) * size
+    layer = Int8Rows(weight, float(x.abs().max()) * 1.5) if bounded else Int8Rows(weight)
+    together = layer(x.clone())
+    alone = torch.cat([layer(row[None]) for row in x])
+    assert torch.equal(together, alone)
+
+
+@pytest.mark.parametrize("bound", [float("inf"), 8.0])
+def test_the_error_is_that_of_rounding_weights_to_the_bits_there_are(bound: float) -> None:
+    random = torch.Generator().manual_seed(1)
+    weight, x = torch.randn(192, 576, generator=random), torch.randn(50, 576, generator=random)
+    expected = x @ weight.T
+    error = (Int8Rows(weight, bound)(x) - expected).norm() / expected.norm()
+    assert error < 1.2 / widest_exact_weight()
+
+
+def test_rows_of_zeros_and_weights_of_zeros_are_zero() -> None:
+    x = torch.stack([torch.zeros(16), torch.ones(16)])
+    assert not Int8Rows(torch.zeros(4, 16))(x).any()
+    assert not Int8Rows(torch.ones(4, 16))(x)[0].any()
+
+
+def test_a_linear_layer_keeps_its_bias_shape_and_dtype() -> None:
+    linear = torch.nn.Linear(24, 12)
+    x = torch.randn(2, 3, 24)
+    found = Int8Linear(linear)(x)
+    torch.testing.assert_close(found, linear(x).detach(), atol=0.05, rtol=0.05)
+    assert Int8Linear(linear)(x.bfloat16()).dtype is torch.bfloat16
+
+
+def test_every_linear_layer_of_a_module_is_replaced() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU()))
+    replaced = []
+    quantize_linears(module, lambda: replaced.append(1))
+    assert len(replaced) == 2
+    assert not any(isinstance(layer, torch.nn.Linear) for layer in module.modules())
+
+
+@pytest.mark.parametrize("instructions", ["AVX2", "AVX2_VNNI", "AVX512_CORE"])
+def test_older_processors_are_exact_as_well(instructions: str) -> None:
+    """OneDNN reads its limit once, when it starts; where there are no such instructions at all, nothing changes."""
+    code = (
+        "import torch; from assistant.models.local.int8 import Int8Rows, widest_exact_weight\n"
+        "x, layer = torch.randn(9, 64), Int8Rows(torch.randn(32, 64))\n"
+        "assert torch.equal(layer(x), torch.cat([layer(row[None]) for row in x]))\n"
+        "print(widest_exact_weight())"
+    )
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert int(ran.stdout) in {63, 127}

@@ -1,0 +1,178 @@
+"""A model that cannot be had is refused in one sentence that says why."""
+
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.models.local.model import LocalModel
+from assistant.models.local.placement import place
+
+Damage = Callable[[Path], object]
+
+
+def edit(name: str, **changes: Any) -> Damage:
+    def damage(folder: Path) -> None:
+        file = folder / name
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return damage
+
+
+def edit_decoder(**changes: Any) -> Damage:
+    def damage(folder: Path) -> None:
+        described = json.loads((folder / "config.json").read_text())
+        edit("config.json", text_config=described["text_config"] | changes)(folder)
+
+    return damage
+
+
+def without_one_weight(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    del tensors[next(name for name in tensors if "q_proj" in name)]
+    save_file(tensors, file, {"format": "pt"})
+
+
+def with_code(folder: Path) -> None:
+    edit("config.json", model_type="mystery", auto_map={"AutoConfig": "configuration_mystery.Mystery"})(folder)
+    (folder / "configuration_mystery.py").write_text("raise SystemExit('this code ran')")
+
+
+def with_videos(folder: Path) -> None:
+    edit("processor_config.json", processor_class="SmolVLMProcessor")(folder)
+    (folder / "video_preprocessor_config.json").write_text('{"video_processor_type": "SmolVLMVideoProcessor"}')
+
+
+def cut(name: str, size: int) -> Damage:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "no model folder"),
+        (cut("config.json", 10), "damaged"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "does not say what kind"),
+        (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "pickles"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
+        (cut("model.safetensors", 5000), "damaged"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 5000), "damaged"),
+        (without_one_weight, "lacks 1 of the model's weights"),
+        (with_code, "own code, which Parley never runs"),
+        (edit("config.json", model_type="mystery"), "does not know"),
+        (edit("config.json", model_type="llama"), "cannot look at pictures"),
+        (edit("config.json", text_config={"model_type": "llama", "hidden_size": 64}), "cannot be loaded"),
+        (edit("config.json", model_type=["x"]), "cannot be used"),
+        (edit_decoder(num_attention_heads=0), "cannot be"),
+        (edit_decoder(hidden_act="no-such"), "cannot be"),
+        (edit_decoder(rope_parameters={"rope_type": "no-such", "rope_theta": 1e4}), "cannot be"),
+        (edit_decoder(dtype="no-such"), "cannot be"),
+        (lambda folder: (folder / "tokenizer_config.json").write_text("[]"), "cannot be"),
+        (lambda folder: (folder / "processor_config.json").unlink(), "processor"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "processor"),
+        (lambda folder: (folder / "chat_template.jinja").unlink(), "no chat template"),
+        (lambda folder: (folder / "chat_template.jinja").write_text("{% for"), "chat template"),
+        (lambda folder: (folder / "chat_template.jinja").write_text("{{ 'a' + messages[0]['content'] }}"), "template"),
+        (lambda folder: (folder / "picture_adapter.safetensors").write_bytes(b"xx"), "damaged"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_sentence(
+    llava_folder: Path, tmp_path: Path, damage: Damage, sentence: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(llava_folder, folder)
+    damage(folder)
+    with pytest.raises(ModelError, match=sentence) as caught:
+        LocalModel.load(str(folder), device="cpu")
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value) or "model" in str(caught.value)
+
+
+def test_a_processor_that_needs_torchvision_says_so(llava_folder: Path, tmp_path: Path) -> None:
+    try:
+        import torchvision  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+    except (ImportError, RuntimeError):
+        pass
+    else:
+        pytest.skip("torchvision is installed here")
+    folder = tmp_path / "model"
+    shutil.copytree(llava_folder, folder)
+    with_videos(folder)
+    with pytest.raises(MissingExtraError, match="needs torchvision"):
+        LocalModel.load(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("source", ["no-such-model", "./no/such/folder", "/no/such/folder", "", "a/b/c"])
+def test_a_folder_that_is_not_there_is_named(source: str) -> None:
+    with pytest.raises(ModelError, match="There is no model folder"):
+        LocalModel.load(source)
+
+
+def test_a_file_is_no_model(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF")
+    with pytest.raises(ModelError, match="is a file"):
+        LocalModel.load(str(file))
+
+
+def test_out_of_reach_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="cannot be had from the hub"):
+        LocalModel.load("parley-tests/no-such-model")
+
+
+def test_device_and_quantization_are_chosen_in_one_place() -> None:
+    assert place("cpu").quantization in {"int8", "none"}
+    assert place("cpu", "none").dtype is torch.float32
+    for device, quantize in (
+        ("cpu", "int3"),
+        ("toaster", "auto"),
+        ("mps" if not torch.backends.mps.is_available() else "toaster", "auto"),
+        ("cpu", "fp16"),
+        ("mps", "nf4"),
+    ):
+        with pytest.raises(ConfigError):
+            place(device, quantize)
+
+
+def test_a_driver_that_is_too_old_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch, llava_folder: Path) -> None:
+    def warn() -> bool:
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update "
+            "your GPU driver. (Triggered internally at CUDAFunctions.cpp:119.)",
+            stacklevel=1,
+        )
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", warn)
+    reason = "The NVIDIA driver on your system is too old (found version 11040)"
+    with pytest.raises(ConfigError, match=re.escape(f"No CUDA device can be used here ({reason}): choose --device")):
+        place("cuda")
+    model = LocalModel.load(str(llava_folder))
+    assert model.info.device == "cpu"
+    assert model.notices == (f"The GPU is not used: {reason}.",)
+
+
+def test_progress_reaches_the_end(llava_folder: Path) -> None:
+    heard: list[tuple[str, int, int]] = []
+    LocalModel.load(str(llava_folder), device="cpu", progress=lambda *step: heard.append(step))
+    assert heard[0][1] == 0
+    assert heard[-1][1] == heard[-1][2] > 0
+    assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
+
+
+def test_loading_leaves_the_screen_alone(llava_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    LocalModel.load(str(llava_folder), device="cpu")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,144 @@
+"""Models on the same weights, each on a thread of its own at the same time: nobody hears anything of the others."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from assistant.errors import ModelError
+from assistant.messages import Image, user
+from assistant.models.base import GenerationOptions
+from assistant.models.local.cpu_threads import compute_on, shares
+from assistant.models.local.model import LocalModel
+
+OPTIONS = GenerationOptions(max_tokens=16)
+
+
+@pytest.fixture(autouse=True)
+def two_cores() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["llava-none", "llava-int8", "adapted-int8"])
+def model(request: pytest.FixtureRequest) -> LocalModel:
+    family, _, quantize = request.param.partition("-")
+    return LocalModel.load(str(request.getfixturevalue(f"{family}_folder")), device="cpu", quantize=quantize)
+
+
+def say(model: LocalModel, question: str, *images: Image) -> str:
+    return "".join(model.stream([user(question, *images)], OPTIONS, threading.Event()))
+
+
+def test_at_the_same_time_each_says_what_one_alone_would_say(
+    model: LocalModel, picture: Callable[[int], Image]
+) -> None:
+    asked = [("Look! " * (1 + number % 4), [picture(number % 7)] * (number % 3)) for number in range(24)]
+    conversations = [[user(question, *images)] for question, images in asked]
+    expected = [say(model, question, *images) for question, images in asked]
+    likely = model.score(conversations[1], ["A dog", "a child"], threading.Event())
+    assert len(set(expected)) > len(expected) // 2
+
+    def work(twin: LocalModel) -> None:
+        for _ in range(3):
+            assert twin.answer_all(conversations, OPTIONS, threading.Event()) == expected
+            assert twin.score(conversations[1], ["A dog", "a child"], threading.Event()) == likely
+        assert [say(twin, question, *images) for question, images in asked] == expected
+
+    twins = model.twins(2)
+    assert len(twins) == 2
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(work, twin) for twin in twins]:
+            done.result()
+
+
+def test_each_computes_on_its_share_of_the_cores_and_nobody_else_on_fewer(model: LocalModel) -> None:
+    torch.set_num_threads(5)
+    twins = model.twins(9)
+    assert len(twins) == 4
+    computed_on = []
+    for twin in twins:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(say, twin, "Look!").result()
+            computed_on.append(thread.submit(torch.get_num_threads).result())
+    assert computed_on == [2, 1, 1, 1]
+    assert torch.get_num_threads() == 5
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 5
+
+
+def test_a_picture_is_encoded_on_as_many_cores_as_by_the_model_itself(
+    model: LocalModel, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eyes = model._pictures._model  # type: ignore[union-attr]
+    encode, cores = eyes.get_image_features, []
+
+    def watch(**inputs: object) -> object:
+        cores.append(torch.get_num_threads())
+        return encode(**inputs)
+
+    monkeypatch.setattr(eyes, "get_image_features", watch)
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(say, model.twins(2)[1], "Look!", picture(1)).result()
+        assert thread.submit(torch.get_num_threads).result() == 1
+    say(model, "Look!", picture(1))
+    torch.set_num_threads(1)
+    say(model, "Look!", picture(2))
+    assert cores == [2, 2, 1]
+
+
+def test_cores_are_dealt_out_to_the_last() -> None:
+    assert shares(7, 3) == [3, 2, 2]
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(compute_on, 3).result()
+        # Whatever else it does later, and even if it is told again.
+        thread.submit(compute_on, 3).result()
+        assert thread.submit(torch.get_num_threads).result() == 3
+
+
+def test_where_there_is_nothing_to_gain_it_is_the_model_itself(model: LocalModel, qwen_folder: Path) -> None:
+    assert model.twins(1) == [model]
+    other = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
+    assert other.twins(2) == [other]
+    torch.set_num_threads(1)
+    assert model.twins(2) == [model]
+
+
+def test_closing_one_leaves_the_others_and_closing_all_frees_the_weights(
+    model: LocalModel, picture: Callable[[int], Image]
+) -> None:
+    first, second = model.twins(2)
+    weights = weakref.ref(model._pictures._model)  # type: ignore[union-attr]
+    model.close()
+    with pytest.raises(ModelError, match="has been closed"):
+        say(model, "Look!")
+    assert model.twins(2) == [model]
+    assert say(first, "Look!", picture(1)) == say(second, "Look!", picture(1))
+    first.close()
+    assert say(second, "Look!", picture(2))
+    second.close()
+    gc.collect()
+    assert weights() is None
+
+
+def test_together_they_keep_no_more_pictures_than_one(
+    llava_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LocalModel.load(str(llava_folder), device="cpu", quantize="none", detail="low")
+    say(model, "Look!", picture(1))
+    assert model._pictures is not None
+    monkeypatch.setattr(model._pictures, "_most_bytes", 4 * next(iter(model._pictures._known.values())).bytes)
+    for twin in model.twins(2):
+        for number in range(6):
+            say(twin, "Look!", picture(number))
+        assert twin._pictures is not None
+        assert twin._pictures.options == model._pictures.options
+        # The latest is there before it is encoded, when it still takes more.
+        assert 1 <= len(twin._pictures._known) <= 2

@@ -1,0 +1,87 @@
+"""The embedded model in its cache: a damaged folder is made anew, and a full disk is a sentence."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from assistant.errors import ModelError
+from assistant.models.pocket import assemble
+from assistant.models.pocket.assemble import ensure
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def write_model(folder: Path) -> None:
+    for name in ("config", "generation_config", "processor_config", "tokenizer_config", "names", "tokenizer"):
+        (folder / f"{name}.json").write_text(json.dumps({"name": name}))
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    for name in ("model", "picture_adapter"):
+        save_file({"weight": torch.ones(100)}, folder / f"{name}.safetensors")
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that were assembled; a small one stands in, as the parcels are not here to be fetched."""
+    folders: list[Path] = []
+
+    def assembled(_decoder: Path, _tower: Path, _weights: Path, target: Path) -> None:
+        folders.append(target)
+        write_model(target)
+
+    monkeypatch.setattr(assemble, "fetch", lambda *_: Path())
+    monkeypatch.setattr(assemble, "assemble", assembled)
+    return folders
+
+
+def quiet(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def test_a_whole_folder_is_left_alone(made: list[Path], tmp_path: Path) -> None:
+    assert ensure(tmp_path, quiet) == ensure(tmp_path, quiet, thorough=True)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "picture_adapter.safetensors", "config.json", "tokenizer.json"])
+def test_a_missing_or_shortened_file_has_the_folder_made_anew(name: str, made: list[Path], tmp_path: Path) -> None:
+    file = ensure(tmp_path, quiet) / name
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert (ensure(tmp_path, quiet, thorough=True) / name).read_bytes() == whole
+    file.unlink()
+    assert (ensure(tmp_path, quiet) / name).read_bytes() == whole
+    assert len(made) == 3
+
+
+@pytest.mark.usefixtures("made")
+def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 9 * 10**8, 10**8))
+    with pytest.raises(ModelError, match=r"takes 620 MB and .*models has 100 MB left: make room"):
+        ensure(tmp_path, quiet)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [(SafetensorError("No space left on device"), "No space left on device.*620 MB"), (MemoryError(), "memory")],
+)
+@pytest.mark.usefixtures("made")
+def test_a_failure_half_way_is_a_sentence_and_leaves_nothing(
+    failure: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Path) -> None:
+        raise failure
+
+    monkeypatch.setattr(assemble, "assemble", fail)
+    with pytest.raises(ModelError, match=said):
+        ensure(tmp_path, quiet)
+    assert not list((tmp_path / "models").glob("*pocket-*"))

@@ -1,0 +1,158 @@
+"""The embedded model itself, as it comes: assembled from its parcels, int8, seeing pictures that nobody owns."""
+
+import io
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import pytest
+
+from assistant.attachments.images import read_image
+from assistant.events import Usage
+from assistant.messages import LEFT_OUT_PICTURE, Image, Message, Text, assistant, user
+from assistant.models.base import GenerationOptions
+from assistant.models.local.loader import PICTURE_ADAPTER
+from assistant.models.local.model import LocalModel, from_latest_pictures
+from assistant.settings import load
+from parley.factory import assemble_pocket
+from skills.emotions.text import read_text
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+TEXT_QUESTIONS = ("What is the capital of France?", "Name three colours.", "Why is the sky blue?")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    return assemble_pocket(load().settings)
+
+
+@pytest.fixture(scope="module")
+def pocket(folder: Path) -> LocalModel:
+    return LocalModel.load(str(folder))
+
+
+def say(model: LocalModel, messages: Sequence[Message], tokens: int = 24) -> tuple[str, Usage]:
+    pieces: list[str] = []
+    stream = model.stream(messages, GenerationOptions(max_tokens=tokens), threading.Event())
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration as end:
+            usage: Usage = end.value
+            return "".join(pieces), usage
+
+
+def drawn(name: str) -> Image:
+    """A stop sign, or a ball on grass, drawn here."""
+    picture = PIL.Image.new("RGB", (400, 400), "lightskyblue" if name == "sign" else "forestgreen")
+    draw = PIL.ImageDraw.Draw(picture)
+    if name == "sign":
+        draw.rectangle((190, 200, 210, 400), fill="grey")
+        draw.regular_polygon((200, 150, 120), 8, rotation=22, fill="red", outline="white")
+        draw.text((150, 125), "STOP", fill="white", font_size=44)
+    else:
+        draw.ellipse((120, 120, 280, 280), fill="red")
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return read_image(file.getvalue(), f"{name}.png").image
+
+
+def test_it_names_what_is_drawn_and_denies_what_is_not_there(pocket: LocalModel) -> None:
+    sign = drawn("sign")
+    named, _ = say(pocket, [user("What is this?", sign)])
+    assert "sign" in named.lower()
+    absent, _ = say(pocket, [user("Is there a horse in the picture?", sign)])
+    assert absent.lower().startswith("no")
+
+
+def test_it_sees_which_picture_it_is_shown(pocket: LocalModel) -> None:
+    one, _ = say(pocket, [user("What is this?", drawn("sign"))])
+    other, _ = say(pocket, [user("What is this?", drawn("ball"))])
+    assert one != other
+
+
+def test_a_follow_up_reads_only_what_is_new_and_says_what_a_fresh_start_would(pocket: LocalModel, folder: Path) -> None:
+    first = user("Describe the photo.", drawn("sign"))
+    answer, _ = say(pocket, [first])
+    talk = [first, assistant(answer), user("And what colour is it?")]
+    warm, usage = say(pocket, talk)
+    assert usage.cached_tokens > 80, "the picture is not read again"
+    cold, fresh = say(LocalModel.load(str(folder)), talk)
+    assert fresh.cached_tokens == 0
+    assert warm == cold
+
+
+def test_a_conversation_in_text_alone_is_that_of_the_untouched_decoder(folder: Path, pocket: LocalModel) -> None:
+    import torch
+    from transformers import AutoTokenizer, LlamaForCausalLM
+    from transformers.models.llava import LlavaForConditionalGeneration
+
+    whole = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    text_config: Any = whole.config.get_text_config()
+    decoder: Any = LlamaForCausalLM(text_config)
+    decoder.model, decoder.lm_head = whole.model.language_model, whole.lm_head
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    exact = LocalModel.load(str(folder), quantize="none")
+    for question in TEXT_QUESTIONS:
+        prompt = (
+            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+            f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+        )
+        inputs = tokenizer(prompt, return_tensors="pt")
+        written = decoder.generate(**inputs, max_new_tokens=24, do_sample=False)[0, inputs.input_ids.shape[1] :]
+        expected = tokenizer.decode(written, skip_special_tokens=True)
+        assert say(exact, [user(question)])[0] == expected
+    capital, _ = say(pocket, [user(TEXT_QUESTIONS[0])])
+    assert "Paris" in capital
+
+
+def test_words_alone_are_answered_as_if_there_were_no_picture_adapter(
+    folder: Path, pocket: LocalModel, tmp_path: Path
+) -> None:
+    for file in folder.iterdir():
+        if file.name != PICTURE_ADAPTER:
+            (tmp_path / file.name).symlink_to(file)
+    bare = LocalModel.load(str(tmp_path))
+    assert bare.info.quantization == pocket.info.quantization
+    say(pocket, [user("What is this?", drawn("sign"))])  # The adapter has been in use before.
+    for question in TEXT_QUESTIONS:
+        assert say(pocket, [user(question)])[0] == say(bare, [user(question)])[0]
+
+
+def test_a_new_picture_takes_the_place_of_the_one_before() -> None:
+    first, second = user("What is this?", drawn("sign")), user("And this?", drawn("ball"))
+    talk = [first, assistant("A sign."), second, assistant("A ball."), user("Is it red?")]
+    assert from_latest_pictures(talk, 1) == talk[2:]
+    assert from_latest_pictures(talk, 2) == talk
+    assert from_latest_pictures(talk, None) == talk
+
+
+def test_a_picture_that_was_left_out_brings_nothing_back_from_before_it() -> None:
+    left_out = Message("user", (Text("And this?"), LEFT_OUT_PICTURE))
+    talk = [user("What is this?", drawn("sign")), assistant("A sign."), left_out, assistant("A ball."), user("Red?")]
+    assert from_latest_pictures(talk, 1) == talk[2:]
+
+
+def test_it_shows_its_states_without_a_trace_of_that(pocket: LocalModel) -> None:
+    talk = [user("Name three colours.")]
+    before, _ = say(pocket, talk)
+    pieces = ("<|im_start|>user\n", "I am so happy!", "<|im_end|>\n")
+    first = pocket.states(pieces, (2, 5))
+    again, used = say(pocket, talk)
+    assert again == before
+    assert used.cached_tokens > 0
+    assert all(np.array_equal(one, other) for one, other in zip(first, pocket.states(pieces, (2, 5)), strict=True))
+    assert [states.shape[::2] for states in first] == [(2, 576)] * 3
+    deeper = pocket.states(pieces, (5,))
+    assert np.array_equal(deeper[1][0], first[1][1])
+
+
+def test_its_states_are_what_the_emotion_head_learned_from(pocket: LocalModel) -> None:
+    happy, angry = (read_text(text, pocket.states) for text in ("I am so happy today!", "I am furious, you liar!"))
+    assert max(happy.probabilities, key=lambda name: happy.probabilities[name]) == "joy"
+    assert max(angry.probabilities, key=lambda name: angry.probabilities[name]) == "anger"

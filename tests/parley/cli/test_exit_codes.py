@@ -1,0 +1,79 @@
+"""Exit codes mean the same for all commands: 2 is a command line or a setting that makes no sense, 1 what failed."""
+
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner, Result
+
+from parley.cli.main import parley
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_MODEL", "scripted")
+    monkeypatch.chdir(tmp_path)
+    PIL.Image.new("RGB", (9, 9)).save("a.png")
+    Path("words.txt").write_text("no JSON")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(parley, arguments, input="")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--nonsense"], "No such option"),
+        (["nonsense"], "No such command"),
+        (["ask"], "Missing argument 'PROMPT'"),
+        (["ask", ""], "The prompt is empty"),
+        (["ask", "hi", "-i", ""], "The path of a picture is empty"),
+        (["ask", "hi", "--device", "gpu"], "is no device"),
+        (["ask", "hi", "--backend", "remote"], "needs the address of a server"),
+        (["--config", "gone.toml", "ask", "hi"], "There is no configuration file gone.toml"),
+        (["caption"], "PHOTO... is missing."),
+        (["caption", ""], "One of the paths is empty"),
+        (["caption", "a.png", "--resume"], "name it with --out"),
+        (["vqa", "a.png"], "PHOTO... and QUESTION have to be given, in this order."),
+        (["vqa", "a.png", ""], "needs a question"),
+        (["vqa", "a.png", "What?", "--yes-no", "--choice", "a"], "give one of them"),
+        (["vqa", "a.png", "a.png", "What?", "--choice", "a"], "needs two different answers"),
+        (["emotion"], "needs something to go by"),
+        (["emotion", "--text", ""], "needs something to go by"),
+        (["transcribe"], "Missing argument 'FILE...'"),
+        (["speak", ""], "The text is empty"),
+        (["speak", "hi", "-o", "a.wav", "--voice", "nonsense"], "There is no voice nonsense"),
+        (["evaluate", "nonsense", "words.txt", "words.txt"], "is not one of"),
+        (["history", "show"], "Missing argument 'CONVERSATION'"),
+        (["pull", "nonsense"], "is not one of"),
+    ],
+)
+def test_what_makes_no_sense_is_two(arguments: list[str], told: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr
+    assert result.stderr.count(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["ask", "hi", "-i", "gone.png"], "gone.png does not exist"),
+        (["ask", "hi", "--model", "gone"], "There is no model folder gone"),
+        (["caption", "gone.png"], "gone.png does not exist"),
+        (["caption", "*.jpg"], "No file matches *.jpg"),
+        (["vqa", "gone.png", "What?"], "gone.png does not exist"),
+        (["emotion", "gone.wav"], "no file gone.wav"),
+        (["transcribe", "gone.wav"], "no file gone.wav"),
+        (["speak", "hi", "-o", "a.wav", "--voice", "gone.onnx"], "no file gone.onnx"),
+        (["evaluate", "caption", "words.txt", "gone.jsonl"], "gone.jsonl does not exist"),
+        (["evaluate", "caption", "words.txt", "words.txt"], "Line 1 of words.txt is no JSON"),
+        (["history", "show", "gone"], "There is no conversation gone"),
+        (["--continue", "ask", "hi"], "no conversation to continue"),
+    ],
+)
+def test_what_goes_wrong_is_one(arguments: list[str], told: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert told in result.stderr

@@ -1,0 +1,223 @@
+"""`parley models`: the list, and fetching, removing and choosing by name."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from assistant.errors import ConfigError
+from assistant.models import catalog
+from assistant.models.catalog import CATALOGUE, best_fit, find
+from assistant.models.memory import gigabytes
+from assistant.settings import Settings, keep_in_file, load
+from parley import factory
+from parley.cli.main import parley
+from tests.assistant.models.conftest import make_llava
+from tests.fakes.hub_server import HubServer, running
+
+GB = 10**9
+
+
+pytestmark = pytest.mark.usefixtures("unset")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_llava(tmp_path_factory.mktemp("llava") / "tiny-llava")
+
+
+@pytest.fixture
+def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub that has a tiny model in the place of one of the catalogue, and one that nobody knows."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    entry = find("qwen3-vl-2b")
+    assert entry is not None
+    with running(HubServer({entry.repository: folder, "tiny/llava": folder})) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        yield server
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(parley, arguments)
+
+
+def listed() -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in json.loads(run("models", "--json").stdout)}
+
+
+class TestTheList:
+    def test_shows_what_there_is_and_whether_it_fits(self, server: HubServer) -> None:
+        lines = run("models").stdout.splitlines()
+        assert lines[0].split() == "model held as memory fits here on the disk licence".split()
+        assert [line.split()[0] for line in lines[1:]] == ["pocket", *(entry.name for entry in CATALOGUE)]
+        rows = listed()
+        assert rows["qwen3-vl-32b"]["memory"] > rows["qwen3-vl-2b"]["memory"] > GB
+        assert rows["pocket"]["fits"] is True
+        assert rows["gemma-3-4b"]["note"] == "terms to accept on the hub"
+
+    def test_depends_on_how_weights_are_held(self, server: HubServer) -> None:
+        whole = {row["name"]: row for row in json.loads(run("--quantize", "none", "models", "--json").stdout)}
+        assert whole["qwen3-vl-8b"]["memory"] > 4 * 8.7 * GB
+        assert whole["qwen3-vl-8b"]["held"] == "none"
+
+    def test_knows_what_was_fetched(self, server: HubServer) -> None:
+        assert listed()["qwen3-vl-2b"]["cached"] == 0
+        pulled = run("models", "pull", "qwen3-vl-2b")
+        assert pulled.exit_code == 0, pulled.output
+        assert Path(pulled.stdout.strip(), "model.safetensors").is_file()
+        run("models", "pull", "tiny/llava")
+        rows = listed()
+        assert rows["qwen3-vl-2b"]["cached"] > 300_000
+        assert rows["tiny/llava"]["cached"] > 300_000
+        assert rows["tiny/llava"]["fits"] is None
+
+    def test_a_pinned_revision_is_what_is_asked_for(self, server: HubServer) -> None:
+        run("models", "pull", "qwen3-vl-2b")
+        entry = find("qwen3-vl-2b")
+        assert entry is not None
+        assert len(entry.revision) == 40
+        assert any(path.endswith(f"{entry.revision}/model.safetensors") for _, path in server.asked)
+
+
+class TestRemoving:
+    def test_frees_what_it_says(self, server: HubServer, tmp_path: Path) -> None:
+        run("models", "pull", "qwen3-vl-2b")
+        removed = run("models", "rm", "qwen3-vl-2b")
+        assert removed.stdout.startswith("Deleted qwen3-vl-2b (")
+        assert listed()["qwen3-vl-2b"]["cached"] == 0
+        again = run("models", "rm", "qwen3-vl-2b")
+        assert (again.exit_code, again.stdout) == (1, "")
+        assert "is not in the cache" in again.stderr
+
+    def test_takes_the_embedded_model_as_well(self, server: HubServer, tmp_path: Path) -> None:
+        folder = tmp_path / "cache" / "parley" / "models" / "pocket-0123"
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"x" * 200_000)
+        (tmp_path / "cache" / "parley" / "other").mkdir()
+        assert run("models", "rm", "pocket").stdout == "Deleted pocket (0.2 MB)\n"
+        assert not folder.exists()
+        assert (tmp_path / "cache" / "parley" / "other").exists()
+        assert "is not on this machine" in run("models", "rm", "pocket").stderr
+
+
+class TestChoosing:
+    def test_is_kept_in_the_file_whose_other_lines_stay(self, tmp_path: Path) -> None:
+        file = tmp_path / "my.toml"
+        file.write_text('# mine\nmax_tokens = 7  # few\nmodel = "pocket"\n')
+        assert run("--config", str(file), "models", "use", "qwen3-vl-8b").exit_code == 0
+        assert file.read_text() == '# mine\nmax_tokens = 7  # few\nmodel = "qwen3-vl-8b"\n'
+        assert load(config_file=file).settings.model == "qwen3-vl-8b"
+
+    def test_is_of_what_there_can_be(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "There is no model qwen3vl: choose one" in run("models", "use", "qwen3vl").stderr
+        assert load().settings.model == "auto"
+        (tmp_path / "mine").mkdir()
+        monkeypatch.chdir(tmp_path)
+        run("models", "use", "mine")
+        assert load().settings.model == str(tmp_path / "mine")
+        run("--base-url", "http://localhost:1", "models", "use", "qwen3vl:8b")
+        assert load().settings.model == "qwen3vl:8b"
+
+    def test_makes_the_file_where_there_is_none(self) -> None:
+        chosen = run("models", "use", "auto")
+        assert chosen.exit_code == 0
+        assert load().settings.model == "auto"
+        assert load().origins["model"].endswith("config.toml")
+
+    def test_says_what_comes_before_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PARLEY_MODEL", "scripted")
+        assert "PARLEY_MODEL is set to scripted and comes before the file" in run("models", "use", "pocket").stderr
+
+    @pytest.mark.parametrize("text", ['"model" = "pocket"\n', "model.x = 1\n", 'system = """\nmodel = 1\n"""\n'])
+    def test_a_file_that_could_be_misunderstood_is_left_alone(self, tmp_path: Path, text: str) -> None:
+        file = tmp_path / "odd.toml"
+        file.write_text(text)
+        with pytest.raises(ConfigError):
+            keep_in_file("model", "auto", file)
+        assert file.read_text() == text
+
+    def test_quotes_what_needs_it(self, tmp_path: Path) -> None:
+        file = tmp_path / "new.toml"
+        keep_in_file("model", 'C:\\models\\"mine" ü', file)
+        assert load(config_file=file).settings.model == 'C:\\models\\"mine" ü'
+
+
+class TestTheAutomaticChoice:
+    @pytest.mark.parametrize(
+        ("free", "name"),
+        [
+            (0, None),
+            (1 * GB, None),
+            (2 * GB, "smolvlm2-500m"),
+            (3 * GB, "smolvlm2-500m"),
+            (4 * GB, "qwen3-vl-2b"),
+            (6 * GB, "qwen3-vl-4b"),
+            (8 * GB, "qwen3-vl-4b"),
+            (12 * GB, "qwen3-vl-8b"),
+            (24 * GB, "qwen3-vl-8b"),
+            (32 * GB, "qwen3-vl-32b"),
+            (80 * GB, "qwen3-vl-32b"),
+        ],
+    )
+    def test_follows_from_the_free_memory_alone(self, free: int, name: str | None) -> None:
+        chosen = best_fit(free)
+        assert (chosen.name if chosen else None) == name
+        if chosen is not None:
+            assert chosen.bytes_in("nf4", context_tokens=8192) < free
+
+    def test_leaves_room_for_wider_weights_where_they_are_asked_for(self) -> None:
+        chosen = best_fit(24 * GB, "bf16")
+        assert chosen is not None
+        assert chosen.name == "qwen3-vl-8b"
+
+    def test_is_the_embedded_model_without_a_gpu(self) -> None:
+        assert factory.automatic_choice(Settings(device="cpu")) is None
+
+    def test_out_of_reach_of_the_hub_the_embedded_model_answers_and_says_why(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(factory, "automatic_choice", lambda _: find("qwen3-vl-8b"))
+        monkeypatch.setattr(factory, "assemble_pocket", lambda *_: folder)
+        session = factory.start(Settings(device="cpu", quantize="nf4", data_dir=tmp_path / "data"))
+        assert session.model.info.name == "tiny-llava"
+        assert session.model.info.quantization != "nf4"
+        [notice] = session._notices
+        assert "Qwen/Qwen3-VL-8B-Instruct cannot be had from the hub" in notice
+        assert notice.endswith("Until then the embedded model answers in the place of qwen3-vl-8b.")
+
+    def test_what_was_fetched_is_used_without_the_hub(
+        self, server: HubServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(factory, "automatic_choice", lambda _: find("qwen3-vl-2b"))
+        monkeypatch.setattr(factory, "assemble_pocket", lambda *_: folder)
+        assert factory.build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
+        server.asked.clear()
+        assert factory.build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
+        assert not server.asked
+
+
+def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
+    for entry in CATALOGUE:
+        assert find(entry.name) is find(entry.repository) is entry
+        assert len(entry.revision) == 40
+    assert catalog.find("no-such-model") is None
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalog.Entry) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
+    sizes = [gigabytes(count) for count in (entry.download, entry.bytes_in("nf4"), entry.bytes_in("bf16"))]
+    assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.picture_tokens, entry.languages])} |"

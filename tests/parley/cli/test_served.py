@@ -1,0 +1,175 @@
+"""A server in the place of the model on this machine, as the command line, line mode and Python meet it."""
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner, Result
+
+from assistant.errors import ConfigError
+from assistant.events import TurnFinished
+from assistant.messages import user
+from assistant.settings import Settings, load
+from parley import factory
+from parley.cli.main import parley
+from tests.fakes import chat_server
+from tests.fakes.chat_server import ChatServer, failing, running
+
+ROOT = Path(__file__).parents[3]
+KEY = "sk-very-secret-1234"
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    with running(ChatServer(reply="It is a red square.")) as server:
+        yield server
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(parley, arguments, input=stdin)
+
+
+def last_turn() -> list[tuple[str, bool]]:
+    listed = json.loads(run("history", "list", "--json").stdout)
+    shown = json.loads(run("history", "show", listed[0]["id"], "--json").stdout)
+    return [(message["text"], message["interrupted"]) for message in shown["messages"][-2:]]
+
+
+def test_ask_is_answered_by_the_server(server: ChatServer, tmp_path: Path) -> None:
+    photo = tmp_path / "red.png"
+    PIL.Image.new("RGB", (40, 30), "red").save(photo)
+    result = run("ask", "What is this?", "-i", str(photo), "--backend", "remote", "--base-url", server.url, "--json")
+    told = json.loads(result.stdout)
+    assert (told["answer"], told["model"]) == ("It is a red square.", "tiny-vlm")
+    assert (told["prompt_tokens"], told["reply_tokens"]) == (16 + 3, 5)
+    assert len(server.pictures()) == 1
+
+
+def test_an_address_alone_is_enough_and_may_come_from_the_environment(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_BASE_URL", server.url.removesuffix("/v1"))
+    assert run("ask", "What is this?").stdout == "It is a red square.\n"
+    assert run("ask", "Hello", "--backend", "local", "--model", "scripted").stdout == "You said: Hello\n"
+
+
+def test_without_an_address_it_is_asked_for() -> None:
+    result = run("ask", "Hello", "--backend", "remote")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "parley: --backend remote needs the address of a server: --base-url http://localhost:8000/v1.\n"
+    )
+
+
+def test_the_model_is_named_like_any_other(server: ChatServer) -> None:
+    server.models = ["large", "small"]
+    several = run("ask", "Hello", "--base-url", server.url)
+    assert several.exit_code == 1
+    assert "choose with --model one of large, small." in several.stderr
+    assert run("ask", "Hello", "--base-url", server.url, "-m", "large").exit_code == 0
+    assert server.requests[-1]["model"] == "large"
+
+
+def test_each_line_is_a_turn_and_one_that_fails_stops_no_other(server: ChatServer) -> None:
+    server.behaviours.extend([chat_server.cut_off, failing(400, "No.")])
+    result = run("--base-url", server.url, stdin="Count.\nWhat?\nAnd this?\n")
+    assert result.stdout == "One two three\nIt is a red square.\n"
+    assert re.fullmatch(
+        r"parley: line 1: The server at \S+ broke off its answer: see whether it still runs\.\n"
+        r"parley: line 2: The server at \S+ answers 400 Bad Request \(No\)\.\n",
+        result.stderr,
+    )
+    sent = [message["content"] for message in server.requests[-1]["messages"]]
+    assert sent == ["Count.", "One two three", "And this?"]
+
+
+def test_a_reply_that_breaks_off_is_kept_as_far_as_it_came(server: ChatServer) -> None:
+    server.behaviours.append(chat_server.cut_off)
+    result = run("ask", "Count.", "--base-url", server.url)
+    assert (result.exit_code, result.stdout) == (1, "One two three\n")
+    assert last_turn() == [("Count.", False), ("One two three", True)]
+
+
+def test_ctrl_c_hangs_up_and_keeps_what_was_said(server: ChatServer) -> None:
+    server.behaviours.append(chat_server.silent_after_a_word)
+    command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
+    asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert asking.stdout is not None
+    assert asking.stdout.read(3) == b"One"
+    pressed = time.monotonic()
+    asking.send_signal(signal.SIGINT)
+    assert server.hung_up.wait(5)
+    _, said = asking.communicate(timeout=30)
+    assert time.monotonic() - pressed < 5
+    assert (asking.returncode, said) == (130, b"")
+    assert last_turn() == [("Count.", False), ("One", True)]
+
+
+def test_ctrl_c_ends_the_search_for_a_server_that_is_silent(server: ChatServer) -> None:
+    server.lists = chat_server.silent
+    command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
+    asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not server.headers:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    asking.send_signal(signal.SIGINT)
+    _, said = asking.communicate(timeout=10)
+    assert asking.returncode == 130
+    assert said.decode() == f"parley: asking the server at {server.url}\n"
+
+
+def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PARLEY_API_KEY", KEY)
+    monkeypatch.setenv("PARLEY_BASE_URL", server.url)
+    server.behaviours.append(failing(403, f"The key {KEY} is not welcome."))
+    refused = run("ask", "Hello", "--json")
+    assert refused.exit_code == 1
+    assert {headers["Authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+    settings = run("config")
+    assert server.url in settings.stdout
+    for shown in (refused.output, settings.output, repr(load().settings)):
+        assert KEY not in shown
+    kept = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(KEY.encode() in data for data in kept)
+
+
+def test_the_key_is_no_setting_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'api_key = "{KEY}"')
+    result = run("--config", str(file), "config")
+    assert "sets api_key, which is no setting" in result.stderr
+    assert KEY not in result.output
+
+
+def test_python_starts_it_inside_an_event_loop(server: ChatServer, tmp_path: Path) -> None:
+    async def talk() -> None:
+        session = factory.start(Settings(base_url=server.url, data_dir=tmp_path / "data"))
+        async with aclosing(session.turn(user("What is this?"))) as events:
+            finished = [event async for event in events][-1]
+        await session.close()
+        assert isinstance(finished, TurnFinished)
+        assert finished.message.text == "It is a red square."
+
+    asyncio.run(talk())
+
+
+def test_settings_that_name_no_server_are_refused() -> None:
+    with pytest.raises(ConfigError, match="needs the address of a server"):
+        factory.build_model(Settings(backend="remote"))

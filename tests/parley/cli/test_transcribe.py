@@ -1,0 +1,127 @@
+"""`parley transcribe` as a person or a script meets it: what goes to which stream, and the exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from assistant.settings import Settings
+from parley import factory
+from parley.cli.main import parley
+from tests.voice.conftest import WriteWave, tone
+from tests.voice.stt.test_long_form import TellsTones, beeps
+from voice.stt.base import SpeechToText
+
+pytestmark = pytest.mark.usefixtures("nobodys_machine")
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The language of each engine that was loaded; one that tells tones stands in."""
+    loaded: list[str] = []
+
+    def build(settings: Settings, _: object) -> SpeechToText:
+        loaded.append(settings.language)
+        return TellsTones()
+
+    monkeypatch.setattr(factory, "build_ears", build)
+    return loaded
+
+
+def run(*arguments: str | Path, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(parley, ["transcribe", *map(str, arguments)], input=stdin)
+
+
+def test_each_segment_is_a_line(write_wave: WriteWave, loads: list[str]) -> None:
+    result = run(write_wave("a.wav", beeps(10, 3.5)), "--language", "German")
+    assert (result.exit_code, result.stdout) == (0, "beep\nbeep\nbeep\n")
+    assert loads == ["de"]
+
+
+def test_several_are_told_apart_and_a_bad_one_stops_none(write_wave: WriteWave, loads: list[str]) -> None:
+    write_wave("a.wav", tone(1.0))
+    write_wave("c.wav", tone(1.0))
+    result = run("a.wav", "b.wav", "c.wav")
+    assert result.exit_code == 1
+    assert result.stdout == "==> a.wav <==\nbeep\n\n==> b.wav <==\n\n==> c.wav <==\nbeep\n"
+    assert "There is no file b.wav: check the path." in result.stderr
+    assert len(loads) == 1
+
+
+@pytest.mark.usefixtures("loads")
+def test_json_tells_where_every_word_is(write_wave: WriteWave) -> None:
+    sound = np.concatenate([np.zeros(16_000), tone(1.0)])
+    first, second = run(write_wave("a.wav", sound), "-", "--json", stdin=Path("a.wav").read_bytes()).stdout.splitlines()
+    parsed = json.loads(first)
+    assert parsed["seconds"] == 2.0
+    assert (parsed["language"], parsed["text"]) == ("en", "beep")
+    assert parsed["segments"][0]["words"] == [{"text": "beep", "start": 1.0, "end": 2.0, "probability": 1.0}]
+    assert json.loads(second) | {"file": None} == parsed | {"file": None}
+    assert json.loads(second)["file"] == "standard input"
+
+
+@pytest.mark.usefixtures("loads")
+def test_json_names_the_language_that_was_surest(write_wave: WriteWave, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(factory, "build_ears", lambda *_: TellsTones(["cy", "de"], [0.4, 0.95]))
+    parsed = json.loads(run(write_wave("long.wav", beeps(200, 3.7)), "--json").stdout)
+    assert (parsed["language"], parsed["language_probability"]) == ("de", 0.95)
+
+
+@pytest.mark.usefixtures("loads")
+def test_subtitles(write_wave: WriteWave) -> None:
+    path = write_wave("a.wav", tone(1.0))
+    assert run(path, "--srt").stdout == "1\n00:00:00,000 --> 00:00:01,000\nbeep\n\n"
+    assert run(path, "--vtt").stdout == "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nbeep\n\n"
+    assert run(path, path, "--srt").exit_code == 2
+
+
+def test_a_path_that_is_empty_is_a_matter_of_usage(loads: list[str]) -> None:
+    result = run("", "--language", "german")
+    assert (result.exit_code, loads) == (2, [])
+    assert "One of the paths is empty: name a recording." in result.stderr
+
+
+@pytest.mark.usefixtures("loads")
+def test_nobody_speaking_is_said_and_no_failure(write_wave: WriteWave) -> None:
+    result = run(write_wave("still.wav", np.zeros(32_000)), write_wave("nothing.wav", np.zeros(0)), "--json")
+    assert result.exit_code == 0
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["", ""]
+    assert "Nobody speaks in" in result.stderr
+    assert "still.wav (0:02)" in result.stderr
+    assert "nothing.wav (no sound at all)" in result.stderr
+
+
+def test_what_is_no_recording_costs_no_download(loads: list[str], tmp_path: Path) -> None:
+    Path("notes.txt").write_text("nothing to hear")
+    result = run("notes.txt")
+    assert (result.exit_code, result.stdout, loads) == (1, "", [])
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="the shell gives pipes no names")
+def test_a_pipe_may_be_named(write_wave: WriteWave) -> None:
+    path = write_wave("a.wav", tone(1.0))
+    program = "from parley import factory\nfrom tests.voice.stt.test_long_form import TellsTones\n"
+    program += "factory.build_ears = lambda *_: TellsTones()\nimport sys\nfrom parley.cli import main\n"
+    program += "sys.argv = ['parley', 'transcribe', '/dev/stdin']\nmain()"
+    root = Path(__file__).parents[3]
+    finished = subprocess.run(
+        [sys.executable, "-c", program], input=path.read_bytes(), capture_output=True, check=False, cwd=root
+    )
+    assert (finished.returncode, finished.stdout) == (0, b"beep\n"), finished.stderr
+
+
+def test_ctrl_c_leaves_no_traceback(write_wave: WriteWave) -> None:
+    path = write_wave("a.wav", tone(1.0))
+    program = "from parley import factory\nfrom tests.voice.stt.test_long_form import TellsTones\n"
+    program += "class Stopped(TellsTones):\n    def transcribe(self, *_):\n        raise KeyboardInterrupt\n"
+    program += "factory.build_ears = lambda *_: Stopped()\nimport sys\nfrom parley.cli import main\n"
+    program += f"sys.argv = ['parley', 'transcribe', {str(path)!r}]\nmain()"
+    root = Path(__file__).parents[3]
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=root)
+    assert finished.returncode == 130
+    assert "Traceback" not in finished.stderr

@@ -1,0 +1,143 @@
+"""What the composition root builds out of settings."""
+
+import asyncio
+import threading
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from assistant.conversation.session import Session
+from assistant.errors import ConfigError, HistoryError, ModelError
+from assistant.messages import assistant, system, user
+from assistant.models.remote.http_client import Server
+from assistant.models.remote.model import RemoteModel
+from assistant.models.scripted import ScriptedModel
+from assistant.settings import Settings
+from parley import factory
+from parley.factory import (
+    assemble_pocket,
+    build_model,
+    build_session,
+    find_conversation,
+    open_history,
+    start,
+    vision_models,
+)
+from tests.skills.test_batching import Together
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(model="scripted", data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+
+
+async def say(session: Session, text: str) -> None:
+    async with aclosing(session.turn(user(text))) as events:
+        async for _ in events:
+            pass
+
+
+def changed(settings: Settings, **values: object) -> Settings:
+    return settings.model_copy(update=values)
+
+
+def test_a_new_conversation_has_the_instructions_and_options_of_the_settings(settings: Settings) -> None:
+    model = ScriptedModel()
+    wanted = changed(settings, system="Be brief.", max_tokens=2, temperature=0.5, seed=3)
+    session = build_session(wanted, model, open_history(wanted))
+    asyncio.run(say(session, "Hello"))
+    assert model.prompts[0] == (system("Be brief."), user("Hello"))
+    assert (session.options.max_tokens, session.options.temperature, session.options.seed) == (2, 0.5, 3)
+
+
+def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Settings) -> None:
+    history = open_history(settings)
+    asyncio.run(say(build_session(changed(settings, system="Be brief."), ScriptedModel(), history), "Hello"))
+    model = ScriptedModel()
+    session = build_session(settings, model, history, resume=history.latest())
+    assert session.messages == [user("Hello"), assistant("You said: Hello")]
+    asyncio.run(say(session, "Again"))
+    assert model.prompts[0][0] == system("Be brief.")
+    assert len(history.list()) == 1
+    other = ScriptedModel()
+    resumed = build_session(changed(settings, system="Rhyme."), other, history, resume=history.latest())
+    asyncio.run(say(resumed, "And again"))
+    assert other.prompts[0][0] == system("Rhyme.")
+
+
+def test_without_keep_nothing_is_written(settings: Settings) -> None:
+    asyncio.run(say(start(settings, keep=False), "Hello"))
+    assert open_history(settings).latest() is None
+
+
+def test_opening_a_conversation_and_saying_nothing_leaves_nothing(settings: Settings) -> None:
+    start(settings)
+    assert open_history(settings).list() == []
+
+
+def test_the_beginning_of_an_id_finds_a_conversation_unless_two_share_it(settings: Settings) -> None:
+    history = open_history(settings)
+    for _ in range(40):
+        asyncio.run(say(build_session(settings, ScriptedModel(), history), "Hello"))
+    ids = [summary.id for summary in history.list()]
+    assert find_conversation(history, None) == history.latest()
+    assert all(find_conversation(history, identifier) == identifier for identifier in ids)
+    shared = next(first[0] for first in ids if sum(other[0] == first[0] for other in ids) > 1)
+    with pytest.raises(HistoryError, match=f"Several conversations begin with {shared}"):
+        find_conversation(history, shared)
+    with pytest.raises(HistoryError, match="There is no conversation xyz"):
+        find_conversation(history, "xyz")
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelError) as raised:
+        assemble_pocket(changed(settings, cache_dir=tmp_path / "file" / "cache"))
+    assert str(tmp_path / "file" / "cache") in str(raised.value)
+    assert "PARLEY_CACHE_DIR" in str(raised.value)
+
+
+def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:
+    assert build_model(changed(settings, model="scripted:0.01")).info.name == "scripted"
+    for pace in ("slow", "1e400", "1e300", "nan", "-1"):
+        with pytest.raises(ConfigError, match=f"scripted:{pace} should say"):
+            build_model(changed(settings, model=f"scripted:{pace}"))
+
+
+def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def connect(base_url: str, **_: object) -> RemoteModel:
+        asked.append(base_url)
+        return RemoteModel(Server(base_url), "qwen")
+
+    monkeypatch.setattr(RemoteModel, "connect", connect)
+    settings = Settings(base_url="http://localhost:9/v1")
+    models = vision_models(settings, threading.Event(), jobs=5, most=9)
+    assert [model.info.name for model in models] == ["qwen"] * 5
+    assert len({id(model) for model in models}) == 5
+    assert asked == ["http://localhost:9/v1"]
+    assert len(vision_models(settings, threading.Event(), jobs=5, most=2)) == 2
+    assert len(vision_models(settings, threading.Event(), most=9)) == 1
+
+
+def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(factory, "build_model", lambda *_: Together(twins=2))
+
+    def count(jobs: int | None, most: int) -> int:
+        return len(vision_models(Settings(model="pocket"), threading.Event(), jobs=jobs, most=most))
+
+    assert [count(None, most) for most in (1, 3, 80)] == [1, 3, 8]
+    assert [count(jobs, 80) for jobs in (1, 2, 5)] == [1, 2, 5]
+
+
+def test_a_model_that_takes_one_question_is_not_asked_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ScriptedModel()
+    monkeypatch.setattr(factory, "build_model", lambda *_: model)
+    with pytest.raises(ConfigError, match="answers one question at a time: leave --jobs out"):
+        vision_models(Settings(model="somebody/vlm"), threading.Event(), jobs=2, most=9)
+    assert model.closed
+    assert len(vision_models(Settings(model="somebody/vlm"), threading.Event(), most=9)) == 1

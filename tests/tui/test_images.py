@@ -1,0 +1,212 @@
+"""Showing pictures: attaching, taking back, drawing, and what cannot be shown."""
+
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from assistant.attachments.images import load_image
+from assistant.conversation.session import Session
+from assistant.errors import ModelError
+from assistant.messages import Image, Message, Text, user
+from assistant.models.scripted import ScriptedModel
+from tests.tui.conftest import MakeApp, Use
+from tui.app import ParleyApp
+from tui.widgets.attachment_chip import Attachment
+from tui.widgets.image_preview import Picture, cells, draws_pixels
+
+
+@pytest.mark.parametrize("spelling", ["{path}", "'{path}'", '"{path}"', "file://{url}", " {escaped}\n"])
+async def test_a_pasted_path_becomes_a_picture(make_app: MakeApp, use: Use, picture: Path, spelling: str) -> None:
+    model = ScriptedModel("A sunset.")
+    async with use(make_app(model)) as person:
+        escaped = str(picture).replace(" ", "\\ ")
+        await person.paste(spelling.format(path=picture, url=picture.as_uri()[len("file://") :], escaped=escaped))
+        await person.sees("my holiday photo.png · 160×120", "Attachment")
+        assert person.input == ""
+        assert len(person.app.screen.query(Attachment)) == 1
+        await person.type("What is this?")
+        await person.press("enter")
+        await person.sees("A sunset.", "Reply")
+        message = model.prompts[0][-1]
+        assert message.text == "What is this?"
+        assert message.images == (load_image(picture).image,)
+        assert not person.app.screen.query(Attachment)
+        await person.sees("my holiday photo.png · 160×120", "Picture")
+        await person.sees("▀" * 10, "Picture")
+
+
+async def test_pasted_words_stay_words(make_app: MakeApp, use: Use, picture: Path) -> None:
+    async with use(make_app(ScriptedModel())) as person:
+        await person.paste("What about\nthis?")
+        assert person.input == "What about\nthis?"
+        assert not person.app.screen.query(Attachment)
+
+
+async def test_a_typed_path_is_found_on_sending(make_app: MakeApp, use: Use, picture: Path) -> None:
+    model = ScriptedModel("A sunset.")
+    async with use(make_app(model)) as person:
+        await person.paste(f"What is this? '{picture}'")
+        await person.press("enter")
+        await person.sees("A sunset.", "Reply")
+        assert model.prompts[0][-1].text == "What is this?"
+        assert [image.name for image in model.prompts[0][-1].images] == [picture.name]
+
+
+async def test_a_path_alone_becomes_a_picture_that_waits_for_a_question(
+    make_app: MakeApp, use: Use, picture: Path
+) -> None:
+    model = ScriptedModel()
+    async with use(make_app(model)) as person:
+        await person.type(str(picture))
+        await person.press("enter")
+        await person.sees("my holiday photo.png", "Attachment")
+        await person.sees("type a question", "Composer")
+        assert model.prompts == []
+
+
+@pytest.mark.parametrize("how", ["typed", "pasted"])
+async def test_a_picture_that_cannot_be_read_leaves_the_text_where_it_is(
+    make_app: MakeApp, use: Use, tmp_path: Path, how: str
+) -> None:
+    model = ScriptedModel()
+    broken = tmp_path / "broken.png"
+    broken.write_text("not a picture at all")
+    async with use(make_app(model), (120, 30)) as person:
+        if how == "typed":
+            await person.type(f"What is {broken} here?")
+            await person.press("enter")
+        else:
+            await person.paste(str(broken))
+        await person.sees("broken.png is", "Composer")
+        await person.until(lambda: person.input == (f"What is {broken} here?" if how == "typed" else str(broken)))
+        assert model.prompts == []
+
+
+async def test_what_is_typed_after_a_bad_path_is_kept_too(make_app: MakeApp, use: Use) -> None:
+    async with use(make_app(ScriptedModel())) as person:
+        await person.paste("Look at nowhere.png please")
+        await person.press("enter", "a", "b")
+        await person.sees("nowhere.png does not exist", "Composer")
+        await person.until(lambda: person.input == "Look at nowhere.png please\nab")
+
+
+async def test_links_are_refused_unless_allowed(make_app: MakeApp, use: Use) -> None:
+    async with use(make_app(ScriptedModel())) as person:
+        await person.paste("https://example.org/cat.png")
+        await person.sees("links are off", "Composer")
+        assert person.input == "https://example.org/cat.png"
+
+
+async def test_too_large_a_picture_is_refused_by_the_limit_of_the_app(use: Use, picture: Path) -> None:
+    app = ParleyApp(lambda _: Session(ScriptedModel()), max_megapixels=0.01)
+    async with use(app) as person:
+        await person.paste(str(picture))
+        await person.sees("megapixels", "Composer")
+
+
+async def test_backspace_or_a_click_takes_a_picture_back(make_app: MakeApp, use: Use, picture: Path) -> None:
+    model = ScriptedModel("Fine.")
+    async with use(make_app(model)) as person:
+        for count in (1, 2):
+            await person.paste(str(picture))
+            await person.until(lambda count=count: len(person.app.screen.query(Attachment)) == count)  # type: ignore[misc]
+        await person.press("a", "backspace", "backspace")
+        await person.until(lambda: len(person.app.screen.query(Attachment)) == 1)
+        await person.click("Attachment")
+        await person.until(lambda: not person.app.screen.query(Attachment))
+        await person.type("No picture")
+        await person.press("enter")
+        await person.sees("Fine.")
+        assert model.prompts[0][-1] == user("No picture")
+
+
+async def test_remarks_about_a_picture_are_shown(make_app: MakeApp, use: Use, tmp_path: Path) -> None:
+    path = tmp_path / "waving.gif"
+    frames = [PIL.Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    async with use(make_app(ScriptedModel("Red."))) as person:
+        await person.paste(str(path))
+        await person.sees("waving.gif is animated", "Composer")
+        await person.press("backspace")
+        await person.paste(f"What colour? {path}")
+        await person.press("enter")
+        await person.sees("Red.", "Reply")
+        await person.sees("waving.gif is animated", "NoticeLine")
+
+
+async def test_a_failed_turn_returns_the_pictures_too(make_app: MakeApp, use: Use, picture: Path) -> None:
+    model = ScriptedModel()
+    model.enqueue(ModelError("This model cannot see pictures: choose another."))
+    async with use(make_app(model)) as person:
+        await person.paste(str(picture))
+        await person.type("What is this?")
+        await person.press("enter")
+        await person.sees("cannot see pictures", "NoticeLine")
+        await person.sees("my holiday photo.png", "Attachment")
+        await person.until(lambda: person.input == "What is this?")
+
+
+@pytest.mark.parametrize(
+    ("size", "mode"),
+    [((1, 1), "RGB"), ((1, 3000), "RGB"), ((3000, 1), "L"), ((64, 64), "RGBA"), ((50, 40), "P"), ((33, 500), "CMYK")],
+)
+@pytest.mark.parametrize("terminal", [(80, 24), (40, 12)])
+async def test_pictures_of_any_shape_are_drawn_within_the_terminal(
+    make_app: MakeApp, use: Use, tmp_path: Path, size: tuple[int, int], mode: str, terminal: tuple[int, int]
+) -> None:
+    path = tmp_path / ("odd.jpg" if mode == "CMYK" else "odd.png")
+    PIL.Image.new(mode, size).save(path)
+    shown = user("See", load_image(path).image)
+    async with use(
+        make_app(ScriptedModel(), messages=[shown, Message("assistant", (Text("Yes."),))]), terminal
+    ) as person:
+        await person.sees("▀", "Picture")
+        (canvas,) = person.app.screen.query("HalfcellImage")
+        assert 1 <= canvas.size.width <= terminal[0]
+        assert 1 <= canvas.size.height <= terminal[1] // 2
+
+
+async def test_a_picture_shrinks_with_the_terminal(make_app: MakeApp, use: Use, picture: Path) -> None:
+    shown = user("See", load_image(picture).image)
+    async with use(make_app(ScriptedModel(), messages=[shown])) as person:
+        await person.sees("▀", "Picture")
+        (canvas,) = person.app.screen.query("HalfcellImage")
+        await person.until(lambda: canvas.size.height == 15)
+        before = canvas.size
+        await person.resize(40, 12)
+        await person.until(lambda: canvas.size.height == 6)
+        assert canvas.size.width / canvas.size.height == pytest.approx(before.width / before.height, rel=0.2)
+
+
+async def test_a_kept_picture_that_no_longer_decodes_is_named_instead(make_app: MakeApp, use: Use) -> None:
+    lost = Image(b"\x89PNG\r\n\x1a\n cut short", "image/png", 10, 10, "lost.png")
+    async with use(make_app(ScriptedModel(), messages=[user("See", lost)])) as person:
+        await person.sees("lost.png is damaged", "Picture")
+        assert len(person.app.screen.query(Picture)) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "drawn"),
+    [
+        ((640, 480), (64, 18), (48, 18)),  # as high as there is room
+        ((3000, 300), (64, 18), (64, 3)),  # as wide as there is room
+        ((8, 8), (64, 18), (8, 4)),  # a pixel is no wider than a cell
+        ((1, 5000), (64, 18), (1, 18)),
+        ((5000, 1), (64, 18), (64, 1)),
+    ],
+)
+def test_the_size_of_a_drawing(size: tuple[int, int], room: tuple[int, int], drawn: tuple[int, int]) -> None:
+    assert cells(*size, *room, (10, 20)) == drawn
+
+
+@pytest.mark.parametrize(("name", "value"), [("TMUX", "/run/tmux,1,0"), ("TERM", "tmux-256color"), ("TERM", "screen")])
+def test_multiplexers_get_cells_of_colour(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    import textual_image.renderable
+
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setenv("TERM", "xterm-kitty")
+    monkeypatch.setattr(textual_image.renderable, "Image", textual_image.renderable.TGPImage)
+    assert draws_pixels(headless=False)
+    monkeypatch.setenv(name, value)
+    assert not draws_pixels(headless=False)

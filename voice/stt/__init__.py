@@ -1,0 +1,1 @@
+"""Speech to text: the engine protocol, Whisper, transcription of long recordings, subtitles."""

