@@ -3,7 +3,7 @@
 How one call of a skill flows, wherever it comes from:
 
     parley caption *.jpg   ─▶ files ─▶ batch: pictures in order ─┐                           ┌─▶ a line of text or JSON
-    /caption in the chat   ─▶ calls ─▶ pictures of the turn ─────┼─▶ Skill.run ─▶ caption() ─┼─▶ the reply of the turn
+    /caption in the chat   ─▶ slash_commands ─▶ pictures of the turn ─────┼─▶ Skill.run ─▶ caption() ─┼─▶ the reply of the turn
     caption(photo, model)  ──────────────────────────────────────┘   inputs      pydantic    └─▶ the value itself
                                                                      checked      result
 
@@ -55,19 +55,19 @@ __all__ = [
 
 # No module is called like a name it holds: importing it would put the module in the name's place.
 _HOMES = {
-    "ChatVision": "model",
+    "ChatVision": "vision_model",
     "Input": "definition",
     "Photo": "definition",
-    "Senses": "senses",
+    "Senses": "emotion_models",
     "Skill": "definition",
     "Sound": "definition",
     "UnfilledSchemaError": "structured",
-    "VisionModel": "model",
+    "VisionModel": "vision_model",
     "ask_json": "structured",
     "caption": "captioning",
-    "emotion": "emotions.fused",
+    "emotion": "emotions.emotion",
     "load_photo": "definition",
-    "read": "reading",
+    "read": "ocr",
     "skill": "definition",
     "vqa": "question_answering",
 }
