@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from assistant.conversation.session import Session
+from assistant.conversation.session import Session, Turn
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, Spoken, TextDelta
-from assistant.messages import Image, Message, user
+from assistant.messages import Image, user
 from voice.audio.types import HEARING_RATE
 from voice.empathy import LONGEST_SECONDS, Feel, Mood
 from voice.spoken_reply import Output, Speech
@@ -474,6 +474,7 @@ class SpokenConversation:
             self._voice, self._speaking, self._output, self._language or "en", began=began, failed=self._tell_failure
         )
         failure: str | None = None
+        turn: Turn | None = None
         try:
             async with speech:
                 self._speech = speech
@@ -485,22 +486,23 @@ class SpokenConversation:
                 advice = None
                 if self._feel is not None:
                     advice = partial(self._advice, self._feel, words, said, sound, asyncio.get_running_loop())
-                async with aclosing(self._session.turn(message, speech, advice=advice)) as events:
-                    async for event in events:
+                turn = self._session.turn(message, speech, advice=advice)
+                async with aclosing(turn):
+                    async for event in turn:
                         if isinstance(event, TextDelta):
                             if took["first_token_seconds"] is None:
                                 took["first_token_seconds"] = clock() - said.speech_ended
                             speech.write(event.text)
                         self._show(event)
         except AssistantError as error:
-            if self._kept(message) is None:
+            if turn is None or turn.outcome.reply is None:
                 # A turn that left no trace has not shown them.
                 self._pictures = [*pictures, *self._pictures]
             failure = str(error)
             self._show(Notice(failure))
         finally:
             self._silent_since = clock()
-            reply = self._kept(message)
+            reply = turn.outcome.reply if turn is not None else None
             self._show(Spoken(reply.text, reply.interrupted) if reply is not None else Spoken("", interrupted=True))
             self._log(
                 "reply",
@@ -551,11 +553,6 @@ class SpokenConversation:
     def _give_up_feeling(self, error: AssistantError) -> None:
         self._feel = None
         self._show(Notice(f"{error} The conversation goes on without knowing how you feel."))
-
-    def _kept(self, message: Message) -> Message | None:
-        """The reply to `message`, if the turn was kept."""
-        turn = self._session.messages[-2:]
-        return turn[1] if turn and turn[0] is message else None
 
     def _tell_failure(self, error: AssistantError) -> None:
         """The voice or the speaker has failed: told once, until something was spoken again."""

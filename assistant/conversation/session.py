@@ -19,9 +19,9 @@ import gc
 import re
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -77,6 +77,38 @@ class Delivery(Protocol):
 
 
 @dataclass(frozen=True)
+class TurnOutcome:
+    """What the conversation keeps of a turn.
+
+    Attributes:
+        reply: The reply as kept, or None if the turn left no trace. `reply.interrupted` tells whether it was stopped.
+        usage: Tokens and times of the reply.
+    """
+
+    reply: Message | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+class Turn:
+    """One turn: iterate it for its events. `outcome` holds what was kept, also after a stop or an error.
+
+    Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
+    """
+
+    def __init__(self, run: Callable[["Turn"], AsyncGenerator[Event, None]]) -> None:
+        self.outcome = TurnOutcome()
+        """Final once the stream has ended, for whatever reason."""
+        self._events = run(self)
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events
+
+    async def aclose(self) -> None:
+        """Stop the turn. The model stops within one token; the reply is kept as far as it was handed out."""
+        await self._events.aclose()
+
+
+@dataclass(frozen=True)
 class _LeftOut:
     """How many of the oldest messages are left out of prompts, and of how many the pictures are."""
 
@@ -122,18 +154,23 @@ class Session:
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
-    async def turn(
+    def turn(
         self, message: Message, delivery: Delivery | None = None, *, advice: Callable[[], str] | None = None
-    ) -> AsyncGenerator[Event, None]:
-        """Answer `message`. Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
+    ) -> Turn:
+        """Answer `message`. Nothing happens before the turn is iterated.
 
         With `delivery`, the turn ends when that has finished, and a reply that is stopped is kept as far as it was
         delivered. `advice` is asked on the model's thread for instructions that hold for this turn alone.
 
-        Raises what the model raises. A turn that failed before its first word leaves the conversation as it was;
-        one that failed or was stopped later is kept with the reply as far as it got, marked interrupted. A store
+        The stream raises what the model raises. A turn that failed before its first word leaves the conversation as it
+        was; one that failed or was stopped later is kept with the reply as far as it got, marked interrupted. A store
         that cannot be written ends no conversation: it is a notice once, and `unsaved`.
         """
+        return Turn(partial(self._run_turn, message, delivery, advice))
+
+    async def _run_turn(
+        self, message: Message, delivery: Delivery | None, advice: Callable[[], str] | None, turn: Turn
+    ) -> AsyncGenerator[Event, None]:
         async with self._lock:
             pieces: list[str] = []
             stream: ThreadStream[str | SkillResult | Notice, Usage] | None = None
@@ -168,6 +205,7 @@ class Session:
                     usage = (stream.result if stream is not None else None) or Usage()
                     reply = _as_far_as_shown("".join(pieces), delivery, interrupted=interrupted)
                     self.messages += [message, reply]
+                    turn.outcome = TurnOutcome(reply, usage)
                     await self._save(message, reply, usage)
             if self._left_out != self._told_left_out:
                 yield self._leaving_out()

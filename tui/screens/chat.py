@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from assistant.conversation.session import Session, model_named
+from assistant.conversation.session import Session, Turn, model_named
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, SkillResult, Spoken, TextDelta, TurnFinished
 from assistant.messages import Image, user
@@ -221,9 +221,10 @@ class ConversationScreen(Screen[None]):
         # What the last reply took says nothing about this one, which may be stopped before it can tell.
         self._status.usage = None
         # A task and no worker: its callback is called even if it is cancelled before it has begun.
-        self._turn = asyncio.create_task(self._consume(session, submitted, reply))
+        turn = session.turn(submitted.message)
+        self._turn = asyncio.create_task(self._consume(turn, reply))
         self._turn.add_done_callback(
-            lambda turn: self.call_later(self._settle, turn, session, submitted, user_turn, reply)
+            lambda task: self.call_later(self._settle, task, turn, submitted, user_turn, reply)
         )
 
     def _settle_change(self, change: "asyncio.Task[None]") -> None:
@@ -257,8 +258,8 @@ class ConversationScreen(Screen[None]):
 
     async def _settle(
         self,
-        turn: "asyncio.Task[None]",
-        session: Session,
+        task: "asyncio.Task[None]",
+        turn: Turn,
         submitted: Composer.Submitted,
         user_turn: UserTurn,
         reply: Reply,
@@ -266,24 +267,24 @@ class ConversationScreen(Screen[None]):
         """The turn is over, in whatever way: show that, and put back into the input what the session did not keep."""
         self._turn = None
         self._status.state = "ready"
-        error = None if turn.cancelled() else turn.exception()
+        error = None if task.cancelled() else task.exception()
         if isinstance(error, AssistantError):
             self._transcript.add_notice(str(error), failure=True)
         elif error is not None:
             raise error
-        if any(message is submitted.message for message in session.messages[-2:]):
+        if (kept := turn.outcome.reply) is not None:
             # Too late a stop finds the reply already complete and kept as such.
-            await reply.finish(interrupted=session.messages[-1].interrupted)
+            await reply.finish(interrupted=kept.interrupted)
             self._composer.release()
         else:
             await reply.remove()
             await user_turn.remove()
             await self._composer.restore(submitted)
 
-    async def _consume(self, session: Session, submitted: Composer.Submitted, reply: Reply) -> None:
+    async def _consume(self, turn: Turn, reply: Reply) -> None:
         by_skill = False
-        async with aclosing(session.turn(submitted.message)) as events:
-            async for event in events:
+        async with aclosing(turn):
+            async for event in turn:
                 match event:
                     case SkillResult():
                         by_skill = True

@@ -4,12 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
 from assistant.async_bridge import finish, stream_in_thread
-from assistant.conversation.session import Progress, Session, model_named
+from assistant.conversation.session import Progress, Session, TurnOutcome, model_named
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
@@ -150,6 +150,31 @@ def test_leaving_the_stream_keeps_the_words_that_were_handed_out() -> None:
     assert session.messages == [user("Count."), assistant("one two", interrupted=True)]
     assert store.turns == [("Count.", "one two", True)]
     assert store.usages[0].reply_tokens >= 2, "what a stopped reply took is known as well"
+
+
+def test_a_stopped_turn_reports_what_was_kept() -> None:
+    async def talk() -> TurnOutcome:
+        turn = Session(ScriptedModel("one two three four", token_seconds=0.005)).turn(user("Count."))
+        async with aclosing(turn):
+            async for event in turn:
+                if isinstance(event, TextDelta) and event.text == " two":
+                    break
+        return turn.outcome
+
+    outcome = asyncio.run(talk())
+    assert outcome.reply == assistant("one two", interrupted=True)
+    assert outcome.usage.reply_tokens >= 2
+
+
+def test_a_turn_that_fails_at_once_reports_that_nothing_was_kept() -> None:
+    async def talk() -> TurnOutcome:
+        turn = Session(OverflowingModel(turns=0)).turn(user("Hello"))
+        with suppress(ContextOverflow):
+            async with aclosing(turn):
+                assert [event async for event in turn] == []
+        return turn.outcome
+
+    assert asyncio.run(talk()).reply is None
 
 
 def test_a_cancelled_turn_stops_the_model_within_one_token_and_is_kept() -> None:
