@@ -1,15 +1,35 @@
-"""A machine on which nobody has set anything, for tests of the command line."""
+"""Fixtures for all tests: a machine without settings, and audio files."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.audio import Floats, WriteWave, wave_bytes
+
 
 @pytest.fixture
 def unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings in the environment, and folders of their own for the configuration, the data and the cache."""
+    """Clear the settings in the environment, and use new folders for configuration, data and cache."""
     for variable in [name for name in os.environ if name.startswith("PARLEY_")]:
         monkeypatch.delenv(variable)
     for variable in ("CONFIG", "DATA", "CACHE"):
         monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable.lower()))
+
+
+@pytest.fixture
+def nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `unset`, in an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def write_wave(tmp_path: Path) -> WriteWave:
+    """Write a WAV file into `tmp_path` and return its path."""
+
+    def write(name: str, samples: Floats, rate: int = 16_000, channels: int = 1) -> Path:
+        path = tmp_path / name
+        path.write_bytes(wave_bytes(samples, rate, channels))
+        return path
+
+    return write

@@ -9,7 +9,7 @@ from benchmarks.answers import Moments
 from benchmarks.hearing import noisy, word_error_rate
 from benchmarks.listening import pink
 from benchmarks.utterances import QUESTIONS, STATEMENTS, begun, broken_off, spoken, whole
-from tests.voice.conftest import Floats, tone
+from tests.fakes.audio import Floats, tone
 
 
 class Beeps:

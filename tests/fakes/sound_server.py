@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.voice.conftest import Floats, wave_bytes
+from tests.fakes.audio import Floats, wave_bytes
 
 PROGRAMS = ("pulseaudio", "pactl", "paplay", "parecord")
 MISSING = [program for program in PROGRAMS if shutil.which(program) is None]

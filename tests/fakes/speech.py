@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from assistant.errors import VoiceError
-from tests.voice.conftest import Floats
+from tests.fakes.audio import Floats
 from voice.audio.types import HEARING_RATE
 from voice.stt.base import Segment, Transcript
 

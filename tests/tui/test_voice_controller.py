@@ -15,11 +15,11 @@ from assistant.events import Event
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from assistant.wheel_assets import Progress
+from tests.fakes.audio import Floats
 from tests.fakes.speech import Ears, Speaker, Voice
 from tests.tui.conftest import Person, Use
 from tests.tui.test_model_choice import Slow
 from tests.tui.test_snapshots import SnapCompare, calm
-from tests.voice.conftest import Floats
 from tui.app import ParleyApp
 from voice.conversation import SpokenConversation, State
 from voice.turns.vad import FRAME, TurnTaking

@@ -18,8 +18,8 @@ from assistant.events import Event, Heard, Notice, Spoken, TextDelta, TurnFinish
 from assistant.messages import Image, Message
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.scripted import ScriptedModel
+from tests.fakes.audio import Floats
 from tests.fakes.speech import Ears, Speaker, Voice
-from tests.voice.conftest import Floats
 from voice.audio.types import HEARING_RATE
 from voice.conversation import SpokenConversation, State
 from voice.empathy import LONGEST_SECONDS, Mood

@@ -9,8 +9,8 @@ from assistant.models.scripted import ScriptedModel
 from assistant.settings import load
 from parley.factory import build_feel
 from skills.emotions.labels import EMOTIONS
+from tests.fakes.audio import Floats
 from tests.skills.emotions.test_emotion import Innards, sure_of
-from tests.voice.conftest import Floats
 from voice.audio.types import HEARING_RATE
 from voice.empathy import Feel, Mood
 

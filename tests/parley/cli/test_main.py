@@ -348,7 +348,7 @@ class TestLineMode:
         assert histories()[0]["turns"] == 3
 
     def test_a_closed_standard_input_is_an_empty_one(self) -> None:
-        script = f"{sys.executable} -m assistant <&-"
+        script = f"{sys.executable} -m parley <&-"
         done = subprocess.run(["sh", "-c", script], check=False, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

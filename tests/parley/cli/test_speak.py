@@ -17,7 +17,7 @@ from assistant.errors import VoiceError
 from parley import factory
 from parley.cli import licences
 from parley.cli.main import parley
-from tests.voice.conftest import Floats
+from tests.fakes.audio import Floats
 from voice.tts import coqui
 from voice.tts.base import TextToSpeech
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from assistant.settings import Settings
 from parley import factory
 from parley.cli.main import parley
-from tests.voice.conftest import WriteWave, tone
+from tests.fakes.audio import WriteWave, tone
 from tests.voice.stt.test_long_form import TellsTones, beeps
 from voice.stt.base import SpeechToText
 

@@ -16,8 +16,8 @@ import pytest
 
 from assistant.settings import load
 from parley.factory import build_ears, build_mouth
+from tests.fakes.audio import Floats
 from tests.fakes.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
-from tests.voice.conftest import Floats
 from voice.audio.decode import open_recording
 from voice.stt.base import SpeechToText
 from voice.stt.long_form import transcribe

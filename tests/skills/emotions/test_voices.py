@@ -108,7 +108,7 @@ def test_noise_has_no_pitch_and_numbers_are_always_finite() -> None:
 def test_the_embedded_whisper_hears_speech_and_knows_noise_and_music_for_what_they_are() -> None:
     from assistant.settings import load
     from parley.factory import build_mouth, build_voice_reader
-    from tests.voice.conftest import wave_bytes
+    from tests.fakes.audio import wave_bytes
     from voice.audio.decode import open_recording
     from voice.tts.base import speak
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from assistant.errors import VoiceError
-from tests.voice.conftest import Floats, WriteWave, tone, wave_bytes
+from tests.fakes.audio import Floats, WriteWave, tone, wave_bytes
 from voice.audio.decode import open_recording
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.audio import tone
 from tests.fakes.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
-from tests.voice.conftest import tone
 
 pytestmark = [
     pytest.mark.slow,

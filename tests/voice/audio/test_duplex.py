@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from assistant.errors import VoiceError
+from tests.fakes.audio import Floats, tone
 from tests.fakes.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
-from tests.voice.conftest import Floats, tone
 from voice.audio.duplex import DeviceChange, Headset
 from voice.audio.streams import Microphone, Playback
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.voice.conftest import Floats
+from tests.fakes.audio import Floats
 from voice.audio.echo_canceller import Canceller
 
 RATE = 22_050

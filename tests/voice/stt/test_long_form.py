@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from tests.voice.conftest import Floats, WriteWave, tone
+from tests.fakes.audio import Floats, WriteWave, tone
 from voice.audio.decode import Recording, open_recording
 from voice.stt.base import Segment, Transcript, Word
 from voice.stt.long_form import FIRST_STRETCH_SECONDS, STRETCH_SECONDS, quietest, transcribe

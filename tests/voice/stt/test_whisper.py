@@ -11,7 +11,7 @@ import pytest
 from assistant.errors import ConfigError, VoiceError
 from assistant.settings import Settings, load
 from parley.factory import build_ears, build_mouth
-from tests.voice.conftest import Floats, WriteWave
+from tests.fakes.audio import Floats, WriteWave
 from voice.audio.decode import open_recording
 from voice.stt.base import SpeechToText, Transcript
 from voice.stt.long_form import transcribe

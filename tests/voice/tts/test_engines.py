@@ -13,7 +13,7 @@ import pytest
 from assistant.errors import AssistantError, ConfigError, MissingExtraError, VoiceError
 from assistant.settings import load
 from parley.factory import build_mouth
-from tests.voice.conftest import Floats, WriteWave, tone
+from tests.fakes.audio import Floats, WriteWave, tone
 from voice.tts import coqui, espeak, piper, xtts
 from voice.tts.base import TextToSpeech, language_of, sentences, speak
 

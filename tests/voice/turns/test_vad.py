@@ -6,7 +6,7 @@ from faster_whisper.vad import get_vad_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.voice.conftest import Floats
+from tests.fakes.audio import Floats
 from voice.turns.vad import FRAME, Ended, Pace, Part, Paused, SileroDetector, Started, TurnEvent, TurnTaking
 
 SECOND = 16_000
