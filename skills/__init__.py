@@ -3,7 +3,7 @@
 How one call of a skill flows, wherever it comes from:
 
     parley caption *.jpg   ─▶ files ─▶ batch: pictures in order ─┐                           ┌─▶ a line of text or JSON
-    /caption in the chat   ─▶ slash_commands ─▶ pictures of the turn ─────┼─▶ Skill.run ─▶ caption() ─┼─▶ the reply of the turn
+    /caption in the chat   ─▶ slash_commands ─▶ the turn ────────────┼─▶ Skill.run ─▶ caption() ─┼─▶ the reply of the turn
     caption(photo, model)  ──────────────────────────────────────┘   inputs      pydantic    └─▶ the value itself
                                                                      checked      result
 

@@ -3,13 +3,13 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import aclosing, suppress
 
 import pytest
 
 from assistant.async_bridge import finish, stream_in_thread
-from assistant.conversation.session import Progress, Session, TurnOutcome, model_named
+from assistant.conversation.session import Progress, Session, Turn, TurnOutcome, model_named
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
@@ -677,7 +677,7 @@ def test_a_reply_that_was_written_but_not_heard_is_kept_as_far_as_it_was_heard()
     asyncio.run(talk())
 
 
-async def _collect(turn: AsyncGenerator[Event, None]) -> list[Event]:
+async def _collect(turn: Turn) -> list[Event]:
     async with aclosing(turn) as events:
         return [event async for event in events]
 
