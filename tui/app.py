@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     # Fetching needs modules that the first paint can do without.
-    from assistant.wheel_assets import Progress
+    from assistant.progress import Progress
     from voice.voice_session import Call
 
 Built = TypeVar("Built")

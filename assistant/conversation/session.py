@@ -30,6 +30,7 @@ from assistant.errors import AssistantError, ConfigError, ContextOverflow, Histo
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
 from assistant.messages import LEFT_OUT_PICTURE, Image, Message, assistant, system
 from assistant.models.base import ChatModel, GenerationOptions
+from assistant.progress import Progress
 
 Answerer = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
 """Answers a message in the model's place: yields pieces of the reply, and whatever else is to be known."""
@@ -37,9 +38,6 @@ Answerer = Callable[[threading.Event], Generator[str | SkillResult | Notice, Non
 Divert = Callable[[Message, Sequence[Message]], Answerer | None]
 """Decides who answers a message, knowing all messages before it: None is the model. Raises `SkillError`."""
 
-
-Progress = Callable[[str, int, int], None]
-"""Hears that of something, so many bytes of so many are done."""
 
 _MODEL_COMMAND = re.compile(r"/model(?:\s+(.*))?", re.DOTALL)
 

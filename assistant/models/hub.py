@@ -22,7 +22,7 @@ import filelock
 from assistant.errors import ModelError
 
 if TYPE_CHECKING:
-    from assistant.wheel_assets import Progress
+    from assistant.progress import Progress
 
 _WEIGHTS = "*.safetensors"
 _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")

@@ -9,6 +9,7 @@ from assistant.conversation.session import Session, model_named
 from assistant.errors import AssistantError, AttachmentError
 from assistant.events import Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, user
+from assistant.progress import no_progress
 
 Write = Callable[[str], None]
 """Takes the next piece of text, and shows it at once."""
@@ -85,7 +86,7 @@ def converse(
                 continue
             try:
                 if (name := model_named(line)) is not None:
-                    listened(runner.run(session.change_model(name, _unwatched)))
+                    listened(runner.run(session.change_model(name, no_progress)))
                     continue
                 message = read_message(line, listened, allow_urls=allow_urls, max_megapixels=max_megapixels)
                 runner.run(Answer().follow(session, message, write, listened))
@@ -94,10 +95,6 @@ def converse(
                 listened(f"line {number}: {error}")
         runner.run(session.close())
     return well and session.unsaved is None
-
-
-def _unwatched(what: str, done: int, total: int) -> None:
-    """Loading takes seconds, and nobody waits at a bar."""
 
 
 def read_message(line: str, tell: Write, *, allow_urls: bool, max_megapixels: float) -> Message:

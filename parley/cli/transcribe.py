@@ -9,12 +9,12 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from assistant.errors import VoiceError
+from assistant.progress import Progress, no_progress
 from parley.cli.options import Device, load_settings
 from parley.cli.terminal import ProgressLine, legible, playing_time, say, tell
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
-    from assistant.wheel_assets import Progress
     from voice.audio.decode import Recording
     from voice.stt.base import Segment, SpeechToText, Transcript
 
@@ -28,7 +28,7 @@ Ears = Callable[[], "SpeechToText"]
 @click.option("--srt", "form", flag_value="srt", help="Print SubRip subtitles.")
 @click.option("--vtt", "form", flag_value="vtt", help="Print WebVTT subtitles.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
-@click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
+@click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
 @click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1.")
 @click.pass_context
 def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, **options: Any) -> None:
@@ -48,7 +48,7 @@ def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, 
     well = True
     # On a terminal, lines that appear are progress enough, and a bar would run through them.
     with ProgressLine(playing_time) as bar:
-        progress = _silent if sys.stdout is not None and sys.stdout.isatty() else bar
+        progress = no_progress if sys.stdout is not None and sys.stdout.isatty() else bar
         for number, file in enumerate(files):
             name = legible(file)
             if len(files) > 1 and form is None:
@@ -63,10 +63,6 @@ def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, 
                 tell(str(error))
     if not well:
         ctx.exit(1)
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Progress that is not shown."""
 
 
 def _loaded_once(settings: "Settings") -> Ears:
@@ -96,7 +92,7 @@ def _opened(file: str, name: str) -> "AbstractContextManager[Recording]":
 
 
 def _transcripts(
-    recording: "Recording", ears: Ears, settings: "Settings", progress: "Progress"
+    recording: "Recording", ears: Ears, settings: "Settings", progress: Progress
 ) -> "Iterator[Transcript]":
     from voice.stt.long_form import transcribe as listen
 

@@ -13,6 +13,7 @@ from assistant.conversation.session import Session
 from assistant.errors import ConfigError, HistoryError, MissingExtraError, ModelError, VoiceError
 from assistant.messages import Audio, Message, system
 from assistant.models.base import ChatModel, GenerationOptions
+from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from assistant.history.store import History
     from assistant.models.catalog import Entry
     from assistant.settings import Settings
-    from assistant.wheel_assets import Progress
     from skills.emotion_models import Senses
     from skills.emotions.speaker_baseline import Acquaintance
     from skills.emotions.voice import Tone, VoiceReader
@@ -47,16 +47,8 @@ _MOST_SOUND_SECONDS = 120
 _SLOWEST_WORD = 3600
 
 
-Note = Callable[[str], object]
-"""Takes a sentence that a person should know and that is no failure."""
-
-
-def unheard(what: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
-
-
 def start(
-    settings: "Settings", progress: "Progress" = unheard, *, resume: str | None = None, keep: bool = True
+    settings: "Settings", progress: Progress = no_progress, *, resume: str | None = None, keep: bool = True
 ) -> Session:
     """A conversation ready to be spoken to, with all its parts: the new one, or the one whose id is `resume`.
 
@@ -68,7 +60,7 @@ def start(
     return build_session(settings, model, history, resume=resume, keep=keep)
 
 
-def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> ChatModel:
+def build_model(settings: "Settings", progress: Progress = no_progress, note: OnNotice = no_notice) -> ChatModel:
     """Load the model that `settings` ask for, fetching and assembling it first where that is needed.
 
     Blocks for seconds, and on first use for as long as the download takes; `progress` hears how far it is, and `note`
@@ -105,7 +97,7 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
             model = load(entry.name, quantize=quantize)
         except (ModelError, MissingExtraError) as error:
             # Out of reach, or the memory that was free has been taken meanwhile.
-            note(f"{error} Until then the embedded model answers in the place of {entry.name}.")
+            note(f"{error} Until then the bundled model answers in the place of {entry.name}.")
             # What was asked for the other model may not suit the one that stands in for it.
             quantize = "auto"
     if model is None:
@@ -119,11 +111,11 @@ def build_model(settings: "Settings", progress: "Progress" = unheard, note: Note
 class Models:
     """What a conversation can change its model to; each is made as `settings` say. `note` as for `build_model`."""
 
-    def __init__(self, settings: "Settings", note: Note = bool) -> None:
+    def __init__(self, settings: "Settings", note: OnNotice = no_notice) -> None:
         self._settings = settings
         self._note = note
 
-    def fetch(self, name: str, progress: "Progress" = unheard) -> None:
+    def fetch(self, name: str, progress: Progress = no_progress) -> None:
         """Make sure that this model can be loaded, as far as can be told before. Raises what `load` raises."""
         settings = self._called(name)
         if is_remote(settings) or name == "auto" or name.partition(":")[0] == SCRIPTED_MODEL:
@@ -132,7 +124,7 @@ class Models:
 
         loader.fetch(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
 
-    def load(self, name: str, progress: "Progress" = unheard) -> ChatModel:
+    def load(self, name: str, progress: Progress = no_progress) -> ChatModel:
         """The model that `--model` calls `name`. Blocks and raises as `build_model` does."""
         return build_model(self._called(name), progress, self._note)
 
@@ -159,7 +151,7 @@ def automatic_choice(settings: "Settings") -> "Entry | None":
     return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
 
 
-def connect_model(settings: "Settings", progress: "Progress" = unheard) -> ChatModel:
+def connect_model(settings: "Settings", progress: Progress = no_progress) -> ChatModel:
     """The model on the server that `settings` name. Blocks until it answers; raises `ModelError` and `ConfigError`."""
     if settings.base_url is None:
         raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
@@ -182,7 +174,7 @@ def _is_of_this_machine(model: str) -> bool:
     )
 
 
-def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatVision":
+def vision_model(settings: "Settings", progress: Progress = no_progress) -> "ChatVision":
     """What skills ask, on the model that `settings` ask for. Blocks like `build_model`; raises `ModelError`."""
     return vision_models(settings, threading.Event(), progress)[0]
 
@@ -190,8 +182,8 @@ def vision_model(settings: "Settings", progress: "Progress" = unheard) -> "ChatV
 def vision_models(
     settings: "Settings",
     stop: threading.Event,
-    progress: "Progress" = unheard,
-    note: Note = bool,
+    progress: Progress = no_progress,
+    note: OnNotice = no_notice,
     *,
     jobs: int | None = None,
     most: int = 1,
@@ -221,13 +213,13 @@ def senses(
     *,
     chat: Callable[[], ChatModel] | None = None,
     loading: "Callable[[], AbstractContextManager[Progress]] | None" = None,
-    note: Note = bool,
+    note: OnNotice = no_notice,
 ) -> "Senses":
     """What skills like emotion ask; nothing is loaded before it is asked for, and then inside of `loading`.
 
     `chat` gives a model that is there already, such as that of a conversation; without, the one that is set is loaded.
     """
-    return _Senses(settings, chat, loading or (lambda: nullcontext(unheard)), note)
+    return _Senses(settings, chat, loading or (lambda: nullcontext(no_progress)), note)
 
 
 class _Senses:
@@ -237,13 +229,13 @@ class _Senses:
         self,
         settings: "Settings",
         chat: Callable[[], ChatModel] | None,
-        loading: "Callable[[], AbstractContextManager[Progress]]",
-        note: Note,
+        loading: Callable[[], AbstractContextManager[Progress]],
+        note: OnNotice,
     ) -> None:
-        # The embedded models, whichever others are set: the heads were trained on these.
-        embedded = {"model": "pocket", "backend": "local", "quantize": "auto"}
+        # The bundled models, whichever others are set: the heads were trained on these.
+        bundled = {"model": "pocket", "backend": "local", "quantize": "auto"}
         self._settings = settings
-        self._embedded = settings.model_copy(update=embedded)
+        self._embedded = settings.model_copy(update=bundled)
         self._chat = chat
         self._loading = loading
         self._note = note
@@ -262,10 +254,10 @@ class _Senses:
         return ChatVision(self._own)
 
     def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
-        from assistant.models.base import Introspective
+        from assistant.models.base import HiddenStateModel
 
         reader = self.reader()
-        assert isinstance(reader, Introspective)
+        assert isinstance(reader, HiddenStateModel)
         return reader.states(pieces, depths)
 
     def tone(self, samples: "NDArray[np.float32]") -> "Tone | None":
@@ -277,9 +269,9 @@ class _Senses:
         self.listener()
 
     def reader(self) -> ChatModel:
-        """The embedded model: that of the conversation, where it is that, or one of its own."""
+        """The bundled model: that of the conversation, where it is that, or one of its own."""
         there = self._chat() if self._chat is not None else None
-        if there is not None and there.info.embedded:
+        if there is not None and there.info.bundled:
             return there
         if self._pocket is None:
             with self._loading() as progress:
@@ -299,7 +291,7 @@ class _Feeling:
 
     def __init__(self, settings: "Settings") -> None:
         self._model: ChatModel | None = None
-        self._senses = _Senses(settings, self._present, lambda: nullcontext(unheard), bool)
+        self._senses = _Senses(settings, self._present, lambda: nullcontext(no_progress), no_notice)
         self._speaker: Acquaintance | None = None
 
     def prepare(self, model: ChatModel) -> None:
@@ -351,8 +343,8 @@ def load_sound(path: str) -> "tuple[Audio, list[str]]":
     return Audio(samples.astype("<f4").tobytes(), HEARING_RATE), notices
 
 
-def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
-    """Make sure that the embedded model lies in the cache, and return its folder. Raises `ModelError`.
+def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, thorough: bool = False) -> Path:
+    """Make sure that the bundled model lies in the cache, and return its folder. Raises `ModelError`.
 
     One that is damaged is made anew; `thorough` looks at more of it than a start has time for.
     """
@@ -362,12 +354,12 @@ def assemble_pocket(settings: "Settings", progress: "Progress" = unheard, *, tho
         return assemble.ensure(settings.cache_dir, progress, thorough=thorough)
     except OSError as error:
         raise ModelError(
-            f"The embedded model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
+            f"The bundled model cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
 
 
-def build_ears(settings: "Settings", progress: "Progress" = unheard) -> "SpeechToText":
+def build_ears(settings: "Settings", progress: Progress = no_progress) -> "SpeechToText":
     """Load the Whisper that `settings` ask for, fetching and assembling it first where that is needed.
 
     Blocks for a second, and on first use for as long as the download takes. Raises `ModelError`, `VoiceError`, and
@@ -387,20 +379,20 @@ def build_ears(settings: "Settings", progress: "Progress" = unheard) -> "SpeechT
     return ears
 
 
-def assemble_whisper(settings: "Settings", progress: "Progress" = unheard, *, thorough: bool = False) -> Path:
-    """Like `assemble_pocket`, for the embedded Whisper."""
+def assemble_whisper(settings: "Settings", progress: Progress = no_progress, *, thorough: bool = False) -> Path:
+    """Like `assemble_pocket`, for the bundled Whisper."""
     from voice.stt import whisper_weights
 
     try:
         return whisper_weights.ensure(settings.cache_dir, progress, thorough=thorough)
     except OSError as error:
         raise ModelError(
-            f"The embedded Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
+            f"The bundled Whisper cannot be put together in {settings.cache_dir}: {error.strerror or error}. "
             "Make room there, or name another folder with PARLEY_CACHE_DIR."
         ) from error
 
 
-def build_judge(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "Judge | None":
+def build_judge(settings: "Settings", progress: Progress = no_progress, note: OnNotice = no_notice) -> "Judge | None":
     """What hears whether somebody is done speaking; None where it cannot be had, which `note` is told.
 
     Blocks like `build_ears`.
@@ -414,8 +406,8 @@ def build_judge(settings: "Settings", progress: "Progress" = unheard, note: Note
         return None
 
 
-def build_voice_reader(settings: "Settings", progress: "Progress" = unheard) -> "VoiceReader":
-    """What tells emotions from voices, with the encoder it learned on: that of the embedded Whisper, on the processor.
+def build_voice_reader(settings: "Settings", progress: Progress = no_progress) -> "VoiceReader":
+    """What tells emotions from voices, with the encoder it learned on: that of the bundled Whisper, on the processor.
 
     Blocks like `build_ears`. Raises `ModelError` and `VoiceError`.
     """
@@ -431,10 +423,10 @@ def build_feel(settings: "Settings") -> "Feel":
     return _Feeling(settings)
 
 
-def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note = bool) -> "TextToSpeech":
+def build_mouth(settings: "Settings", progress: Progress = no_progress, note: OnNotice = no_notice) -> "TextToSpeech":
     """Load the voice that `settings` ask for, fetching it first where that is needed.
 
-    "auto" is a fast voice of Coqui's on a GPU, and else the embedded one, both of which speak English, as far as their
+    "auto" is a fast voice of Coqui's on a GPU, and else the bundled one, both of which speak English, as far as their
     packages are installed; without them, and for any other language that is set, espeak-ng. `note` hears why it is
     not Coqui's. Blocks like `build_ears`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
     `ConfigError` for a voice there is not.
@@ -472,12 +464,12 @@ def build_mouth(settings: "Settings", progress: "Progress" = unheard, note: Note
     if kind == "coqui" and which:
         return coqui.Coqui.load(str(Path(which).expanduser()), device=settings.device)
     raise ConfigError(
-        f"There is no voice {settings.voice}: choose auto, piper (the embedded one), the .onnx file of a Piper voice, "
+        f"There is no voice {settings.voice}: choose auto, piper (the bundled one), the .onnx file of a Piper voice, "
         "espeak, espeak:de, coqui:FOLDER_OR_NAME, xtts, xtts:SPEAKER or xtts:RECORDING.wav."
     )
 
 
-def build_call(settings: "Settings", progress: "Progress" = unheard) -> "Call":
+def build_call(settings: "Settings", progress: Progress = no_progress) -> "Call":
     """All for a spoken conversation but what answers.
 
     Blocks like `build_ears`. Raises what that and `build_mouth` do, and `VoiceError` where there is no microphone or no

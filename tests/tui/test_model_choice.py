@@ -2,9 +2,10 @@
 
 import threading
 
-from assistant.conversation.session import Progress, Session
+from assistant.conversation.session import Session
 from assistant.errors import ModelError
 from assistant.models.scripted import ScriptedModel
+from assistant.progress import Progress
 from tests.tui.conftest import Use
 from tui.app import ParleyApp
 

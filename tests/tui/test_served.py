@@ -3,8 +3,8 @@
 from functools import partial
 
 from assistant.conversation.session import Session
+from assistant.progress import Progress
 from assistant.settings import Settings
-from assistant.wheel_assets import Progress
 from parley import factory
 from tests.fakes import chat_server
 from tests.fakes.chat_server import ChatServer, running

@@ -5,8 +5,8 @@ from pathlib import Path
 from assistant.conversation.session import Session
 from assistant.history.store import History
 from assistant.models.scripted import ScriptedModel
+from assistant.progress import Progress
 from assistant.settings import Settings
-from assistant.wheel_assets import Progress
 from parley.factory import build_session
 from tests.skills.conftest import Install, install
 from tests.tui.conftest import Use

@@ -12,7 +12,7 @@ from assistant.errors import ModelError
 from assistant.events import Usage
 from assistant.messages import Message, assistant, user
 from assistant.models.scripted import ScriptedModel
-from assistant.wheel_assets import Progress
+from assistant.progress import Progress
 from tests.tui.conftest import MakeApp, Person
 from tui.app import ParleyApp
 from tui.widgets.prompt import Prompt

@@ -14,7 +14,7 @@ from assistant.errors import VoiceError
 from assistant.events import Event
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
-from assistant.wheel_assets import Progress
+from assistant.progress import Progress
 from tests.fakes.audio import Floats
 from tests.fakes.speech import Ears, Speaker, Voice
 from tests.tui.conftest import Person, Use

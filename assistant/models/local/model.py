@@ -22,7 +22,7 @@ from torch import Tensor
 from assistant.errors import ContextOverflow, ModelError, OutOfMemory
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
+from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
 from assistant.models.local.chat_template import ChatFormat
 from assistant.models.local.cpu_threads import compute_on, shares
 from assistant.models.local.decoders import BranchingDecoder, LlavaDecoder
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from assistant.wheel_assets import Progress
+    from assistant.progress import Progress
 
 Result = TypeVar("Result")
 
@@ -53,7 +53,7 @@ _TWINS = 4
 
 
 class LocalModel:
-    """A `ChatModel` that runs in this process, a `Scorer`, a `BatchModel`, and `Introspective`."""
+    """A `ChatModel` that runs in this process, a `Scorer`, a `BatchModel`, and `HiddenStateModel`."""
 
     def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool, *, cores: int | None = None) -> None:
         """`cores` is how many a thread that calls it computes on, None what is set for that thread."""
@@ -64,8 +64,8 @@ class LocalModel:
             placement.quantization,
             loaded.context_tokens,
             sees_images=True,
-            embedded=loaded.embedded,
-            grounds=loaded.config.model_type in _GROUNDING,
+            bundled=loaded.bundled,
+            supports_grounding=loaded.config.model_type in _GROUNDING,
         )
         self.notices = loaded.notices
         """What a person should know about how it was loaded."""
@@ -78,7 +78,7 @@ class LocalModel:
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
         self._tokenizer = loaded.processor.tokenizer
         self._cache = PromptCache()
-        # Only the embedded model has such a limit, and says so in the configuration of its eyes.
+        # Only the bundled model has such a limit, and says so in the configuration of its eyes.
         vision_config = getattr(loaded.config, "vision_config", None)
         self._pictured_turns: int | None = getattr(vision_config, "pictured_turns", None)
 
@@ -147,18 +147,18 @@ class LocalModel:
     def batch_size(self) -> int:
         return _BATCH if isinstance(self._decoder, LlavaDecoder) else 1
 
-    def twins(self, most: int) -> "list[LocalModel]":
+    def replicas(self, most: int) -> "list[LocalModel]":
         cores = torch.get_num_threads() if self.info.device == "cpu" else 1
         count = min(most, cores, _TWINS)
         loaded = self._loaded
         if loaded is None or count < 2:
             return [self]
-        twins = self._guarded(lambda: loaded.twins(count))
+        replicas = self._guarded(lambda: loaded.replicas(count))
         return [
-            LocalModel(twin, self._note, cores=share) for twin, share in zip(twins, shares(cores, count), strict=False)
+            LocalModel(replica, self._note, cores=share) for replica, share in zip(replicas, shares(cores, count), strict=False)
         ] or [self]
 
-    def answer_all(
+    def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
     ) -> list[str]:
         decoder = self._open_decoder()
@@ -275,7 +275,7 @@ class LocalModel:
 
     def _room(self, options: GenerationOptions) -> int:
         """How many tokens there should at least be for the reply."""
-        return min(REPLY_ROOM, options.max_tokens, self.info.context_tokens // 4)
+        return min(MIN_RESPONSE_TOKENS, options.max_tokens, self.info.context_tokens // 4)
 
     def _budget(self, prompt: Prompt, options: GenerationOptions) -> int:
         """How many tokens the reply may have."""

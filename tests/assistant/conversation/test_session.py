@@ -9,12 +9,13 @@ from contextlib import aclosing, suppress
 import pytest
 
 from assistant.async_bridge import finish, stream_in_thread
-from assistant.conversation.session import Progress, Session, Turn, TurnOutcome, model_named
+from assistant.conversation.session import Session, Turn, TurnOutcome, model_named
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import GenerationOptions, ModelInfo
 from assistant.models.scripted import ScriptedModel
+from assistant.progress import Progress, no_progress
 
 CAT = Image(b"not decoded here", "image/png", 4, 3, "cat.png")
 
@@ -543,7 +544,7 @@ def test_a_model_that_a_person_asks_for_is_fetched_beside_the_old_one_and_loaded
     async def talk() -> tuple[str, str]:
         session = Session(one, models=shelf, chosen="one")
         await say(session, "Count.")
-        before = await session.change_model("", unheard)
+        before = await session.change_model("", no_progress)
         after = await session.change_model("two", lambda *step: heard.append(step))
         await say(session, "Go on.")
         return before, after
@@ -563,14 +564,14 @@ def test_a_model_that_cannot_be_had_leaves_the_old_one_and_one_that_cannot_be_lo
     async def talk() -> None:
         session = Session(one, models=shelf, chosen="one")
         with pytest.raises(ModelError, match=r"^There is no model none\.$"):
-            await session.change_model("none", unheard)
+            await session.change_model("none", no_progress)
         assert not one.closed
         assert await say(session, "Count.") == "One."
         with pytest.raises(ModelError, match=r"^There is not enough memory for large\. scripted answers on\.$"):
-            await session.change_model("large", unheard)
+            await session.change_model("large", no_progress)
         assert await say(session, "Go on.") == "Two."
         with pytest.raises(ConfigError, match="cannot be changed"):
-            await Session(one).change_model("two", unheard)
+            await Session(one).change_model("two", no_progress)
 
     asyncio.run(talk())
     assert shelf.log == ["fetch large", "load large", "load one"]
@@ -588,10 +589,6 @@ def test_a_model_that_cannot_be_had_leaves_the_old_one_and_one_that_cannot_be_lo
 )
 def test_what_asks_for_a_model(text: str, name: str | None) -> None:
     assert model_named(text) == name
-
-
-def unheard(what: str, done: int, total: int) -> None:
-    pass
 
 
 def test_the_thread_bridge_passes_items_none_included_and_the_result() -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from assistant.conversation.session import Progress, Session
+from assistant.conversation.session import Session
 from assistant.errors import HistoryError, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
+from assistant.progress import Progress
 from parley.cli.chat import converse
 
 

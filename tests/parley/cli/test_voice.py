@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from assistant.progress import no_progress
 from assistant.settings import load
 from parley.factory import build_ears, build_mouth
 from tests.fakes.audio import Floats
@@ -141,7 +142,7 @@ def talk(
 
 def words_in(path: Path, ears: SpeechToText) -> str:
     with open_recording(path) as recording:
-        return " ".join(each.text for each in transcribe(ears, recording, lambda *_: None, "en")).lower()
+        return " ".join(each.text for each in transcribe(ears, recording, no_progress, "en")).lower()
 
 
 def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from assistant.progress import no_progress
 from tests.fakes.audio import Floats, WriteWave, tone
 from voice.audio.decode import Recording, open_recording
 from voice.stt.base import Segment, Transcript, Word
@@ -75,7 +76,7 @@ def test_the_first_words_come_before_the_rest_is_read(write_wave: WriteWave) -> 
     path = write_wave("long.wav", beeps(400, 3.7))
     engine = TellsTones()
     with open_recording(path) as recording:
-        first = next(transcribe(engine, recording, lambda *_: None))
+        first = next(transcribe(engine, recording, no_progress))
     assert first.segments[0].start == pytest.approx(0, abs=0.01)
     assert len(engine.lengths) == 1
 
@@ -85,7 +86,7 @@ def test_the_language_of_the_first_words_is_kept(write_wave: WriteWave) -> None:
     sound[: 60 * RATE] = 0
     engine = TellsTones(["de", "en"])
     with open_recording(write_wave("late.wav", sound)) as recording:
-        transcripts = list(transcribe(engine, recording, lambda *_: None))
+        transcripts = list(transcribe(engine, recording, no_progress))
     assert {(each.language, each.language_probability) for each in transcripts} == {("de", 0.9)}
     assert engine.asked[0] is None
     assert engine.asked[-1] == "de"
@@ -94,7 +95,7 @@ def test_the_language_of_the_first_words_is_kept(write_wave: WriteWave) -> None:
 def test_a_doubtful_language_is_not_kept(write_wave: WriteWave) -> None:
     engine = TellsTones(["cy", "de"], [0.4, 0.95])
     with open_recording(write_wave("long.wav", beeps(400, 3.7))) as recording:
-        transcripts = list(transcribe(engine, recording, lambda *_: None))
+        transcripts = list(transcribe(engine, recording, no_progress))
     assert engine.asked[:3] == [None, None, "de"]
     told = [(each.language, each.language_probability) for each in transcripts]
     assert told == [("cy", 0.4), *[("de", 0.95)] * (len(told) - 1)]
@@ -102,7 +103,7 @@ def test_a_doubtful_language_is_not_kept(write_wave: WriteWave) -> None:
 
 def test_a_language_that_is_given_is_certain(write_wave: WriteWave) -> None:
     with open_recording(write_wave("long.wav", beeps(60, 3.7))) as recording:
-        transcripts = list(transcribe(TellsTones(), recording, lambda *_: None, "de"))
+        transcripts = list(transcribe(TellsTones(), recording, no_progress, "de"))
     assert {(each.language, each.language_probability) for each in transcripts} == {("de", 1.0)}
 
 
@@ -136,7 +137,7 @@ def test_eight_hours_take_no_more_memory_than_some_minutes() -> None:
 
 def test_silence_has_no_transcript(write_wave: WriteWave) -> None:
     with open_recording(write_wave("still.wav", np.zeros(70 * RATE))) as recording:
-        assert list(transcribe(TellsTones(), recording, lambda *_: None)) == []
+        assert list(transcribe(TellsTones(), recording, no_progress)) == []
         assert recording.seconds == pytest.approx(70)
 
 

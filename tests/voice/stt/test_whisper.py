@@ -1,4 +1,4 @@
-"""The embedded Whisper listens to the embedded voice: words, times, languages, silence and bad sound."""
+"""The bundled Whisper listens to the bundled voice: words, times, languages, silence and bad sound."""
 
 import re
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from assistant.errors import ConfigError, VoiceError
+from assistant.progress import no_progress
 from assistant.settings import Settings, load
 from parley.factory import build_ears, build_mouth
 from tests.fakes.audio import Floats, WriteWave
@@ -48,7 +49,7 @@ def heard(ears: SpeechToText, write_wave: WriteWave) -> Callable[..., Transcript
 
     def hear(samples: Floats, rate: int = 16_000, channels: int = 1, language: str | None = "en") -> Transcript:
         with open_recording(write_wave("heard.wav", samples, rate, channels)) as recording:
-            pieces = list(transcribe(ears, recording, lambda *_: None, language))
+            pieces = list(transcribe(ears, recording, no_progress, language))
         return replace(pieces[0], segments=sum((piece.segments for piece in pieces), ())) if pieces else Transcript()
 
     return hear

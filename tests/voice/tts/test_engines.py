@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from assistant.errors import AssistantError, ConfigError, MissingExtraError, VoiceError
+from assistant.progress import no_progress
 from assistant.settings import load
 from parley.factory import build_mouth
 from tests.fakes.audio import Floats, WriteWave, tone
@@ -97,7 +98,7 @@ def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     loaded: TextToSpeech
     match request.param:
         case "piper":
-            loaded = piper.Piper.load(piper.fetch_embedded(load().settings.cache_dir, lambda *_: None))
+            loaded = piper.Piper.load(piper.fetch_embedded(load().settings.cache_dir, no_progress))
         case "espeak":
             loaded = espeak.Espeak.load()
         case "xtts":

@@ -1,4 +1,4 @@
-"""What hears whether somebody is done: the real network on the embedded voice, and what happens without it."""
+"""What hears whether somebody is done: the real network on the bundled voice, and what happens without it."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from assistant.errors import ModelError, VoiceError
+from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.utterances import broken_off, silence, spoken, whole
-from parley import factory
 from parley.factory import build_judge, build_mouth
 from voice.turns import smart_turn
 from voice.turns.smart_turn import SmartTurn
@@ -40,7 +40,7 @@ def test_where_it_cannot_be_fetched_silence_decides_and_that_is_said_once(monkey
 def test_it_hears_who_is_done_and_who_thinks() -> None:
     settings = load().settings
     notices: list[str] = []
-    judge, mouth = build_judge(settings, factory.unheard, notices.append), build_mouth(settings)
+    judge, mouth = build_judge(settings, no_progress, notices.append), build_mouth(settings)
     assert judge is not None, notices
 
     def done(sound: object) -> float:

@@ -19,6 +19,7 @@ from assistant.messages import Image, Message, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local import image_detail
 from assistant.models.local.model import LocalModel
+from assistant.progress import no_progress
 from assistant.settings import Settings
 from parley import factory
 
@@ -169,9 +170,9 @@ def test_changing_the_model_frees_the_one_before_and_a_bad_choice_leaves_it(
     async def talk() -> None:
         await say(session, user("Hello."))
         with pytest.raises(ModelError, match="There is no model folder"):
-            await session.change_model("/no/such/folder", factory.unheard)
+            await session.change_model("/no/such/folder", no_progress)
         assert alive == []
-        assert await session.change_model(str(qwen_folder), factory.unheard) == "tiny-qwen answers from here on."
+        assert await session.change_model(str(qwen_folder), no_progress) == "tiny-qwen answers from here on."
         assert alive == [False]
         events = await say(session, user("And?"))
         assert any(isinstance(event, TextDelta) for event in events)
