@@ -16,16 +16,16 @@ from textual.message import Message
 
 from assistant.conversation.session import Session
 from assistant.errors import AssistantError
-from tui.screens.chat import ConversationScreen
+from tui.screens.chat import ChatScreen
 from tui.skill_commands import SkillCommands
-from tui.voice_controller import Talking
+from tui.voice_controller import VoiceController
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
     # Fetching needs modules that the first paint can do without.
     from assistant.progress import Progress
-    from voice.voice_session import Call
+    from voice.voice_session import VoiceSession
 
 Built = TypeVar("Built")
 
@@ -72,7 +72,7 @@ class ParleyApp(App[None]):
         self,
         build: "Callable[[Progress], Session]",
         *,
-        build_call: "Callable[[Progress], Call] | None" = None,
+        build_call: "Callable[[Progress], VoiceSession] | None" = None,
         allow_urls: bool = False,
         max_megapixels: float = 50.0,
     ) -> None:
@@ -82,10 +82,10 @@ class ParleyApp(App[None]):
         self._session: Session | None = None
         self._session_there = asyncio.Event()
         self._leaving = threading.Event()
-        self._conversation = ConversationScreen(allow_urls=allow_urls, max_megapixels=max_megapixels)
-        self._talking = Talking(self._conversation, self._built_call, self._wait_for_session, self._raise_later)
+        self._conversation = ChatScreen(allow_urls=allow_urls, max_megapixels=max_megapixels)
+        self._talking = VoiceController(self._conversation, self._built_call, self._wait_for_session, self._raise_later)
 
-    def get_default_screen(self) -> ConversationScreen:
+    def get_default_screen(self) -> ChatScreen:
         return self._conversation
 
     def on_mount(self) -> None:
@@ -119,7 +119,7 @@ class ParleyApp(App[None]):
         if not _has_terminal():
             await self.action_quit()
 
-    @on(ConversationScreen.SessionWanted)
+    @on(ChatScreen.RetryRequested)
     @work(exclusive=True, group="load")
     async def _load(self) -> None:
         self._conversation.show_loading("loading …")
@@ -153,7 +153,7 @@ class ParleyApp(App[None]):
             yield SystemCommand("Push to talk", "Speak, and push again to send (F3)", self.action_push_to_talk)
             yield SystemCommand("Mute", "Listen only to who pushes to talk, or again to all (F4)", self.action_mute)
 
-    async def _built_call(self) -> "Call":
+    async def _built_call(self) -> "VoiceSession":
         assert self._build_call is not None
         return await self._built(self._build_call, partial(self._report, voice=True))
 

@@ -7,7 +7,7 @@ from functools import cache, partial
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from skills import registry
-from tui.screens.chat import ConversationScreen
+from tui.screens.chat import ChatScreen
 
 
 class SkillCommands(Provider):
@@ -24,13 +24,13 @@ class SkillCommands(Provider):
                 yield Hit(score, matcher.highlight(f"/{name}"), partial(self._begin, name), help=summary)
 
     def _begin(self, name: str) -> None:
-        if isinstance(self.screen, ConversationScreen):
+        if isinstance(self.screen, ChatScreen):
             self.screen.begin_command(name)
 
 
 @cache
 def summaries() -> Sequence[tuple[str, str]]:
     """Names of slash commands, and what they do. Skills of other packages are imported for that, once."""
-    foreign = {skill.name: skill.summary for skill in registry.everything()[0] if not skill.is_built_in}
+    foreign = {skill.name: skill.summary for skill in registry.all_skills()[0] if not skill.is_built_in}
     skills = [(name, foreign.get(name) or registry.summary(name)) for name in registry.names()]
     return [("model", "Have another model answer from here on."), *skills]

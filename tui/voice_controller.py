@@ -1,6 +1,6 @@
-"""Talking in the terminal app: beginning and ending a spoken conversation beside the written one.
+"""VoiceController in the terminal app: beginning and ending a spoken conversation beside the written one.
 
-F2 ─▶ ears, voice and devices, built behind the screen ─▶ Call.converse ─▶ the conversation's screen shows what happens
+F2 ─▶ ears, voice and devices, built behind the screen ─▶ VoiceSession.run ─▶ the conversation's screen shows what happens
 """
 
 import asyncio
@@ -8,18 +8,18 @@ from collections.abc import Awaitable, Callable
 
 from assistant.conversation.session import Session
 from assistant.errors import AssistantError
-from tui.screens.chat import ConversationScreen
+from tui.screens.chat import ChatScreen
 from voice.conversation import SpokenConversation
-from voice.voice_session import Call
+from voice.voice_session import VoiceSession
 
 
-class Talking:
+class VoiceController:
     """What is spoken on `screen`. `call` builds what that needs, and `session` waits for what answers."""
 
     def __init__(
         self,
-        screen: ConversationScreen,
-        call: Callable[[], Awaitable[Call]],
+        screen: ChatScreen,
+        call: Callable[[], Awaitable[VoiceSession]],
         session: Callable[[], Awaitable[Session]],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -28,7 +28,7 @@ class Talking:
         self._build = call
         self._session = session
         self._failed = failed
-        self._call: Call | None = None
+        self._call: VoiceSession | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def toggle(self, *, muted: bool = False) -> None:
@@ -53,9 +53,9 @@ class Talking:
             self._screen.spoken.muted = not self._screen.spoken.muted
             self._screen.show_voice()
         elif self._task is None:
-            self._screen.show_remark("Nobody is listened to, so there is nothing to mute: F2 begins to listen.")
+            self._screen.show_notice("Nobody is listened to, so there is nothing to mute: F2 begins to listen.")
         else:
-            self._screen.show_remark("Nobody is listened to yet: F4 mutes once voice is loaded.")
+            self._screen.show_notice("Nobody is listened to yet: F4 mutes once voice is loaded.")
 
     async def end(self) -> None:
         """End the spoken conversation, if there is one, and return when what it said is kept."""
@@ -80,15 +80,15 @@ class Talking:
             screen.show_voice("voice: loading …")
             self._call = self._call or await self._build()
             session = await self._session()
-            await self._call.converse(
+            await self._call.run(
                 session,
                 screen.show_event,
                 ready=ready,
-                pictures=screen.take_pictures,
+                pictures=screen.take_images,
                 changed=lambda _: screen.show_voice(),
             )
         except AssistantError as error:
-            screen.show_remark(f"{error} Typing goes on as before.", failure=True)
+            screen.show_notice(f"{error} Typing goes on as before.", failure=True)
         finally:
             screen.spoken = None
             screen.show_voice("")

@@ -21,8 +21,8 @@ from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from tests.tui.conftest import MakeApp, Use
 from tui.app import ParleyApp
-from tui.screens.chat import ConversationScreen
-from tui.widgets.assistant_message import Reply
+from tui.screens.chat import ChatScreen
+from tui.widgets.assistant_message import AssistantMessage
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
 
@@ -43,10 +43,10 @@ async def test_a_question_is_answered_and_the_status_tells_by_whom(make_app: Mak
         await person.sees("ready", "StatusBar")
         await person.type("What is it?")
         await person.press("enter")
-        await person.sees("It is a ginger cat.", "Reply")
+        await person.sees("It is a ginger cat.", "AssistantMessage")
         await person.sees("tokens/s", "StatusBar")
         assert person.input == ""
-        assert "What is it?" in person.read("UserTurn")
+        assert "What is it?" in person.read("UserMessage")
         assert "scripted · cpu" in person.read("StatusBar")
         assert "context 0 %" in person.read("StatusBar")
 
@@ -60,22 +60,22 @@ async def test_new_lines_are_typed_with_ctrl_j_and_sent_as_they_are(make_app: Ma
         await person.press("enter")
         await person.sees("Yes.")
         assert model.prompts[0][-1].text == "one\ntwo\nthree"
-        assert "one\n" in person.read("UserTurn")
+        assert "one\n" in person.read("UserMessage")
 
 
 async def test_what_a_person_says_is_never_read_as_markup(make_app: MakeApp, use: Use) -> None:
     async with use(make_app(ScriptedModel("Yes."))) as person:
         await person.type("Is [bold]this[/bold] and [/] text?")
         await person.press("enter")
-        await person.sees("Is [bold]this[/bold] and [/] text?", "UserTurn")
+        await person.sees("Is [bold]this[/bold] and [/] text?", "UserMessage")
 
 
 async def test_tags_and_line_breaks_of_a_reply_are_kept(make_app: MakeApp, use: Use) -> None:
     async with use(make_app(ScriptedModel("Use <b>bold</b>.\nThen\n\n<div>\nmore\n</div>"))) as person:
         await person.type("How?")
         await person.press("enter")
-        await person.sees("Use <b>bold</b>.\n", "Reply")
-        await person.sees("<div>\n", "Reply")
+        await person.sees("Use <b>bold</b>.\n", "AssistantMessage")
+        await person.sees("<div>\n", "AssistantMessage")
 
 
 async def test_escape_stops_a_reply_and_keeps_what_was_shown(make_app: MakeApp, use: Use) -> None:
@@ -85,19 +85,19 @@ async def test_escape_stops_a_reply_and_keeps_what_was_shown(make_app: MakeApp, 
     async with use(app) as person:
         await person.type("Go")
         await person.press("enter")
-        await person.sees("word5", "Reply")
+        await person.sees("word5", "AssistantMessage")
         await person.press("escape")
-        await person.sees("stopped", "Reply")
+        await person.sees("stopped", "AssistantMessage")
         await person.sees("ready", "StatusBar")
         ((_, reply),) = store.turns
         assert reply.interrupted
         assert 5 < len(reply.text.split()) < 200
         assert reply.text.split() == words[: len(reply.text.split())]
-        assert person.read("Reply").split()[:-2] == reply.text.split()
+        assert person.read("AssistantMessage").split()[:-2] == reply.text.split()
 
         await person.type("And now?")
         await person.press("enter")
-        await person.sees("Next answer.", "Reply")
+        await person.sees("Next answer.", "AssistantMessage")
 
 
 async def test_escape_before_the_first_word(make_app: MakeApp, use: Use) -> None:
@@ -107,7 +107,7 @@ async def test_escape_before_the_first_word(make_app: MakeApp, use: Use) -> None
         await person.press("enter")
         await person.sees("thinking", "StatusBar")
         await person.press("escape")
-        await person.sees("stopped", "Reply")
+        await person.sees("stopped", "AssistantMessage")
         assert store.turns[0][1] == assistant("", interrupted=True)
 
 
@@ -120,7 +120,7 @@ async def test_escape_at_once_loses_nothing_and_the_next_message_is_answered(
         await person.type("first words")
         await person.sees("ready", "StatusBar")
         screen = person.app.screen
-        assert isinstance(screen, ConversationScreen)
+        assert isinstance(screen, ChatScreen)
         person.app.post_message(events.Key("enter", None))
         for _ in range(100_000):
             if screen._turn is not None:
@@ -131,10 +131,10 @@ async def test_escape_at_once_loses_nothing_and_the_next_message_is_answered(
         await screen.action_stop()
         await person.sees("ready", "StatusBar")
         if person.input != "first words":
-            await person.sees("stopped", "Reply")
+            await person.sees("stopped", "AssistantMessage")
             await person.type("first words")
         await person.press("enter")
-        await person.sees("You said: first words", "Reply")
+        await person.sees("You said: first words", "AssistantMessage")
 
 
 async def test_a_second_message_waits_in_the_input_while_a_reply_is_written(make_app: MakeApp, use: Use) -> None:
@@ -142,7 +142,7 @@ async def test_a_second_message_waits_in_the_input_while_a_reply_is_written(make
     async with use(make_app(model)) as person:
         await person.type("first")
         await person.press("enter")
-        await person.sees("word", "Reply")
+        await person.sees("word", "AssistantMessage")
         await person.paste("second")
         await person.press("enter")
         await person.sees("One message at a time", "Composer")
@@ -151,7 +151,7 @@ async def test_a_second_message_waits_in_the_input_while_a_reply_is_written(make
         await person.press("escape")
         await person.sees("ready", "StatusBar")
         await person.press("enter")
-        await person.sees("Second.", "Reply")
+        await person.sees("Second.", "AssistantMessage")
 
 
 async def test_nothing_is_sent_without_words(make_app: MakeApp, use: Use) -> None:
@@ -178,9 +178,9 @@ async def test_the_screen_is_painted_and_typed_into_while_the_session_is_built(u
         await person.type("Are you there?")
         assert person.input == "Are you there?"
         await person.press("enter")
-        await person.sees("Are you there?", "UserTurn")
+        await person.sees("Are you there?", "UserMessage")
         go_on.set()
-        await person.sees("Here I am.", "Reply")
+        await person.sees("Here I am.", "AssistantMessage")
         assert len(model.prompts) == 1
 
 
@@ -195,13 +195,13 @@ async def test_a_message_that_waits_for_the_model_can_be_taken_back(use: Use) ->
     async with use(ParleyApp(build)) as person:
         await person.type("Too early")
         await person.press("enter")
-        await person.sees("Too early", "UserTurn")
+        await person.sees("Too early", "UserMessage")
         await person.press("escape")
         await person.until(lambda: person.input == "Too early")
         go_on.set()
         await person.sees("ready", "StatusBar")
         assert model.prompts == []
-        assert not person.read("UserTurn")
+        assert not person.read("UserMessage")
 
 
 async def test_a_session_that_cannot_be_built_says_why_and_is_tried_again_on_the_next_send(use: Use) -> None:
@@ -217,13 +217,13 @@ async def test_a_session_that_cannot_be_built_says_why_and_is_tried_again_on_the
     async with use(ParleyApp(build)) as person:
         await person.type("Are you there?")
         await person.press("enter")
-        await person.sees("Are you there?", "UserTurn")
+        await person.sees("Are you there?", "UserMessage")
         sent.set()
-        await person.sees("The model cannot be fetched: no network.", "NoticeLine")
+        await person.sees("The model cannot be fetched: no network.", "Notice")
         await person.until(lambda: person.input == "Are you there?")
         assert "no model" in person.read("StatusBar")
         await person.press("enter")
-        await person.sees("Now it works.", "Reply")
+        await person.sees("Now it works.", "AssistantMessage")
 
 
 async def test_leaving_ends_a_build_that_takes_long(use: Use) -> None:
@@ -252,12 +252,12 @@ async def test_a_turn_that_fails_before_its_first_word_returns_the_text(make_app
     async with use(make_app(model)) as person:
         await person.type("What is this?")
         await person.press("enter")
-        await person.sees("ran out of memory", "NoticeLine")
+        await person.sees("ran out of memory", "Notice")
         await person.until(lambda: person.input == "What is this?")
-        assert not person.read("UserTurn")
-        assert not person.read("Reply")
+        assert not person.read("UserMessage")
+        assert not person.read("AssistantMessage")
         await person.press("enter")
-        await person.sees("Better now.", "Reply")
+        await person.sees("Better now.", "AssistantMessage")
 
 
 async def test_a_turn_that_fails_after_some_words_keeps_them(make_app: MakeApp, use: Use) -> None:
@@ -272,9 +272,9 @@ async def test_a_turn_that_fails_after_some_words_keeps_them(make_app: MakeApp, 
     async with use(make_app(Faltering(), store=store)) as person:
         await person.type("What is this?")
         await person.press("enter")
-        await person.sees("ran out of memory", "NoticeLine")
-        await person.sees("It is a", "Reply")
-        await person.sees("stopped", "Reply")
+        await person.sees("ran out of memory", "Notice")
+        await person.sees("It is a", "AssistantMessage")
+        await person.sees("stopped", "AssistantMessage")
         assert person.input == ""
         assert store.turns == [(user("What is this?"), assistant("It is a", interrupted=True))]
 
@@ -283,7 +283,7 @@ async def test_a_message_too_long_for_the_model_returns_with_its_words(make_app:
     async with use(make_app(ScriptedModel(context_tokens=8))) as person:
         await person.type("one two three four five six seven eight nine")
         await person.press("enter")
-        await person.sees("The prompt takes 9 tokens and the model has room for 7", "NoticeLine")
+        await person.sees("The prompt takes 9 tokens and the model has room for 7", "Notice")
         await person.until(lambda: person.input.endswith("nine"))
 
 
@@ -294,17 +294,17 @@ async def test_notices_of_a_turn_are_shown_where_they_belong(make_app: MakeApp, 
         person.app.screen._session.model.info = ScriptedModel(context_tokens=10).info  # type: ignore[attr-defined]
         await person.type("How are you?")
         await person.press("enter")
-        await person.sees("Fine.", "Reply")
-        await person.sees("no longer fits", "NoticeLine")
+        await person.sees("Fine.", "AssistantMessage")
+        await person.sees("no longer fits", "Notice")
 
 
 async def test_a_resumed_conversation_is_shown_and_continued(make_app: MakeApp, use: Use) -> None:
     model = ScriptedModel("Blue.")
     earlier = [user("What is this?"), assistant("A *boat* on", interrupted=True)]
     async with use(make_app(model, messages=earlier)) as person:
-        await person.sees("A boat on", "Reply")
-        assert "What is this?" in person.read("UserTurn")
-        assert "stopped" in person.read("Reply")
+        await person.sees("A boat on", "AssistantMessage")
+        assert "What is this?" in person.read("UserMessage")
+        assert "stopped" in person.read("AssistantMessage")
         await person.type("What colour?")
         await person.press("enter")
         await person.sees("Blue.")
@@ -321,9 +321,9 @@ async def test_a_message_sent_early_stands_below_the_resumed_conversation(use: U
     async with use(ParleyApp(build)) as person:
         await person.type("New question")
         await person.press("enter")
-        await person.sees("New question", "UserTurn")
+        await person.sees("New question", "UserMessage")
         go_on.set()
-        await person.sees("New answer.", "Reply")
+        await person.sees("New answer.", "AssistantMessage")
         screen = person.read()
         places = [screen.index(text) for text in ("Old question", "Old answer", "New question", "New answer.")]
         assert places == sorted(places)
@@ -332,10 +332,10 @@ async def test_a_message_sent_early_stands_below_the_resumed_conversation(use: U
 async def test_of_a_very_long_conversation_the_end_is_shown(make_app: MakeApp, use: Use) -> None:
     earlier = [made for number in range(100) for made in (user(f"question {number}"), assistant(f"answer {number}"))]
     async with use(make_app(ScriptedModel(), messages=earlier)) as person:
-        await person.sees("answer 99", "Reply")
+        await person.sees("answer 99", "AssistantMessage")
         person.app.screen.query_one(Transcript).scroll_home(animate=False)
-        await person.sees("140 earlier messages are remembered", "NoticeLine")
-        await person.sees("question 70", "UserTurn")
+        await person.sees("140 earlier messages are remembered", "Notice")
+        await person.sees("question 70", "UserMessage")
 
 
 @pytest.mark.parametrize("way", ["ctrl+q", "exit", "signal", "terminal gone"])
@@ -350,7 +350,7 @@ async def test_leaving_keeps_the_reply_as_far_as_it_got(
     async with use(make_app(model, store=store)) as person:
         await person.type("Go")
         await person.press("enter")
-        await person.sees("word word word", "Reply")
+        await person.sees("word word word", "AssistantMessage")
         match way:
             case "ctrl+q":
                 await person.press("ctrl+q")
@@ -379,7 +379,7 @@ async def test_the_transcript_follows_the_reply_unless_scrolled_up(make_app: Mak
         await person.press("pageup", "pageup")
         await person.settle()
         here = re.findall(r"more\d+", person.read("Transcript"))
-        reply = person.app.screen.query(Reply).last()
+        reply = person.app.screen.query(AssistantMessage).last()
         length = len(reply.text)
         await person.until(lambda: len(reply.text) > length + 100)
         assert re.findall(r"more\d+", person.read("Transcript")) == here
@@ -394,7 +394,7 @@ async def test_ctrl_c_copies_what_is_selected_and_does_not_quit(make_app: MakeAp
     async with use(make_app(ScriptedModel("Copy these words."))) as person:
         await person.type("Go")
         await person.press("enter")
-        await person.sees("Copy these words.", "Reply")
+        await person.sees("Copy these words.", "AssistantMessage")
         await person.press("ctrl+c")
         person.app.screen.text_select_all()
         await person.press("ctrl+c")
@@ -408,7 +408,7 @@ async def test_ctrl_c_stops_a_reply_and_keeps_what_was_shown(make_app: MakeApp, 
     async with use(app) as person:
         await person.type("Go")
         await person.press("enter")
-        await person.sees("word5", "Reply")
+        await person.sees("word5", "AssistantMessage")
         await person.press("ctrl+c")
         await person.sees("ready", "StatusBar")
         assert person.app.is_running
@@ -424,7 +424,7 @@ async def test_the_speed_of_an_earlier_reply_is_not_shown_for_one_that_was_stopp
         await person.sees("tokens/s", "StatusBar")
         await person.type("Go on")
         await person.press("enter")
-        await person.sees("long", "Reply")
+        await person.sees("long", "AssistantMessage")
         await person.press("escape")
         await person.sees("ready", "StatusBar")
         assert "tokens/s" not in person.read("StatusBar")
@@ -451,8 +451,8 @@ async def test_clicking_into_the_transcript_does_not_take_the_keyboard_away(make
     async with use(make_app(ScriptedModel("Hello."))) as person:
         await person.type("Hi")
         await person.press("enter")
-        await person.sees("Hello.", "Reply")
-        for place in ("Transcript", "Reply", "StatusBar"):
+        await person.sees("Hello.", "AssistantMessage")
+        for place in ("Transcript", "AssistantMessage", "StatusBar"):
             await person.click(place)
             await person.type("x")
 
@@ -478,9 +478,9 @@ async def test_a_small_terminal_shows_the_essential(make_app: MakeApp, use: Use)
     async with use(make_app(ScriptedModel("A short answer."))) as person:
         await person.type("Hello there")
         await person.press("enter")
-        await person.sees("A short answer.", "Reply")
+        await person.sees("A short answer.", "AssistantMessage")
         await person.resize(40, 12)
-        await person.sees("A short answer.", "Reply")
+        await person.sees("A short answer.", "AssistantMessage")
         await person.type("next")
         await person.sees("next", "Prompt")
         await person.sees("scripted", "StatusBar")
@@ -494,7 +494,7 @@ async def test_the_status_drops_the_least_important_where_room_is_scarce(
     make_app: MakeApp, use: Use, columns: int, shown: str
 ) -> None:
     model = ScriptedModel()
-    model.info = type(model.info)("scripted", "cuda:0", "nf4", 100, sees_images=True)
+    model.info = type(model.info)("scripted", "cuda:0", "nf4", 100)
     async with use(make_app(model), (columns, 12)) as person:
         await person.sees("ready", "StatusBar")
         person.app.screen.query_one(StatusBar).usage = Usage(24, 0, 26, first_token_seconds=1, total_seconds=3)

@@ -12,8 +12,8 @@ from assistant.messages import Image, Message, Text, user
 from assistant.models.scripted import ScriptedModel
 from tests.tui.conftest import MakeApp, Use
 from tui.app import ParleyApp
-from tui.widgets.attachment_chip import Attachment
-from tui.widgets.image_preview import Picture, cells, draws_pixels
+from tui.widgets.attachment_chip import AttachmentChip
+from tui.widgets.image_preview import ImagePreview, cells, draws_pixels
 
 
 @pytest.mark.parametrize("spelling", ["{path}", "'{path}'", '"{path}"', "file://{url}", " {escaped}\n"])
@@ -22,25 +22,25 @@ async def test_a_pasted_path_becomes_a_picture(make_app: MakeApp, use: Use, pict
     async with use(make_app(model)) as person:
         escaped = str(picture).replace(" ", "\\ ")
         await person.paste(spelling.format(path=picture, url=picture.as_uri()[len("file://") :], escaped=escaped))
-        await person.sees("my holiday photo.png · 160×120", "Attachment")
+        await person.sees("my holiday photo.png · 160×120", "AttachmentChip")
         assert person.input == ""
-        assert len(person.app.screen.query(Attachment)) == 1
+        assert len(person.app.screen.query(AttachmentChip)) == 1
         await person.type("What is this?")
         await person.press("enter")
-        await person.sees("A sunset.", "Reply")
+        await person.sees("A sunset.", "AssistantMessage")
         message = model.prompts[0][-1]
         assert message.text == "What is this?"
         assert message.images == (load_image(picture).image,)
-        assert not person.app.screen.query(Attachment)
-        await person.sees("my holiday photo.png · 160×120", "Picture")
-        await person.sees("▀" * 10, "Picture")
+        assert not person.app.screen.query(AttachmentChip)
+        await person.sees("my holiday photo.png · 160×120", "ImagePreview")
+        await person.sees("▀" * 10, "ImagePreview")
 
 
 async def test_pasted_words_stay_words(make_app: MakeApp, use: Use, picture: Path) -> None:
     async with use(make_app(ScriptedModel())) as person:
         await person.paste("What about\nthis?")
         assert person.input == "What about\nthis?"
-        assert not person.app.screen.query(Attachment)
+        assert not person.app.screen.query(AttachmentChip)
 
 
 async def test_a_typed_path_is_found_on_sending(make_app: MakeApp, use: Use, picture: Path) -> None:
@@ -48,7 +48,7 @@ async def test_a_typed_path_is_found_on_sending(make_app: MakeApp, use: Use, pic
     async with use(make_app(model)) as person:
         await person.paste(f"What is this? '{picture}'")
         await person.press("enter")
-        await person.sees("A sunset.", "Reply")
+        await person.sees("A sunset.", "AssistantMessage")
         assert model.prompts[0][-1].text == "What is this?"
         assert [image.name for image in model.prompts[0][-1].images] == [picture.name]
 
@@ -60,7 +60,7 @@ async def test_a_path_alone_becomes_a_picture_that_waits_for_a_question(
     async with use(make_app(model)) as person:
         await person.type(str(picture))
         await person.press("enter")
-        await person.sees("my holiday photo.png", "Attachment")
+        await person.sees("my holiday photo.png", "AttachmentChip")
         await person.sees("type a question", "Composer")
         assert model.prompts == []
 
@@ -110,11 +110,11 @@ async def test_backspace_or_a_click_takes_a_picture_back(make_app: MakeApp, use:
     async with use(make_app(model)) as person:
         for count in (1, 2):
             await person.paste(str(picture))
-            await person.until(lambda count=count: len(person.app.screen.query(Attachment)) == count)  # type: ignore[misc]
+            await person.until(lambda count=count: len(person.app.screen.query(AttachmentChip)) == count)  # type: ignore[misc]
         await person.press("a", "backspace", "backspace")
-        await person.until(lambda: len(person.app.screen.query(Attachment)) == 1)
-        await person.click("Attachment")
-        await person.until(lambda: not person.app.screen.query(Attachment))
+        await person.until(lambda: len(person.app.screen.query(AttachmentChip)) == 1)
+        await person.click("AttachmentChip")
+        await person.until(lambda: not person.app.screen.query(AttachmentChip))
         await person.type("No picture")
         await person.press("enter")
         await person.sees("Fine.")
@@ -131,8 +131,8 @@ async def test_remarks_about_a_picture_are_shown(make_app: MakeApp, use: Use, tm
         await person.press("backspace")
         await person.paste(f"What colour? {path}")
         await person.press("enter")
-        await person.sees("Red.", "Reply")
-        await person.sees("waving.gif is animated", "NoticeLine")
+        await person.sees("Red.", "AssistantMessage")
+        await person.sees("waving.gif is animated", "Notice")
 
 
 async def test_a_failed_turn_returns_the_pictures_too(make_app: MakeApp, use: Use, picture: Path) -> None:
@@ -142,8 +142,8 @@ async def test_a_failed_turn_returns_the_pictures_too(make_app: MakeApp, use: Us
         await person.paste(str(picture))
         await person.type("What is this?")
         await person.press("enter")
-        await person.sees("cannot see pictures", "NoticeLine")
-        await person.sees("my holiday photo.png", "Attachment")
+        await person.sees("cannot see pictures", "Notice")
+        await person.sees("my holiday photo.png", "AttachmentChip")
         await person.until(lambda: person.input == "What is this?")
 
 
@@ -161,7 +161,7 @@ async def test_pictures_of_any_shape_are_drawn_within_the_terminal(
     async with use(
         make_app(ScriptedModel(), messages=[shown, Message("assistant", (Text("Yes."),))]), terminal
     ) as person:
-        await person.sees("▀", "Picture")
+        await person.sees("▀", "ImagePreview")
         (canvas,) = person.app.screen.query("HalfcellImage")
         assert 1 <= canvas.size.width <= terminal[0]
         assert 1 <= canvas.size.height <= terminal[1] // 2
@@ -170,7 +170,7 @@ async def test_pictures_of_any_shape_are_drawn_within_the_terminal(
 async def test_a_picture_shrinks_with_the_terminal(make_app: MakeApp, use: Use, picture: Path) -> None:
     shown = user("See", load_image(picture).image)
     async with use(make_app(ScriptedModel(), messages=[shown])) as person:
-        await person.sees("▀", "Picture")
+        await person.sees("▀", "ImagePreview")
         (canvas,) = person.app.screen.query("HalfcellImage")
         await person.until(lambda: canvas.size.height == 15)
         before = canvas.size
@@ -182,8 +182,8 @@ async def test_a_picture_shrinks_with_the_terminal(make_app: MakeApp, use: Use, 
 async def test_a_kept_picture_that_no_longer_decodes_is_named_instead(make_app: MakeApp, use: Use) -> None:
     lost = Image(b"\x89PNG\r\n\x1a\n cut short", "image/png", 10, 10, "lost.png")
     async with use(make_app(ScriptedModel(), messages=[user("See", lost)])) as person:
-        await person.sees("lost.png is damaged", "Picture")
-        assert len(person.app.screen.query(Picture)) == 1
+        await person.sees("lost.png is damaged", "ImagePreview")
+        assert len(person.app.screen.query(ImagePreview)) == 1
 
 
 @pytest.mark.parametrize(

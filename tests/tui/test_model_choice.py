@@ -37,7 +37,7 @@ async def test_a_model_is_chosen_from_the_palette_and_answers_the_next_message(u
         await person.sees("ready", "StatusBar")
         await person.type("Count.")
         await person.press("enter")
-        await person.sees("One.", "Reply")
+        await person.sees("One.", "AssistantMessage")
         await person.press("ctrl+p")
         await person.until(lambda: len(person.app.screen_stack) == 2)
         await person.press(*"/model")
@@ -83,7 +83,7 @@ async def test_a_model_that_cannot_be_had_is_a_notice_and_the_input_is_free(use:
         assert person.input == ""
         await person.type("Go on.")
         await person.press("enter")
-        await person.sees("One.", "Reply")
+        await person.sees("One.", "AssistantMessage")
 
 
 async def test_leaving_ends_the_loading_of_another_model(use: Use) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from assistant.conversation.session import Session
 from assistant.progress import Progress
 from assistant.settings import Settings
-from parley import factory
+from parley.factory.models import build_model
 from tests.fakes import chat_server
 from tests.fakes.chat_server import ChatServer, running
 from tests.tui.conftest import Use
@@ -14,7 +14,7 @@ from tui.app import ParleyApp
 
 def open_app(server: ChatServer) -> ParleyApp:
     def build(progress: Progress) -> Session:
-        return Session(factory.build_model(Settings(base_url=server.url), progress))
+        return Session(build_model(Settings(base_url=server.url), progress))
 
     return ParleyApp(build)
 

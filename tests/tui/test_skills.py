@@ -7,7 +7,7 @@ from assistant.history.store import History
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from assistant.settings import Settings
-from parley.factory import build_session
+from parley.factory.session import build_session
 from tests.skills.conftest import Install, install
 from tests.tui.conftest import Use
 from tui import skill_commands
@@ -39,7 +39,7 @@ async def test_the_palette_begins_a_call_before_what_was_typed(use: Use, tmp_pat
         await person.until(lambda: len(person.app.screen_stack) == 1)
         await person.until(lambda: person.input == "/caption --style short")
         await person.press("enter")
-        await person.sees("An orange disc.", "Reply")
+        await person.sees("An orange disc.", "AssistantMessage")
     [summary] = History(tmp_path / "history.sqlite3").list()
     assert summary.title == "/caption --style short"
 
@@ -57,8 +57,8 @@ async def test_a_path_after_a_command_is_a_picture_and_no_word(use: Use, tmp_pat
     async with use(app_with_skills(model, tmp_path)) as person:
         await person.type(f"/caption {picture} --style short")
         await person.press("enter")
-        await person.sees("An orange disc.", "Reply")
-        await person.sees("/caption --style short", "UserTurn")
+        await person.sees("An orange disc.", "AssistantMessage")
+        await person.sees("/caption --style short", "UserMessage")
 
 
 async def test_a_skill_of_another_package_is_in_the_palette_with_what_it_does(

@@ -73,10 +73,10 @@ def test_a_conversation_about_a_picture(
         person = Person(pilot)
         await person.sees("ready", "StatusBar")
         await person.paste(str(picture))
-        await person.sees("holiday", "Attachment")
+        await person.sees("holiday", "AttachmentChip")
         await person.type("What is this?")
         await person.press("enter")
-        await person.sees("lines stay lines", "Reply")
+        await person.sees("lines stay lines", "AssistantMessage")
         await drawn(person)
         await person.sees("ready", "StatusBar")
         calm(person)
@@ -92,7 +92,7 @@ def test_a_message_being_put_together(make_app: MakeApp, snap_compare: SnapCompa
         await person.sees("ready", "StatusBar")
         for count in (1, 2):
             await person.paste(str(picture))
-            await person.until(lambda count=count: person.read("Attachment").count("holiday") == count)  # type: ignore[misc]
+            await person.until(lambda count=count: person.read("AttachmentChip").count("holiday") == count)  # type: ignore[misc]
         await person.type("Compare these:\n- colours\n- nowhere.png")
         await person.press("enter")
         await person.sees("does not exist", "Composer")
@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_had(snap_compare: SnapCompare) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
-        await person.sees("no network", "NoticeLine")
+        await person.sees("no network", "Notice")
         await person.type("Are you there?")
         person.app.screen.query_one(Prompt).cursor_blink = False
 
@@ -121,7 +121,7 @@ def test_pictures_of_a_resumed_conversation(make_app: MakeApp, snap_compare: Sna
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
         await drawn(person)
-        await person.sees("A ball.", "Reply")
+        await person.sees("A ball.", "AssistantMessage")
         await person.sees("ready", "StatusBar")
         calm(person)
 

@@ -1,4 +1,4 @@
-"""Talking in the app: switched on and off, heard and answered, interrupted, and gone wrong."""
+"""VoiceController in the app: switched on and off, heard and answered, interrupted, and gone wrong."""
 
 import asyncio
 import threading
@@ -16,27 +16,27 @@ from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from tests.fakes.audio import Floats
-from tests.fakes.speech import Ears, Speaker, Voice
+from tests.fakes.speech import FakeSpeechToText, FakeAudioOutput, FakeTextToSpeech
 from tests.tui.conftest import Person, Use
 from tests.tui.test_model_choice import Slow
 from tests.tui.test_snapshots import SnapCompare, calm
 from tui.app import ParleyApp
 from voice.conversation import SpokenConversation, State
-from voice.turns.vad import FRAME, TurnTaking
-from voice.voice_session import Call
+from voice.turns.vad import FRAME_SAMPLES, UserTurnDetector
+from voice.voice_session import VoiceSession
 
 
-class FakeCall(Call):
+class FakeCall(VoiceSession):
     """A spoken conversation whose microphone is `says`."""
 
     def __init__(self, *sentences: str, failure: str = "") -> None:
-        self.ears, self.speaker = Ears(*sentences), Speaker()
+        self.ears, self.speaker = FakeSpeechToText(*sentences), FakeAudioOutput()
         self.failure = failure
         self.begun = 0
         self.closed = False
         self._sound: asyncio.Queue[Floats] = asyncio.Queue()
 
-    async def converse(
+    async def run(
         self,
         session: Session,
         show: Callable[[Event], None],
@@ -48,16 +48,16 @@ class FakeCall(Call):
         self.begun += 1
         if self.failure:
             raise VoiceError(self.failure)
-        taking = TurnTaking(lambda frame: float(np.abs(frame).max()))
+        taking = UserTurnDetector(lambda frame: float(np.abs(frame).max()))
         conversation = SpokenConversation(
-            session, self.ears, Voice(), self.speaker, taking, show, pictures=pictures, changed=changed
+            session, self.ears, FakeTextToSpeech(), self.speaker, taking, show, pictures=pictures, changed=changed
         )
         ready(conversation)
         await conversation.run(self._microphone())
 
     def says(self, sentence: int) -> None:
-        self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
-        self._sound.put_nowait(np.zeros(70 * FRAME, np.float32))
+        self._sound.put_nowait(np.full(20 * FRAME_SAMPLES, 0.6 + sentence / 100, np.float32))
+        self._sound.put_nowait(np.zeros(70 * FRAME_SAMPLES, np.float32))
 
     def close(self) -> None:
         self.closed = True
@@ -70,7 +70,7 @@ class FakeCall(Call):
 def app_with(call: FakeCall, *replies: str) -> ParleyApp:
     model = ScriptedModel(*replies)
 
-    def build_call(progress: Progress) -> Call:
+    def build_call(progress: Progress) -> VoiceSession:
         progress("loading Whisper", 0, 0)
         return call
 
@@ -83,8 +83,8 @@ async def test_what_is_said_is_shown_and_answered_and_f2_ends_it(use: Use) -> No
         await person.press("f2")
         await person.sees("listening", "StatusBar")
         call.says(0)
-        await person.sees("What is it?", "UserTurn")
-        await person.sees("It is a cat.", "Reply")
+        await person.sees("What is it?", "UserMessage")
+        await person.sees("It is a cat.", "AssistantMessage")
         await person.sees("listening", "StatusBar")
         assert "stopped" not in person.read()
         await person.press("f2")
@@ -105,7 +105,7 @@ async def test_the_model_can_be_changed_after_something_was_said(use: Use) -> No
         await person.press("f2")
         await person.sees("listening", "StatusBar")
         call.says(0)
-        await person.sees("A cat.", "Reply")
+        await person.sees("A cat.", "AssistantMessage")
         await person.type("/model other")
         await person.press("enter")
         await person.sees("loading other 25 %", "StatusBar")
@@ -113,7 +113,7 @@ async def test_the_model_can_be_changed_after_something_was_said(use: Use) -> No
         await person.sees("scripted answers from here on.")
         await person.type("And now?")
         await person.press("enter")
-        await person.sees("A dog.", "Reply")
+        await person.sees("A dog.", "AssistantMessage")
 
 
 async def test_a_reply_that_is_interrupted_is_shown_as_far_as_it_was_heard(use: Use) -> None:
@@ -124,14 +124,14 @@ async def test_a_reply_that_is_interrupted_is_shown_as_far_as_it_was_heard(use: 
         await person.sees("listening", "StatusBar")
         call.says(0)
         await person.sees("speaking", "StatusBar")
-        await person.sees("Six.", "Reply")
+        await person.sees("Six.", "AssistantMessage")
         call.says(1)
-        await person.sees("Stop it now.", "UserTurn")
+        await person.sees("Stop it now.", "UserMessage")
         await person.sees("stopped")
-        await person.until(lambda: "four" not in person.read("Reply"))
-        await person.sees("One two three", "Reply")
+        await person.until(lambda: "four" not in person.read("AssistantMessage"))
+        await person.sees("One two three", "AssistantMessage")
         call.speaker.limit = 1e9
-        await person.sees("Good.", "Reply")
+        await person.sees("Good.", "AssistantMessage")
 
 
 async def test_esc_and_typing_stop_the_voice(use: Use) -> None:
@@ -144,13 +144,13 @@ async def test_esc_and_typing_stop_the_voice(use: Use) -> None:
         await person.sees("speaking", "StatusBar")
         await person.press("escape")
         await person.sees("listening", "StatusBar")
-        await person.until(lambda: person.read("Reply").count("stopped") == 1)
+        await person.until(lambda: person.read("AssistantMessage").count("stopped") == 1)
         call.says(0)
         await person.sees("speaking", "StatusBar")
         await person.type("Enough")
         await person.press("enter")
-        await person.sees("Typed back.", "Reply")
-        await person.until(lambda: person.read("Reply").count("stopped") == 2)
+        await person.sees("Typed back.", "AssistantMessage")
+        await person.until(lambda: person.read("AssistantMessage").count("stopped") == 2)
         assert call.begun == 1, "and it goes on listening"
 
 
@@ -165,7 +165,7 @@ async def test_a_key_is_pushed_to_talk_and_pushed_to_send(use: Use) -> None:
         await person.until(call._sound.empty)
         assert call.ears.asked == []
         await person.press("f3")
-        await person.sees("Hello.", "Reply")
+        await person.sees("Hello.", "AssistantMessage")
         await person.press("f4")
         await person.sees("listening", "StatusBar")
         await person.press("f4")
@@ -176,7 +176,7 @@ async def test_muting_without_voice_says_that_there_is_nothing_to_mute(use: Use)
     call = FakeCall("Hello you.")
     let = threading.Event()
 
-    def build_call(_: Progress) -> Call:
+    def build_call(_: Progress) -> VoiceSession:
         let.wait()
         return call
 
@@ -184,11 +184,11 @@ async def test_muting_without_voice_says_that_there_is_nothing_to_mute(use: Use)
     async with use(app) as person:
         await person.sees("ready", "StatusBar")
         await person.press("f4")
-        await person.sees("there is nothing to mute: F2 begins to listen.", "NoticeLine")
+        await person.sees("there is nothing to mute: F2 begins to listen.", "Notice")
         await person.press("f2")
         await person.sees("voice: loading …", "StatusBar")
         await person.press("f4")
-        await person.sees("F4 mutes once voice is loaded.", "NoticeLine")
+        await person.sees("F4 mutes once voice is loaded.", "Notice")
         let.set()
         await person.sees("listening", "StatusBar")
         assert "muted" not in person.read("StatusBar")
@@ -200,21 +200,21 @@ async def test_the_picture_on_the_table_goes_with_what_is_said(use: Use, picture
         await person.press("f2")
         await person.sees("listening", "StatusBar")
         await person.paste(str(picture))
-        await person.sees("holiday", "Attachment")
+        await person.sees("holiday", "AttachmentChip")
         call.says(0)
-        await person.sees("(and showed my holiday photo.png)", "Reply")
-        await person.sees("my holiday photo", "UserTurn")
-        await person.until(lambda: not person.app.screen.query("Attachment"))
+        await person.sees("(and showed my holiday photo.png)", "AssistantMessage")
+        await person.sees("my holiday photo", "UserMessage")
+        await person.until(lambda: not person.app.screen.query("AttachmentChip"))
 
 
 async def test_without_a_microphone_one_sentence_and_typing_goes_on(use: Use) -> None:
     call = FakeCall(failure="There is no microphone on this machine: plug one in, and see `parley devices`.")
     async with use(app_with(call, "Yes.")) as person:
         await person.press("f2")
-        await person.sees("There is no microphone", "NoticeLine")
+        await person.sees("There is no microphone", "Notice")
         await person.type("Are you there?")
         await person.press("enter")
-        await person.sees("Yes.", "Reply")
+        await person.sees("Yes.", "AssistantMessage")
         assert "voice" not in person.read("StatusBar")
 
 
@@ -235,7 +235,7 @@ async def test_leaving_keeps_what_was_heard(use: Use) -> None:
 async def test_a_mistake_in_the_program_is_not_swallowed(use: Use) -> None:
     call = FakeCall("Hello.")
     app = app_with(call, "Hello.")
-    call.converse = None  # type: ignore[assignment,method-assign]
+    call.run = None  # type: ignore[assignment,method-assign]
     with pytest.raises(TypeError):  # noqa: PT012 - raised where the app is left
         async with use(app) as person:
             await person.press("f2")
@@ -250,12 +250,12 @@ def test_a_spoken_conversation(snap_compare: SnapCompare, picture: Path) -> None
         await person.press("f2")
         await person.sees("listening", "StatusBar")
         call.says(0)
-        await person.sees("An orange ball", "Reply")
+        await person.sees("An orange ball", "AssistantMessage")
         await person.sees("listening", "StatusBar")
         call.speaker.limit = 0.2
         call.says(1)
         await person.sees("speaking", "StatusBar")
-        await person.sees("I think", "Reply")
+        await person.sees("I think", "AssistantMessage")
         calm(person)
 
     app = app_with(call, "An orange ball in front of a blue sky.", "Orange, I think. It may be the light.")

@@ -15,11 +15,11 @@ from assistant.conversation.session import Session, Turn, model_named
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, SkillResult, Spoken, TextDelta, TurnFinished
 from assistant.messages import Image, user
-from tui.widgets.assistant_message import Reply
+from tui.widgets.assistant_message import AssistantMessage
 from tui.widgets.composer import Composer
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
-from tui.widgets.user_message import UserTurn
+from tui.widgets.user_message import UserMessage
 from voice.conversation import SpokenConversation
 
 # What the status says of a spoken conversation.
@@ -32,7 +32,7 @@ _VOICE = {
 }
 
 
-class ConversationScreen(Screen[None]):
+class ChatScreen(Screen[None]):
     """One conversation. It can be typed into from the start, and is answered once `begin` has given it a session."""
 
     AUTO_FOCUS = "Prompt"
@@ -44,10 +44,10 @@ class ConversationScreen(Screen[None]):
         Binding("pagedown", "page(1)", "Scroll down", priority=True),
     ]
 
-    class SessionWanted(Message):
+    class RetryRequested(Message):
         """Building the session failed before, and there is a reason to try again."""
 
-    class Happened(Message):
+    class ConversationEvent(Message):
         """Something has happened in the spoken conversation."""
 
         def __init__(self, event: Event) -> None:
@@ -62,11 +62,11 @@ class ConversationScreen(Screen[None]):
         self._status = StatusBar()
         self._session: Session | None = None
         self._failed = False
-        self._queued: tuple[Composer.Submitted, UserTurn] | None = None
+        self._queued: tuple[Composer.Submitted, UserMessage] | None = None
         self._turn: asyncio.Task[None] | None = None
         self.spoken: SpokenConversation | None = None
         """The spoken conversation, while there is one."""
-        self._spoken_reply: Reply | None = None
+        self._spoken_reply: AssistantMessage | None = None
         self._changes: set[asyncio.Task[None]] = set()
         self._leaving = False
 
@@ -103,7 +103,7 @@ class ConversationScreen(Screen[None]):
 
     def show_event(self, event: Event) -> None:
         """Show what happens in the spoken conversation, in the order in which it does."""
-        self.post_message(self.Happened(event))
+        self.post_message(self.ConversationEvent(event))
 
     async def shown(self) -> None:
         """Wait until all that has happened is on the screen, which must not go meanwhile."""
@@ -117,11 +117,11 @@ class ConversationScreen(Screen[None]):
             what = "hearing you … (F3 sends)" if self.spoken.pushed else _VOICE[self.spoken.state]
         self._status.voice = what or ""
 
-    def show_remark(self, text: str, *, failure: bool = False) -> None:
+    def show_notice(self, text: str, *, failure: bool = False) -> None:
         """Tell something that belongs to no turn."""
         self._transcript.add_notice(text, failure=failure)
 
-    def take_pictures(self) -> list[Image]:
+    def take_images(self) -> list[Image]:
         """The attached pictures, for a question that was spoken."""
         return self._composer.take()
 
@@ -140,7 +140,7 @@ class ConversationScreen(Screen[None]):
         if self._turn is not None:
             self._stop_turn(self._turn)
         elif self.spoken is not None and self.spoken.replying:
-            await self.spoken.hush()
+            await self.spoken.interrupt()
         else:
             await self._unqueue()
 
@@ -156,7 +156,7 @@ class ConversationScreen(Screen[None]):
             if self._turn is not None:
                 self._stop_turn(self._turn)
             elif self.spoken is not None and self.spoken.replying:
-                self.call_later(self.spoken.hush)
+                self.call_later(self.spoken.interrupt)
             else:
                 raise
 
@@ -167,8 +167,8 @@ class ConversationScreen(Screen[None]):
         else:
             self._transcript.scroll_page_down()
 
-    @on(Happened)
-    async def _show_happened(self, happened: Happened) -> None:
+    @on(ConversationEvent)
+    async def _show_happened(self, happened: ConversationEvent) -> None:
         reply = self._spoken_reply
         match happened.event:
             case Heard(text, pictures):
@@ -191,7 +191,7 @@ class ConversationScreen(Screen[None]):
     @on(Composer.Submitted)
     async def _send(self, submitted: Composer.Submitted) -> None:
         if self.spoken is not None:
-            await self.spoken.hush()
+            await self.spoken.interrupt()
         user_turn = await self._transcript.add_user_turn(submitted.message)
         for notice in submitted.notices:
             self._transcript.add_notice(notice)
@@ -200,7 +200,7 @@ class ConversationScreen(Screen[None]):
         else:
             self._queued = submitted, user_turn
             if self._failed:
-                self.post_message(self.SessionWanted())
+                self.post_message(self.RetryRequested())
 
     async def _unqueue(self) -> None:
         if self._queued is not None:
@@ -208,7 +208,7 @@ class ConversationScreen(Screen[None]):
             await user_turn.remove()
             await self._composer.restore(submitted)
 
-    async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserTurn) -> None:
+    async def _answer(self, session: Session, submitted: Composer.Submitted, user_turn: UserMessage) -> None:
         if (name := model_named(submitted.message.text)) is not None:
             await user_turn.remove()
             # In a task, because a message handler that waits for a model leaves the screen dead until it is there.
@@ -261,8 +261,8 @@ class ConversationScreen(Screen[None]):
         task: "asyncio.Task[None]",
         turn: Turn,
         submitted: Composer.Submitted,
-        user_turn: UserTurn,
-        reply: Reply,
+        user_turn: UserMessage,
+        reply: AssistantMessage,
     ) -> None:
         """The turn is over, in whatever way: show that, and put back into the input what the session did not keep."""
         self._turn = None
@@ -281,7 +281,7 @@ class ConversationScreen(Screen[None]):
             await user_turn.remove()
             await self._composer.restore(submitted)
 
-    async def _consume(self, turn: Turn, reply: Reply) -> None:
+    async def _consume(self, turn: Turn, reply: AssistantMessage) -> None:
         by_skill = False
         async with aclosing(turn):
             async for event in turn:

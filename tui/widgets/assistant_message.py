@@ -8,7 +8,7 @@ from textual.widgets import Markdown, Static
 from textual.widgets.markdown import MarkdownStream
 
 
-class Reply(Vertical):
+class AssistantMessage(Vertical):
     """What the model says. `text` is what it has said so far."""
 
     def __init__(self, text: str | None = None, *, interrupted: bool = False) -> None:

@@ -5,7 +5,7 @@ from textual.widgets import Static
 from assistant.messages import Image
 
 
-class Attachment(Static):
+class AttachmentChip(Static):
     """One line with the picture's name and size. Clicking on it takes it back."""
 
     def __init__(self, image: Image) -> None:

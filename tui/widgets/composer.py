@@ -13,7 +13,7 @@ from assistant import messages
 from assistant.attachments import images
 from assistant.attachments.images import Attached
 from assistant.errors import AttachmentError
-from tui.widgets.attachment_chip import Attachment
+from tui.widgets.attachment_chip import AttachmentChip
 from tui.widgets.prompt import Prompt
 
 
@@ -40,7 +40,7 @@ class Composer(Vertical):
         super().__init__()
         self._allow_urls = allow_urls
         self._max_megapixels = max_megapixels
-        self._remark_line = Static(classes="remark", markup=False)
+        self._hint_line = Static(classes="hint", markup=False)
         self._chips = VerticalGroup()
         self._prompt = Prompt()
         self._busy = False
@@ -49,18 +49,18 @@ class Composer(Vertical):
 
     def compose(self) -> ComposeResult:
         yield self._chips
-        yield self._remark_line
+        yield self._hint_line
         yield self._prompt
 
     @property
     def attached(self) -> list[messages.Image]:
         """The pictures that will go with the next message."""
-        return [chip.image for chip in self._chips.query(Attachment)]
+        return [chip.image for chip in self._chips.query(AttachmentChip)]
 
     def take(self) -> list[messages.Image]:
         """The attached pictures, which go with something else than the next message: with what was spoken."""
         attached = self.attached
-        self._chips.query(Attachment).remove()
+        self._chips.query(AttachmentChip).remove()
         return attached
 
     def begin(self, words: str) -> None:
@@ -70,19 +70,19 @@ class Composer(Vertical):
     def release(self) -> None:
         """The last message is done with; the next may be sent."""
         self._busy = False
-        self._remark()
+        self._show_hint()
 
     async def restore(self, submitted: Submitted) -> None:
         """The last message could not be answered: put it back, before anything typed since."""
         self.release()
         await self._add(submitted.attached)
-        self._prompt.put_back(submitted.typed)
+        self._prompt.restore(submitted.typed)
 
-    @on(Prompt.Sent)
-    def _submit(self, sent: Prompt.Sent) -> None:
+    @on(Prompt.Submitted)
+    def _submit(self, sent: Prompt.Submitted) -> None:
         if self._busy:
-            self._prompt.put_back(sent.text)
-            self._remark("One message at a time: Esc stops the one before.")
+            self._prompt.restore(sent.text)
+            self._show_hint("One message at a time: Esc stops the one before.")
         else:
             self._busy = True
             self._prepare(sent.text)
@@ -100,9 +100,9 @@ class Composer(Vertical):
             notices = [notice for one in opened for notice in one.notices]
             if words := found.text.strip():
                 attached = self.attached
-                await self._chips.query(Attachment).remove()
+                await self._chips.query(AttachmentChip).remove()
                 self._prompt.remember(typed)
-                self._remark()
+                self._show_hint()
                 self.post_message(
                     self.Submitted(messages.user(words, *attached, *opened_images), typed, attached, notices)
                 )
@@ -110,22 +110,22 @@ class Composer(Vertical):
                 await self._add(opened_images)
                 self._keep("", " ".join([*notices, "There are no words to send yet: type a question."]))
 
-    @on(Prompt.PicturesPasted)
+    @on(Prompt.ImagesPasted)
     @work(group="attach")
-    async def _attach_pasted(self, pasted: Prompt.PicturesPasted) -> None:
+    async def _attach_pasted(self, pasted: Prompt.ImagesPasted) -> None:
         async with self._order:
             try:
                 opened = await self._open(pasted.sources)
             except AttachmentError as error:
                 self._prompt.insert(pasted.text)
-                self._remark(str(error))
+                self._show_hint(str(error))
             else:
                 await self._add([one.image for one in opened])
-                self._remark(" ".join(notice for one in opened for notice in one.notices))
+                self._show_hint(" ".join(notice for one in opened for notice in one.notices))
 
     @on(Prompt.BackspacedWhenEmpty)
     async def _detach_last(self) -> None:
-        if chips := self._chips.query(Attachment):
+        if chips := self._chips.query(AttachmentChip):
             await chips.last().remove()
 
     async def _open(self, sources: Sequence[str]) -> list[Attached]:
@@ -138,14 +138,14 @@ class Composer(Vertical):
         return await asyncio.to_thread(load)
 
     async def _add(self, images: Sequence[messages.Image]) -> None:
-        await self._chips.mount_all([Attachment(image) for image in images])
+        await self._chips.mount_all([AttachmentChip(image) for image in images])
 
     def _keep(self, typed: str, why: str) -> None:
         """Go back to typing, as nothing could be sent."""
         self._busy = False
-        self._prompt.put_back(typed)
-        self._remark(why)
+        self._prompt.restore(typed)
+        self._show_hint(why)
 
-    def _remark(self, text: str = "") -> None:
-        self._remark_line.update(text)
-        self._remark_line.display = bool(text)
+    def _show_hint(self, text: str = "") -> None:
+        self._hint_line.update(text)
+        self._hint_line.display = bool(text)

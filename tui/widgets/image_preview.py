@@ -23,7 +23,7 @@ MAX_COLUMNS = 64
 MAX_ROWS = 18
 
 
-class Picture(Vertical):
+class ImagePreview(Vertical):
     """A picture above its name. It takes at most half the height of the terminal and is never cut or stretched."""
 
     def __init__(self, image: Image) -> None:

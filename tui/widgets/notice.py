@@ -3,7 +3,7 @@
 from textual.widgets import Static
 
 
-class NoticeLine(Static):
+class Notice(Static):
     """A remark, or with `failure` the reason why something did not work."""
 
     def __init__(self, text: str, *, failure: bool = False) -> None:

@@ -16,15 +16,15 @@ class Prompt(TextArea):
     # Most terminals cannot tell Shift+Enter or Alt+Enter from Enter; all of them can send Ctrl+J.
     NEW_LINE_KEYS: ClassVar[frozenset[str]] = frozenset({"ctrl+j", "shift+enter", "alt+enter"})
 
-    class Sent(Message):
-        """Enter was pressed. The input is empty again; `put_back` undoes that."""
+    class Submitted(Message):
+        """Enter was pressed. The input is empty again; `restore` undoes that."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
             """All that was in the input."""
 
-    class PicturesPasted(Message):
+    class ImagesPasted(Message):
         """The paths of pictures, and nothing else, were pasted or dropped."""
 
         def __init__(self, text: str, sources: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
         self.focus()
 
-    def put_back(self, text: str) -> None:
+    def restore(self, text: str) -> None:
         """Return a text that was sent, above what was typed since."""
         if text:
             self.load_text(f"{text}\n{self.text}" if self.text else text)
@@ -65,7 +65,7 @@ class Prompt(TextArea):
         # Not as bindings: Textual runs those out of turn with the letters, and fast typing would end up in disorder.
         if event.key == "enter":
             self._recalled = None
-            self.post_message(self.Sent(self.text))
+            self.post_message(self.Submitted(self.text))
             self.clear()
         elif event.key in self.NEW_LINE_KEYS:
             self.replace("\n", *self.selection, maintain_selection_offset=False)
@@ -107,7 +107,7 @@ class Prompt(TextArea):
         if found.sources and not found.text.strip():
             event.stop()
             event.prevent_default()
-            self.post_message(self.PicturesPasted(event.text, found.sources))
+            self.post_message(self.ImagesPasted(event.text, found.sources))
 
     def _recall(self, position: int) -> None:
         self._recalled = position

@@ -8,10 +8,10 @@ from textual.containers import VerticalScroll
 from textual.widget import Widget
 
 from assistant.messages import Message
-from tui.widgets.assistant_message import Reply
-from tui.widgets.image_preview import Picture
-from tui.widgets.notice import NoticeLine
-from tui.widgets.user_message import UserTurn
+from tui.widgets.assistant_message import AssistantMessage
+from tui.widgets.image_preview import ImagePreview
+from tui.widgets.notice import Notice
+from tui.widgets.user_message import UserMessage
 from tui.widgets.welcome import Welcome
 
 
@@ -26,20 +26,20 @@ class Transcript(VerticalScroll, can_focus=False):
         self.anchor()
 
     def on_resize(self, _: events.Resize) -> None:
-        for picture in self.query(Picture):
+        for picture in self.query(ImagePreview):
             picture.fit()
 
-    async def add_user_turn(self, message: Message) -> UserTurn:
+    async def add_user_turn(self, message: Message) -> UserMessage:
         """Show what a person says now, and the end of the transcript with it."""
-        turn = UserTurn(message)
+        turn = UserMessage(message)
         await self.query(Welcome).remove()
         await self.mount(turn)
         self.anchor()
         return turn
 
-    async def add_reply(self) -> Reply:
+    async def add_reply(self) -> AssistantMessage:
         """Begin a reply."""
-        reply = Reply()
+        reply = AssistantMessage()
         await self.mount(reply)
         return reply
 
@@ -50,13 +50,15 @@ class Transcript(VerticalScroll, can_focus=False):
         await self.query(Welcome).remove()
         shown = messages[-self.SHOWN_EARLIER :]
         widgets: list[Widget] = [
-            Reply(message.text, interrupted=message.interrupted) if message.role == "assistant" else UserTurn(message)
+            AssistantMessage(message.text, interrupted=message.interrupted)
+            if message.role == "assistant"
+            else UserMessage(message)
             for message in shown
         ]
         if hidden := len(messages) - len(shown):
-            widgets.insert(0, NoticeLine(f"{hidden} earlier messages are remembered and not shown."))
+            widgets.insert(0, Notice(f"{hidden} earlier messages are remembered and not shown."))
         await self.mount_all(widgets, before=0 if self.children else None)
 
     def add_notice(self, text: str, *, failure: bool = False, before: Widget | None = None) -> None:
         """Show something a person should know, at the end or `before` a turn."""
-        self.mount(NoticeLine(text, failure=failure), before=before)
+        self.mount(Notice(text, failure=failure), before=before)

@@ -5,10 +5,10 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from assistant.messages import Message
-from tui.widgets.image_preview import Picture
+from tui.widgets.image_preview import ImagePreview
 
 
-class UserTurn(Vertical):
+class UserMessage(Vertical):
     """A user's message. Its words are shown as typed, never as markup."""
 
     def __init__(self, message: Message) -> None:
@@ -17,6 +17,6 @@ class UserTurn(Vertical):
 
     def compose(self) -> ComposeResult:
         for image in self._message.images:
-            yield Picture(image)
+            yield ImagePreview(image)
         if self._message.text:
             yield Static(self._message.text, markup=False)
