@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     )
 
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Which model answers: "auto" (what suits the machine), "pocket" (the embedded one), a name in the catalogue, a
+    """Which model answers: "auto" (what suits the machine), "pocket" (the bundled one), a name in the catalogue, a
     folder, or an id on the hub or on the server."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
@@ -133,10 +133,10 @@ class Settings(BaseSettings):
     whisper: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = (
         "auto"
     )
-    """Which Whisper listens: "auto" or "base" (the embedded one), a folder, a hub id, or a name like "small"."""
+    """Which Whisper listens: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
 
     voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Who speaks: "auto", "piper" (the embedded voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE", or
+    """Who speaks: "auto", "piper" (the bundled voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE", or
     "xtts" and "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False

@@ -1,6 +1,6 @@
-"""From the end of speech to the first sound of the answer, stage by stage, with all that is embedded.
+"""From the end of speech to the first sound of the answer, stage by stage, with all that is bundled.
 
-The questions of `benchmarks.utterances`, spoken by the embedded voice, are fed in real time to a `SpokenConversation`
+The questions of `benchmarks.utterances`, spoken by the bundled voice, are fed in real time to a `SpokenConversation`
 as a microphone would, in blocks of 20 ms; the answer goes to an output in memory. Each is the first of a conversation
 in English. What a sound card adds is not in it, and neither is echo cancellation.
 
@@ -24,13 +24,14 @@ from assistant.models.base import GenerationOptions
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import QUESTIONS, silence, spoken, whole
-from parley.factory import build_ears, build_judge, build_model, build_mouth
-from voice.audio.types import HEARING_RATE
+from parley.factory.models import build_model
+from parley.factory.voice import build_end_of_turn_model, build_stt, build_tts
+from voice.audio.types import SAMPLE_RATE
 from voice.conversation import SpokenConversation
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech
-from voice.turns.endpointing import Judge
-from voice.turns.vad import Ended, SileroDetector, TurnEvent, TurnTaking
+from voice.turns.endpointing import EndOfTurnModel
+from voice.turns.vad import UserStoppedSpeaking, SileroVad, TurnEvent, UserTurnDetector
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 GOAL_SECONDS = 1.5
 STAGES = ("wait", "words", "sentence", "voice")
 
-_BLOCK = HEARING_RATE // 50
+_BLOCK = SAMPLE_RATE // 50
 # Longer than any answer takes to begin.
 _SILENCE_SECONDS = 60
 
@@ -63,7 +64,7 @@ class Moments:
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the questions are the runs
     """The stages and their sum over all questions: the median of each, and what 95 of 100 stay below."""
     settings = load({"model": "pocket"}).settings
-    voice, ears, judge = build_mouth(settings), build_ears(settings), build_judge(settings)
+    voice, ears, judge = build_tts(settings), build_stt(settings), build_end_of_turn_model(settings)
     session = Session(build_model(settings), options=GenerationOptions(max_tokens=64))
     # The first one warms everything up and is not counted.
     asked = [QUESTIONS[0], *QUESTIONS]
@@ -80,7 +81,7 @@ def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the questions are the 
 
 
 async def ask_all(
-    questions: "list[Samples]", session: Session, ears: SpeechToText, voice: TextToSpeech, judge: Judge | None
+    questions: "list[Samples]", session: Session, ears: SpeechToText, voice: TextToSpeech, judge: EndOfTurnModel | None
 ) -> list[Moments]:
     """Ask each, as if it were the first."""
     moments = []
@@ -91,7 +92,7 @@ async def ask_all(
 
 
 async def ask(
-    question: "Samples", session: Session, ears: SpeechToText, voice: TextToSpeech, judge: Judge | None
+    question: "Samples", session: Session, ears: SpeechToText, voice: TextToSpeech, judge: EndOfTurnModel | None
 ) -> Moments:
     """Ask one question, and leave at the first sound of its answer."""
     moments = Moments()
@@ -129,24 +130,24 @@ async def microphone(question: "Samples", moments: Moments) -> "AsyncIterator[Sa
     ends = lead.size + question.size
     started = time.perf_counter()
     for at in range(0, heard.size, _BLOCK):
-        await asyncio.sleep(max(0.0, started + (at + _BLOCK) / HEARING_RATE - time.perf_counter()))
+        await asyncio.sleep(max(0.0, started + (at + _BLOCK) / SAMPLE_RATE - time.perf_counter()))
         if at < ends <= at + _BLOCK:
             # When it was said; this process may be a little behind.
-            moments.silent = started + ends / HEARING_RATE
+            moments.silent = started + ends / SAMPLE_RATE
         yield heard[at : at + _BLOCK]
 
 
-class Taking(TurnTaking):
+class Taking(UserTurnDetector):
     """Notes when the turn is over."""
 
     def __init__(self, moments: Moments) -> None:
-        super().__init__(SileroDetector())
+        super().__init__(SileroVad())
         self._moments = moments
 
-    def feed(self, samples: "Samples") -> list[TurnEvent]:
+    def process(self, samples: "Samples") -> list[TurnEvent]:
         """As it does."""
-        events = super().feed(samples)
-        if any(isinstance(event, Ended) for event in events) and not self._moments.over:
+        events = super().process(samples)
+        if any(isinstance(event, UserStoppedSpeaking) for event in events) and not self._moments.over:
             self._moments.over = time.perf_counter()
         return events
 

@@ -1,12 +1,12 @@
 """Speaking over a reply: how soon that is noticed, and how often Parley takes its own voice for somebody's.
 
-A simulated room around the real parts: what the embedded voice says goes through a room's reverberation back into the
+A simulated room around the real parts: what the bundled voice says goes through a room's reverberation back into the
 microphone, 10 dB softer, and with it what a person says (espeak-ng's voice). Echo canceller, voice detector, Whisper
 and the guard against its own words are those of a conversation. Nothing waits for a sound card, so that minutes take
 less than that; what the sound system adds is for the live tests to say.
 
-    reply ─┬──────────────── far ─▶ Canceller ─▶ TurnTaking ─▶ Started: the reply pauses
-           └─ room ─ −10 dB ─ near ──┘                     └─▶ Ended ─▶ words? ─ its own, or none ─▶ it goes on
+    reply ─┬──────────────── far ─▶ EchoCanceller ─▶ UserTurnDetector ─▶ UserStartedSpeaking: the reply pauses
+           └─ room ─ −10 dB ─ near ──┘                     └─▶ UserStoppedSpeaking ─▶ words? ─ its own, or none ─▶ it goes on
     person ─────────────────┘
 """
 
@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 
 from assistant.settings import load
 from benchmarks.figures import Figure
-from parley.factory import build_ears, build_mouth
-from voice.audio.devices import Converter
-from voice.audio.echo_canceller import Canceller
-from voice.audio.types import HEARING_RATE
+from parley.factory.voice import build_stt, build_tts
+from voice.audio.devices import Resampler
+from voice.audio.echo_canceller import EchoCanceller
+from voice.audio.types import SAMPLE_RATE
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech, speak
 from voice.tts.espeak import Espeak
-from voice.turns.endpointing import ORDINARY
+from voice.turns.endpointing import DEFAULT_SILENCE
 from voice.turns.interruption import is_backchannel, is_echo
-from voice.turns.vad import Ended, Pace, SileroDetector, Started, TurnTaking
+from voice.turns.vad import UserStoppedSpeaking, VadParams, SileroVad, UserStartedSpeaking, UserTurnDetector
 
 Floats = NDArray[np.float32]
 
-BLOCK = HEARING_RATE // 100
+BLOCK = SAMPLE_RATE // 100
 MINUTES = 10
 ECHO_DECIBELS = -10.0
 # Between handing a sound over and hearing it: buffers, and two metres of air.
@@ -71,19 +71,19 @@ class Room:
 
     def __post_init__(self) -> None:
         generator = np.random.default_rng(0)
-        size = round(REVERBERATION_SECONDS * HEARING_RATE)
+        size = round(REVERBERATION_SECONDS * SAMPLE_RATE)
         decay = np.exp(-6.9 * np.arange(size) / size)
         response = generator.standard_normal(size) * decay
         response[0] = 3.0
         response *= 10 ** (ECHO_DECIBELS / 20) / np.sqrt(np.sum(response**2))
-        self._response = np.concatenate([np.zeros(round(DELAY_SECONDS * HEARING_RATE)), response]).astype(np.float32)
+        self._response = np.concatenate([np.zeros(round(DELAY_SECONDS * SAMPLE_RATE)), response]).astype(np.float32)
         self._tail: Floats = np.zeros(self._response.size, np.float32)
         self._noise = generator
-        self._canceller = Canceller(HEARING_RATE)
-        self._taking = TurnTaking(
-            SileroDetector(),
+        self._canceller = EchoCanceller(SAMPLE_RATE)
+        self._taking = UserTurnDetector(
+            SileroVad(),
             # Nobody is waited for here.
-            Pace(end=ORDINARY),
+            VadParams(stop_secs=DEFAULT_SILENCE),
         )
 
     def play(self, reply: Floats, said: str, person: Floats | None = None, at: float = 0.0) -> None:
@@ -91,7 +91,7 @@ class Room:
         self.noticed = None
         begun, played, paused = 0, 0, False
         flinched: float | None = None
-        speech = np.zeros(0, np.float32) if person is None else np.pad(person, (round(at * HEARING_RATE), 0))
+        speech = np.zeros(0, np.float32) if person is None else np.pad(person, (round(at * SAMPLE_RATE), 0))
         # The rest is for what is still to be decided.
         while played < reply.size or begun < speech.size or paused:
             far = np.zeros(BLOCK, np.float32)
@@ -103,20 +103,20 @@ class Room:
             words = speech[begun : begun + BLOCK]
             near[: words.size] += words
             begun += BLOCK
-            for event in self._taking.feed(self._canceller(near, far)):
-                if isinstance(event, Started):
+            for event in self._taking.process(self._canceller(near, far)):
+                if isinstance(event, UserStartedSpeaking):
                     paused = True
                     self.pauses += 1
-                    self.noticed = self.noticed or flinched or begun / HEARING_RATE
-                elif isinstance(event, Ended):
+                    self.noticed = self.noticed or flinched or begun / SAMPLE_RATE
+                elif isinstance(event, UserStoppedSpeaking):
                     paused = False
                     if words_heard := self._turn(event.samples, said):
                         self.turns.append(words_heard)
                         return
-            if not self._taking.stirring:
+            if not self._taking.speech_onset:
                 flinched = None
             elif flinched is None:
-                flinched = begun / HEARING_RATE
+                flinched = begun / SAMPLE_RATE
                 self.flinches += 1
 
     def _echo(self, far: Floats) -> Floats:
@@ -135,7 +135,7 @@ class Room:
 def measure(runs: int) -> list[Figure]:
     """All figures; as many interruptions as `runs`, each of another sentence at another moment."""
     settings = load().settings
-    mouth, ears = build_mouth(settings), build_ears(settings)
+    mouth, ears = build_tts(settings), build_stt(settings)
     return [*own_voice_figures(mouth, ears, MINUTES), interruption_figure(mouth, ears, runs)]
 
 
@@ -146,7 +146,7 @@ def own_voice_figures(mouth: TextToSpeech, ears: SpeechToText, minutes: float) -
     for said in replies(random.Random(1)):
         reply = sound(mouth, said)
         room.play(reply, said)
-        seconds += reply.size / HEARING_RATE
+        seconds += reply.size / SAMPLE_RATE
         if seconds >= 60 * minutes:
             break
     for turn in room.turns:
@@ -169,7 +169,7 @@ def interruption_figure(mouth: TextToSpeech, ears: SpeechToText, runs: int) -> F
         at = dice.uniform(2, 6)
         room = Room(ears)
         room.play(sound(mouth, said), said, person, at)
-        onset = at + int(np.flatnonzero(np.abs(person) > 0.02)[0]) / HEARING_RATE
+        onset = at + int(np.flatnonzero(np.abs(person) > 0.02)[0]) / SAMPLE_RATE
         if room.noticed is None:
             raise RuntimeError(f"nobody was heard to say over a reply: {INTERRUPTIONS[number % len(INTERRUPTIONS)]}")
         delays.append(1000 * (room.noticed - onset))
@@ -186,5 +186,5 @@ def replies(dice: random.Random) -> Iterator[str]:
 
 def sound(voice: TextToSpeech, text: str) -> Floats:
     """How it sounds, as a microphone would hear it."""
-    convert = Converter(voice.sample_rate, HEARING_RATE)
+    convert = Resampler(voice.sample_rate, SAMPLE_RATE)
     return np.concatenate([*(convert(samples) for samples in speak([text], voice)), convert(None)])

@@ -1,11 +1,11 @@
-"""Captions of many pictures on the embedded model: a batch against a loop of single calls, and what skills add to it.
+"""Captions of many pictures on the bundled model: a batch against a loop of single calls, and what skills add to it.
 
 Batch and loop take turns in one process, on the same pictures, of which neither has seen any before, and have to say
 the same. Processor time stands beside the rate, because another program on the machine changes that less.
 
 What was tried for the rate, on two cores: one batch of eight on both was 1.05 to 1.26 times as fast as the loop,
 because prompts are read one by one, and most products and all that lies between them are too small for a second core.
-Two twins on a core each gave 1.5 to 1.9 times. To encode pictures on one core as well was given up: convolutions add
+Two replicas on a core each gave 1.5 to 1.9 times. To encode pictures on one core as well was given up: convolutions add
 up in another order then, and logits moved by 0.05. Huge pages (THP_MEM_ALLOC_ENABLE) halve the 8 ms that a picture's
 place in a batch takes and nothing else.
 
@@ -32,13 +32,13 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from benchmarks.figures import Figure
-from parley.factory import assemble_pocket
+from parley.factory.models import assemble_pocket
 from skills.batch import run_all
-from skills.batching import seats
+from skills.batching import create_clients
 from skills.captioning import Caption, caption
-from skills.definition import Helper
+from skills.definition import Dependency
 from skills.files import Source
-from skills.vision_model import ChatVision, VisionModel
+from skills.vision_model import VisionClient, VisionModel
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ def measure(runs: int) -> list[Figure]:
     loop: list[tuple[float, float]] = []
     batch: list[tuple[float, float]] = []
     for number in range(runs):
-        # Pictures that nobody has looked at before: the batch's twins know nothing of what the loop has seen.
+        # Pictures that nobody has looked at before: the batch's replicas know nothing of what the loop has seen.
         pictures = [drawing(number * PICTURES + seed) for seed in range(PICTURES)]
         said, took = timed(partial(one_by_one, model, pictures))
         together, shared = timed(partial(in_batches, model, pictures))
@@ -103,19 +103,19 @@ def run(model: LocalModel, pictures: Sequence[Image], count: int | None = None) 
     """Captions of `count` pictures, which are repeated for that, one after the other."""
     stop = threading.Event()
 
-    def work(source: Source, model: Helper | None) -> tuple[Caption, Sequence[str]]:
+    def work(source: Source, model: Dependency | None) -> tuple[Caption, Sequence[str]]:
         return caption(pictures[int(source.name) % len(pictures)], cast("VisionModel", model)), ()
 
     total = count or len(pictures)
     sources = (Source(str(number)) for number in range(total))
-    for outcome in run_all(sources, work, seats(model, stop, total), stop):
+    for outcome in run_all(sources, work, create_clients(model, stop, total), stop):
         assert isinstance(outcome.result, Caption)
         yield outcome.result.text
 
 
 def overheads(model: LocalModel, pictures: Sequence[Image]) -> list[float]:
     """By how many percent of processor time `skills.caption` takes longer than the model, over turns of twelve."""
-    vision = ChatVision(model)
+    vision = VisionClient(model)
     percent = []
     for first in range(0, len(pictures), 12):
         some = pictures[first : first + 12]

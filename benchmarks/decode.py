@@ -1,4 +1,4 @@
-"""How fast the embedded model decodes and answers, against plain transformers in float32, in turns in one process.
+"""How fast the bundled model decodes and answers, against plain transformers in float32, in turns in one process.
 
     plain    transformers' `generate` with the same weights in float32, the way its documentation shows
     none     Parley, unquantized
@@ -27,7 +27,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from benchmarks.figures import Figure, table
-from parley.factory import assemble_pocket
+from parley.factory.models import assemble_pocket
 
 DECODED = 48
 """How many tokens a timed reply has."""
@@ -58,7 +58,7 @@ class Answer:
 
 
 def measure(runs: int) -> list[Figure]:
-    """All figures for the embedded model, which is fetched and assembled first if it is not there."""
+    """All figures for the bundled model, which is fetched and assembled first if it is not there."""
     return measure_folder(assemble_pocket(load({"model": "pocket"}).settings), runs)
 
 
@@ -132,7 +132,7 @@ def load_plain(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """The same weights in transformers itself, and the same prompt."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes of the embedded model
+    import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes of the bundled model
 
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)

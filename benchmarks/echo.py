@@ -1,12 +1,12 @@
 """Echo cancellers on a voice in a room: how much of the echo goes, how much of a person stays, and what it costs.
 
-    webrtc    pywebrtc-audio's canceller, through `voice.audio.echo_canceller.Canceller`: what Parley uses
+    webrtc    pywebrtc-audio's canceller, through `voice.audio.echo_canceller.EchoCanceller`: what Parley uses
     webrtc-p  the same package's whole processor, told to cancel echo alone
     livekit   the audio processing module of LiveKit's SDK; measured where the package `livekit` is installed
 
-The embedded voice reads from the loudspeaker into a room (an exponentially fading response, another one in each run),
+The bundled voice reads from the loudspeaker into a room (an exponentially fading response, another one in each run),
 which is heard after 30, 100 and 250 ms. Alone, it should vanish; while somebody speaks, as loud as the echo or 10 dB
-louder, that one should still be understood by the embedded Whisper. Somebody is the same voice, higher and faster.
+louder, that one should still be understood by the bundled Whisper. Somebody is the same voice, higher and faster.
 """
 
 import importlib.util
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from assistant.settings import load
 from benchmarks.figures import Figure
-from parley.factory import build_ears, build_mouth
+from parley.factory.voice import build_stt, build_tts
 from skills.evaluation.scores import caption_words
-from voice.audio.devices import Converter
-from voice.audio.echo_canceller import Canceller
-from voice.audio.types import HEARING_RATE
+from voice.audio.devices import Resampler
+from voice.audio.echo_canceller import EchoCanceller
+from voice.audio.types import SAMPLE_RATE
 from voice.tts.base import TextToSpeech, speak
 
 PLAYED = (
@@ -38,7 +38,7 @@ SAID = (
 DELAYS_MS = (30, 100, 250)
 # A canceller needs a moment to find the echo; what is heard before is not counted.
 _CONVERGED_SECONDS = 4
-_FRAME = HEARING_RATE // 100
+_FRAME = SAMPLE_RATE // 100
 _FADE_SECONDS = 0.06
 """In which the room's response falls to 1/e: it is 60 dB quieter after 0.4 s, as in a furnished living room."""
 _QUIETER_DB = (0, 10)
@@ -53,15 +53,15 @@ Cancel = Callable[[Samples, Samples], Samples]
 def measure(runs: int) -> list[Figure]:
     """All figures, each from one room for every run."""
     settings = load({"model": "pocket", "voice": "piper", "whisper": "base", "language": "en"}).settings
-    mouth = build_mouth(settings)
+    mouth = build_tts(settings)
     played, said = _spoken(mouth, PLAYED, 1.0), _spoken(mouth, SAID, 1.15)
     mouth.close()
-    played = np.concatenate([played, np.zeros(HEARING_RATE, np.float32)])
+    played = np.concatenate([played, np.zeros(SAMPLE_RATE, np.float32)])
     # The person waits until the canceller knows the room.
-    before = np.zeros(_CONVERGED_SECONDS * HEARING_RATE, np.float32)
+    before = np.zeros(_CONVERGED_SECONDS * SAMPLE_RATE, np.float32)
     person = np.concatenate([before, said])[: played.size]
     person = np.concatenate([person, np.zeros(played.size - person.size, np.float32)])
-    ears = build_ears(settings)
+    ears = build_stt(settings)
 
     def errors(heard: Samples) -> float:
         """The word error rate in percent."""
@@ -89,7 +89,7 @@ def measure(runs: int) -> list[Figure]:
                     words = errors(make()(person + heard, played))
                     kept = figures.setdefault((f"word errors, echo {level} dB quieter, {delay} ms, {name}", "%"), [])
                     kept.append(words)
-                cost = 1000 * seconds * HEARING_RATE / echo.size
+                cost = 1000 * seconds * SAMPLE_RATE / echo.size
                 figures.setdefault((f"processor time for a second, {name}", "ms"), []).append(cost)
     ears.close()
     return [Figure(name, unit, tuple(values)) for (name, unit), values in figures.items()]
@@ -105,7 +105,7 @@ def _cancellers() -> "Iterator[tuple[str, Callable[[], Cancel]]]":
 
 
 def _webrtc() -> Cancel:
-    canceller = Canceller(HEARING_RATE)
+    canceller = EchoCanceller(SAMPLE_RATE)
 
     def cancel(heard: Samples, played: Samples) -> Samples:
         # In blocks as a microphone gives them: it forgets what the speaker played much too early.
@@ -119,7 +119,7 @@ def _webrtc() -> Cancel:
 def _webrtc_processor() -> Cancel:
     import pywebrtc_audio
 
-    processor = pywebrtc_audio.AudioProcessor(HEARING_RATE, 1, echo_cancellation=True)
+    processor = pywebrtc_audio.AudioProcessor(SAMPLE_RATE, 1, echo_cancellation=True)
 
     def cancel(heard: Samples, played: Samples) -> Samples:
         starts = range(0, heard.size // _FRAME * _FRAME, _FRAME)
@@ -137,7 +137,7 @@ def _livekit() -> Cancel:
 
     def frame(samples: Samples) -> rtc.AudioFrame:
         whole = np.clip(np.round(samples * 32767), -32768, 32767).astype("<i2")
-        return rtc.AudioFrame(whole.tobytes(), HEARING_RATE, 1, _FRAME)
+        return rtc.AudioFrame(whole.tobytes(), SAMPLE_RATE, 1, _FRAME)
 
     def cancel(heard: Samples, played: Samples) -> Samples:
         left = np.zeros_like(heard)
@@ -153,7 +153,7 @@ def _livekit() -> Cancel:
 
 def _spoken(mouth: TextToSpeech, text: str, faster: float) -> Samples:
     """A text read aloud at 16 kHz, `faster` and as much higher."""
-    convert = Converter(round(mouth.sample_rate * faster), HEARING_RATE)
+    convert = Resampler(round(mouth.sample_rate * faster), SAMPLE_RATE)
     spoken = np.concatenate(list(speak([text], mouth)))
     return (0.5 * np.concatenate([convert(spoken), convert(None)])).astype(np.float32)
 
@@ -161,10 +161,10 @@ def _spoken(mouth: TextToSpeech, text: str, faster: float) -> Samples:
 def _in_room(played: Samples, delay_ms: int, seed: int) -> Samples:
     """What a microphone hears of it: the sound itself, and after it a thousand reflections, ever fainter."""
     rng = np.random.default_rng(seed)
-    times = np.arange(round(4 * _FADE_SECONDS * HEARING_RATE)) / HEARING_RATE
+    times = np.arange(round(4 * _FADE_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
     response = 0.1 * rng.standard_normal(times.size) * np.exp(-times / _FADE_SECONDS)
     response[0] = 1.0
-    late = np.concatenate([np.zeros(delay_ms * HEARING_RATE // 1000), played])
+    late = np.concatenate([np.zeros(delay_ms * SAMPLE_RATE // 1000), played])
     size = late.size + response.size
     heard = np.fft.irfft(np.fft.rfft(late, size) * np.fft.rfft(response, size), size)
     # A loudspeaker is not quite linear, and no microphone is without noise.

@@ -27,14 +27,14 @@ from typing import Any
 import torch
 
 from assistant.messages import Message, assistant, user
-from assistant.models.local.compiled import FixedCache, FixedSteps
+from assistant.models.local.compiled import StaticKVCache, CompiledDecoder
 from assistant.models.local.decoders import TransformersDecoder
 from assistant.models.local.image_encoder import Pictures
 from assistant.models.local.loader import Loaded, read_weights
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import Placement, place
 from assistant.models.local.prompt_cache import Prompt
-from assistant.models.local.prompt_lookup import GUESSES
+from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import estimate, precision, shape_of
 from benchmarks.decode import ask, picture
 from benchmarks.figures import Figure, save, table
@@ -183,14 +183,14 @@ def build(
         model = read_weights(folder, config, placement)
         pictures = Pictures(model, processor)
         decoder = _Unguessing(model, processor, pictures)
-        cache = FixedCache.of(model, context)
-        steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=None if backend == "none" else backend)
-        steps.warm((1, 1 + GUESSES))
-        decoder.speed_up(steps)
+        cache = StaticKVCache.for_model(model, context)
+        steps = CompiledDecoder(model, cache, three=decoder.uses_mrope, backend=None if backend == "none" else backend)
+        steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
+        decoder.use_compiled(steps)
     # No token ends a reply: one that random weights write by chance would cut a measurement short.
     loaded = Loaded(
         name="benchmark",
-        embedded=False,
+        bundled=False,
         decoder=decoder,
         pictures=pictures,
         processor=processor,
@@ -205,7 +205,7 @@ def build(
 class _Unguessing(TransformersDecoder):
     """Replies of random weights go in circles, in which guesses are right more often than anywhere else."""
 
-    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> None:  # noqa: ARG002 - nothing is read
+    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> None:  # noqa: ARG002 - nothing is read
         return None
 
 
@@ -303,7 +303,7 @@ def _taken(decoder: Any, placement: Placement) -> int:
         taken += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
             taken += state.absmax.nbytes + (state.state2.absmax.nbytes if state.nested else 0)
-    cache: FixedCache = decoder._steps.cache  # noqa: SLF001
+    cache: StaticKVCache = decoder._steps.cache  # noqa: SLF001
     return taken + sum(block.nbytes for block in (*cache.keys, *cache.values))
 
 

@@ -1,4 +1,4 @@
-"""A process that loads the embedded model, answers once about a picture, and tells how much memory that took.
+"""A process that loads the bundled model, answers once about a picture, and tells how much memory that took.
 
 Started by `benchmarks.start`, anew for each measurement, because a peak of memory belongs to a whole process. Prints a
 line when the model is loaded and one with the peak in MB at the end; its parent times them.
@@ -17,7 +17,7 @@ from assistant.attachments.images import read_image
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.settings import load
-from parley.factory import build_model
+from parley.factory.models import build_model
 
 READY = "ready"
 PICTURE_SIZE = (1024, 768)

@@ -40,7 +40,7 @@ QUIT = b"\x11"
 def measure(runs: int) -> list[Figure]:
     """All figures, cheap ones from `3 * runs` starts and heavy ones from `runs`.
 
-    The embedded model is fetched and assembled first if it is not there. Raises `CalledProcessError` or
+    The bundled model is fetched and assembled first if it is not there. Raises `CalledProcessError` or
     `RuntimeError` if something does not start at all.
     """
     subprocess.run([PARLEY, "pull", "pocket"], check=True, stdout=subprocess.DEVNULL)
@@ -74,7 +74,7 @@ def app_figures(runs: int, model: str = "pocket") -> list[Figure]:
 
 
 def model_figures(runs: int) -> list[Figure]:
-    """The embedded model without an app: ready to answer, and the peak of memory once it has answered."""
+    """The bundled model without an app: ready to answer, and the peak of memory once it has answered."""
     importing, ready, peaks = [], [], []
     for _ in range(runs):
         importing.append(seconds_of([PYTHON, "-c", "import torch"]))

@@ -14,10 +14,10 @@ from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import QUESTIONS, STATEMENTS, begun, broken_off, silence, spoken, whole
-from parley.factory import build_ears, build_mouth
-from voice.turns.endpointing import ORDINARY, PATIENT, SOON, patience
-from voice.turns.smart_turn import SmartTurn, fetch_embedded
-from voice.turns.vad import Pace
+from parley.factory.voice import build_stt, build_tts
+from voice.turns.endpointing import DEFAULT_SILENCE, LONG_SILENCE, SHORT_SILENCE, silence_timeout
+from voice.turns.smart_turn import SmartTurn, fetch_bundled
+from voice.turns.vad import VadParams
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -42,26 +42,26 @@ def measure(runs: int) -> list[Figure]:
     """
     utterances = UTTERANCES[: FOR_EACH_RUN * runs]
     settings = load().settings
-    voice, ears = build_mouth(settings), build_ears(settings)
-    judge = SmartTurn.load(fetch_embedded(settings.cache_dir, no_progress))
-    pace = Pace()
+    voice, ears = build_tts(settings), build_stt(settings)
+    judge = SmartTurn.load(fetch_bundled(settings.cache_dir, no_progress))
+    params = VadParams()
     figures = []
     for way, say in WAYS.items():
         sounds, waits, words_alone = [], [], []
         for utterance in utterances:
-            heard = np.concatenate([silence(pace.lead), say(utterance, voice), silence(pace.pause)])
+            heard = np.concatenate([silence(params.pre_roll_secs), say(utterance, voice), silence(params.pause_secs)])
             done = judge(heard)
             words = ears.transcribe(heard, "en")
             sounds.append(done >= 0.5)
-            words_alone.append(patience(words, None) != PATIENT)
-            waits.append(patience(words, done))
+            words_alone.append(silence_timeout(words, None) != LONG_SILENCE)
+            waits.append(silence_timeout(words, done))
             print(f"{way:12} {done:.2f}  {waits[-1]:.2f} s  {words.text}", flush=True)
         figures += [
             share(f"{way}: sounds done", sounds),
             share(f"{way}: reads done", words_alone),
             *(
                 share(f"{way}: over after {seconds} s", [wait == seconds for wait in waits])
-                for seconds in (SOON, ORDINARY, PATIENT)
+                for seconds in (SHORT_SILENCE, DEFAULT_SILENCE, LONG_SILENCE)
             ),
         ]
     return figures

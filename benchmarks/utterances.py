@@ -1,11 +1,11 @@
-"""What people say to an assistant, for the benchmarks of listening, spoken by the embedded voice.
+"""What people say to an assistant, for the benchmarks of listening, spoken by the bundled voice.
 
 A bar marks where whoever thinks while speaking would stop: the words before it are no sentence.
 """
 
 from typing import TYPE_CHECKING
 
-from voice.audio.types import HEARING_RATE
+from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -83,10 +83,10 @@ def spoken(words: str, voice: "TextToSpeech") -> "Samples":
     """Their sound as it is heard, at 16 kHz and without the silence around it."""
     import numpy as np
 
-    from voice.audio.devices import Converter
+    from voice.audio.devices import Resampler
 
     sound = np.concatenate(list(voice.synthesize(words)))
-    convert = Converter(voice.sample_rate, HEARING_RATE)
+    convert = Resampler(voice.sample_rate, SAMPLE_RATE)
     heard = np.concatenate([convert(sound), convert(None)])
     loud = np.flatnonzero(np.abs(heard) > 0.02)
     return heard[loud[0] : loud[-1] + 1]
@@ -97,9 +97,9 @@ def broken_off(utterance: str, voice: "TextToSpeech") -> "Samples":
     import numpy as np
 
     sound, near = spoken(whole(utterance), voice), spoken(begun(utterance), voice).size
-    begin = max(0, near - round(_SEARCHED_BEFORE * HEARING_RATE))
-    gap = round(_GAP * HEARING_RATE)
-    searched = np.square(sound[begin : near + round(_SEARCHED_AFTER * HEARING_RATE)], dtype=np.float64)
+    begin = max(0, near - round(_SEARCHED_BEFORE * SAMPLE_RATE))
+    gap = round(_GAP * SAMPLE_RATE)
+    searched = np.square(sound[begin : near + round(_SEARCHED_AFTER * SAMPLE_RATE)], dtype=np.float64)
     return sound[: begin + int(np.argmin(np.convolve(searched, np.ones(gap), "valid"))) + gap // 2]
 
 
@@ -107,4 +107,4 @@ def silence(seconds: float) -> "Samples":
     """A quiet room: no microphone gives perfect zeros."""
     import numpy as np
 
-    return (1e-4 * np.random.default_rng(0).standard_normal(round(seconds * HEARING_RATE))).astype(np.float32)
+    return (1e-4 * np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE))).astype(np.float32)

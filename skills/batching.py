@@ -1,11 +1,11 @@
-"""Several threads that ask one model, or twins of it, which answer the questions at a table together.
+"""Several threads that ask one model, or replicas of it, which answer the questions at a table together.
 
-    skill on a thread ─▶ Seat.ask ─┐
-    skill on a thread ─▶ Seat.ask ─┼─▶ all who sit at the table have asked ─▶ BatchModel.answer_all ─▶ each its answer
-    skill on a thread ─▶ Seat.ask ─┘
+    skill on a thread ─▶ BatchClient.ask ─┐
+    skill on a thread ─▶ BatchClient.ask ─┼─▶ all who sit at the table have asked ─▶ BatchModel.generate_batch ─▶ each its answer
+    skill on a thread ─▶ BatchClient.ask ─┘
 
 Skills know nothing of it: each asks its questions one after the other, as of any model. Nobody waits for a clock: the
-model is asked when nobody who has taken a seat is still busy with something else. Where a model has twins, each has a
+model is asked when nobody who has taken a seat is still busy with something else. Where a model has replicas, each has a
 table of its own, and none waits for another.
 """
 
@@ -21,16 +21,16 @@ from assistant.errors import AttachmentError, ContextOverflow
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import BatchModel, ChatModel, GenerationOptions, ModelInfo, Scorer
-from skills.vision_model import ChatVision
+from skills.vision_model import VisionClient
 
 Answers = list[str | AttachmentError | ContextOverflow]
 
 
-class TableModel(ChatModel, Scorer, BatchModel, Protocol):
+class BatchScoringModel(ChatModel, Scorer, BatchModel, Protocol):
     """A `ChatModel` that can do all that is asked at a table."""
 
 
-def answers_together(model: ChatModel) -> TypeGuard[TableModel]:
+def supports_batching(model: ChatModel) -> TypeGuard[BatchScoringModel]:
     """Whether there is something to gain from a table for `model`."""
     return isinstance(model, BatchModel) and model.batch_size > 1 and isinstance(model, Scorer)
 
@@ -45,10 +45,10 @@ class _Question:
     place: int = 0
 
 
-class Table:
+class BatchScheduler:
     """A model that those at its seats ask together. It computes on one thread of its own."""
 
-    def __init__(self, model: TableModel, stop: threading.Event) -> None:
+    def __init__(self, model: BatchScoringModel, stop: threading.Event) -> None:
         self.model = model
         self.stop = stop
         self._thread = ThreadPoolExecutor(1, "model")
@@ -96,24 +96,24 @@ class Table:
         self._sent.notify_all()
 
 
-def seats(model: TableModel, stop: threading.Event, most: int, jobs: int | None = None) -> "list[Seat]":
+def create_clients(model: BatchScoringModel, stop: threading.Event, most: int, jobs: int | None = None) -> "list[BatchClient]":
     """A seat for each of as many threads as should ask `model` at a time, and never more than `most`.
 
-    There is a table for each of the model's twins, and neighbours sit at different ones. `jobs` is the most seats there
+    There is a table for each of the model's replicas, and neighbours sit at different ones. `jobs` is the most seats there
     may be; None is what suits the model.
     """
-    twins = model.twins(min(most, jobs or most))
-    full = jobs or sum(twin.batch_size for twin in twins)
+    replicas = model.replicas(min(most, jobs or most))
+    full = jobs or sum(replica.batch_size for replica in replicas)
     # All rounds alike, because a last one of a few would be waited for at one table while nobody sits at the others.
     count = ceil(most / ceil(most / full))
-    tables = [Table(twin, stop) for twin in twins]
-    return [Seat(tables[place % len(tables)]) for place in range(count)]
+    tables = [BatchScheduler(replica, stop) for replica in replicas]
+    return [BatchClient(tables[place % len(tables)]) for place in range(count)]
 
 
-class Seat(ChatVision):
+class BatchClient(VisionClient):
     """A `VisionModel` at a table. To be held in a `with` block for as long as questions may come from it."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: BatchScheduler) -> None:
         super().__init__(_AtTable(table), table.stop)
         self._table = table
 
@@ -130,7 +130,7 @@ class Seat(ChatVision):
 class _AtTable:
     """What a seat asks: a `ChatModel` and `Scorer` whose replies come in one piece."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: BatchScheduler) -> None:
         self._table = table
 
     @property
@@ -163,7 +163,7 @@ def _answers(
 ) -> Answers:
     """The answer to each, or what is wrong with it. Raises what is wrong with the model."""
     try:
-        return list(model.answer_all(conversations, options, stop))
+        return list(model.generate_batch(conversations, options, stop))
     except (AttachmentError, ContextOverflow) as error:
         # One of them is to blame, and it is found by asking each alone.
         if len(conversations) == 1:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
-from skills.definition import Photo, skill
+from skills.definition import Image, skill
 from skills.structured import json_objects
 from skills.vision_model import VisionModel
 
@@ -18,7 +18,7 @@ Style = Literal["short", "detailed", "dense", "alt-text"]
 ALT_TEXT_LENGTH = 125
 """In characters; some screen readers stop there."""
 
-# The plain wording is one that the embedded model was trained with.
+# The plain wording is one that the bundled model was trained with.
 _SHORT = "Describe the photo."
 _DETAILED = "Describe the picture in detail."
 _TILE = "Describe the picture."
@@ -73,11 +73,11 @@ class Caption(BaseModel):
 
 @skill
 def caption(
-    photo: Photo,
+    photo: Image,
     model: VisionModel,
     *,
     style: Annotated[Style, "How much to say; dense also describes parts of the picture."] = "short",
-    language: Annotated[str, "The language to write in, like German; the embedded model knows English only."] = "",
+    language: Annotated[str, "The language to write in, like German; the bundled model knows English only."] = "",
 ) -> Caption:
     """Say what a picture shows.
 
@@ -85,12 +85,12 @@ def caption(
     and else as tiles, two by two or three by three. An alt-text is one phrase of at most 125 characters, without "a
     picture of".
     """
-    if language and model.info.embedded and language.strip().lower() not in {"english", "en"}:
+    if language and model.info.bundled and language.strip().lower() not in {"english", "en"}:
         raise SkillUsageError(
-            f"The embedded model writes English only: choose another one with --model for {language}."
+            f"The bundled model writes English only: choose another one with --model for {language}."
         )
-    # The embedded model knows questions in the words it was trained with, and no more.
-    wanted = f" Answer in {language}." if language and not model.info.embedded else ""
+    # The bundled model knows questions in the words it was trained with, and no more.
+    wanted = f" Answer in {language}." if language and not model.info.bundled else ""
     if style == "detailed":
         text = without_repetition(model.ask(_DETAILED + wanted, photo, max_tokens=_LONGEST[style]))
     else:
@@ -99,7 +99,7 @@ def caption(
         text = alt_text(text)
     if style != "dense":
         return Caption(text=text, style=style, model=model.info.name)
-    if model.info.grounds and (
+    if model.info.supports_grounding and (
         drawn := grounded(model.ask(_GROUNDED + wanted, photo, max_tokens=_LONGEST_GROUNDED), photo)
     ):
         return Caption(text=text, style=style, model=model.info.name, regions=drawn, regions_from="model")
@@ -116,7 +116,7 @@ class _Grounded(BaseModel):
     label: Annotated[str, Field(min_length=1)]
 
 
-def grounded(said: str, photo: Photo) -> list[Region]:
+def grounded(said: str, photo: Image) -> list[Region]:
     """The regions that a model has named in JSON, as far as they are whole and lie in the picture."""
     regions = []
     for found in json_objects(said):
@@ -161,7 +161,7 @@ def alt_text(text: str) -> str:
     return cut[: end + 1] if end > 0 else cut[: ALT_TEXT_LENGTH - 1].rpartition(" ")[0].rstrip(" ,;:") + "…"
 
 
-def tiles(photo: Photo) -> Iterator[tuple[tuple[int, int, int, int], Photo]]:
+def tiles(photo: Image) -> Iterator[tuple[tuple[int, int, int, int], Image]]:
     """The parts of a picture from left to right and top to bottom, as boxes in pixels and as pictures.
 
     Three by three of a large picture, two by two of a small one, and fewer where they would be nothing but specks.
@@ -179,7 +179,7 @@ def tiles(photo: Photo) -> Iterator[tuple[tuple[int, int, int, int], Photo]]:
             part = pixels.crop(box)
             data = io.BytesIO()
             part.save(data, "PNG")
-            yield box, Photo(data.getvalue(), "image/png", part.width, part.height, f"part of {photo.name}")
+            yield box, Image(data.getvalue(), "image/png", part.width, part.height, f"part of {photo.name}")
 
 
 def _parts(pixels: int) -> int:

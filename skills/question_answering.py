@@ -16,13 +16,13 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
-from skills.definition import Photo, skill
-from skills.vision_model import Unscored, VisionModel
+from skills.definition import Image, skill
+from skills.vision_model import ScoringUnsupported, VisionModel
 
 NOT_VISIBLE = "not visible"
 """The answer where the picture does not show what is asked for."""
 
-# What the embedded model was trained to say where a photo does not show it, and how the others are asked to say it.
+# What the bundled model was trained to say where a photo does not show it, and how the others are asked to say it.
 _CANNOT_TELL = "I can't tell from the picture."
 _DECLINES = re.compile(
     r"(?:i (?:can(?:'|no)t|do not|don't) (?:tell|see|read|know)\b|not visible\b|unknown\b)", re.IGNORECASE
@@ -68,7 +68,7 @@ class Answer(BaseModel):
         return f"  ({percent} sure)" if self.calibrated else f"  ({percent} by the model's own, uncalibrated guess)"
 
 
-class Scored(NamedTuple):
+class ScoredAnswer(NamedTuple):
     """An open answer as the model gave it, the logarithm of its probability, and that of not being able to tell.
 
     Both are None if the model cannot be asked for probabilities.
@@ -81,7 +81,7 @@ class Scored(NamedTuple):
 
 @skill
 def vqa(
-    photo: Photo,
+    photo: Image,
     question: str,
     model: VisionModel,
     *,
@@ -93,7 +93,7 @@ def vqa(
 
     Yes or no, and the answers given with --choice, are chosen by their probability, or by the model's words where it
     runs on a server. The answer is "not visible" where the picture does not show what is asked for, as far as the model
-    can tell. The embedded model's confidence is calibrated for open questions, on photos of rooms, and for yes or no.
+    can tell. The bundled model's confidence is calibrated for open questions, on photos of rooms, and for yes or no.
     Elsewhere it is the model's own.
     """
     if yes_no and choice:
@@ -107,18 +107,18 @@ def vqa(
     return answer
 
 
-def open_answer(photo: Photo, question: str, model: VisionModel) -> Scored:
+def answer_open_question(photo: Image, question: str, model: VisionModel) -> ScoredAnswer:
     """Ask an open question, and how likely the answer was."""
-    asked = question if model.info.embedded else question + _BRIEFLY
+    asked = question if model.info.bundled else question + _BRIEFLY
     text = model.ask(asked, photo, max_tokens=_LONGEST)
     try:
         own, other = model.score(asked, [text, _cannot_tell(model)], photo)
-    except Unscored:
-        return Scored(text, None, None)
-    return Scored(text, math.fsum(own), math.fsum(other))
+    except ScoringUnsupported:
+        return ScoredAnswer(text, None, None)
+    return ScoredAnswer(text, math.fsum(own), math.fsum(other))
 
 
-def confidence_in(log_probability: float, calibration: Mapping[str, Any]) -> float:
+def calibrated_confidence(log_probability: float, calibration: Mapping[str, Any]) -> float:
     """The probability that an answer is right: its log-odds under the model, stretched and moved (Platt 1999)."""
     return _logistic(calibration["slope"] * log_odds(log_probability) + calibration["offset"])
 
@@ -131,7 +131,7 @@ def log_odds(log_probability: float) -> float:
 
 @cache
 def calibration() -> Mapping[str, Any]:
-    """What `training.confidence` found for the embedded model and each kind of question it was fitted on, and how well.
+    """What `training.confidence` found for the bundled model and each kind of question it was fitted on, and how well.
 
     Kinds are "open" and "yes_no"; one that is missing is not calibrated.
     """
@@ -139,15 +139,15 @@ def calibration() -> Mapping[str, Any]:
     return found
 
 
-def _open(photo: Photo, question: str, model: VisionModel) -> Answer:
-    text, log_probability, cannot_tell = open_answer(photo, question, model)
+def _open(photo: Image, question: str, model: VisionModel) -> Answer:
+    text, log_probability, cannot_tell = answer_open_question(photo, question, model)
     visible = bool(text) and not _DECLINES.match(text)
     confidence, calibrated = None, False
     if log_probability is not None and cannot_tell is not None:
         visible = visible and log_probability >= cannot_tell
-        calibrated = visible and model.info.embedded
+        calibrated = visible and model.info.bundled
         confidence = (
-            confidence_in(log_probability, calibration()["open"])
+            calibrated_confidence(log_probability, calibration()["open"])
             if calibrated
             else math.exp(log_probability if visible else max(log_probability, cannot_tell))
         )
@@ -161,17 +161,17 @@ def _open(photo: Photo, question: str, model: VisionModel) -> Answer:
     )
 
 
-def _chosen(photo: Photo, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool) -> Answer:
+def _chosen(photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool) -> Answer:
     try:
-        *shares, cannot_tell = option_shares(photo, question, model, options, yes_no=yes_no)
-    except Unscored:
+        *shares, cannot_tell = option_probabilities(photo, question, model, options, yes_no=yes_no)
+    except ScoringUnsupported:
         return _told(photo, _with_options(question, options, yes_no=yes_no), question, model, options)
     best = max(range(len(options)), key=shares.__getitem__)
     visible = shares[best] >= cannot_tell
-    calibrated = visible and yes_no and model.info.embedded and "yes_no" in calibration()
+    calibrated = visible and yes_no and model.info.bundled and "yes_no" in calibration()
     confidence = shares[best] if visible else cannot_tell
     if calibrated:
-        confidence = confidence_in(math.log(confidence), calibration()["yes_no"])
+        confidence = calibrated_confidence(math.log(confidence), calibration()["yes_no"])
     return Answer(
         question=question,
         answer=options[best] if visible else NOT_VISIBLE,
@@ -183,7 +183,7 @@ def _chosen(photo: Photo, question: str, model: VisionModel, options: Sequence[s
     )
 
 
-def _told(photo: Photo, asked: str, question: str, model: VisionModel, options: Sequence[str]) -> Answer:
+def _told(photo: Image, asked: str, question: str, model: VisionModel, options: Sequence[str]) -> Answer:
     """The option that a model names which cannot be asked for probabilities, such as one on a server."""
     text = model.ask(asked, photo, max_tokens=_LONGEST)
     visible = bool(text) and not _DECLINES.match(text)
@@ -205,14 +205,14 @@ def _with_options(question: str, options: Sequence[str], *, yes_no: bool) -> str
     return question + (" Answer with yes or no." if yes_no else f" Answer with one of: {', '.join(options)}.") + _OR_NOT
 
 
-def option_shares(
-    photo: Photo, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool = False
+def option_probabilities(
+    photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool = False
 ) -> list[float]:
     """The share of the probability that each of `options` has, and last that of not being able to tell; 1 together.
 
-    Each may be worded in several ways. Raises `Unscored`.
+    Each may be worded in several ways. Raises `ScoringUnsupported`.
     """
-    asked = question if model.info.embedded else _with_options(question, options, yes_no=yes_no)
+    asked = question if model.info.bundled else _with_options(question, options, yes_no=yes_no)
     wordings = [*(_wordings(option, model) for option in options), [_cannot_tell(model)]]
     flat = [wording for group in wordings for wording in group]
     scores = iter(model.score(asked, flat, photo))
@@ -223,8 +223,8 @@ def option_shares(
 
 
 def _wordings(option: str, model: VisionModel) -> list[str]:
-    """How a model may word an answer: the embedded one in sentences of one thing, with an article or without."""
-    if not model.info.embedded:
+    """How a model may word an answer: the bundled one in sentences of one thing, with an article or without."""
+    if not model.info.bundled:
         return list(dict.fromkeys([option, option[:1].upper() + option[1:]]))
     bare = option.strip().rstrip(".")
     capital = bare[:1].upper() + bare[1:]
@@ -232,8 +232,8 @@ def _wordings(option: str, model: VisionModel) -> list[str]:
     return [f"{capital}.", *(f"{article} {bare}." for article in articles)]
 
 
-def _explained(photo: Photo, question: str, answer: Answer, model: VisionModel) -> str:
-    if model.info.embedded:
+def _explained(photo: Image, question: str, answer: Answer, model: VisionModel) -> str:
+    if model.info.bundled:
         # It was never taught to give reasons; what it sees in the picture is all that it can add.
         return f"What it sees: {model.ask('Describe the photo.', photo, max_tokens=_LONGEST_EXPLANATION)}"
     asked = f"{question} Your answer was: {answer.answer}. Say in a sentence or two what in the picture speaks for it."
@@ -241,7 +241,7 @@ def _explained(photo: Photo, question: str, answer: Answer, model: VisionModel) 
 
 
 def _cannot_tell(model: VisionModel) -> str:
-    return _CANNOT_TELL if model.info.embedded else NOT_VISIBLE
+    return _CANNOT_TELL if model.info.bundled else NOT_VISIBLE
 
 
 def _log_sum(logs: Sequence[float]) -> float:

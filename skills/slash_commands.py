@@ -19,11 +19,11 @@ from assistant.events import Notice, SkillResult, Usage
 from assistant.messages import Image, Message
 from assistant.models.base import ChatModel
 from skills import registry
-from skills.definition import Input, Skill, Sound, as_text
-from skills.emotion_models import Senses
+from skills.definition import Parameter, Skill, Audio, as_text
+from skills.emotion_models import EmotionModels
 from skills.files import Source
-from skills.ocr import Reading, is_about_words, quoted, read
-from skills.vision_model import ChatVision, Stopped
+from skills.ocr import OcrResult, is_about_words, quoted, read
+from skills.vision_model import VisionClient, Cancelled
 
 _COMMAND = re.compile(r"/([a-z][a-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
 _WORD = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(?!\S)|"[^"]*"|\S+')
@@ -36,7 +36,7 @@ class Command(NamedTuple):
     words: str
 
 
-class SkillCalls:
+class SlashCommandRouter:
     """Decides which messages of a conversation are answered by a skill: see `assistant.conversation.session.Divert`.
 
     `chat` gives the model of the conversation, `senses` are what skills may ask beside it, and `load_sound` gives the
@@ -46,8 +46,8 @@ class SkillCalls:
     def __init__(
         self,
         chat: Callable[[], ChatModel],
-        senses: Senses | None = None,
-        load_sound: Callable[[str], tuple[Sound, Sequence[str]]] | None = None,
+        senses: EmotionModels | None = None,
+        load_sound: Callable[[str], tuple[Audio, Sequence[str]]] | None = None,
     ) -> None:
         self._chat = chat
         self._senses = senses
@@ -59,16 +59,16 @@ class SkillCalls:
         if command is None:
             return self._reader(message, earlier)
         skill = registry.find(command.name)
-        needs_picture = any(each.kind == "photo" and not each.is_option for each in skill.inputs)
+        needs_picture = any(each.kind == "photo" and not each.is_option for each in skill.parameters)
         # One that may do without a picture looks back for it only when it is given nothing else.
-        looks_back = needs_picture or ("photo" in skill.by_kind and not command.words.strip())
+        looks_back = needs_picture or ("photo" in skill.by_media_type and not command.words.strip())
         pictures = message.images or (_latest_pictures(earlier) if looks_back else ())
         values = list(_calls(skill, command.words, pictures))
         notices: list[str] = []
         for one in values:
             # What is wrong is known before anything is computed.
-            skill.check(one)
-        for each in skill.inputs:
+            skill.validate(one)
+        for each in skill.parameters:
             if each.kind == "sound" and values and values[0].get(each.name) is not None:
                 sound, told = self._sound(values[0][each.name])
                 notices += told
@@ -76,11 +76,11 @@ class SkillCalls:
 
         def answer(stop: threading.Event) -> Generator[str | SkillResult | Notice, None, Usage]:
             yield from map(Notice, notices)
-            model = ChatVision(self._chat(), stop)
+            model = VisionClient(self._chat(), stop)
             for number, one in enumerate(values):
                 try:
-                    result = skill.run(one, self._senses if skill.needs_senses else model)
-                except Stopped:
+                    result = skill.run(one, self._senses if skill.needs_emotion_models else model)
+                except Cancelled:
                     break
                 yield SkillResult(skill.name, result)
                 heading = f"{_picture_name(one)}: " if len(values) > 1 else ""
@@ -89,14 +89,14 @@ class SkillCalls:
 
         return answer
 
-    def _sound(self, path: str) -> tuple[Sound, Sequence[str]]:
+    def _sound(self, path: str) -> tuple[Audio, Sequence[str]]:
         if self._load_sound is None:
             raise SkillError(f"Recordings such as {path} cannot be listened to in this conversation: leave it out.")
         return self._load_sound(path)
 
     def _reader(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
         """Answers a question about the words in a picture, for a model that cannot read."""
-        if not self._chat().info.embedded or not is_about_words(message.text):
+        if not self._chat().info.bundled or not is_about_words(message.text):
             return None
         pictures = message.images or _latest_pictures(earlier)
         if not pictures:
@@ -121,7 +121,7 @@ class SkillCalls:
         return answer
 
 
-def _said_by(name: str, reading: Reading) -> str:
+def _said_by(name: str, reading: OcrResult) -> str:
     match len(reading.rows):
         case 0:
             return "I can find no words in the picture." if name == "It" else f"{name}: no words."
@@ -152,7 +152,7 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
 
     Raises `SkillError`.
     """
-    inputs = {each.option: each for each in skill.inputs if each.is_option and each.kind != "photo"}
+    inputs = {each.option: each for each in skill.parameters if each.is_option and each.kind != "photo"}
     values: dict[str, Any] = {}
     rest: list[str] = []
     found = _WORD.finditer(words)
@@ -162,7 +162,7 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
             rest.append(word[0])
             continue
         each = inputs.get(option)
-        if each is None and any(one.kind == "photo" and one.option == option for one in skill.inputs):
+        if each is None and any(one.kind == "photo" and one.option == option for one in skill.parameters):
             raise SkillError(f"In a conversation {option} is the picture that is attached: name its path alone.")
         if each is None:
             raise SkillError(f"The skill {skill.name} takes no {option}; it takes {', '.join(inputs) or 'no options'}.")
@@ -172,7 +172,7 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
             each,
             word["value"] if each.kind == "flag" else word["value"] or _following(skill, found, option),
         )
-    text = next((each for each in skill.inputs if each.kind == "text" and not each.is_option), None)
+    text = next((each for each in skill.parameters if each.kind == "text" and not each.is_option), None)
     if text is None and (given := _file_named(skill, rest)) is not None:
         each, value = given
         if each.name in values:
@@ -180,7 +180,7 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
                 f"{each.option} of the skill {skill.name} and the file {rest[0]} are two: give one of them."
             )
         return {**values, each.name: value}
-    text = text or skill.by_kind.get("text")
+    text = text or skill.by_media_type.get("text")
     if text is not None:
         words = " ".join(rest)
         if words and text.name in values:
@@ -193,7 +193,7 @@ def read_words(skill: "Skill[..., Any]", words: str) -> dict[str, Any]:
     return values
 
 
-def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> tuple[Input, str] | None:
+def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> tuple[Parameter, str] | None:
     """The input of a skill that takes files by their kind, and its value, if the only one of `words` is a file for it.
 
     That is the path of a recording, or what a text says. What is neither by its name is a word; pictures are attached.
@@ -201,14 +201,14 @@ def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> tuple[Input, 
     if len(words) != 1:
         return None
     source = Source(words[0].strip('"'))
-    places: dict[str, Input] = {kind: each for kind, each in skill.by_kind.items() if kind in ("sound", "text")}
+    places: dict[str, Parameter] = {kind: each for kind, each in skill.by_media_type.items() if kind in ("sound", "text")}
     kind = source.named_kind(places)
     if kind is None or not expanded(source.name).is_file():
         return None
     return places[kind], source.read_text() if kind == "text" else str(expanded(source.name))
 
 
-def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Input, value: str | None) -> None:
+def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Parameter, value: str | None) -> None:
     value = None if value is None else value.strip('"')
     if each.kind == "flag":
         if value is not None:
@@ -232,7 +232,7 @@ def _following(skill: "Skill[..., Any]", words: Iterator[re.Match[str]], option:
 def _calls(skill: "Skill[..., Any]", words: str, pictures: Sequence[Image]) -> Iterator[dict[str, Any]]:
     """The inputs of each call: one for each picture if the skill looks at one, else one with all of them."""
     values = read_words(skill, words)
-    places = [each for each in skill.inputs if each.kind == "photo"]
+    places = [each for each in skill.parameters if each.kind == "photo"]
     if len(places) == 1 and pictures:
         for picture in pictures:
             yield {**values, places[0].name: picture}

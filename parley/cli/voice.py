@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from assistant.conversation.session import Session
     from assistant.events import Event
     from assistant.messages import Image
-    from voice.voice_session import Call
+    from voice.voice_session import VoiceSession
 
 
 @click.command()
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts."
 )
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
-@click.option("--whisper", metavar="MODEL", help="auto, base (the embedded one), a name, a folder or a hub id.")
+@click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
 @click.option("--microphone", metavar="NAME", help="Where to listen: a number or part of a name.")
 @click.option("--speaker", metavar="NAME", help="Where to play: a number or part of a name.")
 @click.option("--headphones", is_flag=True, help="The microphone cannot hear the speaker.")
@@ -37,7 +37,8 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
     What is said goes to standard output as well. Ctrl-C ends it.
     """
     from assistant.attachments.images import load_image
-    from parley.factory import build_call, start
+    from parley.factory.session import start_session
+    from parley.factory.voice import build_voice_session
 
     choices = choose(ctx, options)
     settings = choices.settings
@@ -49,12 +50,12 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
     ask_for_licence(settings)
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
-        call = build_call(settings, progress)
-        session = start(settings, progress, resume=choices.resume, keep=choices.keep)
+        call = build_voice_session(settings, progress)
+        session = start(settings, progress, resume=choices.resume, save=choices.keep)
     _converse(session, call, [picture.image for picture in attached])
 
 
-def _converse(session: "Session", call: "Call", pictures: "list[Image]") -> None:
+def _converse(session: "Session", call: "VoiceSession", pictures: "list[Image]") -> None:
     import asyncio
 
     from parley.cli.chat import unsaved_told

@@ -1,8 +1,8 @@
 """What somebody feels, by their words, their face and their voice: any of them, and all that are given together.
 
-    text  ─▶ TextHead on the embedded model's states, or the set model's choice ─┐
-    face  ─▶ FaceReader: every face with its box; the largest one counts        ─┼─▶ fuse ─▶ Feeling, with each part
-    voice ─▶ VoiceReader on the embedded Whisper's frames                        ─┘
+    text  ─▶ TextHead on the bundled model's states, or the set model's choice ─┐
+    face  ─▶ FaceEmotionClassifier: every face with its box; the largest one counts        ─┼─▶ fuse ─▶ EmotionResult, with each part
+    voice ─▶ VoiceEmotionClassifier on the bundled Whisper's frames                        ─┘
 
 It was learned from comments on the web, from small grey pictures of faces, and from actors who spoke German: it says
 what an expression would be called, not what anybody feels inside. Nothing may be decided about people by it.
@@ -17,14 +17,14 @@ from pydantic import BaseModel
 
 from assistant.attachments.images import decode
 from assistant.errors import SkillError, SkillUsageError
-from skills.definition import Photo, Sound, skill
-from skills.emotion_models import Senses
+from skills.definition import Image, Audio, skill
+from skills.emotion_models import EmotionModels
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.text import read_text, strangeness
+from skills.emotions.text import classify_text, language_warning
 
 if TYPE_CHECKING:
-    from skills.emotions.face import FaceReader
+    from skills.emotions.face import FaceEmotionClassifier
     from skills.vision_model import VisionModel
 
 _QUESTION = "Which one of these does the person feel who wrote what follows: {names}? Answer with one word.\n\n{text}"
@@ -65,7 +65,7 @@ class SeenFace(BaseModel):
     probabilities: dict[str, float]
 
 
-class Feeling(BaseModel):
+class EmotionResult(BaseModel):
     """What somebody seems to feel: the likeliest of seven emotions, and how likely that is.
 
     `disagreement` is a sentence about parts that are sure of different things, "" if none are. `faces` are all that
@@ -109,15 +109,15 @@ class Feeling(BaseModel):
 
 @skill
 def emotion(
-    senses: Senses,
+    senses: EmotionModels,
     *,
     text: Annotated[str | None, "What they say or write."] = None,
-    face: Annotated[Photo | None, "A picture with their face."] = None,
-    voice: Annotated[Sound | None, "A recording of their voice."] = None,
+    face: Annotated[Image | None, "A picture with their face."] = None,
+    voice: Annotated[Audio | None, "A recording of their voice."] = None,
     by: Annotated[
         Literal["head", "model"], "Who reads the text: the small trained head, or the set model itself."
     ] = "head",
-) -> Feeling:
+) -> EmotionResult:
     """Say what somebody seems to feel, by words, face and voice.
 
     One of anger, disgust, fear, joy, neutral, sadness and surprise, with each one's part in it; for words in English 28
@@ -147,7 +147,7 @@ class _Gathered:
         # Sentences about what was given and tells nothing.
         self._empty: list[str] = []
 
-    def words(self, text: str, senses: Senses, by: Literal["head", "model"]) -> None:
+    def words(self, text: str, senses: EmotionModels, by: Literal["head", "model"]) -> None:
         """What `text` says."""
         if not text.strip():
             self._empty.append("The text is empty.")
@@ -159,19 +159,19 @@ class _Gathered:
                 f"The text was judged by {model.info.name} itself, whose probabilities are not calibrated; beside a "
                 "face or a voice it counts as much as the trained head would."
             )
-            self._notices += [strange] if (strange := strangeness(text)) and model.info.embedded else []
+            self._notices += [strange] if (strange := language_warning(text)) and model.info.bundled else []
         else:
-            reading = read_text(text, senses.states)
+            reading = classify_text(text, senses.hidden_states)
             self._found["text"] = reading.probabilities
             self._by["text"] = _HEAD
             self._details |= {"fine": rounded(reading.fine), "said": list(reading.said)}
             self._notices += reading.notices
 
-    def face(self, photo: Photo) -> None:
+    def face(self, photo: Image) -> None:
         """What the largest face in `photo` shows."""
         faces = [
             SeenFace(box=face.box[:4], score=face.box.score, **_likeliest(face.probabilities))
-            for face in _face_reader().read(decode(photo))
+            for face in _face_reader().classify(decode(photo))
         ]
         if not faces:
             self._empty.append(f"No face is found in {photo.name}.")
@@ -182,11 +182,11 @@ class _Gathered:
         if len(faces) > 1:
             self._notices.append(f"There are {len(faces)} faces in {photo.name}: the largest is the one that counts.")
 
-    def voice(self, sound: Sound, senses: Senses) -> None:
+    def voice(self, sound: Audio, senses: EmotionModels) -> None:
         """What tone of voice is in `sound`."""
         import numpy as np
 
-        tone = senses.tone(np.frombuffer(sound.data, "<f4"))
+        tone = senses.vocal_emotion(np.frombuffer(sound.data, "<f4"))
         if tone is None:
             self._empty.append("Nobody speaks in the recording for half a second.")
             return
@@ -194,7 +194,7 @@ class _Gathered:
         self._by["voice"] = _HEAD
         self._details["boredom"] = round(tone.boredom, 4)
 
-    def together(self) -> Feeling:
+    def together(self) -> EmotionResult:
         """All of it as one. Raises `SkillError` if there is nothing."""
         if not self._found:
             raise SkillError(f"{' '.join(self._empty)} Give something else to go by.")
@@ -210,7 +210,7 @@ class _Gathered:
             )
             for source, probabilities in self._found.items()
         ]
-        return Feeling(
+        return EmotionResult(
             label=label,
             confidence=round(fused[label], 4),
             probabilities=rounded(fused),
@@ -222,7 +222,7 @@ class _Gathered:
 
 
 def chosen_by(model: "VisionModel", text: str) -> dict[str, float]:
-    """The probability of each of `EMOTIONS` as what `model` answers. Raises `Unscored` and `ModelError`."""
+    """The probability of each of `EMOTIONS` as what `model` answers. Raises `ScoringUnsupported` and `ModelError`."""
     asked = _QUESTION.format(names=", ".join(EMOTIONS), text=text[:_MOST_ASKED])
     logs = [math.fsum(tokens) for tokens in model.score(asked, EMOTIONS)]
     shares = [math.exp(each - max(logs)) for each in logs]
@@ -244,10 +244,10 @@ def rounded(probabilities: Mapping[str, float]) -> dict[str, float]:
 
 
 @cache
-def _face_reader() -> "FaceReader":
-    from skills.emotions.face import FaceReader
+def _face_reader() -> "FaceEmotionClassifier":
+    from skills.emotions.face import FaceEmotionClassifier
 
-    return FaceReader.load()
+    return FaceEmotionClassifier.load()
 
 
 def _likeliest(probabilities: Mapping[str, float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What somebody feels by their words: a small head on what goes on in the embedded model while it reads them.
+"""What somebody feels by their words: a small head on what goes on in the bundled model while it reads them.
 
     text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states ─▶ mean and last ─▶ layer ─┐
                   └─▶ words and pairs of words that are known, each by how rare it is ─────────────┴─▶ logits
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
     States = Callable[[Sequence[str], Sequence[int]], list[Floats]]
-    """Hidden states of pieces of text, as `Senses.states` gives them."""
+    """Hidden states of pieces of text, as `EmotionModels.states` gives them."""
 
-DEPTHS = (12, 16, 20)
+LAYERS = (12, 16, 20)
 """After how many of the decoder's 30 layers its hidden states are looked at; later ones are never computed."""
 
-BEFORE = "<|im_start|>user\n"
-AFTER = "<|im_end|>\n<|im_start|>assistant\nYou feel"
+PROMPT_PREFIX = "<|im_start|>user\n"
+PROMPT_SUFFIX = "<|im_end|>\n<|im_start|>assistant\nYou feel"
 """What the text is put between: the model is about to name the feeling, and its last state knows it."""
 
 WINDOW_TOKENS = 64
@@ -39,7 +39,7 @@ WINDOW_TOKENS = 64
 WINDOW_CHARACTERS = 260
 """Longer texts are read in pieces of at most so many characters, because the head was trained on nothing longer."""
 
-MOST_CHARACTERS = 10_000
+MAX_CHARACTERS = 10_000
 """Of a longer text only the beginning is read; that takes some seconds."""
 
 WEIGHTS = "text_head.safetensors"
@@ -64,7 +64,7 @@ _LEAST_WORDS = 4
 
 
 @dataclass(frozen=True)
-class TextReading:
+class TextEmotions:
     """The probability of each of `EMOTIONS`, together 1, and of each of `FINE_EMOTIONS`, of which several may hold.
 
     `said` are the fine ones that are likely enough to be named, likeliest first; `notices` what is to be known of it.
@@ -116,13 +116,13 @@ class TextHead:
 
     def _told(self, codes: "NDArray[np.uint32]") -> "Floats":
         """What the known among some words say (28 + 7): each by how rare it is, the longer the text the less."""
-        places, shares = weighed(codes, self.grams, self.rarity)
+        places, shares = weight_ngrams(codes, self.grams, self.rarity)
         told: Floats = shares @ self.words[places]
         return told
 
 
-def read_text(text: str, states: "States", head: TextHead | None = None) -> TextReading:
-    """What is felt in `text`, by the hidden `states` of the embedded model.
+def classify_text(text: str, states: "States", head: TextHead | None = None) -> TextEmotions:
+    """What is felt in `text`, by the hidden `states` of the bundled model.
 
     Windows of a long text count by their length. Raises what `states` raises.
     """
@@ -130,21 +130,21 @@ def read_text(text: str, states: "States", head: TextHead | None = None) -> Text
 
     head = head or TextHead.load()
     text = text.lstrip()
-    pieces = windows(text[:MOST_CHARACTERS])
+    pieces = split_windows(text[:MAX_CHARACTERS])
     notices = []
-    if len(text) > MOST_CHARACTERS:
-        notices.append(f"Of the text's {len(text):,} characters only the first {MOST_CHARACTERS:,} were read.")
-    if doubt := strangeness(text):
+    if len(text) > MAX_CHARACTERS:
+        notices.append(f"Of the text's {len(text):,} characters only the first {MAX_CHARACTERS:,} were read.")
+    if doubt := language_warning(text):
         notices.append(doubt)
-    pooled = np.stack([pool(states, piece) for piece in pieces])
-    logits = head.logits(pooled, [codes(piece) for piece in pieces])
+    pooled = np.stack([pool_states(states, piece) for piece in pieces])
+    logits = head.logits(pooled, [hash_ngrams(piece) for piece in pieces])
     weights = np.array([len(piece) for piece in pieces], float)
     weights /= weights.sum()
     fine = weights @ (1 / (1 + np.exp(-logits[:, : len(FINE_EMOTIONS)])))
     basic = weights @ softmax(logits[:, len(FINE_EMOTIONS) :])
     ratio = fine / head.thresholds
     said = [FINE_EMOTIONS[index] for index in np.argsort(-ratio) if ratio[index] >= 1]
-    return TextReading(
+    return TextEmotions(
         dict(zip(EMOTIONS, map(float, basic), strict=True)),
         dict(zip(FINE_EMOTIONS, map(float, fine), strict=True)),
         tuple(said),
@@ -152,16 +152,16 @@ def read_text(text: str, states: "States", head: TextHead | None = None) -> Text
     )
 
 
-def pool(states: "States", text: str) -> "Floats":
+def pool_states(states: "States", text: str) -> "Floats":
     """What the head looks at of a window: at each depth the mean over its tokens and the last state, of unit size."""
     import numpy as np
 
     # Spelled out in a text, a special token would end it.
-    _, words, after = (unit(each) for each in states([BEFORE, _SPECIAL.sub("< |", text), AFTER], DEPTHS))
+    _, words, after = (rms_normalize(each) for each in states([PROMPT_PREFIX, _SPECIAL.sub("< |", text), PROMPT_SUFFIX], LAYERS))
     return np.stack([words.mean(1), after[:, -1]], 1).reshape(-1)
 
 
-def unit(states: "Floats") -> "Floats":
+def rms_normalize(states: "Floats") -> "Floats":
     """`states` (…, width), each divided by its root mean square: between layers, their size means nothing."""
     import numpy as np
 
@@ -169,7 +169,7 @@ def unit(states: "Floats") -> "Floats":
     return scaled
 
 
-def codes(text: str) -> "NDArray[np.uint32]":
+def hash_ngrams(text: str) -> "NDArray[np.uint32]":
     """The words of a text and the pairs of words that follow each other, each once, by CRC-32."""
     import numpy as np
 
@@ -178,7 +178,7 @@ def codes(text: str) -> "NDArray[np.uint32]":
     return np.array(sorted({zlib.crc32(gram.encode()) for gram in grams}), np.uint32)
 
 
-def weighed(
+def weight_ngrams(
     codes: "NDArray[np.uint32]", grams: "NDArray[np.uint32]", rarity: "Floats"
 ) -> "tuple[NDArray[np.intp], Floats]":
     """Where the known among `codes` stand in the sorted `grams`, and their `rarity`, brought to the length of 1."""
@@ -190,7 +190,7 @@ def weighed(
     return places, shares / max(1e-6, float(np.linalg.norm(shares)))
 
 
-def windows(text: str) -> list[str]:
+def split_windows(text: str) -> list[str]:
     """`text` in pieces that the head can judge: whole sentences where they are short enough, else whole words."""
     pieces: list[str] = []
     for sentence in re.split(r"(?<=[.!?…])\s+|\n+", " ".join(text.split(" ")).strip()):
@@ -212,7 +212,7 @@ def _fitting(sentence: str) -> list[str]:
     return [*parts, sentence]
 
 
-def strangeness(text: str) -> str:
+def language_warning(text: str) -> str:
     """A sentence that says why a text may not be understood, if it is likely no English; "" if it may be."""
     letters = _LETTERS.findall(text)
     if not letters:

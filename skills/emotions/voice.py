@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.prosody import RATE, Floats, levelled, prosody
+from skills.emotions.prosody import RATE, Floats, normalize_level, prosody
 
 Encode = Callable[[Floats], Floats]
 """Takes mono sound of 16 kHz, at most 30 s, and returns the encoder's frames (50 a second, 512) of it."""
 
-FindSpeech = Callable[[Floats], Sequence[tuple[int, int]]]
+DetectSpeech = Callable[[Floats], Sequence[tuple[int, int]]]
 """Takes mono sound of 16 kHz and says from which sample to which somebody speaks, in order; nothing, if nobody does."""
 
 WEIGHTS = Path(__file__).parent / "weights" / "voice.safetensors"
@@ -37,7 +37,7 @@ _SHORTEST = RATE // 2
 
 
 @dataclass(frozen=True)
-class Tone:
+class VocalEmotion:
     """How somebody sounds. `probabilities` over `EMOTIONS` sum to 1; surprise, which was never heard, is 0.
 
     `boredom` is the part of neutral that sounds bored, and `seconds` how long somebody speaks in the recording.
@@ -48,14 +48,14 @@ class Tone:
     seconds: float
 
 
-class VoiceReader:
-    """Tells the tone of a voice. `encode` must be the encoder that the head was trained on: the embedded Whisper's."""
+class VoiceEmotionClassifier:
+    """Tells the tone of a voice. `encode` must be the encoder that the head was trained on: the bundled Whisper's."""
 
-    def __init__(self, encode: Encode, find_speech: FindSpeech) -> None:
+    def __init__(self, encode: Encode, detect_speech: DetectSpeech) -> None:
         from safetensors import safe_open
 
         self._encode = encode
-        self._find_speech = find_speech
+        self._detect_speech = detect_speech
         with safe_open(WEIGHTS, "numpy") as file:
             self._mean, self._deviation = file.get_tensor("mean"), file.get_tensor("deviation")
             self._weight, self._bias = file.get_tensor("weight"), file.get_tensor("bias")
@@ -65,20 +65,20 @@ class VoiceReader:
             self._temperature = float(figures["temperature"])
             self._usual_temperature = float(figures["usual temperature"])
 
-    def read(self, samples: Floats) -> Tone | None:
+    def classify(self, samples: Floats) -> VocalEmotion | None:
         """The tone of mono `samples` of 16 kHz in [-1, 1]; None if nobody speaks in them for half a second."""
-        rows, seconds = features(samples, self._encode, self._find_speech)
+        rows, seconds = features(samples, self._encode, self._detect_speech)
         if not len(rows):
             return None
         logits = ((rows - self._mean) / self._deviation) @ self._weight.T + self._bias
         return _tone(softmax(logits / self._temperature).mean(0), seconds)
 
-    def listen(self, samples: Floats) -> Floats | None:
+    def extract_features(self, samples: Floats) -> Floats | None:
         """The features (width,) of how somebody sounds in `samples`, for `compare`; None where `read` tells nothing."""
-        rows, _ = features(samples, self._encode, self._find_speech)
+        rows, _ = features(samples, self._encode, self._detect_speech)
         return rows.mean(0) if len(rows) else None
 
-    def compare(self, heard: Floats, usual: Floats) -> Mapping[str, float]:
+    def classify_against_baseline(self, heard: Floats, usual: Floats) -> Mapping[str, float]:
         """The probabilities over `EMOTIONS` of a voice `heard` that usually sounds as `usual`: features (width,) both.
 
         `usual` is the mean of at least two utterances in which they were calm.
@@ -87,25 +87,25 @@ class VoiceReader:
         return _tone(softmax(logits[None] / self._usual_temperature)[0], 0.0).probabilities
 
 
-def _tone(shares: Floats, seconds: float) -> Tone:
+def _tone(shares: Floats, seconds: float) -> VocalEmotion:
     """The tone with these probabilities (7,) of `VOICES`."""
     found = dict(zip(VOICES, map(float, shares), strict=True))
     boredom = found.pop("boredom")
     found["neutral"] += boredom
-    return Tone({emotion: found.get(emotion, 0.0) for emotion in EMOTIONS}, boredom, seconds)
+    return VocalEmotion({emotion: found.get(emotion, 0.0) for emotion in EMOTIONS}, boredom, seconds)
 
 
-def features(samples: Floats, encode: Encode, find_speech: FindSpeech) -> tuple[Floats, float]:
+def features(samples: Floats, encode: Encode, detect_speech: DetectSpeech) -> tuple[Floats, float]:
     """A row of features for each two seconds in which somebody speaks, and how many seconds that is in all.
 
     What is shorter than half a second, or silence, has no row: (0, width).
     """
-    spans = find_speech(samples) if samples.size >= _SHORTEST else ()
+    spans = detect_speech(samples) if samples.size >= _SHORTEST else ()
     speech = np.concatenate([samples[start:end] for start, end in spans]) if spans else samples[:0]
     seconds = len(speech) / RATE
     if len(speech) < _SHORTEST or not speech.any():
         return np.zeros((0, 0), np.float32), seconds
-    speech = levelled(speech)
+    speech = normalize_level(speech)
     pieces = np.array_split(speech, max(1, round(len(speech) / _PIECE)))
     return np.stack([np.concatenate([encode(piece).mean(0), prosody(piece)]) for piece in pieces]), seconds
 

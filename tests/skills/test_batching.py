@@ -11,10 +11,10 @@ from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from skills.batch import Outcome, run_all
-from skills.batching import Seat, Table, answers_together, seats
+from skills.batching import BatchClient, BatchScheduler, supports_batching, create_clients
 from skills.captioning import caption
 from skills.files import Source
-from skills.vision_model import ChatVision, Stopped, VisionModel
+from skills.vision_model import VisionClient, Cancelled, VisionModel
 from tests.skills.conftest import make_photo
 
 
@@ -23,15 +23,15 @@ class Together(ScriptedModel):
 
     batch_size = 4
 
-    def __init__(self, twins: int = 1) -> None:
+    def __init__(self, replicas: int = 1) -> None:
         super().__init__()
         self.groups: list[int] = []
-        self._twins = [self, *(Together() for _ in range(twins - 1))]
+        self._replicas = [self, *(Together() for _ in range(replicas - 1))]
 
-    def twins(self, most: int) -> "list[Together]":
-        return self._twins[:most]
+    def replicas(self, max_replicas: int) -> "list[Together]":
+        return self._replicas[:max_replicas]
 
-    def answer_all(
+    def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
     ) -> list[str]:
         self.groups.append(len(conversations))
@@ -43,9 +43,9 @@ class Together(ScriptedModel):
         return ["" if stop.is_set() else f"{text}, in {options.max_tokens}" for text in texts]
 
 
-def ask_all(table: Table, questions: Sequence[str], **options: int) -> list[str | SkillError]:
+def ask_all(table: BatchScheduler, questions: Sequence[str], **options: int) -> list[str | SkillError]:
     """One thread asks each of them, all of them sitting before the first asks."""
-    seats = [Seat(table) for _ in questions]
+    seats = [BatchClient(table) for _ in questions]
     ready = threading.Barrier(len(questions))
 
     def ask(place: int) -> str | SkillError:
@@ -66,17 +66,17 @@ def model() -> Together:
 
 
 @pytest.fixture
-def table(model: Together) -> Table:
-    return Table(model, threading.Event())
+def table(model: Together) -> BatchScheduler:
+    return BatchScheduler(model, threading.Event())
 
 
-def test_what_all_have_asked_goes_together(model: Together, table: Table) -> None:
+def test_what_all_have_asked_goes_together(model: Together, table: BatchScheduler) -> None:
     assert ask_all(table, ["a", "b", "c", "d"], max_tokens=9) == [f"{each}, in 9" for each in "abcd"]
     assert model.groups == [4]
 
 
-def test_whoever_is_done_is_not_waited_for(model: Together, table: Table) -> None:
-    first, second = Seat(table), Seat(table)
+def test_whoever_is_done_is_not_waited_for(model: Together, table: BatchScheduler) -> None:
+    first, second = BatchClient(table), BatchClient(table)
     with first:
         with second:
             pass
@@ -84,11 +84,11 @@ def test_whoever_is_done_is_not_waited_for(model: Together, table: Table) -> Non
     assert model.groups == [1]
 
 
-def test_questions_with_other_options_are_asked_apart(table: Table) -> None:
-    first, second = Seat(table), Seat(table)
+def test_questions_with_other_options_are_asked_apart(table: BatchScheduler) -> None:
+    first, second = BatchClient(table), BatchClient(table)
     ready = threading.Barrier(2)
 
-    def ask(seat: ChatVision, tokens: int) -> str:
+    def ask(seat: VisionClient, tokens: int) -> str:
         with seat:  # type: ignore[attr-defined]
             ready.wait()
             return seat.ask("q", max_tokens=tokens)
@@ -97,20 +97,20 @@ def test_questions_with_other_options_are_asked_apart(table: Table) -> None:
         assert list(threads.map(ask, (first, second), (5, 7))) == ["q, in 5", "q, in 7"]
 
 
-def test_one_that_is_too_long_fails_alone(table: Table) -> None:
+def test_one_that_is_too_long_fails_alone(table: BatchScheduler) -> None:
     first, second, third = ask_all(table, ["a", "too long", "c"])
     assert (first, third) == ("a, in 64", "c, in 64")
     assert "takes 600 tokens" in str(second)
 
 
-def test_a_broken_model_fails_all_of_them(table: Table) -> None:
+def test_a_broken_model_fails_all_of_them(table: BatchScheduler) -> None:
     with pytest.raises(ModelError, match="broke"):
         ask_all(table, ["a", "broken"])
 
 
-def test_stopped_nobody_waits_for_ever(table: Table) -> None:
+def test_stopped_nobody_waits_for_ever(table: BatchScheduler) -> None:
     table.stop.set()
-    assert all(isinstance(each, Stopped) for each in ask_all(table, ["a", "b"]))
+    assert all(isinstance(each, Cancelled) for each in ask_all(table, ["a", "b"]))
 
 
 @pytest.mark.parametrize("tables", [1, 3])
@@ -125,21 +125,21 @@ def test_a_run_over_pictures_asks_together_and_keeps_the_order(tables: int) -> N
             raise SkillError("No picture.")
         return caption(make_photo(name=source.name), model), ()
 
-    places = seats(model, stop, len(names))
+    places = create_clients(model, stop, len(names))
     outcomes: list[Outcome] = list(run_all(map(Source, names), work, places, stop))  # type: ignore[arg-type]
     assert [outcome.source.name for outcome in outcomes] == names
     assert [outcome.error for outcome in outcomes if outcome.result is None] == ["No picture."]
-    twins = model.twins(9)
-    assert all(twin.groups for twin in twins)
+    replicas = model.replicas(9)
+    assert all(replica.groups for replica in replicas)
     assert tables > 1 or len(model.groups) < 22
-    assert sum(sum(twin.groups) for twin in twins) == 22
+    assert sum(sum(replica.groups) for replica in replicas) == 22
 
 
 def test_only_what_gains_from_it_is_asked_so(model: Together) -> None:
-    assert answers_together(model)
-    assert not answers_together(ScriptedModel())
+    assert supports_batching(model)
+    assert not supports_batching(ScriptedModel())
     model.batch_size = 1
-    assert not answers_together(model)
+    assert not supports_batching(model)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_only_what_gains_from_it_is_asked_so(model: Together) -> None:
     ],
 )
 def test_all_tables_are_asked_alike(tables: int, questions: int, jobs: int | None, places: list[int]) -> None:
-    found = [seat._table for seat in seats(Together(tables), threading.Event(), questions, jobs)]
+    found = [seat._table for seat in create_clients(Together(tables), threading.Event(), questions, jobs)]
     assert [found.count(table) for table in dict.fromkeys(found)] == places
     # Neighbours sit apart, so that a few questions are dealt out as well.
     assert found[0] is not found[1] or tables == 1
@@ -172,7 +172,7 @@ def test_a_model_that_breaks_at_one_table_ends_the_run_at_all() -> None:
         return caption(make_photo(name=source.name), model), ()
 
     names = ["a", "b", "broken", *map(str, range(90))]
-    outcomes = run_all(map(Source, names), work, seats(Together(3), stop, len(names)), stop)  # type: ignore[arg-type]
+    outcomes = run_all(map(Source, names), work, create_clients(Together(3), stop, len(names)), stop)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="broke"):
         list(outcomes)
     assert stop.is_set()
@@ -186,7 +186,7 @@ def test_whoever_has_seen_enough_ends_the_run_at_all_tables() -> None:
         assert model is not None
         return caption(make_photo(name=source.name), model), ()
 
-    outcomes = run_all(map(Source, map(str, range(90))), work, seats(Together(3), stop, 90), stop)  # type: ignore[arg-type]
+    outcomes = run_all(map(Source, map(str, range(90))), work, create_clients(Together(3), stop, 90), stop)  # type: ignore[arg-type]
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("skill")]

@@ -9,12 +9,12 @@ import pytest
 from assistant.errors import SkillError
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
-from skills import ChatVision, caption
+from skills import VisionClient, caption
 from skills.captioning import ALT_TEXT_LENGTH, alt_text, tiles
 from tests.skills.conftest import make_photo
 
 
-def test_a_short_caption(photo: Image, model: ChatVision, scripted: ScriptedModel) -> None:
+def test_a_short_caption(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue(" A red square. ")
     result = caption(photo, model)
     assert result.model_dump() == {
@@ -23,7 +23,7 @@ def test_a_short_caption(photo: Image, model: ChatVision, scripted: ScriptedMode
     assert str(result) == "A red square."
 
 
-def test_a_dense_caption_describes_the_whole_and_its_tiles(model: ChatVision, scripted: ScriptedModel) -> None:
+def test_a_dense_caption_describes_the_whole_and_its_tiles(model: VisionClient, scripted: ScriptedModel) -> None:
     photo = make_photo(101, 80)
     scripted.enqueue("All red.", *"abcd")
     result = caption(photo, model, style="dense")
@@ -39,7 +39,7 @@ def test_a_dense_caption_describes_the_whole_and_its_tiles(model: ChatVision, sc
 
 
 def test_a_detailed_caption_ends_where_the_model_goes_round_in_circles(
-    photo: Image, model: ChatVision, scripted: ScriptedModel
+    photo: Image, model: VisionClient, scripted: ScriptedModel
 ) -> None:
     scripted.enqueue("A man is sitting. He wears a hat. A man is sitting. He wears a hat. A man is sit")
     assert caption(photo, model, style="detailed").text == "A man is sitting. He wears a hat."
@@ -51,12 +51,12 @@ def test_a_detailed_caption_ends_where_the_model_goes_round_in_circles(
 
 
 @pytest.fixture
-def grounding(scripted: ScriptedModel) -> ChatVision:
-    scripted.info = dataclasses.replace(scripted.info, grounds=True)
-    return ChatVision(scripted)
+def grounding(scripted: ScriptedModel) -> VisionClient:
+    scripted.info = dataclasses.replace(scripted.info, supports_grounding=True)
+    return VisionClient(scripted)
 
 
-def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: ChatVision, scripted: ScriptedModel) -> None:
+def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue(
         "A dog on grass.",
         """```json
@@ -78,7 +78,7 @@ def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: ChatVision, sc
     assert "a ball  (180,0 to 200,25)" in str(result)
 
 
-def test_where_it_draws_none_there_are_tiles(grounding: ChatVision, scripted: ScriptedModel) -> None:
+def test_where_it_draws_none_there_are_tiles(grounding: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue("All red.", "I see nothing that matters.", *"abcd")
     result = caption(make_photo(101, 80), grounding, style="dense")
     assert result.regions_from == "tiles"
@@ -120,18 +120,18 @@ def test_alternative_texts_are_short_and_name_no_picture() -> None:
     assert alt_text("") == ""
 
 
-def test_an_alt_text_is_asked_for_and_trimmed(photo: Image, model: ChatVision, scripted: ScriptedModel) -> None:
+def test_an_alt_text_is_asked_for_and_trimmed(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue("A picture of a red square.")
     assert caption(photo, model, style="alt-text").text == "A red square."
 
 
-def test_a_language_is_asked_of_a_model_that_may_know_it(photo: Image, model: ChatVision) -> None:
+def test_a_language_is_asked_of_a_model_that_may_know_it(photo: Image, model: VisionClient) -> None:
     assert "Answer in German." in caption(photo, model, language="German").text
 
 
 def test_the_embedded_model_is_not_asked_for_german(photo: Image, scripted: ScriptedModel) -> None:
-    scripted.info = dataclasses.replace(scripted.info, embedded=True)
+    scripted.info = dataclasses.replace(scripted.info, bundled=True)
     with pytest.raises(SkillError, match="writes English only: choose another one with --model for German"):
-        caption(photo, ChatVision(scripted), language="German")
+        caption(photo, VisionClient(scripted), language="German")
     scripted.enqueue("A square.")
-    assert caption(photo, ChatVision(scripted), language="English").text == "A square."
+    assert caption(photo, VisionClient(scripted), language="English").text == "A square."

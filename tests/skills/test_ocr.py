@@ -13,7 +13,7 @@ from assistant.events import Notice, SkillResult
 from assistant.messages import Image, user
 from assistant.models.scripted import ScriptedModel
 from skills import read
-from skills.ocr import Line, Reading, is_about_words, quoted
+from skills.ocr import Line, OcrResult, is_about_words, quoted
 from tests.skills.conftest import make_photo
 from tests.skills.test_slash_commands import Kept, converse, said
 
@@ -34,25 +34,25 @@ def make_sign(*rows: tuple[int, int, str], size: tuple[int, int] = (640, 320), n
 def blind() -> ScriptedModel:
     """A model that cannot read."""
     model = ScriptedModel()
-    model.info = dataclasses.replace(model.info, name="pocket", embedded=True)
+    model.info = dataclasses.replace(model.info, name="pocket", bundled=True)
     return model
 
 
 @pytest.fixture(scope="module")
-def menu() -> Reading:
+def menu() -> OcrResult:
     photo = make_sign((440, 122, "2.50"), (40, 220, "Closed on Monday"), (40, 30, "CAFE ROMA"), (40, 120, "Coffee"))
     reading = read.run({"photo": photo})
-    assert isinstance(reading, Reading)
+    assert isinstance(reading, OcrResult)
     return reading
 
 
-def test_words_are_read_in_the_order_in_which_they_stand(menu: Reading) -> None:
+def test_words_are_read_in_the_order_in_which_they_stand(menu: OcrResult) -> None:
     assert [line.text for line in menu.lines] == ["CAFE ROMA", "Coffee", "2.50", "Closed on Monday"]
     assert str(menu) == "CAFE ROMA\nCoffee  2.50\nClosed on Monday"
     assert all(0.9 < line.score <= 1 for line in menu.lines)
 
 
-def test_each_is_where_it_was_written(menu: Reading) -> None:
+def test_each_is_where_it_was_written(menu: OcrResult) -> None:
     left, top, right, bottom = menu.lines[2].box
     assert 420 <= left <= 445
     assert right <= 545
@@ -60,7 +60,7 @@ def test_each_is_where_it_was_written(menu: Reading) -> None:
     assert 150 <= bottom <= 180
 
 
-def test_reading_is_silent(capfd: pytest.CaptureFixture[str], menu: Reading) -> None:
+def test_reading_is_silent(capfd: pytest.CaptureFixture[str], menu: OcrResult) -> None:
     assert menu.lines
     read(make_sign((40, 40, "quiet")))
     assert capfd.readouterr() == ("", "")
@@ -77,14 +77,14 @@ def test_rows_are_told_apart_by_their_heights() -> None:
     def line(text: str, left: int, top: int, right: int, bottom: int) -> Line:
         return Line(text=text, score=1, box=(left, top, right, bottom))
 
-    reading = Reading(
+    reading = OcrResult(
         lines=[line("b", 50, 14, 90, 34), line("a", 0, 10, 40, 30), line("c", 0, 31, 40, 51), line("d", 50, 36, 90, 56)]
     )
     assert reading.rows == ["a  b", "c  d"]
 
 
 def test_what_is_read_is_quoted_as_it_stands() -> None:
-    reading = Reading(
+    reading = OcrResult(
         lines=[
             Line(text=text, score=1, box=(0, 20 * number, 90, 20 * number + 15))
             for number, text in enumerate(["# Sale", "a `b` c", "``"])
@@ -153,16 +153,16 @@ def test_each_of_several_pictures_is_read(blind: ScriptedModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("embedded", "text", "pictures"),
+    ("bundled", "text", "pictures"),
     [
         (False, "What does the sign say?", [make_photo()]),
         (True, "What does the sign say?", []),
         (True, "What colour is the sign?", [make_photo()]),
     ],
 )
-def test_all_else_is_for_the_model(embedded: bool, text: str, pictures: Sequence[Image]) -> None:
+def test_all_else_is_for_the_model(bundled: bool, text: str, pictures: Sequence[Image]) -> None:
     model = ScriptedModel("Hm.")
-    model.info = dataclasses.replace(model.info, embedded=embedded)
+    model.info = dataclasses.replace(model.info, bundled=bundled)
     [events] = converse(model, user(text, *pictures))
     assert said(events) == "Hm."
 

@@ -1,4 +1,4 @@
-"""The skills on the embedded model as it comes, with a picture that nobody owns."""
+"""The skills on the bundled model as it comes, with a picture that nobody owns."""
 
 import asyncio
 import io
@@ -12,9 +12,9 @@ from assistant.events import SkillResult
 from assistant.messages import Image, user
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
-from parley.factory import assemble_pocket
-from skills import ChatVision, caption, vqa
-from skills.slash_commands import SkillCalls
+from parley.factory.models import assemble_pocket
+from skills import VisionClient, caption, vqa
+from skills.slash_commands import SlashCommandRouter
 from tests.skills.test_ocr import make_sign
 from tests.skills.test_slash_commands import one, said
 
@@ -37,21 +37,21 @@ def ball() -> Image:
 
 
 def test_it_captions(pocket: LocalModel, ball: Image) -> None:
-    result = caption(ball, ChatVision(pocket), style="dense")
+    result = caption(ball, VisionClient(pocket), style="dense")
     assert result.text.endswith(".")
     assert len(result.regions) == 4
     assert all(region.text for region in result.regions)
 
 
 def test_its_confidence_is_a_calibrated_probability(pocket: LocalModel, ball: Image) -> None:
-    result = vqa(ball, "What is this?", ChatVision(pocket))
+    result = vqa(ball, "What is this?", VisionClient(pocket))
     assert result.calibrated
     assert result.confidence is not None
     assert 0 < result.confidence < 1
 
 
 def test_it_chooses_among_given_answers_alone(pocket: LocalModel, ball: Image) -> None:
-    model = ChatVision(pocket)
+    model = VisionClient(pocket)
     for options in (("ball", "refrigerator"), ("refrigerator", "ball")):
         result = vqa(ball, "What is this?", model, choice=options)
         assert result.answer == "ball"
@@ -61,13 +61,13 @@ def test_it_chooses_among_given_answers_alone(pocket: LocalModel, ball: Image) -
 
 
 def test_what_nobody_can_see_is_not_visible(pocket: LocalModel, ball: Image) -> None:
-    result = vqa(ball, "Who took this picture?", ChatVision(pocket))
+    result = vqa(ball, "Who took this picture?", VisionClient(pocket))
     assert (result.answer, result.visible) == ("not visible", False)
 
 
 def test_asked_for_words_it_lets_them_be_read(pocket: LocalModel) -> None:
     async def ask() -> list[object]:
-        session = Session(pocket, divert=SkillCalls(lambda: pocket))
+        session = Session(pocket, divert=SlashCommandRouter(lambda: pocket))
         return [*await one(session, user("What does the sign say?", make_sign((40, 40, "STOP"))))]
 
     events = asyncio.run(ask())

@@ -19,12 +19,12 @@ from assistant.messages import Image, Message
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.audio import Floats
-from tests.fakes.speech import Ears, Speaker, Voice
-from voice.audio.types import HEARING_RATE
+from tests.fakes.speech import FakeSpeechToText, FakeAudioOutput, FakeTextToSpeech
+from voice.audio.types import SAMPLE_RATE
 from voice.conversation import SpokenConversation, State
-from voice.empathy import LONGEST_SECONDS, Mood
-from voice.turns.endpointing import Judge
-from voice.turns.vad import FRAME, TurnTaking
+from voice.empathy import LONGEST_SECONDS, DetectedEmotion
+from voice.turns.endpointing import EndOfTurnModel
+from voice.turns.vad import FRAME_SAMPLES, UserTurnDetector
 
 
 class Log:
@@ -40,7 +40,7 @@ class Log:
         self.lines.append((event, facts))
 
     def keep(self, number: int, samples: Floats) -> str:
-        self.kept_seconds.append(samples.size / HEARING_RATE)
+        self.kept_seconds.append(samples.size / SAMPLE_RATE)
         return f"{number}.wav"
 
     def of(self, event: str) -> list[dict[str, Any]]:
@@ -64,17 +64,17 @@ class Listening(ScriptedModel):
 class Heart:
     """Feels what it is told to feel, one thing after the other; an error is raised."""
 
-    def __init__(self, *moods: Mood | VoiceError | None, broken: bool = False) -> None:
+    def __init__(self, *moods: DetectedEmotion | VoiceError | None, broken: bool = False) -> None:
         self.moods = list(moods)
         self.broken = broken
         self.judged: list[tuple[str, float]] = []
 
     def prepare(self, model: ChatModel) -> None:
         if self.broken:
-            raise ModelError("The embedded model cannot be fetched.")
+            raise ModelError("The bundled model cannot be fetched.")
 
-    def __call__(self, model: ChatModel, words: str, samples: Floats) -> Mood | None:
-        self.judged.append((words, samples.size / HEARING_RATE))
+    def __call__(self, model: ChatModel, words: str, samples: Floats) -> DetectedEmotion | None:
+        self.judged.append((words, samples.size / SAMPLE_RATE))
         mood = self.moods.pop(0)
         if isinstance(mood, VoiceError):
             raise mood
@@ -89,13 +89,13 @@ class Room:
         *replies: str | Exception,
         heard: tuple[str, ...],
         headphones: bool = False,
-        judge: Judge | None = None,
+        judge: EndOfTurnModel | None = None,
         feel: Heart | None = None,
     ) -> None:
         self.model = Listening()
         self.model.enqueue(*replies)
         self.session = Session(self.model)
-        self.ears, self.voice, self.speaker = Ears(*heard), Voice(), Speaker()
+        self.ears, self.voice, self.speaker = FakeSpeechToText(*heard), FakeTextToSpeech(), FakeAudioOutput()
         self.events: list[Event] = []
         self.pictures: list[Image] = []
         self.states: list[State] = []
@@ -106,7 +106,7 @@ class Room:
             self.ears,
             self.voice,
             self.speaker,
-            TurnTaking(lambda frame: float(np.abs(frame).max())),
+            UserTurnDetector(lambda frame: float(np.abs(frame).max())),
             self.events.append,
             headphones=headphones,
             pictures=self._take_pictures,
@@ -126,14 +126,14 @@ class Room:
         self.is_silent(70)
 
     def is_silent(self, frames: int) -> None:
-        self._sound.put_nowait(np.zeros(frames * FRAME, np.float32))
+        self._sound.put_nowait(np.zeros(frames * FRAME_SAMPLES, np.float32))
 
     def begins(self, sentence: int) -> None:
-        self._sound.put_nowait(np.full(20 * FRAME, 0.6 + sentence / 100, np.float32))
+        self._sound.put_nowait(np.full(20 * FRAME_SAMPLES, 0.6 + sentence / 100, np.float32))
 
     def clicks(self, silence: int = 5) -> None:
-        self._sound.put_nowait(np.full(FRAME, 0.9, np.float32))
-        self._sound.put_nowait(np.zeros(silence * FRAME, np.float32))
+        self._sound.put_nowait(np.full(FRAME_SAMPLES, 0.9, np.float32))
+        self._sound.put_nowait(np.zeros(silence * FRAME_SAMPLES, np.float32))
 
     async def heard_all(self) -> None:
         """Until the microphone has given all that was put into it."""
@@ -258,7 +258,7 @@ async def test_a_nod_over_the_reply_does_not_hold_it_up_as_a_thinker_would() -> 
 
 async def test_speech_longer_than_can_be_understood_at_once_is_one_turn() -> None:
     room = Room("That is a lot.", heard=("On and on.",))
-    room._sound.put_nowait(np.full(70 * HEARING_RATE, 0.6, np.float32))
+    room._sound.put_nowait(np.full(70 * SAMPLE_RATE, 0.6, np.float32))
     room.is_silent(70)
     room.leaves()
     await room.conversation.run(room.microphone())
@@ -276,7 +276,7 @@ async def test_what_is_said_at_length_over_a_reply_is_judged_as_a_whole() -> Non
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.settled(1)
-    room._sound.put_nowait(np.full(30 * HEARING_RATE, 0.61, np.float32))
+    room._sound.put_nowait(np.full(30 * SAMPLE_RATE, 0.61, np.float32))
     room.begins(2)
     room.is_silent(10)
     await room.settled(3)
@@ -293,7 +293,7 @@ async def test_what_is_said_at_length_over_a_reply_is_judged_as_a_whole() -> Non
 async def test_muting_forgets_all_parts_of_what_was_being_said(silent: int) -> None:
     room = Room("Fine.", heard=("On and on.", "How are you?"), judge=lambda _: 0.01)
     run = asyncio.create_task(room.conversation.run(room.microphone()))
-    room._sound.put_nowait(np.full(35 * HEARING_RATE, 0.6, np.float32))
+    room._sound.put_nowait(np.full(35 * SAMPLE_RATE, 0.6, np.float32))
     room.is_silent(silent)
     await room.heard_all()
     room.conversation.muted = True
@@ -625,7 +625,7 @@ async def test_a_push_that_is_forgotten_ends_by_itself_and_says_so() -> None:
     await asyncio.sleep(0)
     room.conversation.push()
     room.begins(0)
-    room.is_silent(121 * HEARING_RATE // FRAME)
+    room.is_silent(121 * SAMPLE_RATE // FRAME_SAMPLES)
     await room.until(TurnFinished)
     assert not room.conversation.pushed
     room.leaves()
@@ -734,18 +734,18 @@ async def test_esc_hushes_a_reply_which_is_kept_as_far_as_it_was_heard() -> None
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
     await room.settled(1)
-    await room.conversation.hush()
+    await room.conversation.interrupt()
     room.leaves()
     await run
     assert room.said() == [("Count.", False), ("One two", True)]
     assert room.events[-1] == Spoken("One two", interrupted=True)
 
 
-ANGRY = Mood("anger", 0.9, {"text": ("neutral", 0.5), "voice": ("anger", 0.95)})
+ANGRY = DetectedEmotion("anger", 0.9, {"text": ("neutral", 0.5), "voice": ("anger", 0.95)})
 
 
 async def test_of_somebody_upset_the_model_is_told_for_that_turn_alone() -> None:
-    heart = Heart(ANGRY, Mood("joy", 0.9))
+    heart = Heart(ANGRY, DetectedEmotion("joy", 0.9))
     room = Room("I am sorry.", "Good.", heard=("Where is my parcel?", "I have got it now."), feel=heart)
     async with asyncio.TaskGroup() as group:
         group.create_task(room.conversation.run(room.microphone()))

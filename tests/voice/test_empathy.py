@@ -7,23 +7,23 @@ import pytest
 
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import load
-from parley.factory import build_feel
+from parley.factory.emotion import build_emotion_detector
 from skills.emotions.labels import EMOTIONS
 from tests.fakes.audio import Floats
 from tests.skills.emotions.test_emotion import Innards, sure_of
-from voice.audio.types import HEARING_RATE
-from voice.empathy import Feel, Mood
+from voice.audio.types import SAMPLE_RATE
+from voice.empathy import EmotionDetector, DetectedEmotion
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
 def test_the_model_is_told_of_those_who_are_upset_alone(label: str) -> None:
-    mood = Mood(label, 0.8)
-    assert bool(mood.instructions) == bool(mood.upset) == (label in {"anger", "disgust", "fear", "sadness"})
-    assert mood.upset in mood.instructions
+    mood = DetectedEmotion(label, 0.8)
+    assert bool(mood.instructions) == bool(mood.distress) == (label in {"anger", "disgust", "fear", "sadness"})
+    assert mood.distress in mood.instructions
 
 
 def test_nobody_is_called_upset_who_may_well_not_be() -> None:
-    assert not Mood("anger", 0.4).instructions
+    assert not DetectedEmotion("anger", 0.4).instructions
 
 
 class Reader:
@@ -41,25 +41,25 @@ class Reader:
 
 
 def sounding(loud: float) -> Floats:
-    return np.full(HEARING_RATE, loud, np.float32)
+    return np.full(SAMPLE_RATE, loud, np.float32)
 
 
 class TestByTheSkill:
     @pytest.fixture
     def reader(self, monkeypatch: pytest.MonkeyPatch) -> Reader:
         reader = Reader()
-        monkeypatch.setattr("parley.factory._Senses.listener", lambda _: reader)
-        monkeypatch.setattr("parley.factory._Senses.reader", lambda _: None)
-        monkeypatch.setattr("parley.factory._Senses.states", lambda _, *given: Innards().states(*given))
+        monkeypatch.setattr("parley.factory.emotion.EmotionBackends.voice_model", lambda _: reader)
+        monkeypatch.setattr("parley.factory.emotion.EmotionBackends.text_model", lambda _: None)
+        monkeypatch.setattr("parley.factory.emotion.EmotionBackends.hidden_states", lambda _, *given: Innards().states(*given))
         return reader
 
     @pytest.fixture
-    def feel(self, reader: Reader) -> Feel:
-        feel = build_feel(load({}).settings)
+    def feel(self, reader: Reader) -> EmotionDetector:
+        feel = build_emotion_detector(load({}).settings)
         feel.prepare(ScriptedModel())
         return feel
 
-    def test_a_voice_counts_once_it_is_known(self, feel: Feel) -> None:
+    def test_a_voice_counts_once_it_is_known(self, feel: EmotionDetector) -> None:
         model = ScriptedModel()
         for _ in range(2):
             mood = feel(model, "What is it?", sounding(5))
@@ -72,25 +72,25 @@ class TestByTheSkill:
         assert mood is not None
         assert mood.parts["voice"][0] == "anger"
 
-    def test_without_words_it_is_all_there_is(self, feel: Feel) -> None:
+    def test_without_words_it_is_all_there_is(self, feel: EmotionDetector) -> None:
         assert [feel(ScriptedModel(), "", sounding(0)) for _ in range(2)] == [None, None]
         mood = feel(ScriptedModel(), " ", sounding(3))
         assert mood is not None
         assert mood.label == "anger"
         assert set(mood.parts) == {"voice"}
 
-    def test_how_they_sound_when_upset_is_not_how_they_usually_sound(self, feel: Feel, reader: Reader) -> None:
+    def test_how_they_sound_when_upset_is_not_how_they_usually_sound(self, feel: EmotionDetector, reader: Reader) -> None:
         for loud in (1, 3, 9, 2, 9):
             feel(ScriptedModel(), "", sounding(loud))
         assert reader.usual == [2, 2, 2]
 
-    def test_another_conversation_is_with_somebody_else(self, feel: Feel) -> None:
+    def test_another_conversation_is_with_somebody_else(self, feel: EmotionDetector) -> None:
         for _ in range(2):
             feel(ScriptedModel(), "", sounding(1))
         feel.prepare(ScriptedModel())
         assert feel(ScriptedModel(), "", sounding(9)) is None
 
-    def test_too_little_is_no_mood(self, feel: Feel) -> None:
+    def test_too_little_is_no_mood(self, feel: EmotionDetector) -> None:
         assert feel(ScriptedModel(), "", np.zeros(0, np.float32)) is None
 
 
@@ -101,11 +101,11 @@ def test_all_is_loaded_beforehand_but_an_embedded_model_that_is_there(monkeypatc
         loaded.append(what)
         return object()
 
-    monkeypatch.setattr("parley.factory.build_model", lambda settings, _: loads(settings.model))
-    monkeypatch.setattr("parley.factory.build_voice_reader", lambda *_: loads("voices"))
+    monkeypatch.setattr("parley.factory.emotion.build_model", lambda settings, _: loads(settings.model))
+    monkeypatch.setattr("parley.factory.emotion.build_voice_emotion_classifier", lambda *_: loads("voices"))
     model = ScriptedModel()
-    model.info = replace(model.info, embedded=True)
-    feel = build_feel(load({}).settings)
+    model.info = replace(model.info, bundled=True)
+    feel = build_emotion_detector(load({}).settings)
     feel.prepare(model)
     assert loaded == ["voices"]
     feel.prepare(ScriptedModel())

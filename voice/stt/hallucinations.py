@@ -26,11 +26,11 @@ _PHRASES = (
 _ANY_PHRASE = "|".join(_PHRASES)
 _OFTEN_PHANTOM = re.compile(f"({_ANY_PHRASE})( ({_ANY_PHRASE}))*")
 
-# Single words spoken by the embedded voice, down to 0 dB of white noise, had at most 0.29 and at least -0.78; what
+# Single words spoken by the bundled voice, down to 0 dB of white noise, had at most 0.29 and at least -0.78; what
 # became of hums had less than -0.9.
-DOUBTFUL_NO_SPEECH = 0.35
-DOUBTFUL_LOGPROB = -0.8
-REPETITIVE = 2.4
+NO_SPEECH_THRESHOLD = 0.35
+LOGPROB_THRESHOLD = -0.8
+COMPRESSION_RATIO_THRESHOLD = 2.4
 """Compression ratio from which a window may be one phrase over and over; OpenAI's own limit."""
 
 # That ratio alone will not do: a text that is read twice reaches it as well.
@@ -38,7 +38,7 @@ _LOOP = re.compile(r"(\b\w.*?)(?: \1){3,}")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SegmentStats:
     """What the engine says about a segment.
 
     `no_speech` is the probability that its window holds no speech, `logprob` the mean log probability of its tokens,
@@ -50,17 +50,17 @@ class Evidence:
     compression: float
 
 
-def is_phantom(text: str, evidence: Evidence) -> bool:
+def is_hallucination(text: str, evidence: SegmentStats) -> bool:
     """Whether the segment `text` is nothing that anybody said."""
-    words = bare(text)
-    if not words or (evidence.compression > REPETITIVE and _LOOP.search(words)):
+    words = normalized_words(text)
+    if not words or (evidence.compression > COMPRESSION_RATIO_THRESHOLD and _LOOP.search(words)):
         return True
     if _SOUND.fullmatch(text.strip()) or _NEVER_SAID.fullmatch(words):
         return True
-    doubtful = evidence.no_speech > DOUBTFUL_NO_SPEECH or evidence.logprob < DOUBTFUL_LOGPROB
+    doubtful = evidence.no_speech > NO_SPEECH_THRESHOLD or evidence.logprob < LOGPROB_THRESHOLD
     return doubtful and bool(_OFTEN_PHANTOM.fullmatch(words))
 
 
-def bare(text: str) -> str:
+def normalized_words(text: str) -> str:
     """The words of `text` alone, in lower case, with single spaces."""
     return " ".join(re.findall(r"\w+", text.lower().replace("'", "").replace("’", "")))

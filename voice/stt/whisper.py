@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError, VoiceError
 from assistant.languages import choice_instead
-from voice.audio.types import HEARING_RATE
+from voice.audio.types import SAMPLE_RATE
 from voice.stt.base import Segment, Transcript, Word
-from voice.stt.hallucinations import REPETITIVE, Evidence, bare, is_phantom
+from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD, SegmentStats, normalized_words, is_hallucination
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ class Whisper:
 
         if not Path(source).is_dir() and "/" not in source and source not in available_models():
             raise ConfigError(
-                f"There is no Whisper called {source}: choose base (the embedded one), a folder, a hub id, "
+                f"There is no Whisper called {source}: choose base (the bundled one), a folder, a hub id, "
                 f"or one of {', '.join(available_models())}."
             )
         if Path(source).is_dir() and not (Path(source) / "model.bin").is_file():
@@ -77,10 +77,10 @@ class Whisper:
 
         model = self._loaded
         if language is not None and language not in self.languages:
-            raise VoiceError(unknown_language(language, self.languages))
+            raise VoiceError(unknown_language_message(language, self.languages))
         # Silero's thresholds as faster-whisper sets them; asked here first, since Whisper takes a second to detect the
         # language of silence.
-        if not samples.size or not get_speech_timestamps(samples, VadOptions(), HEARING_RATE):
+        if not samples.size or not get_speech_timestamps(samples, VadOptions(), SAMPLE_RATE):
             return Transcript(language=language or "", language_probability=float(language is not None))
         try:
             found, info = model.transcribe(
@@ -93,7 +93,7 @@ class Whisper:
                 vad_filter=True,
                 # What was said before tempts it to say it again, over and over.
                 condition_on_previous_text=False,
-                compression_ratio_threshold=REPETITIVE,
+                compression_ratio_threshold=COMPRESSION_RATIO_THRESHOLD,
                 # What fails is tried again more freely: twice, since each try takes as long as the first.
                 temperature=(0.0, 0.4, 0.8),
                 best_of=1,
@@ -129,21 +129,21 @@ class Whisper:
         return self._model
 
 
-def find_speech(samples: "Samples") -> list[tuple[int, int]]:
+def detect_speech(samples: "Samples") -> list[tuple[int, int]]:
     """From which to which of the 16 kHz `samples` somebody speaks, by Silero; pauses below two seconds included."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
-    return [(span["start"], span["end"]) for span in get_speech_timestamps(samples, VadOptions(), HEARING_RATE)]
+    return [(span["start"], span["end"]) for span in get_speech_timestamps(samples, VadOptions(), SAMPLE_RATE)]
 
 
-def unknown_language(language: str, known: Sequence[str]) -> str:
+def unknown_language_message(language: str, known: Sequence[str]) -> str:
     """The sentence that says so."""
     return f"This Whisper knows no language {language!r}: {choice_instead(language, known)}"
 
 
 def _segment(found: Any) -> Segment | None:
     text = found.text.strip()
-    if is_phantom(text, Evidence(found.no_speech_prob, found.avg_logprob, found.compression_ratio)):
+    if is_hallucination(text, SegmentStats(found.no_speech_prob, found.avg_logprob, found.compression_ratio)):
         return None
     words = tuple(
         Word(word.word.strip(), float(word.start), float(word.end), round(float(word.probability), 4))
@@ -157,7 +157,7 @@ def _without_loops(segments: list[Segment]) -> list[Segment]:
     kept: list[Segment] = []
     times = 0
     for segment in segments:
-        times = times + 1 if kept and bare(segment.text) == bare(kept[-1].text) else 1
+        times = times + 1 if kept and normalized_words(segment.text) == normalized_words(kept[-1].text) else 1
         if times < 3:
             kept.append(segment)
     return kept

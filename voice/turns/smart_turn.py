@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import VoiceError
 from assistant.progress import Progress
 from assistant.wheel_assets import Parcel, fetch
-from voice.audio.types import HEARING_RATE
+from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -27,7 +27,7 @@ SMART_TURN = Parcel(
 )
 
 _SECONDS = 8
-_SAMPLES = _SECONDS * HEARING_RATE
+_SAMPLES = _SECONDS * SAMPLE_RATE
 
 
 class SmartTurn:
@@ -71,6 +71,6 @@ def _prepared(samples: "Samples") -> "Samples":
     return even
 
 
-def fetch_embedded(cache_dir: Path, progress: Progress) -> Path:
+def fetch_bundled(cache_dir: Path, progress: Progress) -> Path:
     """The .onnx file under `cache_dir`, fetched first if need be. Raises `ModelError`."""
     return fetch(SMART_TURN, cache_dir, progress)

@@ -18,44 +18,44 @@ from torch import Tensor
 from assistant.attachments.images import decode
 from assistant.messages import Image
 from assistant.models.local import kv_cache
-from assistant.models.local.batch_decoder import SideBySide
-from assistant.models.local.image_encoder import Picture, Pictures, misplaced
+from assistant.models.local.batch_decoder import BatchDecoder
+from assistant.models.local.image_encoder import Picture, Pictures, image_token_mismatch
 from assistant.models.local.llama import LlamaDecoder
 from assistant.models.local.prompt_cache import Key, Prompt
 
 if TYPE_CHECKING:
-    from assistant.models.local.compiled import FixedSteps
+    from assistant.models.local.compiled import CompiledDecoder
 
 # Families whose pictures can be encoded apart from their prompt, and whose keys and values can be cut at any token. The
 # others read every prompt whole, until a test shows that warm equals cold for them as well.
-_REUSABLE = frozenset({"gemma3", "internvl", "llava", "qwen3_vl", "smolvlm"})
+PREFIX_CACHEABLE = frozenset({"gemma3", "internvl", "llava", "qwen3_vl", "smolvlm"})
 # Tokens of given replies that are read side by side: their logits are as wide as the vocabulary, 25 MB in all.
-_TOGETHER = 128
+SCORE_BATCH_TOKENS = 128
 
 
 class Decoder(Protocol):
     """A model that remembers the tokens it has read."""
 
-    def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
+    def build_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
         """The tokens of `text`, in which `images` have their placeholders. Raises `ModelError`, `AttachmentError`."""
         ...
 
-    def keep(self, prompt: Prompt, count: int) -> int:
+    def crop(self, prompt: Prompt, count: int) -> int:
         """Forget all but the first `count` tokens, which are those of `prompt`; fewer where that cannot be done.
 
         Returns how many are remembered.
         """
         ...
 
-    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+    def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
         """Read these tokens of `prompt`, those before `start` being remembered; logits (vocabulary,) after the last."""
         ...
 
 
-class BranchingDecoder(Decoder, Protocol):
+class ScoringDecoder(Decoder, Protocol):
     """A decoder that can also look into several futures of what it has read."""
 
-    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+    def score_continuations(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
         """Read each of `options` (ids of tokens) as what follows `prompt`, which is remembered; remember none of them.
 
         Returns for each the logits (its tokens, vocabulary) after every one of its tokens.
@@ -73,36 +73,36 @@ class LlavaDecoder:
         self._pictures = pictures
         self._image_token: int = model.config.image_token_id
 
-    def twin(self, processor: Any, pictures: Pictures) -> "LlavaDecoder":
+    def replica(self, processor: Any, pictures: Pictures) -> "LlavaDecoder":
         """A decoder on the same weights, which may be used on another thread at the same time."""
-        return LlavaDecoder(self._model, processor, self._llama.twin(), pictures)
+        return LlavaDecoder(self._model, processor, self._llama.replica(), pictures)
 
-    def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
+    def build_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
         text, pictures = self._pictures.place(text, images)
         ids = _tokenize(self._processor, text)
-        keys, _ = name_places(ids, self._image_token, pictures)
+        keys, _ = image_token_keys(ids, self._image_token, pictures)
         return Prompt(ids, keys, pictures=pictures)
 
-    def keep(self, prompt: Prompt, count: int) -> int:
+    def crop(self, prompt: Prompt, count: int) -> int:
         self._llama.length = min(count, self._llama.length)
         self._llama.use(adapted=bool(prompt.pictures))
         return self._llama.length
 
-    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+    def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
         ids = torch.tensor(prompt.ids[start:end], device=self._llama.embedding.device)
         x = self._llama.embed(ids)
         if rows := _rows(self._pictures, prompt, self._image_token, start, end):
             x[ids == self._image_token] = rows[0].to(x.dtype)
         return self._llama.read(x)
 
-    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
+    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
         ids = torch.tensor([prompt.ids[-1], *guesses], device=self._llama.embedding.device)
         return self._llama.read_each(self._llama.embed(ids))
 
-    def take_back(self, count: int) -> None:
+    def rollback(self, count: int) -> None:
         self._llama.length -= count
 
-    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
+    def score_continuations(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
         logits: list[Tensor] = []
         for group in _groups(options):
             ids = torch.tensor([token for option in group for token in option], device=self._llama.embedding.device)
@@ -110,11 +110,11 @@ class LlavaDecoder:
             logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
         return logits
 
-    def side_by_side(self, room: int) -> SideBySide:
+    def batch_decoder(self, room: int) -> BatchDecoder:
         """Place for so many conversations to be gone on with at once, each after it has been read."""
-        return SideBySide(self._llama, room)
+        return BatchDecoder(self._llama, room)
 
-    def states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
+    def hidden_states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
         """Hidden states (depths, tokens, width) of a text alone: see `LlamaDecoder.states`."""
         return self._llama.states(self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths)
 
@@ -127,7 +127,7 @@ class TransformersDecoder:
         self._processor = processor
         self._pictures = pictures
         self._image_token: int | None = getattr(model.config, "image_token_id", None)
-        self._reusable = model.config.model_type in _REUSABLE and kv_cache.can_be_cut(model.config)
+        self._prefix_cacheable = model.config.model_type in PREFIX_CACHEABLE and kv_cache.is_croppable(model.config)
         takes = signature(model.forward).parameters
         # Gemma's pictures read themselves in both directions, so that none can be cut.
         self._both_ways = "token_type_ids" in takes
@@ -135,32 +135,32 @@ class TransformersDecoder:
         # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
         self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
         self._cache: Any = None
-        self._steps: FixedSteps | None = None
+        self._steps: CompiledDecoder | None = None
         # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
-    def speed_up(self, steps: "FixedSteps") -> None:
+    def use_compiled(self, steps: "CompiledDecoder") -> None:
         """Read into the cache of `steps` from here on, and replies by them."""
         self._steps = steps
         self._cache = steps.cache
 
     @property
-    def counts_in_three(self) -> bool:
+    def uses_mrope(self) -> bool:
         """Whether the family's positions are in time, height and width."""
         return self._locate is not None
 
-    def prompt(self, text: str, images: Sequence[Image]) -> Prompt:
-        if not self._reusable:
+    def build_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
+        if not self._prefix_cacheable:
             return self._whole(text, images)
         text, pictures = self._pictures.place(text, images)
         ids = _tokenize(self._processor, text)
-        keys, spans = name_places(ids, self._image_token, pictures)
+        keys, spans = image_token_keys(ids, self._image_token, pictures)
         grids = [picture.grid for picture in pictures if picture.grid is not None]
         positions, shift = self._positions(ids, torch.cat(grids) if grids else None)
-        return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, shift=shift)
+        return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, rope_delta=shift)
 
-    def keep(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
-        if count and self._reusable and self._cut(count):
+    def crop(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
+        if count and self._prefix_cacheable and self._cut(count):
             return count
         if self._steps is None:
             self._cache = None
@@ -169,17 +169,17 @@ class TransformersDecoder:
             self._steps.cache.clear()
         return 0
 
-    def read(self, prompt: Prompt, start: int, end: int) -> Tensor:
+    def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
         if self._steps is not None and end - start == 1 and _is_word(prompt, start):
             return self._steps.step(prompt.ids[start:end], self._position(prompt, start))[0]
-        if self._reusable:
+        if self._prefix_cacheable:
             logits = self._read_on(prompt, prompt.ids[start:end], start, self._last_only)
             kv_cache.trim(self._cache)
         else:
             logits = self._read_whole(prompt, start, end)
         return logits[-1]
 
-    def branch(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
+    def score_continuations(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
         # One at a time, because how a batch is laid out differs between families.
         return [self._ahead(prompt, option) for option in options]
 
@@ -187,12 +187,12 @@ class TransformersDecoder:
         start, end = len(prompt), len(prompt) + len(option)
         if not option:
             return torch.empty(0, 0, device=self._model.device)
-        if self._reusable:
+        if self._prefix_cacheable:
             logits = self._read_on(prompt, option, start, {})
             self._cut(start)
             return logits
         before = copy.deepcopy(self._cache) if self._steps is None else None
-        ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, shift=prompt.shift)
+        ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, rope_delta=prompt.rope_delta)
         try:
             return self._read_whole(ahead, start, end, last_only=False)
         finally:
@@ -204,7 +204,7 @@ class TransformersDecoder:
     def _cut(self, count: int) -> bool:
         """Forget all but the first `count` tokens; False, with nothing done, where that cannot be done."""
         if self._steps is not None:
-            self._steps.cache.cut(count)
+            self._steps.cache.crop(count)
             return True
         return self._cache is not None and kv_cache.cut(self._cache, count)
 
@@ -248,9 +248,9 @@ class TransformersDecoder:
         inputs = {name: self._moved(value) for name, value in inputs.items()}
         places = ids.count(self._image_token)
         if bool(images) != bool(places):
-            raise misplaced(len(images), places)
+            raise image_token_mismatch(len(images), places)
         positions, shift = self._positions(ids, inputs.get("image_grid_thw"))
-        return Prompt(ids, list(ids), [(0, len(ids))], inputs=inputs, positions=positions, shift=shift)
+        return Prompt(ids, list(ids), [(0, len(ids))], inputs=inputs, positions=positions, rope_delta=shift)
 
     def _read_whole(self, prompt: Prompt, start: int, end: int, *, last_only: bool = True) -> Tensor:
         device = self._model.device
@@ -270,13 +270,13 @@ class TransformersDecoder:
         logits: Tensor = output.logits[0]
         return logits
 
-    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
+    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
         """Only at fixed shapes: there a wrong guess can be taken back, whatever the family."""
         if self._steps is None:
             return None
         return self._steps.step([prompt.ids[-1], *guesses], self._position(prompt, len(prompt) - 1))
 
-    def take_back(self, count: int) -> None:
+    def rollback(self, count: int) -> None:
         if self._steps is not None:
             self._cut(self._steps.cache.length - count)
 
@@ -300,7 +300,7 @@ class TransformersDecoder:
     def _position(self, prompt: Prompt, place: int) -> int:
         """Where a word is that stands at `place`, which may be of the reply: as far in time as in height and width."""
         if prompt.positions is None or place >= prompt.positions.shape[-1]:
-            return place + prompt.shift
+            return place + prompt.rope_delta
         return int(prompt.positions[0, 0, place])
 
     def _places(self, prompt: Prompt, start: int, end: int) -> dict[str, Tensor]:
@@ -308,14 +308,14 @@ class TransformersDecoder:
         if prompt.positions is None:
             return {}
         given = prompt.positions[..., start:end]
-        first = max(start, prompt.positions.shape[-1]) + prompt.shift
-        after = torch.arange(first, max(first, end + prompt.shift), device=given.device).expand(3, 1, -1)
+        first = max(start, prompt.positions.shape[-1]) + prompt.rope_delta
+        after = torch.arange(first, max(first, end + prompt.rope_delta), device=given.device).expand(3, 1, -1)
         return {"position_ids": torch.cat((given, after), dim=-1)}
 
 
 def _is_word(prompt: Prompt, place: int) -> bool:
     """Whether what stands there is no part of a picture, and of nothing that has to be read in one go."""
-    return isinstance(prompt.keys[place], int) and not any(first <= place < end for first, end in prompt.spans)
+    return isinstance(prompt.keys[place], int) and not any(first <= place < end for first, end in prompt.atomic_spans)
 
 
 def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end: int) -> tuple[Tensor, ...]:
@@ -328,19 +328,19 @@ def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end:
 
 
 def _groups(options: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
-    """`options` in groups of at most `_TOGETHER` tokens, in order; a longer one is a group of its own."""
+    """`options` in groups of at most `SCORE_BATCH_TOKENS` tokens, in order; a longer one is a group of its own."""
     groups: list[list[Sequence[int]]] = []
     room = 0
     for option in options:
         if not groups or len(option) > room:
             groups.append([])
-            room = _TOGETHER
+            room = SCORE_BATCH_TOKENS
         groups[-1].append(option)
         room -= len(option)
     return groups
 
 
-def name_places(
+def image_token_keys(
     ids: Sequence[int], image_token: int | None, pictures: Sequence[Picture]
 ) -> tuple[list[Key], list[tuple[int, int]]]:
     """Keys of `ids`, in which placeholders are named by their picture's key, and the span of each picture.
@@ -350,7 +350,7 @@ def name_places(
     keys: list[Key] = list(ids)
     places = [place for place, token in enumerate(ids) if token == image_token]
     if len(places) != sum(picture.places for picture in pictures):
-        raise misplaced(sum(picture.places for picture in pictures), len(places))
+        raise image_token_mismatch(sum(picture.places for picture in pictures), len(places))
     spans: list[tuple[int, int]] = []
     start = 0
     for picture in pictures:

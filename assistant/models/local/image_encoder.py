@@ -5,7 +5,7 @@
 What a picture takes of a prompt is known before it is encoded, and encoding waits until its places are read: a picture
 whose keys and values are remembered is not looked at again. Rows stay in the memory of the computer, not in the GPU's.
 Each picture is prepared and encoded alone, so that no other changes a bit of it; of several at once each took longer
-with the embedded model (45 ms for 38 ms). It is encoded on as many cores by a twin as by the model itself: on another
+with the bundled model (45 ms for 38 ms). It is encoded on as many cores by a replica as by the model itself: on another
 number convolutions add up in another order, which changed logits by up to 0.05, and with that some day a word.
 """
 
@@ -22,7 +22,7 @@ from assistant.attachments.images import decode
 from assistant.errors import AttachmentError, ModelError
 from assistant.messages import Image
 from assistant.models.local import image_detail
-from assistant.models.local.cpu_threads import computing_on
+from assistant.models.local.cpu_threads import num_threads
 
 # Thousands of pictures of a small model, a full context of pictures of a large one.
 _MOST_BYTES = 2**30
@@ -72,14 +72,14 @@ class Pictures:
         self.options = self._options(pixels)
         """What the image processor is told."""
 
-    def twin(self, processor: Any, count: int) -> "Pictures":
+    def replica(self, processor: Any, count: int) -> "Pictures":
         """Other pictures of the same model, prepared by another `processor` in the same way, to be used on a thread of
         their own. `count` of them keep together what one may keep.
         """
         most_bytes, cores = self._most_bytes // count, torch.get_num_threads()
-        twin = Pictures(self._model, processor, most_bytes=most_bytes, cores=cores)
-        twin.options = self.options
-        return twin
+        replica = Pictures(self._model, processor, most_bytes=most_bytes, cores=cores)
+        replica.options = self.options
+        return replica
 
     def look_less_closely(self) -> bool:
         """Show pictures at the lowest detail from here on; False if they are shown like that already."""
@@ -93,7 +93,7 @@ class Pictures:
         """
         before, *after = text.split(self._processor.image_token)
         if len(after) != len(images):
-            raise misplaced(len(images), len(after))
+            raise image_token_mismatch(len(images), len(after))
         pictures = [self._prepared(image) for image in images]
         self._forget_surplus({picture.key for picture in pictures})
         written = (picture.text + words for picture, words in zip(pictures, after, strict=True))
@@ -170,13 +170,13 @@ class Pictures:
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)
             for name, value in picture.inputs.items()
         }
-        with computing_on(self._cores):
+        with num_threads(self._cores):
             output = self._model.get_image_features(**moved)
         self._kind = type(output.pooler_output)
         layers = (output.pooler_output, *(getattr(output, "deepstack_features", None) or ()))
         rows = tuple(_rows(layer).cpu() for layer in layers)
         if len(rows[0]) != picture.places:
-            raise misplaced(len(rows[0]), picture.places)
+            raise image_token_mismatch(len(rows[0]), picture.places)
         picture.rows, picture.inputs = rows, {}
 
     def _forget_surplus(self, latest: set[str]) -> None:
@@ -188,7 +188,7 @@ class Pictures:
             surplus -= self._known.pop(key).bytes
 
 
-def misplaced(wanted: int, found: int) -> ModelError:
+def image_token_mismatch(wanted: int, found: int) -> ModelError:
     """There are `found` places for pictures in a prompt, and should be `wanted`."""
     return ModelError(
         f"The model's chat template leaves {found} places for pictures where there should be {wanted}: "

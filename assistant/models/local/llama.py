@@ -23,7 +23,7 @@ from assistant.errors import ModelError
 Rows = Callable[[Tensor], Tensor]
 """A linear map of rows: (tokens, inputs) to (tokens, outputs)."""
 
-MakeRows = Callable[[Tensor, float], Rows]
+MakeLinear = Callable[[Tensor, float], Rows]
 """What makes such a map of a weight (outputs, inputs), told the most an input can be in absolute value."""
 
 Attend = Callable[[int, Tensor, Tensor], Tensor]
@@ -35,7 +35,7 @@ _LORA_SUFFIXES = ("lora_A", "lora_B")
 
 
 @dataclass(frozen=True)
-class Adapter:
+class LoraAdapter:
     """A low-rank change of some weights (LoRA, Hu et al. 2021): W + alpha/r · B A.
 
     `tensors` holds `layers.{i}.{self_attn.q_proj|…|mlp.down_proj}.lora_A` (r, inputs) and `.lora_B` (outputs, r).
@@ -93,7 +93,7 @@ def is_plain_llama(decoder: nn.Module) -> bool:
     return config.hidden_act == "silu" and not config.attention_bias and not config.mlp_bias and constant
 
 
-def plain_rows(weight: Tensor, bound: float) -> Rows:  # noqa: ARG001 - unquantized, any input is fine
+def float_linear(weight: Tensor, bound: float) -> Rows:  # noqa: ARG001 - unquantized, any input is fine
     """The unquantized linear map by `weight` (outputs, inputs)."""
     return lambda rows: F.linear(rows, weight)
 
@@ -101,7 +101,7 @@ def plain_rows(weight: Tensor, bound: float) -> Rows:  # noqa: ARG001 - unquanti
 class LlamaDecoder:
     """The decoder of a Llama and the keys and values of the tokens it has read, `length` of them.
 
-    Takes the weights away from `decoder` (a transformers `LlamaModel`), which is of no use afterwards. `make_rows`
+    Takes the weights away from `decoder` (a transformers `LlamaModel`), which is of no use afterwards. `make_linear`
     makes each linear map out of a weight; `dtype` is that of everything between them, `attention_dtype` another for
     keys, values and attention. Raises `ModelError` if `adapter` does not fit.
     """
@@ -113,8 +113,8 @@ class LlamaDecoder:
         decoder: Any,
         head: Tensor,
         *,
-        make_rows: MakeRows = plain_rows,
-        adapter: Adapter | None = None,
+        make_linear: MakeLinear = float_linear,
+        adapter: LoraAdapter | None = None,
         dtype: torch.dtype = torch.float32,
         attention_dtype: torch.dtype | None = None,
         progress: Callable[[], None] = lambda: None,
@@ -129,7 +129,7 @@ class LlamaDecoder:
         self._inner: int = config.intermediate_size
         self._eps: float = config.rms_norm_eps
         self._norm: Tensor = decoder.norm.weight.data.to(dtype)
-        self._head = make_rows(head, normed_bound(self._norm))
+        self._head = make_linear(head, rms_norm_bound(self._norm))
         self._attention_dtype = attention_dtype or dtype
         self._rotary = decoder.rotary_emb
         if adapter is not None:
@@ -139,9 +139,9 @@ class LlamaDecoder:
         for index in range(len(decoder.layers)):
             layer = decoder.layers[index]
             prefix = f"layers.{index}."
-            self._plain.append(_fused(layer, prefix, None, make_rows, dtype))
+            self._plain.append(_fused(layer, prefix, None, make_linear, dtype))
             if adapter is not None:
-                self._adapted.append(_fused(layer, prefix, adapter, make_rows, dtype))
+                self._adapted.append(_fused(layer, prefix, adapter, make_linear, dtype))
             # Freed at once: both forms of all layers together are the peak of memory otherwise.
             decoder.layers[index] = nn.Identity()
             progress()
@@ -151,29 +151,29 @@ class LlamaDecoder:
         """Have memory of its own, with nothing in it."""
         self.length = 0
         self._layers = self._plain
-        self._rotation = self._new_rotation(_FIRST_CAPACITY)
-        self._memory = self._new_memory(_FIRST_CAPACITY)
+        self._rope_table = self._new_rotation(_FIRST_CAPACITY)
+        self._kv_buffer = self._new_memory(_FIRST_CAPACITY)
         """Keys and values, (layers, 2, heads of them, tokens, head size)."""
 
-    def twin(self) -> "LlamaDecoder":
+    def replica(self) -> "LlamaDecoder":
         """A decoder on the same weights, which may be used on another thread at the same time."""
-        twin = copy.copy(self)
-        twin.start()
-        return twin
+        replica = copy.copy(self)
+        replica.start()
+        return replica
 
     @property
-    def remembered(self) -> Tensor:
+    def kv_cache(self) -> Tensor:
         """Keys and values of the tokens it has read, (layers, 2, heads of them, tokens, head size)."""
-        return self._memory[:, :, :, : self.length]
+        return self._kv_buffer[:, :, :, : self.length]
 
     @property
     def adapted(self) -> bool:
         """Whether the adapter is in use."""
         return self._layers is not self._plain
 
-    def use(self, *, adapted: bool) -> None:
+    def set_adapter(self, *, enabled: bool) -> None:
         """Decode with or without the adapter from here on; changing that forgets every token."""
-        layers = self._adapted if adapted else self._plain
+        layers = self._adapted if enabled else self._plain
         if layers is not self._layers:
             self._layers = layers
             self.length = 0
@@ -182,11 +182,11 @@ class LlamaDecoder:
         """Token ids (tokens,) to their embeddings (tokens, width)."""
         return F.embedding(ids, self.embedding).to(self._norm.dtype)
 
-    def read(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Append tokens by their embeddings (tokens, width); logits (vocabulary,) of the one after the last."""
         return self.logits(self._append(x)[-1:])[0]
 
-    def read_each(self, x: Tensor) -> Tensor:
+    def forward_all(self, x: Tensor) -> Tensor:
         """Like `read`; logits (tokens, vocabulary) of what follows each."""
         return self.logits(self._append(x))
 
@@ -196,11 +196,11 @@ class LlamaDecoder:
         self.reserve(end)
         # One new token may look at everything; of several each only at those before it.
         mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
-        x = self.run(x, slice(start, end), partial(self._attend, mask))
+        x = self.forward_layers(x, slice(start, end), partial(self._attend, mask))
         self.length = end
         return x
 
-    def branch(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def score_continuations(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """Read several continuations of what is remembered, side by side, and remember none of them.
 
         `x` (tokens, width) holds their embeddings one after the other, `lengths` how many tokens each has. Returns the
@@ -213,9 +213,9 @@ class LlamaDecoder:
         own = [torch.ones(length, length, dtype=torch.bool, device=x.device).tril_() for length in lengths]
         mask = torch.cat((torch.ones(count, start, dtype=torch.bool, device=x.device), torch.block_diag(*own)), 1)
         places = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
-        return self.logits(self.run(x, places, partial(self._attend, mask)))
+        return self.logits(self.forward_layers(x, places, partial(self._attend, mask)))
 
-    def states(self, x: Tensor, depths: Sequence[int]) -> Tensor:
+    def hidden_states(self, x: Tensor, depths: Sequence[int]) -> Tensor:
         """Hidden states (depths, tokens, width) of a text after so many layers, by its embeddings (tokens, width).
 
         It is read alone and without the adapter; what is remembered stays as it is. `depths` ascend; layers beyond the
@@ -226,14 +226,14 @@ class LlamaDecoder:
         attend = partial(_attend_alone, torch.ones(count, count, dtype=torch.bool, device=x.device).tril_())
         found: list[Tensor] = []
         for start, end in itertools.pairwise((0, *depths)):
-            x = self.run(x, slice(0, count), attend, self._plain[start:end])
+            x = self.forward_layers(x, slice(0, count), attend, self._plain[start:end])
             found.append(x)
         return torch.stack(found)
 
-    def run(self, x: Tensor, places: slice | Tensor, attend: Attend, layers: Layers | None = None) -> Tensor:
+    def forward_layers(self, x: Tensor, places: slice | Tensor, attend: Attend, layers: Layers | None = None) -> Tensor:
         """Take tokens (tokens, width) at these `places` of their prompts through all layers, or through those given."""
         count = x.shape[0]
-        cos, sin = self._turns(places)
+        cos, sin = self._rotary(places)
         for index, layer in enumerate(self._layers if layers is None else layers):
             normed = F.rms_norm(x, self._width, layer.attention_norm, self._eps)
             heads = layer.query_key_value(normed).view(count, -1, self._head_dim)
@@ -255,7 +255,7 @@ class LlamaDecoder:
         Their keys and values are put into the memory after those remembered.
         """
         end = self.length + query.shape[0]
-        memory = self._memory[layer]
+        memory = self._kv_buffer[layer]
         memory[:, :, self.length : end] = new.permute(1, 2, 0, 3)
         keys, values = memory[:, None, :, :end]
         query = query.transpose(0, 1)[None]
@@ -268,15 +268,15 @@ class LlamaDecoder:
 
     def reserve(self, tokens: int) -> None:
         """Have room for so many tokens, and places for them."""
-        capacity = self._memory.shape[3]
+        capacity = self._kv_buffer.shape[3]
         if tokens <= capacity:
             return
         while capacity < tokens:
             capacity *= 2
         memory = self._new_memory(capacity)
-        memory[:, :, :, : self.length] = self._memory[:, :, :, : self.length]
-        self._memory = memory
-        self._rotation = self._new_rotation(capacity)
+        memory[:, :, :, : self.length] = self._kv_buffer[:, :, :, : self.length]
+        self._kv_buffer = memory
+        self._rope_table = self._new_rotation(capacity)
 
     def _new_memory(self, capacity: int) -> Tensor:
         shape = (len(self._layers), 2, self._kv_heads, capacity, self._head_dim)
@@ -292,9 +292,9 @@ class LlamaDecoder:
         sin[:, : self._head_dim // 2].neg_()
         return torch.stack((cos, sin))[:, :, None]
 
-    def _turns(self, places: slice | Tensor) -> tuple[Tensor, Tensor]:
+    def _rotary(self, places: slice | Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines for every head of the tokens at these `places`, (tokens, heads, head size) each."""
-        cos, sin = self._rotation[:, places].expand(-1, -1, self._heads + 2 * self._kv_heads, -1).clone()
+        cos, sin = self._rope_table[:, places].expand(-1, -1, self._heads + 2 * self._kv_heads, -1).clone()
         values = self._heads + self._kv_heads
         cos[:, values:] = 1
         sin[:, values:] = 0
@@ -308,7 +308,7 @@ def _attend_alone(mask: Tensor, layer: int, query: Tensor, new: Tensor) -> Tenso
     return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)[0].transpose(0, 1)
 
 
-def _fused(layer: Any, prefix: str, adapter: Adapter | None, make_rows: MakeRows, dtype: torch.dtype) -> _Layer:
+def _fused(layer: Any, prefix: str, adapter: LoraAdapter | None, make_linear: MakeLinear, dtype: torch.dtype) -> _Layer:
     def weight(*names: str) -> Tensor:
         weights = [layer.get_submodule(name).weight.data for name in names]
         if adapter is not None:
@@ -320,15 +320,15 @@ def _fused(layer: Any, prefix: str, adapter: Adapter | None, make_rows: MakeRows
     value = query_key_value[-layer.self_attn.v_proj.out_features :]
     return _Layer(
         attention_norm.to(dtype),
-        make_rows(query_key_value, normed_bound(attention_norm)),
-        make_rows(weight("self_attn.o_proj"), _attended_bound(attention_norm, value)),
+        make_linear(query_key_value, rms_norm_bound(attention_norm)),
+        make_linear(weight("self_attn.o_proj"), _attended_bound(attention_norm, value)),
         mlp_norm.to(dtype),
-        make_rows(weight("mlp.gate_proj", "mlp.up_proj"), normed_bound(mlp_norm)),
-        make_rows(weight("mlp.down_proj"), math.inf),
+        make_linear(weight("mlp.gate_proj", "mlp.up_proj"), rms_norm_bound(mlp_norm)),
+        make_linear(weight("mlp.down_proj"), math.inf),
     )
 
 
-def normed_bound(norm: Tensor) -> float:
+def rms_norm_bound(norm: Tensor) -> float:
     """The most that any element of a root-mean-square norm with weights `norm` can be, in absolute value."""
     return math.sqrt(len(norm)) * float(norm.abs().max())
 

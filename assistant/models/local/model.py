@@ -24,14 +24,14 @@ from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
 from assistant.models.local.chat_template import ChatFormat
-from assistant.models.local.cpu_threads import compute_on, shares
-from assistant.models.local.decoders import BranchingDecoder, LlavaDecoder
+from assistant.models.local.cpu_threads import set_num_threads, split_evenly
+from assistant.models.local.decoders import ScoringDecoder, LlavaDecoder
 from assistant.models.local.image_encoder import Pictures
 from assistant.models.local.loader import Loaded, is_out_of_memory, load
 from assistant.models.local.placement import place
 from assistant.models.local.prompt_cache import Prompt, PromptCache, pieces
-from assistant.models.local.prompt_lookup import Lookahead
-from assistant.models.local.sampling import Chooser, Detokenizer
+from assistant.models.local.prompt_lookup import PromptLookupDecoder
+from assistant.models.local.sampling import Sampler, Detokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,6 @@ class LocalModel:
             placement.device,
             placement.quantization,
             loaded.context_tokens,
-            sees_images=True,
             bundled=loaded.bundled,
             supports_grounding=loaded.config.model_type in _GROUNDING,
         )
@@ -72,7 +71,7 @@ class LocalModel:
         self._note = note
         self._cores = cores
         self._loaded: Loaded | None = loaded
-        self._decoder: BranchingDecoder | None = loaded.decoder
+        self._decoder: ScoringDecoder | None = loaded.decoder
         self._pictures: Pictures | None = loaded.pictures
         self._format = ChatFormat(loaded.processor, loaded.name)
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
@@ -109,11 +108,11 @@ class LocalModel:
         started = time.monotonic()
         prompt, cached, logits = self._begin(messages, self._room(options), stop)
         prompt_tokens = len(prompt)
-        choose = Chooser(options.temperature, options.seed)
+        choose = Sampler(options.temperature, options.seed)
         words = Detokenizer(self._decode)
         first_token_seconds = 0.0
         count = 0
-        ahead = Lookahead(self._open_decoder(), self.info.context_tokens, eager=options.temperature <= 0)
+        ahead = PromptLookupDecoder(self._open_decoder(), self.info.context_tokens, eager=options.temperature <= 0)
         budget = self._budget(prompt, options)
         while logits is not None and count < budget and not stop.is_set():
             token = self._guarded(partial(choose, logits))
@@ -131,9 +130,9 @@ class LocalModel:
         return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
 
     def score(
-        self, messages: Sequence[Message], options: Sequence[str], stop: threading.Event
+        self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
     ) -> list[tuple[float, ...]]:
-        replies = [self._format.tokens(option) for option in options]
+        replies = [self._format.tokens(option) for option in candidates]
         prompt, _, first = self._begin(messages, max(map(len, replies), default=0), stop)
         if first is None:
             return []
@@ -147,15 +146,15 @@ class LocalModel:
     def batch_size(self) -> int:
         return _BATCH if isinstance(self._decoder, LlavaDecoder) else 1
 
-    def replicas(self, most: int) -> "list[LocalModel]":
+    def replicas(self, max_replicas: int) -> "list[LocalModel]":
         cores = torch.get_num_threads() if self.info.device == "cpu" else 1
-        count = min(most, cores, _TWINS)
+        count = min(max_replicas, cores, _TWINS)
         loaded = self._loaded
         if loaded is None or count < 2:
             return [self]
         replicas = self._guarded(lambda: loaded.replicas(count))
         return [
-            LocalModel(replica, self._note, cores=share) for replica, share in zip(replicas, shares(cores, count), strict=False)
+            LocalModel(replica, self._note, cores=share) for replica, share in zip(replicas, split_evenly(cores, count), strict=False)
         ] or [self]
 
     def generate_batch(
@@ -165,7 +164,7 @@ class LocalModel:
         if not isinstance(decoder, LlavaDecoder):
             return ["".join(self.stream(messages, options, stop)) for messages in conversations]
         replies = [
-            _Reply(prompt, self._budget(prompt, options), Chooser(options.temperature, options.seed), self._decode)
+            _Reply(prompt, self._budget(prompt, options), Sampler(options.temperature, options.seed), self._decode)
             for prompt in (self._prompt(messages, self._room(options)) for messages in conversations)
         ]
         # Pictures are read with other weights than words alone, so that those go together.
@@ -196,15 +195,15 @@ class LocalModel:
                     going[index] = going[-1]
                     del going[-1]
 
-    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
+    def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
         decoder = self._open_decoder()
         if not isinstance(decoder, LlavaDecoder):
             raise ModelError(f"{self.info.name} does not show its hidden states: only plain Llamas do.")
-        tokens = [self._tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in pieces]
+        tokens = [self._tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in texts]
         ids = [token for each in tokens for token in each]
         if len(ids) > self.info.context_tokens:
             raise ContextOverflow(len(ids), self.info.context_tokens)
-        found = self._guarded(lambda: decoder.states(ids, depths).float().cpu())
+        found = self._guarded(lambda: decoder.states(ids, layers).float().cpu())
         return [each.numpy() for each in found.split([len(each) for each in tokens], dim=1)]
 
     def close(self) -> None:
@@ -284,7 +283,7 @@ class LocalModel:
     def _guarded(self, work: Callable[[], Result]) -> Result:
         """Do `work` without gradients. Whatever goes wrong in it, what half of it may have left behind is forgotten."""
         if self._cores is not None:
-            compute_on(self._cores)
+            set_num_threads(self._cores)
         done = False
         try:
             with torch.inference_mode():
@@ -313,7 +312,7 @@ class LocalModel:
     def _forget(self) -> None:
         self._cache.keep(0)
 
-    def _open_decoder(self) -> BranchingDecoder:
+    def _open_decoder(self) -> ScoringDecoder:
         if self._decoder is None:
             raise ModelError(f"{self.info.name} has been closed: load it again.")
         return self._decoder
@@ -326,7 +325,7 @@ class LocalModel:
 class _Reply:
     """One of several replies that are written side by side, as far as it has come."""
 
-    def __init__(self, prompt: Prompt, budget: int, choose: Chooser, decode: Callable[[Sequence[int]], str]) -> None:
+    def __init__(self, prompt: Prompt, budget: int, choose: Sampler, decode: Callable[[Sequence[int]], str]) -> None:
         self.prompt = prompt
         self.text = ""
         self.token = 0

@@ -1,4 +1,4 @@
-"""The embedded model: SmolLM2 behind EfficientNet-Lite, joined by a connector trained in `training/`.
+"""The bundled model: SmolLM2 behind EfficientNet-Lite, joined by a connector trained in `training/`.
 
 Importing this package makes transformers' Auto classes know its eyes, so that an assembled folder loads like any
 other model's.

@@ -17,8 +17,8 @@ from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
-from assistant.models.remote.http_client import RETRY_SECONDS, SILENCE_SECONDS, GivenUp, Retries, Server, Unanswered
-from assistant.models.remote.openai_api import Chunk, Served, data_url, overflow, read_chunk, read_served, written
+from assistant.models.remote.http_client import RETRY_DELAYS, READ_TIMEOUT, IsCancelled, RetryPolicy, ApiClient, ServerError
+from assistant.models.remote.openai_api import Chunk, ServerModel, data_url, parse_context_overflow, parse_chunk, parse_models, written
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -35,16 +35,16 @@ _GROUNDING = re.compile(r"qwen3[-_.]?vl", re.IGNORECASE)
 
 
 class RemoteModel:
-    """A `ChatModel` behind a server. `retry_seconds` are the waits between tries of what is worth another try."""
+    """A `ChatModel` behind a server. `retry_delays` are the waits between tries of what is worth another try."""
 
     def __init__(
-        self, server: Server, name: str, context_tokens: int = 0, retry_seconds: tuple[float, ...] = RETRY_SECONDS
+        self, server: ApiClient, name: str, context_tokens: int = 0, retry_delays: tuple[float, ...] = RETRY_DELAYS
     ) -> None:
         # A server tells nothing of a model but its name.
         supports_grounding = _GROUNDING.search(name) is not None
-        self.info = ModelInfo(name, server.host, "unknown", context_tokens, sees_images=True, supports_grounding=supports_grounding)
+        self.info = ModelInfo(name, server.host, "unknown", context_tokens, supports_grounding=supports_grounding)
         self._server = server
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = retry_delays
         self._pictures: dict[str, str] = {}
 
     @classmethod
@@ -55,8 +55,8 @@ class RemoteModel:
         model: str | None = None,
         key: str | None = None,
         progress: "Progress | None" = None,
-        silence_seconds: float = SILENCE_SECONDS,
-        retry_seconds: tuple[float, ...] = RETRY_SECONDS,
+        read_timeout: float = READ_TIMEOUT,
+        retry_delays: tuple[float, ...] = RETRY_DELAYS,
     ) -> "RemoteModel":
         """Find out which model the server at `base_url` (which ends in `/v1` as a rule) has, and talk to that.
 
@@ -64,31 +64,31 @@ class RemoteModel:
         that it is asked. Raises `ModelError` if it does not, or has no such model, and `ConfigError` for a `base_url`
         or `key` that is none.
         """
-        server = Server(base_url, key, silence_seconds=silence_seconds)
+        server = ApiClient(base_url, key, read_timeout=read_timeout)
         told = time.monotonic()
 
-        def given_up() -> bool:
+        def is_cancelled() -> bool:
             nonlocal told
             if progress is not None and time.monotonic() - told > _TELL_SECONDS:
                 told = time.monotonic()
                 progress(f"asking the server at {base_url}", 0, 0)
             return False
 
-        served = _ask_for_models(server, Retries(retry_seconds), given_up, needed=model is None)
+        served = _ask_for_models(server, RetryPolicy(retry_delays), is_cancelled, needed=model is None)
         chosen = _choose(served, model, base_url)
-        return cls(server, chosen.id, chosen.context_tokens, retry_seconds)
+        return cls(server, chosen.id, chosen.context_tokens, retry_delays)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
         reply = _Reply(self._server, options.max_tokens)
         request = self._request(messages, options)
-        retries = Retries(self._retry_seconds)
+        retries = RetryPolicy(self._retry_seconds)
         while not stop.is_set():
             try:
                 yield from reply.follow(request, stop)
                 break
-            except Unanswered as error:
+            except ServerError as error:
                 if reply.count:
                     raise
                 if (lengths := _lengths(error)) is not None:
@@ -115,7 +115,7 @@ class RemoteModel:
             "stream_options": {"include_usage": True},
         }
 
-    def _explain(self, error: Unanswered) -> None:
+    def _explain(self, error: ServerError) -> None:
         """Raise a better sentence for what a person can mend."""
         if error.status in _FORBIDDEN:
             raise _forbidden(self._server, error)
@@ -129,7 +129,7 @@ class RemoteModel:
 class _Reply:
     """One reply as far as it has come, over however many tries."""
 
-    def __init__(self, server: Server, max_tokens: int) -> None:
+    def __init__(self, server: ApiClient, max_tokens: int) -> None:
         self._server = server
         self._max_tokens = max_tokens
         self._started = time.monotonic()
@@ -139,7 +139,7 @@ class _Reply:
         """Pieces so far. A piece is a token as a rule; servers under load may put several into one."""
 
     def follow(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, None]:
-        """Ask once, and yield the pieces. Raises `Unanswered` unless the reply is complete or was stopped."""
+        """Ask once, and yield the pieces. Raises `ServerError` unless the reply is complete or was stopped."""
         finished = False
         for data in self._server.events("/chat/completions", request, stop.is_set):
             chunk = self._read(data)
@@ -156,7 +156,7 @@ class _Reply:
             if stop.is_set():
                 return
         if not finished and not stop.is_set():
-            raise Unanswered(
+            raise ServerError(
                 f"The server at {self._server.base_url} broke off its answer: see whether it still runs.", passing=True
             )
 
@@ -171,15 +171,15 @@ class _Reply:
 
     def _read(self, data: str) -> Chunk:
         try:
-            chunk = read_chunk(data)
+            chunk = parse_chunk(data)
         except ValueError as error:
-            raise Unanswered(
+            raise ServerError(
                 f"The server at {self._server.base_url} sends what is no piece of a reply: "
                 "see whether it is one with OpenAI's chat completions."
             ) from error
         if chunk.failed:
             said = self._server.words(data.encode())
-            raise Unanswered(
+            raise ServerError(
                 f"The server at {self._server.base_url} cannot go on{f' ({said})' if said else ''}: try again.",
                 passing=True,
                 body=data.encode(),
@@ -187,19 +187,19 @@ class _Reply:
         return chunk
 
 
-def _ask_for_models(server: Server, retries: Retries, given_up: GivenUp, *, needed: bool) -> list[Served]:
+def _ask_for_models(server: ApiClient, retries: RetryPolicy, is_cancelled: IsCancelled, *, needed: bool) -> list[ServerModel]:
     """What the server says it has; nothing where it keeps no list and none is `needed`."""
     while True:
         try:
-            return read_served(server.get("/models", given_up))
-        except Unanswered as error:
+            return parse_models(server.get("/models", is_cancelled))
+        except ServerError as error:
             if error.status in _FORBIDDEN:
                 raise _forbidden(server, error) from error
             if error.status and not needed:
                 return []
             if error.status and not error.passing:
                 raise ModelError(f"{error} If the address is right, name the model with --model.") from error
-            retries.wait(error, given_up)
+            retries.wait(error, is_cancelled)
         except ValueError as error:
             raise ModelError(
                 f"The server at {server.base_url} has no list of models under /models: check that the address is one "
@@ -207,10 +207,10 @@ def _ask_for_models(server: Server, retries: Retries, given_up: GivenUp, *, need
             ) from error
 
 
-def _choose(served: Sequence[Served], model: str | None, base_url: str) -> Served:
+def _choose(served: Sequence[ServerModel], model: str | None, base_url: str) -> ServerModel:
     if model is not None:
         # One that is not listed may still be there, under a shorter name or yet to be loaded: the server knows.
-        return next((one for one in served if one.id == model), Served(id=model))
+        return next((one for one in served if one.id == model), ServerModel(id=model))
     chatting = [one for one in served if one.chats]
     if len(chatting) == 1:
         return chatting[0]
@@ -221,9 +221,9 @@ def _choose(served: Sequence[Served], model: str | None, base_url: str) -> Serve
     raise ModelError(f"The server at {base_url} has several models: choose with --model one of {names}{more}.")
 
 
-def _lengths(error: Unanswered) -> tuple[int, int] | None:
+def _lengths(error: ServerError) -> tuple[int, int] | None:
     """Tokens of prompt and context, where known, if `error` says that the prompt is too long for the server."""
-    return (0, 0) if error.status == _TOO_LARGE else overflow(error.body)
+    return (0, 0) if error.status == _TOO_LARGE else parse_context_overflow(error.body)
 
 
 def _make_fit(request: dict[str, Any], prompt_tokens: int, limit: int) -> None:
@@ -235,7 +235,7 @@ def _make_fit(request: dict[str, Any], prompt_tokens: int, limit: int) -> None:
     request["max_tokens"] = room
 
 
-def _forbidden(server: Server, error: Unanswered) -> ModelError:
+def _forbidden(server: ApiClient, error: ServerError) -> ModelError:
     said = server.words(error.body)
     return ModelError(
         f"The server at {server.base_url} lets nobody in without the right key{f' ({said})' if said else ''}: "

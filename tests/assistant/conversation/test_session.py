@@ -626,7 +626,7 @@ def test_the_scripted_model_echoes_when_its_script_is_over_and_counts_pictures()
     assert isinstance(finished, TurnFinished)
     assert finished.message.text == "You said: Look. (and showed cat.png)"
     assert finished.usage.prompt_tokens == 17
-    assert model.info == ModelInfo("scripted", "cpu", "none", 4096, sees_images=True)
+    assert model.info == ModelInfo("scripted", "cpu", "none", 4096)
 
 
 class Spoken:

@@ -65,12 +65,12 @@ def test_it_says_what_it_is(model: ChatModel) -> None:
     assert model.info.device.partition(":")[0] in {"cpu", "127.0.0.1"}
     assert model.info.quantization in {"none", "int8", "nf4", "unknown"}
     assert model.info.context_tokens == 512
-    assert not model.info.grounds
+    assert not model.info.supports_grounding
 
 
 @pytest.mark.gpu_stack
 def test_one_that_was_taught_to_draw_boxes_says_so(qwen3_vl_folder: Path) -> None:
-    assert LocalModel.load(str(qwen3_vl_folder), device="cpu").info.grounds
+    assert LocalModel.load(str(qwen3_vl_folder), device="cpu").info.supports_grounding
 
 
 def test_a_reply_comes_in_pieces_and_its_usage_adds_up(model: ChatModel) -> None:

@@ -13,7 +13,8 @@ from assistant.models import catalog
 from assistant.models.catalog import CATALOGUE, best_fit, find
 from assistant.models.memory import gigabytes
 from assistant.settings import Settings, keep_in_file, load
-from parley import factory
+from parley.factory.models import best_catalog_entry, build_model
+from parley.factory.session import start_session
 from parley.cli.main import parley
 from tests.assistant.models.conftest import make_llava
 from tests.fakes.hub_server import HubServer, running
@@ -179,7 +180,7 @@ class TestTheAutomaticChoice:
         assert chosen.name == "qwen3-vl-8b"
 
     def test_is_the_embedded_model_without_a_gpu(self) -> None:
-        assert factory.automatic_choice(Settings(device="cpu")) is None
+        assert best_catalog_entry(Settings(device="cpu")) is None
 
     def test_out_of_reach_of_the_hub_the_embedded_model_answers_and_says_why(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -188,23 +189,23 @@ class TestTheAutomaticChoice:
 
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(factory, "automatic_choice", lambda _: find("qwen3-vl-8b"))
-        monkeypatch.setattr(factory, "assemble_pocket", lambda *_: folder)
-        session = factory.start(Settings(device="cpu", quantize="nf4", data_dir=tmp_path / "data"))
+        monkeypatch.setattr("parley.factory.models.best_catalog_entry", lambda _: find("qwen3-vl-8b"))
+        monkeypatch.setattr("parley.factory.models.assemble_pocket", lambda *_: folder)
+        session = start_session(Settings(device="cpu", quantize="nf4", data_dir=tmp_path / "data"))
         assert session.model.info.name == "tiny-llava"
         assert session.model.info.quantization != "nf4"
         [notice] = session._notices
         assert "Qwen/Qwen3-VL-8B-Instruct cannot be had from the hub" in notice
-        assert notice.endswith("Until then the embedded model answers in the place of qwen3-vl-8b.")
+        assert notice.endswith("Until then the bundled model answers instead of qwen3-vl-8b.")
 
     def test_what_was_fetched_is_used_without_the_hub(
         self, server: HubServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(factory, "automatic_choice", lambda _: find("qwen3-vl-2b"))
-        monkeypatch.setattr(factory, "assemble_pocket", lambda *_: folder)
-        assert factory.build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
+        monkeypatch.setattr("parley.factory.models.best_catalog_entry", lambda _: find("qwen3-vl-2b"))
+        monkeypatch.setattr("parley.factory.models.assemble_pocket", lambda *_: folder)
+        assert build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
         server.asked.clear()
-        assert factory.build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
+        assert build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
         assert not server.asked
 
 

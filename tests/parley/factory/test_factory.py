@@ -10,20 +10,12 @@ import pytest
 from assistant.conversation.session import Session
 from assistant.errors import ConfigError, HistoryError, ModelError
 from assistant.messages import assistant, system, user
-from assistant.models.remote.http_client import Server
+from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings
-from parley import factory
-from parley.factory import (
-    assemble_pocket,
-    build_model,
-    build_session,
-    find_conversation,
-    open_history,
-    start,
-    vision_models,
-)
+from parley.factory.models import assemble_pocket, build_model, build_vision_clients
+from parley.factory.session import build_session, find_conversation, open_history, start_session
 from tests.skills.test_batching import Together
 
 
@@ -66,7 +58,7 @@ def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Set
     assert other.prompts[0][0] == system("Rhyme.")
 
 
-def test_without_keep_nothing_is_written(settings: Settings) -> None:
+def test_without_saving_nothing_is_written(settings: Settings) -> None:
     asyncio.run(say(start(settings, keep=False), "Hello"))
     assert open_history(settings).latest() is None
 
@@ -101,7 +93,7 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(settings: Setti
 def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:
     assert build_model(changed(settings, model="scripted:0.01")).info.name == "scripted"
     for pace in ("slow", "1e400", "1e300", "nan", "-1"):
-        with pytest.raises(ConfigError, match=f"scripted:{pace} should say"):
+        with pytest.raises(ConfigError, match=f"scripted:{pace} needs its seconds"):
             build_model(changed(settings, model=f"scripted:{pace}"))
 
 
@@ -110,25 +102,25 @@ def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch:
 
     def connect(base_url: str, **_: object) -> RemoteModel:
         asked.append(base_url)
-        return RemoteModel(Server(base_url), "qwen")
+        return RemoteModel(ApiClient(base_url), "qwen")
 
     monkeypatch.setattr(RemoteModel, "connect", connect)
     settings = Settings(base_url="http://localhost:9/v1")
-    models = vision_models(settings, threading.Event(), jobs=5, most=9)
+    models = build_vision_clients(settings, threading.Event(), workers=5, max_clients=9)
     assert [model.info.name for model in models] == ["qwen"] * 5
     assert len({id(model) for model in models}) == 5
     assert asked == ["http://localhost:9/v1"]
-    assert len(vision_models(settings, threading.Event(), jobs=5, most=2)) == 2
-    assert len(vision_models(settings, threading.Event(), most=9)) == 1
+    assert len(build_vision_clients(settings, threading.Event(), workers=5, max_clients=2)) == 2
+    assert len(build_vision_clients(settings, threading.Event(), max_clients=9)) == 1
 
 
 def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(factory, "build_model", lambda *_: Together(twins=2))
+    monkeypatch.setattr("parley.factory.models.build_model", lambda *_: Together(replicas=2))
 
     def count(jobs: int | None, most: int) -> int:
-        return len(vision_models(Settings(model="pocket"), threading.Event(), jobs=jobs, most=most))
+        return len(build_vision_clients(Settings(model="pocket"), threading.Event(), workers=jobs, max_clients=most))
 
     assert [count(None, most) for most in (1, 3, 80)] == [1, 3, 8]
     assert [count(jobs, 80) for jobs in (1, 2, 5)] == [1, 2, 5]
@@ -136,8 +128,8 @@ def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_sa
 
 def test_a_model_that_takes_one_question_is_not_asked_several(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ScriptedModel()
-    monkeypatch.setattr(factory, "build_model", lambda *_: model)
+    monkeypatch.setattr("parley.factory.models.build_model", lambda *_: model)
     with pytest.raises(ConfigError, match="answers one question at a time: leave --jobs out"):
-        vision_models(Settings(model="somebody/vlm"), threading.Event(), jobs=2, most=9)
+        build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), workers=2, max_clients=9)
     assert model.closed
-    assert len(vision_models(Settings(model="somebody/vlm"), threading.Event(), most=9)) == 1
+    assert len(build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), max_clients=9)) == 1

@@ -1,4 +1,4 @@
-"""The tone of a voice: the head on stand-ins for the encoder, pitch on sung tones, and all on the embedded Whisper."""
+"""The tone of a voice: the head on stand-ins for the encoder, pitch on sung tones, and all on the bundled Whisper."""
 
 import io
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.prosody import RATE, SPEAKING_LEVEL, Floats, levelled, prosody
-from skills.emotions.voice import Tone, VoiceReader, features
+from skills.emotions.prosody import RATE, SPEAKING_LEVEL, Floats, normalize_level, prosody
+from skills.emotions.voice import VocalEmotion, VoiceEmotionClassifier, features
 
 WIDTH = 512
 
@@ -34,8 +34,8 @@ def nowhere(samples: Floats) -> list[tuple[int, int]]:
     return []
 
 
-def read(samples: Floats) -> Tone | None:
-    return VoiceReader(encode, all_of_it).read(samples)
+def read(samples: Floats) -> VocalEmotion | None:
+    return VoiceEmotionClassifier(encode, all_of_it).classify(samples)
 
 
 def test_a_tone_is_a_share_for_every_emotion_and_never_surprise() -> None:
@@ -58,7 +58,7 @@ def test_what_is_too_little_to_go_by_is_not_told(samples: Floats) -> None:
 
 
 def test_where_nobody_speaks_nothing_is_told() -> None:
-    assert VoiceReader(encode, nowhere).read(sung(5)) is None
+    assert VoiceEmotionClassifier(encode, nowhere).classify(sung(5)) is None
 
 
 def test_how_near_the_microphone_stands_does_not_matter() -> None:
@@ -81,14 +81,14 @@ def test_only_speech_is_listened_to_in_pieces_of_two_seconds() -> None:
 
 
 def test_silence_stays_silence_and_all_else_comes_to_one_level() -> None:
-    assert not levelled(np.zeros(100, np.float32)).any()
-    loud = levelled(sung(1, level=0.7))
+    assert not normalize_level(np.zeros(100, np.float32)).any()
+    loud = normalize_level(sung(1, level=0.7))
     assert np.sqrt(np.mean(loud**2)) == pytest.approx(SPEAKING_LEVEL, rel=1e-3)
 
 
 @pytest.mark.parametrize("hertz", [80, 150, 220, 350])
 def test_pitch_is_heard_as_it_is_sung(hertz: int) -> None:
-    low, middle, high, *_ = prosody(levelled(sung(1, hertz)))
+    low, middle, high, *_ = prosody(normalize_level(sung(1, hertz)))
     assert middle == pytest.approx(np.log2(hertz / 100), abs=0.04)
     assert high - low < 0.1
 
@@ -97,32 +97,33 @@ def test_noise_has_no_pitch_and_numbers_are_always_finite() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
     click = np.zeros(RATE, np.float32)
     click[5000] = 1
-    assert prosody(levelled(noise))[11] < 0.3
-    assert prosody(levelled(sung(1)))[11] > 0.9
+    assert prosody(normalize_level(noise))[11] < 0.3
+    assert prosody(normalize_level(sung(1)))[11] > 0.9
     for samples in (noise, click, sung(0.5), np.ones(RATE, np.float32)):
-        assert np.isfinite(prosody(levelled(samples))).all()
+        assert np.isfinite(prosody(normalize_level(samples))).all()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_embedded_whisper_hears_speech_and_knows_noise_and_music_for_what_they_are() -> None:
     from assistant.settings import load
-    from parley.factory import build_mouth, build_voice_reader
+    from parley.factory.emotion import build_voice_emotion_classifier
+    from parley.factory.voice import build_tts
     from tests.fakes.audio import wave_bytes
-    from voice.audio.decode import open_recording
+    from voice.audio.decode import open_audio
     from voice.tts.base import speak
 
     settings = load().settings
-    reader = build_voice_reader(settings)
+    reader = build_voice_emotion_classifier(settings)
     assert reader.read(sung(0.4)) is None
     noise = np.random.default_rng(0).normal(0, 0.05, 3 * RATE).astype(np.float32)
     assert reader.read(noise) is None
     time = np.arange(3 * RATE) / RATE
     chord = sum(0.1 * np.sin(2 * np.pi * hertz * time) for hertz in (262, 330, 392))
     assert reader.read(np.asarray(chord, np.float32)) is None
-    mouth = build_mouth(settings)
+    mouth = build_tts(settings)
     spoken = np.concatenate(list(speak(["The weather was fine this morning, so we walked along the river."], mouth)))
-    with open_recording(io.BytesIO(wave_bytes(spoken, mouth.sample_rate))) as recording:
+    with open_audio(io.BytesIO(wave_bytes(spoken, mouth.sample_rate))) as recording:
         tone = reader.read(np.concatenate(list(recording.blocks())))
     assert tone is not None
     assert 2 < tone.seconds < 10

@@ -1,4 +1,4 @@
-"""The embedded Whisper in its cache: put together from its parts, and made anew when it is damaged."""
+"""The bundled Whisper in its cache: put together from its parts, and made anew when it is damaged."""
 
 import hashlib
 from collections.abc import Sequence

@@ -13,10 +13,10 @@ import pytest
 from assistant.errors import AssistantError, ConfigError, MissingExtraError, VoiceError
 from assistant.progress import no_progress
 from assistant.settings import load
-from parley.factory import build_mouth
+from parley.factory.voice import build_tts
 from tests.fakes.audio import Floats, WriteWave, tone
 from voice.tts import coqui, espeak, piper, xtts
-from voice.tts.base import TextToSpeech, language_of, sentences, speak
+from voice.tts.base import TextToSpeech, language_of, speak, spoken_sentences
 
 needs_coqui = (
     pytest.mark.gpu_stack,
@@ -98,7 +98,7 @@ def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     loaded: TextToSpeech
     match request.param:
         case "piper":
-            loaded = piper.Piper.load(piper.fetch_embedded(load().settings.cache_dir, no_progress))
+            loaded = piper.Piper.load(piper.fetch_bundled(load().settings.cache_dir, no_progress))
         case "espeak":
             loaded = espeak.Espeak.load()
         case "xtts":
@@ -174,7 +174,7 @@ def test_a_voice_of_one_language_reads_in_that_whatever_was_spoken_to_it() -> No
 
 def test_what_is_said_of_a_text() -> None:
     text = "# Cats\n\nThey cost **$5**. See [this](http://a.b).\n\n| a | b |\n|---|---|\n\n```\nx\n```\n\n👍"
-    assert list(sentences([text])) == [
+    assert list(spoken_sentences([text])) == [
         "Cats.",
         "They cost 5 dollars.",
         "See this.",
@@ -347,11 +347,11 @@ def test_on_a_gpu_coqui_speaks_and_another_voice_where_it_cannot_be_had(monkeypa
 
     monkeypatch.setattr(coqui.Coqui, "load", out_of_reach)
     told: list[str] = []
-    found: object = build_mouth(load({"voice": "auto"}).settings, note=told.append)
+    found: object = build_tts(load({"voice": "auto"}).settings, note=told.append)
     assert (found, asked) == ("espeak", [coqui.FAST_VOICE])
     assert told == ["It cannot be downloaded. Until then another voice speaks."]
     # German is not what that voice speaks.
-    german: object = build_mouth(load({"voice": "auto", "language": "de"}).settings)
+    german: object = build_tts(load({"voice": "auto", "language": "de"}).settings)
     assert (german, len(asked)) == ("espeak", 1)
 
 
@@ -361,15 +361,15 @@ def test_nobody_uses_xtts_without_having_accepted_its_licence(monkeypatch: pytes
     monkeypatch.setattr(xtts.Xtts, "load", lambda **how: how["voice"])
     with pytest.raises(VoiceError, match=r"There is no recording gone\.wav"):
         # Whether the package is there or not.
-        build_mouth(load({"voice": "xtts:gone.wav"}).settings)
+        build_tts(load({"voice": "xtts:gone.wav"}).settings)
     monkeypatch.setattr(coqui, "library", lambda: None)
     settings = load({"voice": "xtts:Ada"}).settings
     with pytest.raises(ConfigError, match=r"non-commercial use only: https://.* say yes"):
-        build_mouth(settings)
+        build_tts(settings)
     xtts.accept(settings.data_dir)
-    found: object = build_mouth(settings)
+    found: object = build_tts(settings)
     assert found == "Ada"
     (tmp_path / "data" / "xtts-licence-accepted").unlink()
     monkeypatch.setenv("PARLEY_XTTS_LICENCE_ACCEPTED", "true")
-    by_setting: object = build_mouth(load({"voice": "xtts:Ada"}).settings)
+    by_setting: object = build_tts(load({"voice": "xtts:Ada"}).settings)
     assert by_setting == "Ada"

@@ -9,7 +9,7 @@ from assistant.errors import ModelError, VoiceError
 from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.utterances import broken_off, silence, spoken, whole
-from parley.factory import build_judge, build_mouth
+from parley.factory.voice import build_end_of_turn_model, build_tts
 from voice.turns import smart_turn
 from voice.turns.smart_turn import SmartTurn
 
@@ -28,9 +28,9 @@ def test_where_it_cannot_be_fetched_silence_decides_and_that_is_said_once(monkey
     def fail(*_: object) -> Path:
         raise ModelError("The package index cannot be reached: connect and try again.")
 
-    monkeypatch.setattr(smart_turn, "fetch_embedded", fail)
+    monkeypatch.setattr(smart_turn, "fetch_bundled", fail)
     notices: list[str] = []
-    assert build_judge(load().settings, note=notices.append) is None
+    assert build_end_of_turn_model(load().settings, note=notices.append) is None
     assert notices == [
         "The package index cannot be reached: connect and try again. Until then silence decides when a turn is over."
     ]
@@ -40,7 +40,7 @@ def test_where_it_cannot_be_fetched_silence_decides_and_that_is_said_once(monkey
 def test_it_hears_who_is_done_and_who_thinks() -> None:
     settings = load().settings
     notices: list[str] = []
-    judge, mouth = build_judge(settings, no_progress, notices.append), build_mouth(settings)
+    judge, mouth = build_end_of_turn_model(settings, no_progress, notices.append), build_tts(settings)
     assert judge is not None, notices
 
     def done(sound: object) -> float:

@@ -28,7 +28,7 @@ def alone(model: LocalModel, messages: Sequence[Message], options: GenerationOpt
 def together(
     model: BatchModel, conversations: Sequence[Sequence[Message]], options: GenerationOptions | None = None
 ) -> list[str]:
-    return model.answer_all(conversations, options or GenerationOptions(max_tokens=24), threading.Event())
+    return model.generate_batch(conversations, options or GenerationOptions(max_tokens=24), threading.Event())
 
 
 def conversations(picture: Callable[[int], Image]) -> list[list[Message]]:
@@ -79,7 +79,7 @@ def test_nobody_asked_nothing_said(load: Callable[[], LocalModel]) -> None:
 def test_stopped_they_end(load: Callable[[], LocalModel]) -> None:
     stop = threading.Event()
     stop.set()
-    assert load().answer_all([[user("Look!")]] * 3, GenerationOptions(), stop) == ["", "", ""]
+    assert load().generate_batch([[user("Look!")]] * 3, GenerationOptions(), stop) == ["", "", ""]
 
 
 def test_what_gains_nothing_says_so(llava_folder: Path, qwen_folder: Path) -> None:

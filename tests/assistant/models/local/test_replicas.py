@@ -13,7 +13,7 @@ import torch
 from assistant.errors import ModelError
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.cpu_threads import compute_on, shares
+from assistant.models.local.cpu_threads import set_num_threads, split_evenly
 from assistant.models.local.model import LocalModel
 
 OPTIONS = GenerationOptions(max_tokens=16)
@@ -46,27 +46,27 @@ def test_at_the_same_time_each_says_what_one_alone_would_say(
     likely = model.score(conversations[1], ["A dog", "a child"], threading.Event())
     assert len(set(expected)) > len(expected) // 2
 
-    def work(twin: LocalModel) -> None:
+    def work(replica: LocalModel) -> None:
         for _ in range(3):
-            assert twin.answer_all(conversations, OPTIONS, threading.Event()) == expected
-            assert twin.score(conversations[1], ["A dog", "a child"], threading.Event()) == likely
-        assert [say(twin, question, *images) for question, images in asked] == expected
+            assert replica.generate_batch(conversations, OPTIONS, threading.Event()) == expected
+            assert replica.score(conversations[1], ["A dog", "a child"], threading.Event()) == likely
+        assert [say(replica, question, *images) for question, images in asked] == expected
 
-    twins = model.twins(2)
-    assert len(twins) == 2
+    replicas = model.replicas(2)
+    assert len(replicas) == 2
     with ThreadPoolExecutor(2) as threads:
-        for done in [threads.submit(work, twin) for twin in twins]:
+        for done in [threads.submit(work, replica) for replica in replicas]:
             done.result()
 
 
 def test_each_computes_on_its_share_of_the_cores_and_nobody_else_on_fewer(model: LocalModel) -> None:
     torch.set_num_threads(5)
-    twins = model.twins(9)
-    assert len(twins) == 4
+    replicas = model.replicas(9)
+    assert len(replicas) == 4
     computed_on = []
-    for twin in twins:
+    for replica in replicas:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(say, twin, "Look!").result()
+            thread.submit(say, replica, "Look!").result()
             computed_on.append(thread.submit(torch.get_num_threads).result())
     assert computed_on == [2, 1, 1, 1]
     assert torch.get_num_threads() == 5
@@ -86,7 +86,7 @@ def test_a_picture_is_encoded_on_as_many_cores_as_by_the_model_itself(
 
     monkeypatch.setattr(eyes, "get_image_features", watch)
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(say, model.twins(2)[1], "Look!", picture(1)).result()
+        thread.submit(say, model.replicas(2)[1], "Look!", picture(1)).result()
         assert thread.submit(torch.get_num_threads).result() == 1
     say(model, "Look!", picture(1))
     torch.set_num_threads(1)
@@ -95,31 +95,31 @@ def test_a_picture_is_encoded_on_as_many_cores_as_by_the_model_itself(
 
 
 def test_cores_are_dealt_out_to_the_last() -> None:
-    assert shares(7, 3) == [3, 2, 2]
+    assert split_evenly(7, 3) == [3, 2, 2]
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(compute_on, 3).result()
+        thread.submit(set_num_threads, 3).result()
         # Whatever else it does later, and even if it is told again.
-        thread.submit(compute_on, 3).result()
+        thread.submit(set_num_threads, 3).result()
         assert thread.submit(torch.get_num_threads).result() == 3
 
 
 def test_where_there_is_nothing_to_gain_it_is_the_model_itself(model: LocalModel, qwen_folder: Path) -> None:
-    assert model.twins(1) == [model]
+    assert model.replicas(1) == [model]
     other = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
-    assert other.twins(2) == [other]
+    assert other.replicas(2) == [other]
     torch.set_num_threads(1)
-    assert model.twins(2) == [model]
+    assert model.replicas(2) == [model]
 
 
 def test_closing_one_leaves_the_others_and_closing_all_frees_the_weights(
     model: LocalModel, picture: Callable[[int], Image]
 ) -> None:
-    first, second = model.twins(2)
+    first, second = model.replicas(2)
     weights = weakref.ref(model._pictures._model)  # type: ignore[union-attr]
     model.close()
     with pytest.raises(ModelError, match="has been closed"):
         say(model, "Look!")
-    assert model.twins(2) == [model]
+    assert model.replicas(2) == [model]
     assert say(first, "Look!", picture(1)) == say(second, "Look!", picture(1))
     first.close()
     assert say(second, "Look!", picture(2))
@@ -135,10 +135,10 @@ def test_together_they_keep_no_more_pictures_than_one(
     say(model, "Look!", picture(1))
     assert model._pictures is not None
     monkeypatch.setattr(model._pictures, "_most_bytes", 4 * next(iter(model._pictures._known.values())).bytes)
-    for twin in model.twins(2):
+    for replica in model.replicas(2):
         for number in range(6):
-            say(twin, "Look!", picture(number))
-        assert twin._pictures is not None
-        assert twin._pictures.options == model._pictures.options
+            say(replica, "Look!", picture(number))
+        assert replica._pictures is not None
+        assert replica._pictures.options == model._pictures.options
         # The latest is there before it is encoded, when it still takes more.
-        assert 1 <= len(twin._pictures._known) <= 2
+        assert 1 <= len(replica._pictures._known) <= 2

@@ -1,4 +1,4 @@
-"""The embedded model in its cache: a damaged folder is made anew, and a full disk is a sentence."""
+"""The bundled model in its cache: a damaged folder is made anew, and a full disk is a sentence."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The embedded model itself, as it comes: assembled from its parcels, int8, seeing pictures that nobody owns."""
+"""The bundled model itself, as it comes: assembled from its parcels, int8, seeing pictures that nobody owns."""
 
 import io
 import threading
@@ -18,8 +18,8 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.loader import PICTURE_ADAPTER
 from assistant.models.local.model import LocalModel, from_latest_pictures
 from assistant.settings import load
-from parley.factory import assemble_pocket
-from skills.emotions.text import read_text
+from parley.factory.models import assemble_pocket
+from skills.emotions.text import classify_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -142,17 +142,17 @@ def test_it_shows_its_states_without_a_trace_of_that(pocket: LocalModel) -> None
     talk = [user("Name three colours.")]
     before, _ = say(pocket, talk)
     pieces = ("<|im_start|>user\n", "I am so happy!", "<|im_end|>\n")
-    first = pocket.states(pieces, (2, 5))
+    first = pocket.hidden_states(pieces, (2, 5))
     again, used = say(pocket, talk)
     assert again == before
     assert used.cached_tokens > 0
-    assert all(np.array_equal(one, other) for one, other in zip(first, pocket.states(pieces, (2, 5)), strict=True))
+    assert all(np.array_equal(one, other) for one, other in zip(first, pocket.hidden_states(pieces, (2, 5)), strict=True))
     assert [states.shape[::2] for states in first] == [(2, 576)] * 3
-    deeper = pocket.states(pieces, (5,))
+    deeper = pocket.hidden_states(pieces, (5,))
     assert np.array_equal(deeper[1][0], first[1][1])
 
 
 def test_its_states_are_what_the_emotion_head_learned_from(pocket: LocalModel) -> None:
-    happy, angry = (read_text(text, pocket.states) for text in ("I am so happy today!", "I am furious, you liar!"))
+    happy, angry = (classify_text(text, pocket.hidden_states) for text in ("I am so happy today!", "I am furious, you liar!"))
     assert max(happy.probabilities, key=lambda name: happy.probabilities[name]) == "joy"
     assert max(angry.probabilities, key=lambda name: angry.probabilities[name]) == "anger"

@@ -23,7 +23,7 @@ from assistant.events import Event, Notice, Usage
 from assistant.messages import Audio, Image, Message, assistant, system, user
 from assistant.models.base import GenerationOptions
 from assistant.models.remote.model import RemoteModel
-from assistant.models.remote.openai_api import LARGEST_SIDE, data_url, overflow
+from assistant.models.remote.openai_api import MAX_IMAGE_SIDE, data_url, parse_context_overflow
 from tests.fakes import chat_server
 from tests.fakes.chat_server import Behaviour, ChatServer, failing, running, sending
 
@@ -37,7 +37,7 @@ def server() -> Iterator[ChatServer]:
 
 
 def connect(server: ChatServer, **options: Any) -> RemoteModel:
-    return RemoteModel.connect(server.url, **{"retry_seconds": (0.01, 0.01, 0.01), **options})
+    return RemoteModel.connect(server.url, **{"retry_delays": (0.01, 0.01, 0.01), **options})
 
 
 def ask(model: RemoteModel, *messages: Message, stop: threading.Event | None = None, **options: Any) -> str:
@@ -79,11 +79,11 @@ class TestTheModel:
         assert connect(server).info.name == "qwen"
 
     @pytest.mark.parametrize(
-        ("name", "grounds"), [("Qwen/Qwen3-VL-8B-Instruct", True), ("qwen3vl:4b", True), ("qwen2.5-vl", False)]
+        ("name", "supports_grounding"), [("Qwen/Qwen3-VL-8B-Instruct", True), ("qwen3vl:4b", True), ("qwen2.5-vl", False)]
     )
-    def test_one_that_draws_boxes_is_known_by_its_name(self, server: ChatServer, name: str, grounds: bool) -> None:
+    def test_one_that_draws_boxes_is_known_by_its_name(self, server: ChatServer, name: str, supports_grounding: bool) -> None:
         server.models = [name]
-        assert connect(server).info.grounds == grounds
+        assert connect(server).info.supports_grounding == supports_grounding
 
     def test_without_any_it_says_so(self, server: ChatServer) -> None:
         server.models = []
@@ -144,7 +144,7 @@ class TestTheRequest:
         kind, _, body = url.partition(",")
         assert kind == "data:image/jpeg;base64"
         with PIL.Image.open(io.BytesIO(base64.b64decode(body))) as sent:
-            assert sent.size == (683, LARGEST_SIDE)
+            assert sent.size == (683, MAX_IMAGE_SIDE)
             assert not sent.getexif()
 
 
@@ -269,7 +269,7 @@ class TestAnotherTry:
         server = ChatServer(listening=False)
         threading.Timer(0.3, server.server_activate).start()
         with running(server):
-            model = RemoteModel.connect(server.url, retry_seconds=(0.1,) * 50)
+            model = RemoteModel.connect(server.url, retry_delays=(0.1,) * 50)
         assert model.info.name == "tiny-vlm"
 
 
@@ -317,7 +317,7 @@ class TestMisbehaviour:
     def test_a_server_that_falls_silent_is_left(self, server: ChatServer) -> None:
         server.behaviours.append(chat_server.silent_after_a_word)
         with pytest.raises(ModelError, match=r"has said nothing for 0\.2 seconds"):
-            ask(connect(server, silence_seconds=0.2))
+            ask(connect(server, read_timeout=0.2))
 
     def test_an_end_without_its_marker_is_an_end(self, server: ChatServer) -> None:
         server.behaviours.append(chat_server.without_an_end_marker)
@@ -331,7 +331,7 @@ class TestMisbehaviour:
 
     def test_a_name_that_leads_nowhere_is_one_sentence(self) -> None:
         with pytest.raises(ModelError, match="No server answers"):
-            RemoteModel.connect("http://no-such-host.invalid/v1", retry_seconds=())
+            RemoteModel.connect("http://no-such-host.invalid/v1", retry_delays=())
 
     def test_what_is_no_address_is_one_sentence(self) -> None:
         with pytest.raises(ConfigError, match="no address of a server"):
@@ -442,7 +442,7 @@ class TestAContextThatIsFull:
         ],
     )
     def test_is_understood_from_every_server(self, words: str, found: tuple[int, int] | None) -> None:
-        assert overflow(words) == found
+        assert parse_context_overflow(words) == found
 
     def test_leaves_the_oldest_turns_out(self, server: ChatServer) -> None:
         server.context_tokens = 512
@@ -510,10 +510,10 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(ModelError, match="The proxy that the environment names cannot be used"):
-        RemoteModel.connect("http://server.invalid/v1", retry_seconds=())
+        RemoteModel.connect("http://server.invalid/v1", retry_delays=())
 
 
 def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
     with pytest.raises(ConfigError, match="certificates that SSL_CERT_FILE"):
-        RemoteModel.connect("https://server.invalid/v1", retry_seconds=())
+        RemoteModel.connect("https://server.invalid/v1", retry_delays=())

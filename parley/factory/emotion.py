@@ -1,0 +1,153 @@
+"""Build the models behind the emotion skill and the empathy mode of voice."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from assistant.models.base import ChatModel
+from assistant.progress import OnNotice, Progress, no_notice, no_progress
+from parley.factory.models import build_model
+from parley.factory.voice import assemble_whisper
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from assistant.settings import Settings
+    from skills.emotions.speaker_baseline import SpeakerBaseline
+    from skills.emotions.voice import VocalEmotion, VoiceEmotionClassifier
+    from skills.vision_model import VisionClient
+    from voice.empathy import EmotionDetector, DetectedEmotion
+
+ProgressDisplay = Callable[[], AbstractContextManager[Progress]]
+"""Opens a display of progress for the time that a model takes to load."""
+
+
+class EmotionBackends:
+    """Models for the emotion skill, each loaded when it is first needed. Use from one thread at a time."""
+
+    def __init__(
+        self,
+        settings: "Settings",
+        *,
+        chat_model: Callable[[], ChatModel] | None = None,
+        progress_display: ProgressDisplay = lambda: nullcontext(no_progress),
+        on_notice: OnNotice = no_notice,
+    ) -> None:
+        """Create the backends; nothing is loaded yet.
+
+        Args:
+            settings: Select the chat model. The other models are always the bundled ones.
+            chat_model: Return the model of a running conversation, which is used instead of loading another.
+            progress_display: Opened while a model loads.
+            on_notice: As for `build_model`.
+        """
+        self._settings = settings
+        # The classifiers were trained on the features of the bundled models.
+        self._bundled_settings = settings.model_copy(
+            update={"model": "pocket", "backend": "local", "quantize": "auto"}
+        )
+        self._get_chat_model = chat_model
+        self._progress_display = progress_display
+        self._on_notice = on_notice
+        self._chat_model: ChatModel | None = None
+        self._text_model: ChatModel | None = None
+        self._voice_model: VoiceEmotionClassifier | None = None
+
+    def model(self) -> "VisionClient":
+        from skills.vision_model import VisionClient
+
+        if self._get_chat_model is not None:
+            return VisionClient(self._get_chat_model())
+        if self._chat_model is None:
+            with self._progress_display() as progress:
+                self._chat_model = build_model(self._settings, progress, self._on_notice)
+        return VisionClient(self._chat_model)
+
+    def hidden_states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
+        from assistant.models.base import HiddenStateModel
+
+        model = self.text_model()
+        assert isinstance(model, HiddenStateModel)
+        return model.hidden_states(pieces, depths)
+
+    def vocal_emotion(self, samples: "NDArray[np.float32]") -> "VocalEmotion | None":
+        return self.voice_model().classify(samples)
+
+    def load(self) -> None:
+        """Load the models for text and voice now. Raises `ModelError` and `VoiceError`."""
+        self.text_model()
+        self.voice_model()
+
+    def text_model(self) -> ChatModel:
+        """Return the bundled language model: the conversation's if it is that one, or one of its own."""
+        current = self._get_chat_model() if self._get_chat_model is not None else None
+        if current is not None and current.info.bundled:
+            return current
+        if self._text_model is None:
+            with self._progress_display() as progress:
+                self._text_model = build_model(self._bundled_settings, progress)
+        return self._text_model
+
+    def voice_model(self) -> "VoiceEmotionClassifier":
+        """Return the classifier of vocal emotion."""
+        if self._voice_model is None:
+            with self._progress_display() as progress:
+                self._voice_model = build_voice_emotion_classifier(self._bundled_settings, progress)
+        return self._voice_model
+
+    def close(self) -> None:
+        """Free the models that were loaded here, but not the conversation's."""
+        for model in (self._chat_model, self._text_model):
+            if model is not None:
+                model.close()
+        self._chat_model = self._text_model = self._voice_model = None
+
+
+def build_voice_emotion_classifier(settings: "Settings", progress: Progress = no_progress) -> "VoiceEmotionClassifier":
+    """Load the classifier of vocal emotion with the encoder it was trained on: the bundled Whisper's, on the CPU.
+
+    Blocks like `build_stt`. Raises `ModelError` and `VoiceError`.
+    """
+    from skills.emotions.voice import VoiceEmotionClassifier
+    from voice.stt.whisper import Whisper, detect_speech
+
+    whisper = Whisper.load(str(assemble_whisper(settings, progress)), device="cpu")
+    return VoiceEmotionClassifier(whisper.encode, detect_speech)
+
+
+def build_emotion_detector(settings: "Settings") -> "EmotionDetector":
+    """Build the detector of the speaker's emotion for empathy mode. Nothing is loaded before its `prepare`."""
+    return _EmotionDetector(settings)
+
+
+class _EmotionDetector:
+    """Implement `voice.empathy.EmotionDetector` with the classifiers of the emotion skill."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self._model: ChatModel | None = None
+        self._backends = EmotionBackends(settings, chat_model=self._current_model)
+        self._baseline: SpeakerBaseline | None = None
+
+    def prepare(self, model: ChatModel) -> None:
+        from skills.emotions.speaker_baseline import SpeakerBaseline
+
+        self._model = model
+        self._backends.load()
+        self._baseline = SpeakerBaseline(self._backends.voice_model(), self._backends.hidden_states)
+
+    def __call__(self, model: ChatModel, words: str, samples: "NDArray[np.float32]") -> "DetectedEmotion | None":
+        from voice.empathy import DetectedEmotion
+
+        assert self._baseline is not None
+        self._model = model
+        estimate, sound = self._baseline.estimate(words, samples)
+        emotion = None if estimate is None else DetectedEmotion(estimate.label, estimate.confidence, estimate.parts)
+        # Utterances in distress would shift the baseline they are compared with.
+        if sound is not None and not (emotion is not None and emotion.distress):
+            self._baseline.update(sound)
+        return emotion
+
+    def _current_model(self) -> ChatModel:
+        assert self._model is not None
+        return self._model
