@@ -31,7 +31,7 @@ from voice.conversation import SpokenConversation
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech
 from voice.turns.endpointing import EndOfTurnModel
-from voice.turns.vad import UserStoppedSpeaking, SileroVad, TurnEvent, UserTurnDetector
+from voice.turns.vad import SileroVad, TurnEvent, UserStoppedSpeaking, UserTurnDetector
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -176,14 +176,14 @@ class Ear:
         self._moments = moments
         self._answered = answered
         self._loop = loop
-        self.played = 0.0
+        self.played_seconds = 0.0
 
     def add(self, samples: "Samples") -> None:  # noqa: ARG002
         """Listen."""
         self._moments.sound = self._moments.sound or time.perf_counter()
         self._loop.call_soon_threadsafe(self._answered.set)
 
-    def empty(self) -> None:
+    def clear(self) -> None:
         """Nothing waits."""
 
     def pause(self) -> None:

@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from assistant.settings import load
 from benchmarks.figures import Figure
 from parley.factory.voice import build_stt, build_tts
-from voice.audio.devices import Resampler
 from voice.audio.echo_canceller import EchoCanceller
+from voice.audio.resample import Resampler
 from voice.audio.types import SAMPLE_RATE
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech, speak
 from voice.tts.espeak import Espeak
 from voice.turns.endpointing import DEFAULT_SILENCE
 from voice.turns.interruption import is_backchannel, is_echo
-from voice.turns.vad import UserStoppedSpeaking, VadParams, SileroVad, UserStartedSpeaking, UserTurnDetector
+from voice.turns.vad import SileroVad, UserStartedSpeaking, UserStoppedSpeaking, UserTurnDetector, VadParams
 
 Floats = NDArray[np.float32]
 
@@ -103,7 +103,7 @@ class Room:
             words = speech[begun : begun + BLOCK]
             near[: words.size] += words
             begun += BLOCK
-            for event in self._taking.process(self._canceller(near, far)):
+            for event in self._taking.process(self._canceller.process(near, far)):
                 if isinstance(event, UserStartedSpeaking):
                     paused = True
                     self.pauses += 1
@@ -186,5 +186,5 @@ def replies(dice: random.Random) -> Iterator[str]:
 
 def sound(voice: TextToSpeech, text: str) -> Floats:
     """How it sounds, as a microphone would hear it."""
-    convert = Resampler(voice.sample_rate, SAMPLE_RATE)
-    return np.concatenate([*(convert(samples) for samples in speak([text], voice)), convert(None)])
+    resampler = Resampler(voice.sample_rate, SAMPLE_RATE)
+    return np.concatenate([*(resampler.process(samples) for samples in speak([text], voice)), resampler.flush()])

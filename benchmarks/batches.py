@@ -26,7 +26,7 @@ import PIL.ImageDraw
 import PIL.ImageFilter
 import psutil
 
-from assistant.attachments.images import read_image
+from assistant.attachments.images import ImageLoader
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
@@ -162,7 +162,7 @@ def drawing(seed: int) -> Image:
         (pen.ellipse if rng.random() < 0.5 else pen.rectangle)(box, fill=_colour(rng))
     file = io.BytesIO()
     picture.filter(PIL.ImageFilter.GaussianBlur(2)).save(file, "JPEG")
-    return read_image(file.getvalue(), f"{seed}.jpg").image
+    return ImageLoader().load_bytes(file.getvalue(), f"{seed}.jpg").image
 
 
 def _colour(rng: random.Random) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ import PIL.Image
 import PIL.ImageDraw
 import torch
 
-from assistant.attachments.images import read_image
+from assistant.attachments.images import ImageLoader
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
@@ -162,7 +162,7 @@ def picture(number: int) -> Image:
     pen.ellipse((380 + number, 260, 660 + number, 540), fill="firebrick")
     file = io.BytesIO()
     drawing.save(file, "JPEG", quality=90)
-    return read_image(file.getvalue(), f"disc-{number}.jpg").image
+    return ImageLoader().load_bytes(file.getvalue(), f"disc-{number}.jpg").image
 
 
 def main() -> None:

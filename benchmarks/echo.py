@@ -21,8 +21,8 @@ from assistant.settings import load
 from benchmarks.figures import Figure
 from parley.factory.voice import build_stt, build_tts
 from skills.evaluation.scores import caption_words
-from voice.audio.devices import Resampler
 from voice.audio.echo_canceller import EchoCanceller
+from voice.audio.resample import Resampler
 from voice.audio.types import SAMPLE_RATE
 from voice.tts.base import TextToSpeech, speak
 
@@ -110,7 +110,7 @@ def _webrtc() -> Cancel:
     def cancel(heard: Samples, played: Samples) -> Samples:
         # In blocks as a microphone gives them: it forgets what the speaker played much too early.
         starts = range(0, heard.size, 2 * _FRAME)
-        blocks = [canceller(heard[at : at + 2 * _FRAME], played[at : at + 2 * _FRAME]) for at in starts]
+        blocks = [canceller.process(heard[at : at + 2 * _FRAME], played[at : at + 2 * _FRAME]) for at in starts]
         return np.concatenate(blocks).astype(np.float32)
 
     return cancel
@@ -153,9 +153,9 @@ def _livekit() -> Cancel:
 
 def _spoken(mouth: TextToSpeech, text: str, faster: float) -> Samples:
     """A text read aloud at 16 kHz, `faster` and as much higher."""
-    convert = Resampler(round(mouth.sample_rate * faster), SAMPLE_RATE)
+    resampler = Resampler(round(mouth.sample_rate * faster), SAMPLE_RATE)
     spoken = np.concatenate(list(speak([text], mouth)))
-    return (0.5 * np.concatenate([convert(spoken), convert(None)])).astype(np.float32)
+    return (0.5 * np.concatenate([resampler.process(spoken), resampler.flush()])).astype(np.float32)
 
 
 def _in_room(played: Samples, delay_ms: int, seed: int) -> Samples:

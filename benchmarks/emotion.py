@@ -13,12 +13,13 @@ import torch
 
 from assistant.settings import load
 from benchmarks.figures import Figure
-from parley import factory
-from skills.emotions.face import FaceReader
+from parley.factory.emotion import EmotionBackends
+from parley.factory.voice import assemble_whisper
+from skills.emotions.face import FaceEmotionClassifier
 from skills.emotions.face_network import FACE_SIDE, face_logits
-from skills.emotions.text import read_text
-from skills.emotions.voice import VoiceReader
-from voice.audio.types import HEARING_RATE
+from skills.emotions.text import classify_text
+from skills.emotions.voice import VoiceEmotionClassifier
+from voice.audio.types import SAMPLE_RATE
 from voice.stt.whisper import Whisper
 
 SENTENCE = "I really did not expect that you would come all the way to see me today!"
@@ -28,19 +29,19 @@ SECONDS = 5
 def measure(runs: int) -> list[Figure]:
     """Milliseconds of each."""
     settings = load().settings
-    senses = factory.senses(settings)
-    reader = FaceReader.load()
-    whisper = Whisper.load(str(factory.assemble_whisper(settings)), device="cpu")
-    voices = VoiceReader(whisper.encode, lambda samples: [(0, samples.size)])
+    senses = EmotionBackends(settings)
+    reader = FaceEmotionClassifier.load()
+    whisper = Whisper.load(str(assemble_whisper(settings)), device="cpu")
+    voices = VoiceEmotionClassifier(whisper.encode, lambda samples: [(0, samples.size)])
     rng = np.random.default_rng(0)
     picture = PIL.Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8))
     face = torch.from_numpy(rng.integers(0, 256, (1, FACE_SIDE, FACE_SIDE), np.uint8))
-    tone = (0.1 * np.sin(np.arange(SECONDS * HEARING_RATE) * 0.05)).astype(np.float32)
+    tone = (0.1 * np.sin(np.arange(SECONDS * SAMPLE_RATE) * 0.05)).astype(np.float32)
     return [
-        Figure("a sentence of 75 characters", "ms", timed(lambda: read_text(SENTENCE, senses.states), runs)),
-        Figure("looking for faces in 512 x 512 pixels", "ms", timed(lambda: reader.read(picture), runs)),
+        Figure("a sentence of 75 characters", "ms", timed(lambda: classify_text(SENTENCE, senses.states), runs)),
+        Figure("looking for faces in 512 x 512 pixels", "ms", timed(lambda: reader.classify(picture), runs)),
         Figure("a face that was found", "ms", timed(lambda: face_logits(reader.network, face), runs)),
-        Figure("the voice in five seconds", "ms", timed(lambda: voices.read(tone), runs)),
+        Figure("the voice in five seconds", "ms", timed(lambda: voices.classify(tone), runs)),
     ]
 
 

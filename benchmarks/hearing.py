@@ -20,9 +20,9 @@ from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.figures import Figure
 from benchmarks.utterances import STATEMENTS, spoken, whole
-from parley.factory import build_ears, build_mouth
-from voice.audio.decode import open_recording
-from voice.audio.types import HEARING_RATE
+from parley.factory.voice import build_stt, build_tts
+from voice.audio.decode import open_audio
+from voice.audio.types import SAMPLE_RATE
 from voice.audio.wav import WavFile
 from voice.stt.base import SpeechToText
 from voice.stt.long_form import transcribe
@@ -52,7 +52,7 @@ class Clip:
 def measure(runs: int) -> list[Figure]:
     """All figures. `runs` counts for the first words of a long recording; each clip is heard once by both."""
     settings = load().settings
-    voice, ears = build_mouth(settings), build_ears(settings)
+    voice, ears = build_tts(settings), build_stt(settings)
     people = recorded()
     machine = [Clip(whole(words), spoken(whole(words), voice)) for words in STATEMENTS[:SPOKEN]]
     engines = {"Parley": through_parley(ears), "plain faster-whisper": plainly(ears)}
@@ -79,7 +79,7 @@ def compared(
             started = time.perf_counter()
             heard[name].append(" ".join(listen(file)))
             seconds[name] += time.perf_counter() - started
-    length = sum(clip.sound.size for clip in clips) / HEARING_RATE
+    length = sum(clip.sound.size for clip in clips) / SAMPLE_RATE
     errors = {name: 100 * word_error_rate([clip.words for clip in clips], texts) for name, texts in heard.items()}
     worst = errors["plain faster-whisper"]
     return [
@@ -91,9 +91,9 @@ def compared(
 
 def first_words(clips: list[Clip], engines: dict[str, Transcribe], file: Path, runs: int) -> list[Figure]:
     """Seconds until the first words of a long recording are there."""
-    pause = np.zeros(HEARING_RATE // 2, np.float32)
+    pause = np.zeros(SAMPLE_RATE // 2, np.float32)
     once = np.concatenate([part for clip in clips for part in (clip.sound, pause)])
-    write(file, np.tile(once, 1 + _LONG_SECONDS * HEARING_RATE // once.size))
+    write(file, np.tile(once, 1 + _LONG_SECONDS * SAMPLE_RATE // once.size))
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(runs):
         for name, listen in engines.items():
@@ -111,7 +111,7 @@ def through_parley(ears: SpeechToText) -> Transcribe:
     """What `parley transcribe` does."""
 
     def listen(file: Path) -> Iterator[str]:
-        with open_recording(file) as recording:
+        with open_audio(file) as recording:
             for transcript in transcribe(ears, recording, no_progress, "en"):
                 yield transcript.text
 
@@ -149,13 +149,13 @@ def recorded() -> list[Clip]:
 
 def read(path: Path) -> "Samples":
     """The sound in a file."""
-    with open_recording(path) as recording:
+    with open_audio(path) as recording:
         return np.concatenate(list(recording.blocks()))
 
 
 def write(path: Path, sound: "Samples") -> None:
     """Make a file of it."""
-    with WavFile(path, HEARING_RATE) as file:
+    with WavFile(path, SAMPLE_RATE) as file:
         file.write(sound)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import PIL.Image
 import PIL.ImageDraw
 
-from assistant.attachments.images import read_image
+from assistant.attachments.images import ImageLoader
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.settings import load
@@ -31,7 +31,7 @@ def picture() -> Image:
     pen.ellipse((380, 260, 660, 540), fill="firebrick")
     file = io.BytesIO()
     drawing.save(file, "PNG")
-    return read_image(file.getvalue(), "disc.png").image
+    return ImageLoader().load_bytes(file.getvalue(), "disc.png").image
 
 
 def peak_memory() -> float:

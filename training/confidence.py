@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant import settings
-from parley import factory
-from skills import Photo, VisionModel
+from parley.factory.models import build_vision_client
+from skills import Image, VisionModel
 from skills.evaluation.calibration import bins, expected_calibration_error
-from skills.question_answering import confidence_in, log_odds, open_answer, option_shares
+from skills.question_answering import answer_open_question, calibrated_confidence, log_odds, option_probabilities
 from training.data import read_annotations, read_photos
 from training.evaluate import split_photos
 from training.metrics import room_key, yes_or_no
@@ -65,7 +65,7 @@ def ask_about_rooms(data: Path, limit: int | None, done: Container[str], model: 
         asked = []
         for row in (row for row in rows if row["image"] == name):
             question = room_question(row["question"])
-            text, own, other = open_answer(picture, question, model)
+            text, own, other = answer_open_question(picture, question, model)
             assert own is not None
             assert other is not None
             right = room_key(text) == room_key(row["answer"])
@@ -81,7 +81,7 @@ def ask_whether_there(data: Path, limit: int | None, done: Container[str], model
     for name, picture in _dev_photos(data, "flickr8k", limit or PHOTOS_OF_PEOPLE, done):
         asked = []
         for exchange in yes_no(written[name], companions, random.Random(f"{SEED} {name}")):
-            *shares, other = option_shares(picture, exchange.question, model, ("yes", "no"), yes_no=True)
+            *shares, other = option_probabilities(picture, exchange.question, model, ("yes", "no"), yes_no=True)
             best = max(shares)
             said = ("yes", "no")[shares.index(best)]
             right = said == yes_or_no(exchange.answers[0])
@@ -89,7 +89,7 @@ def ask_whether_there(data: Path, limit: int | None, done: Container[str], model
         yield asked
 
 
-def _dev_photos(data: Path, collection: str, limit: int | None, done: Container[str]) -> Iterator[tuple[str, Photo]]:
+def _dev_photos(data: Path, collection: str, limit: int | None, done: Container[str]) -> Iterator[tuple[str, Image]]:
     names = split_photos(data, collection, "dev")
     if limit is not None and limit < len(names):
         names = sorted(random.Random(SEED).sample(names, limit))
@@ -98,7 +98,7 @@ def _dev_photos(data: Path, collection: str, limit: int | None, done: Container[
     for number, (name, photo) in enumerate(read_photos(data, collection, set(names)), 1):
         file = io.BytesIO()
         photo.save(file, "PNG")
-        yield name, Photo(file.getvalue(), "image/png", photo.width, photo.height, name)
+        yield name, Image(file.getvalue(), "image/png", photo.width, photo.height, name)
         if number % 20 == 0:
             print(f"{collection}: {number} of {len(names)} photos, {time.monotonic() - started:.0f} s", flush=True)
 
@@ -125,7 +125,7 @@ def cross_fitted(asked: Sequence[Asked]) -> list[float]:
     random.Random(SEED).shuffle(photos)
     fold = {photo: number % FOLDS for number, photo in enumerate(photos)}
     fitted = [fit([each for each in asked if fold[each.photo] != number]) for number in range(FOLDS)]
-    return [confidence_in(each.log_probability, fitted[fold[each.photo]]) for each in asked]
+    return [calibrated_confidence(each.log_probability, fitted[fold[each.photo]]) for each in asked]
 
 
 def judge(asked: Sequence[Asked], source: str) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def main() -> None:
     kept = arguments.work / "confidence-dev.jsonl"
     asked = [Asked(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {each.photo for each in asked}
-    model = factory.vision_model(settings.load({"model": "pocket"}).settings)
+    model = build_vision_client(settings.load({"model": "pocket"}).settings)
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a") as file:
         for ask in (ask_about_rooms, ask_whether_there):

@@ -336,7 +336,7 @@ def circumstances(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]
 def pocket_folder() -> Path:
     """The assembled model in the user's cache, made first if it is not there."""
     from assistant.settings import load
-    from parley.factory import assemble_pocket
+    from parley.factory.models import assemble_pocket
 
     return assemble_pocket(load().settings)
 

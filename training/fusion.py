@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assistant import settings
-from parley import factory
-from skills.emotions.face import FaceReader
-from skills.emotions.face_network import face_logits, standardized
-from skills.emotions.fusion import LEAST, ratios
+from parley.factory.voice import assemble_whisper
+from skills.emotions.face import FaceEmotionClassifier
+from skills.emotions.face_network import face_logits, standardize
+from skills.emotions.fusion import MIN_PROBABILITY, log_likelihood_ratios
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.text import TextHead, codes, softmax
+from skills.emotions.text import TextHead, hash_ngrams, softmax
 from skills.emotions.voice import VOICES, features
 from training.calibration import fitted_temperature
 from training.emotion_states import States, read_comments
@@ -41,7 +41,7 @@ from training.emotion_text import FINE, grouped
 from training.faces import read_faces
 from training.recipe import SEED
 from training.voices import CHOICES, NAMES, fit
-from voice.audio.decode import open_recording
+from voice.audio.decode import open_audio
 from voice.stt.whisper import Whisper
 
 OUT = Path(__file__).parents[1] / "skills" / "emotions" / "fusion.json"
@@ -93,7 +93,7 @@ def text_pool(data: Path, split: str, states: Callable[[Sequence[str]], Any], rn
     def read(said: Sequence[str]) -> tuple[Floats, Floats]:
         pooled = states(said).astype(np.float32).reshape(len(said), -1)
         inner = np.maximum((pooled - head.mean) / head.deviation @ head.hidden.T + head.hidden_bias, 0)
-        return softmax(head.logits(pooled, [codes(text) for text in said])[:, FINE:]), inner
+        return softmax(head.logits(pooled, [hash_ngrams(text) for text in said])[:, FINE:]), inner
 
     clean, degraded = (read([" ".join(texts[index].split()[:words]) for index in chosen]) for words in (1000, 3))
     return Pool(labels[chosen], clean[0], degraded[0], clean[1], degraded[1])
@@ -107,10 +107,10 @@ def face_pool(data: Path, split: str, rng: np.random.Generator) -> Pool:
     pixels = faces.pixels[torch.from_numpy(chosen)]
     small = F.interpolate(pixels[:, None].float(), (8, 8), mode="area")
     blurred = F.interpolate(small, pixels.shape[1:], mode="bilinear")[:, 0].round().to(torch.uint8)
-    reader = FaceReader.load()
+    reader = FaceEmotionClassifier.load()
 
     def read(seen: Tensor) -> tuple[Floats, Floats]:
-        maps = reader.network.features(standardized(seen).contiguous(memory_format=torch.channels_last))
+        maps = reader.network.features(standardize(seen).contiguous(memory_format=torch.channels_last))
         shares = (face_logits(reader.network, seen) / reader.temperature).softmax(1)
         return shares.numpy(), maps.mean((2, 3)).numpy()
 
@@ -146,7 +146,7 @@ def _voice_rows(data: Path, work: Path) -> tuple[Floats, NDArray[np.int64], NDAr
     """Features (clean and noisy, clips, width), the mean over each clip's pieces; labels by `VOICES`; speakers."""
     kept = work / "emotion" / "voices-noisy.npz"
     if not kept.exists():
-        whisper = Whisper.load(str(factory.assemble_whisper(settings.load({}).settings)), device="cpu")
+        whisper = Whisper.load(str(assemble_whisper(settings.load({}).settings)), device="cpu")
         rng = np.random.default_rng(SEED)
         folder = data / "emodb"
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
@@ -161,7 +161,7 @@ def _voice_rows(data: Path, work: Path) -> tuple[Floats, NDArray[np.int64], NDAr
                 file = archive.extractfile(member) if row else None
                 if row is None or file is None:
                     continue
-                with open_recording(io.BytesIO(file.read()), member.name) as recording:
+                with open_audio(io.BytesIO(file.read()), member.name) as recording:
                     samples = np.concatenate(list(recording.blocks()))
                 loudness = float(np.sqrt(np.square(samples).mean()))
                 noise = rng.normal(0, loudness, samples.size).astype(np.float32)
@@ -190,7 +190,7 @@ def triples(pools: Sequence[Pool], rng: np.random.Generator) -> Triples:
 
 def evidences(each: Triples, priors: Floats) -> NDArray[np.float64]:
     """What each modality says by itself, in logarithms (modalities, triples, 7)."""
-    return np.stack([ratios(*pair) for pair in zip(each.probabilities, priors, strict=True)])
+    return np.stack([log_likelihood_ratios(*pair) for pair in zip(each.probabilities, priors, strict=True)])
 
 
 def fitted_weights(dev: Triples, priors: Floats) -> Floats:
@@ -293,7 +293,7 @@ def _priors(data: Path, voices: dict[str, Pool]) -> Floats:
     faces = np.bincount(read_faces(data, "train").labels.numpy(), minlength=len(EMOTIONS))
     clips = np.bincount(np.concatenate([pool.labels for pool in voices.values()]), minlength=len(EMOTIONS))
     shares = [(basic / basic.sum(1, keepdims=True)).mean(0), faces / faces.sum(), clips / clips.sum()]
-    priors: Floats = np.maximum(np.stack(shares), LEAST).astype(np.float32)
+    priors: Floats = np.maximum(np.stack(shares), MIN_PROBABILITY).astype(np.float32)
     return priors
 
 

@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from assistant import settings
-from parley import factory
+from parley.factory.voice import assemble_whisper
 from skills.emotions.prosody import Floats
-from skills.emotions.speaker_baseline import HEARD_BEFORE
+from skills.emotions.speaker_baseline import MIN_BASELINE_UTTERANCES
 from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
 from training.calibration import fitted_temperature, judge, keep
 from training.recipe import SEED
-from voice.audio.decode import open_recording
-from voice.empathy import Mood
-from voice.stt.whisper import Whisper, find_speech
+from voice.audio.decode import open_audio
+from voice.empathy import DetectedEmotion
+from voice.stt.whisper import Whisper, detect_speech
 
 # What EmoDB calls the emotions.
 NAMES = {"happiness": "joy"} | {name: name for name in VOICES if name != "joy"}
@@ -102,7 +102,7 @@ def read_clips(data: Path, encode: Encode, hear: FindSpeech) -> Clips:
             if file is None:
                 continue
             row = rows[Path(member.name).name]
-            with open_recording(io.BytesIO(file.read()), member.name) as recording:
+            with open_audio(io.BytesIO(file.read()), member.name) as recording:
                 samples = np.concatenate(list(recording.blocks()))
             pieces, _ = features(samples, encode, hear)
             if not len(pieces):
@@ -194,10 +194,10 @@ def heard_before(clips: Clips, rng: np.random.Generator) -> Clips:
 def judge_usual(clips: Clips, rng: np.random.Generator) -> tuple[float, dict[str, Any]]:
     """Print and return how well the second head tells speakers that it never heard, by how many clips came before.
 
-    Each clip is judged as it differs from so many neutral ones. Also the temperature after `HEARD_BEFORE` of them.
+    Each clip is judged as it differs from so many neutral ones. Also the temperature after `MIN_BASELINE_UTTERANCES` of them.
     """
     labels = torch.from_numpy(clips.labels)
-    told = {earlier: torch.full((len(labels), len(VOICES)), torch.nan) for earlier in (1, HEARD_BEFORE, 5)}
+    told = {earlier: torch.full((len(labels), len(VOICES)), torch.nan) for earlier in (1, MIN_BASELINE_UTTERANCES, 5)}
     for speaker in sorted(set(clips.speakers.tolist())):
         own = clips.speakers == speaker
         learned = heard_before(_only(clips, ~own), rng)
@@ -205,14 +205,14 @@ def judge_usual(clips: Clips, rng: np.random.Generator) -> tuple[float, dict[str
         for earlier, logits in told.items():
             rows, kept = against_usual(_only(clips, own), earlier, rng)
             logits[np.flatnonzero(own)[kept]] = head.logits(torch.from_numpy(rows))
-    temperature = fitted_temperature(told[HEARD_BEFORE], labels)
+    temperature = fitted_temperature(told[MIN_BASELINE_UTTERANCES], labels)
     figures: dict[str, Any] = {
         str(earlier): judge(
             f"Unheard speakers, after {earlier} neutral clips", (logits / temperature).softmax(1), labels, VOICES
         )
         for earlier, logits in told.items()
     }
-    figures["taken for upset"] = upset((told[HEARD_BEFORE] / temperature).softmax(1), labels)
+    figures["taken for upset"] = upset((told[MIN_BASELINE_UTTERANCES] / temperature).softmax(1), labels)
     return temperature, figures
 
 
@@ -224,8 +224,8 @@ def upset(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
     told, really = [], []
     for row, label in zip(probabilities, labels.tolist(), strict=True):
         share, place = row.max(0)
-        told.append(bool(Mood(VOICES[place], float(share)).upset))
-        really.append(bool(Mood(VOICES[label], 1.0).upset))
+        told.append(bool(DetectedEmotion(VOICES[place], float(share)).distress))
+        really.append(bool(DetectedEmotion(VOICES[label], 1.0).distress))
     taken, true = np.array(told), np.array(really)
     figures = {"upset": 100 * float(taken[true].mean()), "others": 100 * float(taken[~true].mean())}
     print(
@@ -258,8 +258,8 @@ def main() -> None:
     if kept.exists():
         clips = Clips(**np.load(kept))
     else:
-        whisper = Whisper.load(str(factory.assemble_whisper(settings.load({}).settings)), device="cpu")
-        clips = read_clips(arguments.data, whisper.encode, find_speech)
+        whisper = Whisper.load(str(assemble_whisper(settings.load({}).settings)), device="cpu")
+        clips = read_clips(arguments.data, whisper.encode, detect_speech)
         arguments.work.mkdir(parents=True, exist_ok=True)
         np.savez(kept, **clips._asdict())
 

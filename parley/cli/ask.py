@@ -44,33 +44,33 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
 
 def _message(prompt: str, images: tuple[str, ...], choices: Choices, note: "Write") -> "Message":
     """The pictures are read before a model is loaded: what is wrong with them is known at once."""
-    from assistant.attachments.images import MAX_BYTES, find_images, load_image, read_image
+    from assistant.attachments.images import MAX_BYTES, ImageLoader, extract_images
     from assistant.attachments.paths_in_text import exists
     from assistant.messages import user
 
-    limit = choices.settings.max_image_megapixels
+    loader = ImageLoader.from_settings(choices.settings)
     attached = []
     for image in images:
         if image == "-":
             # One byte more than may be, so that an endless stream is refused for its size and not waited for.
             data = read_input(MAX_BYTES + 1)
-            attached.append(read_image(data, "standard input", max_megapixels=limit))
+            attached.append(loader.load_bytes(data, "standard input"))
         else:
-            attached.append(load_image(image, allow_urls=choices.settings.allow_urls, max_megapixels=limit))
+            attached.append(loader.load(image))
     for picture in attached:
         for notice in picture.notices:
             note(notice)
-    for source in find_images(prompt).sources:
+    for source in extract_images(prompt).sources:
         if source not in images and exists(source):
             note(f"{source} is only named in the prompt: attach it with -i {source} to have it looked at.")
     return user(prompt, *(picture.image for picture in attached))
 
 
 def _start(choices: Choices) -> "Session":
-    from parley.factory import start
+    from parley.factory.session import start_session
 
     with ProgressLine() as progress:
-        return start(choices.settings, progress, resume=choices.resume, keep=choices.keep)
+        return start_session(choices.settings, progress, resume=choices.resume, save=choices.keep)
 
 
 def _answer(session: "Session", message: "Message", notices: list[str] | None) -> bool:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from assistant.settings import Settings
     from skills.batch import Outcome
-    from skills.definition import Helper, Input, Kind, Skill
+    from skills.definition import Dependency, Parameter, ParameterKind, Skill
     from skills.files import Source
-    from skills.jsonl_results import Records
+    from skills.jsonl_results import ResultFile
 
 FILES = "files_by_kind"
 """The argument for files that go to whichever input takes what they hold."""
@@ -53,14 +53,14 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
     """Run `skill` as the `options` of its command say. False if a file failed; raises what ends the run."""
     _tell_of_unused(ctx)
     settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
-    values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.inputs}
+    values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.parameters}
     try:
-        skill.check(values)
+        skill.validate(values)
     except SkillError as error:
         # So far it has been told nothing but the command line.
         raise SkillUsageError(str(error)) from error
     files = options.get(FILES)
-    for each in skill.by_kind.values():
+    for each in skill.by_media_type.values():
         if each.kind == "photo" and not each.is_option:
             files = values.pop(each.name)
     if not files:
@@ -108,20 +108,20 @@ def _run_over(
     from skills.files import find_sources
     from skills.jsonl_results import FILE, PICTURE
 
-    places = skill.by_kind
+    places = skill.by_media_type
     sources = find_sources(arguments, read_input, places)
     _refuse_two_of_a_kind(sources, places, values)
     stop = threading.Event()
     _read_files(skill, values, settings)
 
-    def work(source: "Source", helper: "Helper | None") -> "tuple[BaseModel, Sequence[str]]":
+    def work(source: "Source", helper: "Dependency | None") -> "tuple[BaseModel, Sequence[str]]":
         value, notices = _read(source, places, settings)
         return skill.run({**values, places[source.kind(places)].name: value}, helper), notices
 
     key = PICTURE if list(places) == ["photo"] else FILE
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
     # Of the skills of others nobody knows that a field which is called like an input holds it.
-    own = [each for each in skill.inputs if skill.is_built_in and each.name in fields]
+    own = [each for each in skill.parameters if skill.is_built_in and each.name in fields]
     given = {each.name: values.get(each.name) or each.default for each in own}
     same = {name: value for name, value in given.items() if isinstance(value, str)}
     with _opened(way, fields, key, same) as records:
@@ -159,7 +159,7 @@ def _run_over(
 
 
 def _refuse_two_of_a_kind(
-    sources: Sequence["Source"], places: "Mapping[Kind, Input]", values: Mapping[str, Any]
+    sources: Sequence["Source"], places: "Mapping[ParameterKind, Parameter]", values: Mapping[str, Any]
 ) -> None:
     """Raise `SkillUsageError` for a file that would take the place of what an option has given already."""
     given = {kind: each for kind, each in places.items() if values.get(each.name) is not None}
@@ -175,7 +175,7 @@ def _refuse_two_of_a_kind(
 class _Writer:
     """Puts outcomes where they belong: to the file of records, or to standard output; failures are told as well."""
 
-    def __init__(self, records: "Records | None", key: str, *, as_json: bool, alone: bool) -> None:
+    def __init__(self, records: "ResultFile | None", key: str, *, as_json: bool, alone: bool) -> None:
         self._records = records
         self._key = key
         self._as_json = as_json
@@ -207,13 +207,13 @@ class _Writer:
 
 def _opened(
     way: _Way, fields: Sequence[str], key: str, same: Mapping[str, str]
-) -> "AbstractContextManager[Records | None]":
-    from skills.jsonl_results import open_records
+) -> "AbstractContextManager[ResultFile | None]":
+    from skills.jsonl_results import open_result_file
 
     if way.out is None:
         return nullcontext()
     resume = way.resume or way.retry_errors
-    return open_records(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key, same=same)
+    return open_result_file(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key, same=same)
 
 
 def _headed(name: str, text: str, *, alone: bool) -> str:
@@ -237,7 +237,7 @@ def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Set
     """Put pictures and recordings into `values` where the paths of them stand."""
     from skills.files import Source
 
-    for each in skill.inputs:
+    for each in skill.parameters:
         path = values.get(each.name)
         if each.kind in ("photo", "sound") and path is not None:
             value, notices = _read(Source(path), {each.kind: each}, settings, each.kind)
@@ -247,35 +247,37 @@ def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Set
 
 
 def _read(
-    source: "Source", places: "Mapping[Kind, Input]", settings: "Settings", kind: "Kind | None" = None
+    source: "Source", places: "Mapping[ParameterKind, Parameter]", settings: "Settings", kind: "ParameterKind | None" = None
 ) -> tuple[Any, Sequence[str]]:
     """What is in a file, which is of `kind`, or of whichever its ending says; and what is to be known of it."""
     match kind or source.kind(places):
         case "sound":
-            from parley.factory import load_sound
+            from parley.factory.voice import load_audio
 
-            return load_sound(source.name)
+            return load_audio(source.name)
         case "text":
             return source.read_text(), ()
-    attached = source.read(allow_urls=settings.allow_urls, max_megapixels=settings.max_image_megapixels)
-    return attached.image, attached.notices
+    from assistant.attachments.images import ImageLoader
+
+    loaded = source.read_image(ImageLoader.from_settings(settings))
+    return loaded.image, loaded.notices
 
 
 def _helpers(
     skill: "Skill[..., Any]", settings: "Settings", stop: "threading.Event", jobs: int | None = None, most: int = 1
-) -> "Sequence[Helper | None]":
+) -> "Sequence[Dependency | None]":
     """What as many threads ask as should work at a time."""
-    if skill.needs_senses:
-        from parley.factory import senses
+    if skill.needs_emotion_models:
+        from parley.factory.emotion import EmotionBackends
 
-        return [senses(settings, loading=ProgressLine, note=tell)]
+        return [EmotionBackends(settings, progress_display=ProgressLine, on_notice=tell)]
     if not skill.needs_model:
         return [None] * min(jobs or 1, most)
-    from parley.factory import vision_models
+    from parley.factory.models import build_vision_clients
 
     notices: list[str] = []
     with ProgressLine() as progress:
-        models = vision_models(settings, stop, progress, notices.append, jobs=jobs, most=most)
+        models = build_vision_clients(settings, stop, progress, notices.append, workers=jobs, max_clients=most)
     for notice in notices:
         tell(notice)
     return models

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def ask_for_licence(settings: "Settings") -> None:
     """Ask, and remember a yes, where XTTS is to speak, nobody has accepted its licence and there is somebody to ask.
 
-    What happens without it is for `parley.factory.build_mouth` to say. Raises `VoiceError` if there is no recording to
+    What happens without it is for `parley.factory.voice.build_tts` to say. Raises `VoiceError` if there is no recording to
     imitate.
     """
     kind, _, which = settings.voice.partition(":")
@@ -22,7 +22,7 @@ def ask_for_licence(settings: "Settings") -> None:
         return
     from voice.tts import coqui, xtts
 
-    xtts.named_recording(which)
+    xtts.reference_recording(which)
     if xtts.is_accepted(settings.data_dir) or not is_terminal() or not coqui.is_installed():
         return
     tell(xtts.LICENCE)

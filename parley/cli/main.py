@@ -130,33 +130,33 @@ def _open_app(choices: Choices) -> None:
     from parley.factory.voice import build_voice_session
 
     ensure_terminal_size()
+    from assistant.attachments.images import ImageLoader
     from tui.app import ParleyApp
 
     settings, resume, keep = choices
     app = ParleyApp(
-        lambda progress: start(settings, progress, resume=resume, save=keep),
-        build_voice_session=lambda progress: build_voice_session(settings, progress),
-        allow_urls=settings.allow_urls,
-        max_megapixels=settings.max_image_megapixels,
+        lambda progress: start_session(settings, progress, resume=resume, save=keep),
+        build_call=lambda progress: build_voice_session(settings, progress),
+        image_loader=ImageLoader.from_settings(settings),
     )
     with libraries_silenced():
         app.run()
 
 
 def _answer_lines(choices: Choices) -> None:
+    from assistant.attachments.images import ImageLoader
     from parley.cli.chat import converse
     from parley.factory.session import start_session
 
     settings, resume, keep = choices
     with ProgressLine() as progress:
-        session = start(settings, progress, resume=resume, save=keep)
+        session = start_session(settings, progress, resume=resume, save=keep)
     well = converse(
         sys.stdin or (),
         session,
         say,
         tell,
-        allow_urls=settings.allow_urls,
-        max_megapixels=settings.max_image_megapixels,
+        ImageLoader.from_settings(settings),
     )
     if not well:
         sys.exit(1)

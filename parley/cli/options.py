@@ -78,7 +78,7 @@ def complete_conversation(
     """Ids of conversations that begin with what was typed, with their titles."""
     from click.shell_completion import CompletionItem
 
-    from parley.factory import open_history
+    from parley.factory.session import open_history
 
     return [
         CompletionItem(summary.id, help=summary.title)
@@ -131,7 +131,7 @@ def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:
     resume = None
     if latest or wanted is not None:
         # Looked up now, so that a mistyped id is told before the model is loaded.
-        from parley.factory import find_conversation
+        from parley.factory.session import find_conversation
 
         with opened_history(settings) as history:
             resume = find_conversation(history, wanted)
@@ -141,7 +141,7 @@ def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:
 @contextmanager
 def opened_history(settings: "Settings") -> "Iterator[History]":
     """The conversations on this machine, to be asked in the block; what is to be known about them is told after it."""
-    from parley.factory import open_history
+    from parley.factory.session import open_history
 
     history = open_history(settings)
     try:

@@ -54,14 +54,14 @@ def speak(
     text = " ".join(words)
     if words and text != "-" and not text.strip():
         raise click.UsageError("The text is empty: say what is to be spoken.", ctx)
-    from parley.factory import build_mouth
+    from parley.factory.voice import build_tts
     from voice.tts.base import speak as synthesize
 
     ask_for_licence(settings)
     _check_target(output, speaker)
     notices: list[str] = []
     with ProgressLine() as progress:
-        voice = build_mouth(settings, progress, notices.append)
+        voice = build_tts(settings, progress, notices.append)
     for notice in notices:
         tell(notice)
     language = "en" if settings.language == "auto" else settings.language
@@ -80,21 +80,21 @@ def speak(
 
 
 def _check_recording(ctx: click.Context, clone: str) -> None:
-    from voice.tts.xtts import RECORDINGS, named_recording
+    from voice.tts.xtts import RECORDINGS, reference_recording
 
     if not clone.lower().endswith(RECORDINGS):
         # It would be taken for the name of a speaker.
         raise click.UsageError(f"--clone takes a recording that ends with {', '.join(RECORDINGS)}.", ctx)
-    named_recording(clone)
+    reference_recording(clone)
 
 
 def _check_target(output: str | None, speaker: str) -> None:
     """Raise `VoiceError` or `MissingExtraError` where the sound could go nowhere: before a voice is fetched for it."""
     if output is None:
-        from voice.audio.devices import choose
+        from voice.audio.devices import find_device
 
         with _file_named_instead():
-            choose(speaker, "output")
+            find_device(speaker, "output")
     elif output != "-" and not (folder := Path(output).absolute().parent).is_dir():
         raise VoiceError(f"{output} cannot be written: there is no folder {folder.name}; make it first.")
 

@@ -15,7 +15,7 @@ from parley.cli.terminal import ProgressLine, legible, playing_time, say, tell
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
-    from voice.audio.decode import Recording
+    from voice.audio.decode import AudioFile
     from voice.stt.base import Segment, SpeechToText, Transcript
 
 Ears = Callable[[], "SpeechToText"]
@@ -56,7 +56,7 @@ def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, 
             try:
                 with _opened(file, name) as recording:
                     write(recording, _transcripts(recording, ears, settings, progress))
-                    if recording.damaged_parts:
+                    if recording.decode_errors:
                         tell(f"{name} is damaged: some of its sound could not be decoded and was left out.")
             except VoiceError as error:
                 well = False
@@ -71,28 +71,28 @@ def _loaded_once(settings: "Settings") -> Ears:
     def ears() -> "SpeechToText":
         # Not before a recording is there to be heard: a mistyped path costs no download.
         if not loaded:
-            from parley.factory import build_ears
+            from parley.factory.voice import build_stt
 
             with ProgressLine() as progress:
-                loaded.append(build_ears(settings, progress))
+                loaded.append(build_stt(settings, progress))
         return loaded[0]
 
     return ears
 
 
-def _opened(file: str, name: str) -> "AbstractContextManager[Recording]":
-    from voice.audio.decode import open_recording
+def _opened(file: str, name: str) -> "AbstractContextManager[AudioFile]":
+    from voice.audio.decode import open_audio
 
     if file != "-":
-        return open_recording(file, name)
+        return open_audio(file, name)
     stream: IO[bytes] | None = sys.stdin.buffer if sys.stdin else None
     if stream is None:
         raise VoiceError("Standard input is closed: pipe a recording into it, or name a file.")
-    return open_recording(stream, "standard input")
+    return open_audio(stream, "standard input")
 
 
 def _transcripts(
-    recording: "Recording", ears: Ears, settings: "Settings", progress: Progress
+    recording: "AudioFile", ears: Ears, settings: "Settings", progress: Progress
 ) -> "Iterator[Transcript]":
     from voice.stt.long_form import transcribe as listen
 
@@ -106,19 +106,19 @@ def _transcripts(
         tell(f"Nobody speaks in {recording.name} ({length}).")
 
 
-def _write_text(recording: "Recording", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001 - like the others
+def _write_text(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001 - like the others
     for segment in _segments(transcripts):
         say(f"{segment.text}\n")
 
 
-def _write_srt(recording: "Recording", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
+def _write_srt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import srt
 
     for number, segment in enumerate(_segments(transcripts), 1):
         say(srt(number, segment))
 
 
-def _write_vtt(recording: "Recording", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
+def _write_vtt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import VTT_HEADER, vtt
 
     say(VTT_HEADER)
@@ -126,7 +126,7 @@ def _write_vtt(recording: "Recording", transcripts: "Iterator[Transcript]") -> N
         say(vtt(segment))
 
 
-def _write_json(recording: "Recording", transcripts: "Iterator[Transcript]") -> None:
+def _write_json(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:
     from dataclasses import asdict
 
     heard = list(transcripts)
@@ -158,7 +158,7 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-_WRITERS: dict[str, Callable[["Recording", "Iterator[Transcript]"], None]] = {
+_WRITERS: dict[str, Callable[["AudioFile", "Iterator[Transcript]"], None]] = {
     "text": _write_text,
     "json": _write_json,
     "srt": _write_srt,

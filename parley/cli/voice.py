@@ -36,23 +36,21 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
 
     What is said goes to standard output as well. Ctrl-C ends it.
     """
-    from assistant.attachments.images import load_image
+    from assistant.attachments.images import ImageLoader
     from parley.factory.session import start_session
     from parley.factory.voice import build_voice_session
 
     choices = choose(ctx, options)
     settings = choices.settings
-    limit = settings.max_image_megapixels
-    attached = [load_image(each, allow_urls=settings.allow_urls, max_megapixels=limit) for each in images]
-    for picture in attached:
-        for notice in picture.notices:
-            tell(notice)
+    attached, notices = ImageLoader.from_settings(settings).load_all(images)
+    for notice in notices:
+        tell(notice)
     ask_for_licence(settings)
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
         call = build_voice_session(settings, progress)
-        session = start(settings, progress, resume=choices.resume, save=choices.keep)
-    _converse(session, call, [picture.image for picture in attached])
+        session = start_session(settings, progress, resume=choices.resume, save=choices.keep)
+    _converse(session, call, attached)
 
 
 def _converse(session: "Session", call: "VoiceSession", pictures: "list[Image]") -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skills.emotions.speaker_baseline import SpeakerBaseline
     from skills.emotions.voice import VocalEmotion, VoiceEmotionClassifier
     from skills.vision_model import VisionClient
-    from voice.empathy import EmotionDetector, DetectedEmotion
+    from voice.empathy import DetectedEmotion, EmotionDetector
 
 ProgressDisplay = Callable[[], AbstractContextManager[Progress]]
 """Opens a display of progress for the time that a model takes to load."""
@@ -44,9 +44,7 @@ class EmotionBackends:
         """
         self._settings = settings
         # The classifiers were trained on the features of the bundled models.
-        self._bundled_settings = settings.model_copy(
-            update={"model": "pocket", "backend": "local", "quantize": "auto"}
-        )
+        self._bundled_settings = settings.model_copy(update={"model": "pocket", "backend": "local", "quantize": "auto"})
         self._get_chat_model = chat_model
         self._progress_display = progress_display
         self._on_notice = on_notice

@@ -10,7 +10,6 @@ from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.models import cache_error
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from assistant.settings import Settings
@@ -50,9 +49,7 @@ def build_stt(settings: "Settings", progress: Progress = no_progress) -> "Speech
     return stt
 
 
-def assemble_whisper(
-    settings: "Settings", progress: Progress = no_progress, *, verify_hashes: bool = False
-) -> Path:
+def assemble_whisper(settings: "Settings", progress: Progress = no_progress, *, verify_hashes: bool = False) -> Path:
     """Make sure that the bundled Whisper is complete in the cache, and return its folder: see `assemble_pocket`."""
     from voice.stt import whisper_weights
 
@@ -108,7 +105,7 @@ def build_tts(
         from voice.tts import xtts
 
         # Before a package, a licence and a download are asked for.
-        xtts.named_recording(which)
+        xtts.reference_recording(which)
         coqui.library()
         if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
             raise ConfigError(
@@ -137,11 +134,11 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
         ConfigError: As `build_stt` and `build_tts`.
     """
     from parley.factory.emotion import build_emotion_detector
-    from voice.audio.devices import choose
-    from voice.audio.streams import Microphone, AudioOutput
+    from voice.audio.devices import find_device
+    from voice.audio.streams import AudioOutput, Microphone
     from voice.voice_session import VoiceSession
 
-    choose(settings.speaker, "output")
+    find_device(settings.speaker, "output")
     microphone = Microphone(settings.microphone)
     notices: list[str] = []
     tts = build_tts(settings, progress, notices.append)
@@ -172,20 +169,20 @@ def load_audio(path: str) -> tuple[Audio, list[str]]:
     """
     import numpy as np
 
-    from voice.audio.decode import open_recording
+    from voice.audio.decode import open_audio
     from voice.audio.types import SAMPLE_RATE
 
     notices: list[str] = []
     blocks: list[NDArray[np.float32]] = []
     remaining = _MAX_AUDIO_SECONDS * SAMPLE_RATE
-    with open_recording(path) as recording:
-        for block in recording.blocks():
+    with open_audio(path) as audio_file:
+        for block in audio_file.blocks():
             blocks.append(block[:remaining])
             remaining -= block.size
             if remaining <= 0:
                 notices.append(f"{path} is long: only its first {_MAX_AUDIO_SECONDS} seconds are used.")
                 break
-        if recording.damaged_parts:
+        if audio_file.decode_errors:
             notices.append(f"{path} is damaged: parts that could not be decoded were left out.")
     samples = np.concatenate([np.zeros(0, np.float32), *blocks])
     return Audio(samples.astype("<f4").tobytes(), SAMPLE_RATE), notices

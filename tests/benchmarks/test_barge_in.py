@@ -5,14 +5,14 @@ import pytest
 
 from assistant.settings import load
 from benchmarks import barge_in
-from parley.factory import build_ears, build_mouth
-from tests.fakes.speech import Ears
+from parley.factory.voice import build_stt, build_tts
+from tests.fakes.speech import FakeSpeechToText
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_echo_is_ten_decibels_softer_and_late() -> None:
-    room = barge_in.Room(Ears())
+    room = barge_in.Room(FakeSpeechToText())
     played = np.random.default_rng(0).standard_normal(100 * barge_in.BLOCK).astype(np.float32)
     echo = np.concatenate(
         [room._echo(played[at : at + barge_in.BLOCK]) for at in range(0, played.size, barge_in.BLOCK)]
@@ -24,7 +24,7 @@ def test_the_echo_is_ten_decibels_softer_and_late() -> None:
 
 def test_a_person_is_noticed_and_its_own_voice_is_nobody() -> None:
     settings = load().settings
-    mouth, ears = build_mouth(settings), build_ears(settings)
+    mouth, ears = build_tts(settings), build_stt(settings)
     said = "The old captain paints three red boats near the harbour before breakfast. " * 2
     reply = barge_in.sound(mouth, said)
     room = barge_in.Room(ears)

@@ -66,8 +66,8 @@ async def test_a_skill_of_another_package_is_in_the_palette_with_what_it_does(
 ) -> None:
     install(
         "mood",
-        "from pydantic import BaseModel\nfrom skills import Photo, skill\nclass Mood(BaseModel):\n    mood: str\n"
-        "@skill\ndef mood(photo: Photo) -> Mood:\n    '''Say what mood a picture is in.'''\n    return Mood(mood='')\n",
+        "from pydantic import BaseModel\nfrom skills import Image, skill\nclass Mood(BaseModel):\n    mood: str\n"
+        "@skill\ndef mood(photo: Image) -> Mood:\n    '''Say what mood a picture is in.'''\n    return Mood(mood='')\n",
     )
     skill_commands.summaries.cache_clear()
     async with use(app_with_skills(ScriptedModel(), tmp_path)) as person:

@@ -12,7 +12,7 @@ from skills.emotions.labels import EMOTIONS
 from tests.fakes.audio import Floats
 from tests.skills.emotions.test_emotion import Innards, sure_of
 from voice.audio.types import SAMPLE_RATE
-from voice.empathy import EmotionDetector, DetectedEmotion
+from voice.empathy import DetectedEmotion, EmotionDetector
 
 
 @pytest.mark.parametrize("label", EMOTIONS)

@@ -13,9 +13,9 @@ from assistant.models import catalog
 from assistant.models.catalog import CATALOGUE, best_fit, find
 from assistant.models.memory import gigabytes
 from assistant.settings import Settings, keep_in_file, load
+from parley.cli.main import parley
 from parley.factory.models import best_catalog_entry, build_model
 from parley.factory.session import start_session
-from parley.cli.main import parley
 from tests.assistant.models.conftest import make_llava
 from tests.fakes.hub_server import HubServer, running
 

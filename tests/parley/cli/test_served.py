@@ -19,8 +19,9 @@ from assistant.errors import ConfigError
 from assistant.events import TurnFinished
 from assistant.messages import user
 from assistant.settings import Settings, load
-from parley import factory
 from parley.cli.main import parley
+from parley.factory.models import build_model
+from parley.factory.session import start_session
 from tests.fakes import chat_server
 from tests.fakes.chat_server import ChatServer, failing, running
 
@@ -160,7 +161,7 @@ def test_the_key_is_no_setting_of_a_file(tmp_path: Path) -> None:
 
 def test_python_starts_it_inside_an_event_loop(server: ChatServer, tmp_path: Path) -> None:
     async def talk() -> None:
-        session = factory.start(Settings(base_url=server.url, data_dir=tmp_path / "data"))
+        session = start_session(Settings(base_url=server.url, data_dir=tmp_path / "data"))
         async with aclosing(session.turn(user("What is this?"))) as events:
             finished = [event async for event in events][-1]
         await session.close()
@@ -172,4 +173,4 @@ def test_python_starts_it_inside_an_event_loop(server: ChatServer, tmp_path: Pat
 
 def test_settings_that_name_no_server_are_refused() -> None:
     with pytest.raises(ConfigError, match="needs the address of a server"):
-        factory.build_model(Settings(backend="remote"))
+        build_model(Settings(backend="remote"))

@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.errors import VoiceError
-from parley import factory
 from parley.cli import licences
 from parley.cli.main import parley
 from tests.fakes.audio import Floats
@@ -41,7 +40,7 @@ def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object, **__: object) -> TextToSpeech:
         return OneSampleALetter()
 
-    monkeypatch.setattr(factory, "build_mouth", build)
+    monkeypatch.setattr("parley.factory.voice.build_tts", build)
 
 
 def run(*arguments: str, stdin: str | bytes | None = None) -> Result:

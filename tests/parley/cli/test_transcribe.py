@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.settings import Settings
-from parley import factory
 from parley.cli.main import parley
 from tests.fakes.audio import WriteWave, tone
 from tests.voice.stt.test_long_form import TellsTones, beeps
@@ -28,7 +27,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         loaded.append(settings.language)
         return TellsTones()
 
-    monkeypatch.setattr(factory, "build_ears", build)
+    monkeypatch.setattr("parley.factory.voice.build_stt", build)
     return loaded
 
 
@@ -66,7 +65,7 @@ def test_json_tells_where_every_word_is(write_wave: WriteWave) -> None:
 
 @pytest.mark.usefixtures("loads")
 def test_json_names_the_language_that_was_surest(write_wave: WriteWave, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(factory, "build_ears", lambda *_: TellsTones(["cy", "de"], [0.4, 0.95]))
+    monkeypatch.setattr("parley.factory.voice.build_stt", lambda *_: TellsTones(["cy", "de"], [0.4, 0.95]))
     parsed = json.loads(run(write_wave("long.wav", beeps(200, 3.7)), "--json").stdout)
     assert (parsed["language"], parsed["language_probability"]) == ("de", 0.95)
 
@@ -105,8 +104,8 @@ def test_what_is_no_recording_costs_no_download(loads: list[str], tmp_path: Path
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="the shell gives pipes no names")
 def test_a_pipe_may_be_named(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
-    program = "from parley import factory\nfrom tests.voice.stt.test_long_form import TellsTones\n"
-    program += "factory.build_ears = lambda *_: TellsTones()\nimport sys\nfrom parley.cli import main\n"
+    program = "from parley.factory import voice\nfrom tests.voice.stt.test_long_form import TellsTones\n"
+    program += "voice.build_stt = lambda *_: TellsTones()\nimport sys\nfrom parley.cli import main\n"
     program += "sys.argv = ['parley', 'transcribe', '/dev/stdin']\nmain()"
     root = Path(__file__).parents[3]
     finished = subprocess.run(
@@ -117,9 +116,9 @@ def test_a_pipe_may_be_named(write_wave: WriteWave) -> None:
 
 def test_ctrl_c_leaves_no_traceback(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
-    program = "from parley import factory\nfrom tests.voice.stt.test_long_form import TellsTones\n"
+    program = "from parley.factory import voice\nfrom tests.voice.stt.test_long_form import TellsTones\n"
     program += "class Stopped(TellsTones):\n    def transcribe(self, *_):\n        raise KeyboardInterrupt\n"
-    program += "factory.build_ears = lambda *_: Stopped()\nimport sys\nfrom parley.cli import main\n"
+    program += "voice.build_stt = lambda *_: Stopped()\nimport sys\nfrom parley.cli import main\n"
     program += f"sys.argv = ['parley', 'transcribe', {str(path)!r}]\nmain()"
     root = Path(__file__).parents[3]
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=root)

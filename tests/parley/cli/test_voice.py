@@ -16,10 +16,10 @@ import pytest
 
 from assistant.progress import no_progress
 from assistant.settings import load
-from parley.factory import build_ears, build_mouth
+from parley.factory.voice import build_stt, build_tts
 from tests.fakes.audio import Floats
 from tests.fakes.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
-from voice.audio.decode import open_recording
+from voice.audio.decode import open_audio
 from voice.stt.base import SpeechToText
 from voice.stt.long_form import transcribe
 from voice.tts.base import TextToSpeech, speak
@@ -40,12 +40,12 @@ STORY = (
 
 @pytest.fixture(scope="module")
 def mouth() -> TextToSpeech:
-    return build_mouth(load().settings)
+    return build_tts(load().settings)
 
 
 @pytest.fixture(scope="module")
 def ears() -> SpeechToText:
-    return build_ears(load().settings)
+    return build_stt(load().settings)
 
 
 class Talk:
@@ -141,7 +141,7 @@ def talk(
 
 
 def words_in(path: Path, ears: SpeechToText) -> str:
-    with open_recording(path) as recording:
+    with open_audio(path) as recording:
         return " ".join(each.text for each in transcribe(ears, recording, no_progress, "en")).lower()
 
 

@@ -59,12 +59,12 @@ def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Set
 
 
 def test_without_saving_nothing_is_written(settings: Settings) -> None:
-    asyncio.run(say(start(settings, keep=False), "Hello"))
+    asyncio.run(say(start_session(settings, keep=False), "Hello"))
     assert open_history(settings).latest() is None
 
 
 def test_opening_a_conversation_and_saying_nothing_leaves_nothing(settings: Settings) -> None:
-    start(settings)
+    start_session(settings)
     assert open_history(settings).list() == []
 
 

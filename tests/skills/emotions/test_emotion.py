@@ -19,43 +19,43 @@ from assistant.events import SkillResult
 from assistant.messages import Audio, user
 from assistant.models.scripted import ScriptedModel
 from parley.cli.main import parley
-from skills import ChatVision, Sound, VisionModel
-from skills.emotions.emotion import Feeling, Part, disagreement, emotion
+from skills import Audio, VisionClient, VisionModel
+from skills.emotions.emotion import EmotionResult, Part, disagreement, emotion
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
 from skills.emotions.text import (
-    DEPTHS,
-    MOST_CHARACTERS,
+    LAYERS,
+    MAX_CHARACTERS,
     WINDOW_CHARACTERS,
     TextHead,
-    codes,
-    read_text,
-    strangeness,
-    windows,
+    classify_text,
+    hash_ngrams,
+    language_warning,
+    split_windows,
 )
-from skills.emotions.voice import Tone
-from skills.slash_commands import SkillCalls
+from skills.emotions.voice import VocalEmotion
+from skills.slash_commands import SlashCommandRouter
 from tests.skills.conftest import make_photo
-from voice.audio.types import HEARING_RATE
+from voice.audio.types import SAMPLE_RATE
 
 WIDTH = 576
 
 
 class Innards:
-    """`Senses` whose states carry nothing, so that words alone decide, and whose voice is as it is told to be."""
+    """`EmotionModels` whose states carry nothing, so that words alone decide, and whose voice is as it is told to be."""
 
-    def __init__(self, tone: Tone | None = None) -> None:
+    def __init__(self, tone: VocalEmotion | None = None) -> None:
         self.read: list[str] = []
         self._tone = tone
 
     def model(self) -> VisionModel:
-        return ChatVision(ScriptedModel("anger"))
+        return VisionClient(ScriptedModel("anger"))
 
     def states(self, pieces: Sequence[str], depths: Sequence[int]) -> list[NDArray[np.float32]]:
         self.read.append(pieces[1])
         return [np.ones((len(depths), len(piece), WIDTH), np.float32) for piece in pieces]
 
-    def tone(self, samples: NDArray[np.float32]) -> Tone | None:
+    def tone(self, samples: NDArray[np.float32]) -> VocalEmotion | None:
         assert samples.dtype == np.float32
         return self._tone
 
@@ -65,8 +65,8 @@ def sure_of(name: str, share: float = 0.94) -> dict[str, float]:
     return {each: share if each == name else rest for each in EMOTIONS}
 
 
-def sound(seconds: float = 1.0) -> Sound:
-    return Audio(np.zeros(int(seconds * HEARING_RATE), "<f4").tobytes(), HEARING_RATE)
+def sound(seconds: float = 1.0) -> Audio:
+    return Audio(np.zeros(int(seconds * SAMPLE_RATE), "<f4").tobytes(), SAMPLE_RATE)
 
 
 def part(source: Modality, name: str, share: float) -> Part:
@@ -84,52 +84,52 @@ class TestLabels:
 
 class TestWindows:
     def test_a_short_text_is_read_as_it_is(self) -> None:
-        assert windows("I am fine. And you?") == ["I am fine. And you?"]
+        assert split_windows("I am fine. And you?") == ["I am fine. And you?"]
 
     def test_a_long_one_in_whole_sentences_of_which_none_is_lost(self) -> None:
         text = " ".join(f"This is sentence number {number} of them." for number in range(60))
-        pieces = windows(text)
+        pieces = split_windows(text)
         assert " ".join(pieces) == text
         assert all(len(piece) <= WINDOW_CHARACTERS and piece.endswith(".") for piece in pieces)
 
     def test_one_without_an_end_is_cut_at_words_or_anywhere(self) -> None:
-        assert all(len(piece) <= WINDOW_CHARACTERS for piece in windows("word " * 500 + "x" * 5000))
+        assert all(len(piece) <= WINDOW_CHARACTERS for piece in split_windows("word " * 500 + "x" * 5000))
 
     def test_the_head_looks_at_the_beginning_of_what_is_too_long_and_says_so(self) -> None:
         senses = Innards()
-        reading = read_text("I was so happy there. " * 2500, senses.states)
-        assert sum(map(len, senses.read)) <= MOST_CHARACTERS
-        assert not read_text("\n" * 20_000 + "I was so happy there.", senses.states).notices
+        reading = classify_text("I was so happy there. " * 2500, senses.states)
+        assert sum(map(len, senses.read)) <= MAX_CHARACTERS
+        assert not classify_text("\n" * 20_000 + "I was so happy there.", senses.states).notices
         assert any("55,000 characters only the first 10,000" in notice for notice in reading.notices)
 
 
 class TestWords:
     def test_the_probabilities_of_the_seven_are_shares(self) -> None:
-        reading = read_text("Thank you so much, that is wonderful!", Innards().states)
+        reading = classify_text("Thank you so much, that is wonderful!", Innards().states)
         assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert tuple(reading.probabilities) == EMOTIONS
         assert all(0 <= share <= 1 for share in reading.fine.values())
 
     def test_words_alone_move_it(self) -> None:
         thanks, fear = (
-            read_text(text, Innards().states) for text in ("Thank you so much!", "I am scared and terrified")
+            classify_text(text, Innards().states) for text in ("Thank you so much!", "I am scared and terrified")
         )
         assert thanks.fine["gratitude"] > fear.fine["gratitude"]
         assert fear.fine["fear"] > thanks.fine["fear"]
 
     def test_the_shipped_head_fits_what_it_is_shown(self) -> None:
         head = TextHead.load()
-        assert head.hidden.shape[1] == len(DEPTHS) * 2 * WIDTH
+        assert head.hidden.shape[1] == len(LAYERS) * 2 * WIDTH
         assert head.words.shape == (len(head.grams), len(FINE_EMOTIONS) + len(EMOTIONS))
         assert (np.diff(head.grams.astype(np.int64)) > 0).all()
         assert ((head.thresholds > 0) & (head.thresholds < 1)).all()
 
     def test_case_and_typographic_apostrophes_make_no_other_words(self) -> None:
-        assert np.array_equal(codes("Don’t GO"), codes("don't go"))
+        assert np.array_equal(hash_ngrams("Don’t GO"), hash_ngrams("don't go"))
 
     def test_a_special_token_in_a_text_is_not_one(self) -> None:
         senses = Innards()
-        read_text("He said <|im_end|> to me", senses.states)
+        classify_text("He said <|im_end|> to me", senses.states)
         assert "<|" not in senses.read[0]
 
     @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ class TestWords:
         ],
     )
     def test_another_language_is_noticed(self, text: str) -> None:
-        assert "does not look like English" in strangeness(text)
+        assert "does not look like English" in language_warning(text)
 
     @pytest.mark.parametrize("text", ["I can't believe you did that", "ok wow", "Love it"])
     def test_english_is_not(self, text: str) -> None:
-        assert strangeness(text) == ""
+        assert language_warning(text) == ""
 
     def test_signs_alone_are_told_apart_from_words(self) -> None:
-        assert "no words" in strangeness("!!! 😀")
+        assert "no words" in language_warning("!!! 😀")
 
 
 class TestFusion:
@@ -222,7 +222,7 @@ class TestSkill:
         assert "No face is found in photo.png." in feeling.notices
 
     def test_words_and_voice_go_together_and_show_their_parts(self) -> None:
-        tone = Tone(sure_of("anger"), boredom=0.02, seconds=2.0)
+        tone = VocalEmotion(sure_of("anger"), boredom=0.02, seconds=2.0)
         feeling = emotion(Innards(tone), text="Thank you so much!", voice=sound())
         assert [each.source for each in feeling.parts] == ["text", "voice"]
         assert sum(each.weight for each in feeling.parts) == pytest.approx(1, abs=1e-3)
@@ -232,11 +232,11 @@ class TestSkill:
 
     def test_one_that_is_nearly_as_likely_is_named_as_well(self) -> None:
         close = sure_of("joy", 0.34) | {"neutral": 0.31}
-        tone = Tone(close, boredom=0.02, seconds=2.0)
+        tone = VocalEmotion(close, boredom=0.02, seconds=2.0)
         assert str(emotion(Innards(tone), voice=sound())) == "joy  (34 % sure, or neutral 31 %)"
         feeling = emotion(Innards(tone), text="Thank you so much!", voice=sound())
         assert "voice: joy 34 %, or neutral 31 %\n" in f"{feeling}\n"
-        clear = Tone(sure_of("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0)
+        clear = VocalEmotion(sure_of("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0)
         assert str(emotion(Innards(clear), voice=sound())) == "joy  (40 % sure)"
 
     def test_the_model_itself_can_be_asked_and_that_is_said(self) -> None:
@@ -253,33 +253,33 @@ def test_nothing_is_called_sure_that_there_is_a_reason_to_doubt() -> None:
 
 
 class TestConversation:
-    def ask(self, calls: SkillCalls, model: ScriptedModel, text: str) -> Feeling:
+    def ask(self, calls: SlashCommandRouter, model: ScriptedModel, text: str) -> EmotionResult:
         async def turn() -> list[Any]:
             session = Session(model, divert=calls)
             async with aclosing(session.turn(user(text))) as events:
                 return [event async for event in events]
 
         [result] = [event for event in asyncio.run(turn()) if isinstance(event, SkillResult)]
-        assert isinstance(result.result, Feeling)
+        assert isinstance(result.result, EmotionResult)
         return result.result
 
     def test_the_words_after_the_command_are_the_text(self) -> None:
         senses, model = Innards(), ScriptedModel()
-        feeling = self.ask(SkillCalls(lambda: model, senses), model, "/emotion Thank you so much!")
+        feeling = self.ask(SlashCommandRouter(lambda: model, senses), model, "/emotion Thank you so much!")
         assert senses.read == ["Thank you so much!"]
         assert feeling.parts[0].source == "text"
 
     def test_a_recording_is_named_by_its_path(self) -> None:
         model = ScriptedModel()
-        senses = Innards(Tone(sure_of("sadness"), 0.0, 1.0))
-        calls = SkillCalls(lambda: model, senses, lambda path: (sound(), [f"{path} is long."]))
+        senses = Innards(VocalEmotion(sure_of("sadness"), 0.0, 1.0))
+        calls = SlashCommandRouter(lambda: model, senses, lambda path: (sound(), [f"{path} is long."]))
         feeling = self.ask(calls, model, '/emotion --voice "my clip.wav"')
         assert feeling.label == "sadness"
 
     def test_a_path_alone_is_its_file(self, tmp_path: Path) -> None:
         model = ScriptedModel()
-        senses = Innards(Tone(sure_of("sadness"), 0.0, 1.0))
-        calls = SkillCalls(lambda: model, senses, lambda _: (sound(), []))
+        senses = Innards(VocalEmotion(sure_of("sadness"), 0.0, 1.0))
+        calls = SlashCommandRouter(lambda: model, senses, lambda _: (sound(), []))
         clip, note = tmp_path / "clip.wav", tmp_path / "my note.txt"
         clip.write_bytes(b"RIFF")
         note.write_text("Thank you so much!")
@@ -298,12 +298,12 @@ class TestConversation:
     def test_a_face_is_a_picture_that_is_attached(self) -> None:
         model = ScriptedModel()
         with pytest.raises(SkillError, match="--face is the picture that is attached"):
-            self.ask(SkillCalls(lambda: model, Innards()), model, "/emotion --face face.png")
+            self.ask(SlashCommandRouter(lambda: model, Innards()), model, "/emotion --face face.png")
 
     def test_where_nobody_listens_that_is_said(self) -> None:
         model = ScriptedModel()
         with pytest.raises(SkillError, match="cannot be listened to"):
-            self.ask(SkillCalls(lambda: model, Innards()), model, "/emotion --voice clip.wav")
+            self.ask(SlashCommandRouter(lambda: model, Innards()), model, "/emotion --voice clip.wav")
 
 
 class TestCommand:
@@ -311,7 +311,7 @@ class TestCommand:
     def _senses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-        monkeypatch.setattr("parley.factory.senses", lambda *_, **__: Innards(Tone(sure_of("sadness"), 0.1, 1.0)))
+        monkeypatch.setattr("parley.factory.emotion.EmotionBackends", lambda *_, **__: Innards(VocalEmotion(sure_of("sadness"), 0.1, 1.0)))
 
     def run(self, *arguments: str) -> Any:
         return CliRunner().invoke(parley, ["emotion", *arguments])
@@ -377,14 +377,14 @@ class TestCommand:
 
 
 def test_a_long_recording_is_heard_in_part(tmp_path: Path) -> None:
-    from parley.factory import load_sound
+    from parley.factory.voice import load_audio
 
     _write_wav(tmp_path / "long.wav", seconds=130)
-    heard, notices = load_sound(str(tmp_path / "long.wav"))
-    assert len(heard.data) == 4 * 120 * HEARING_RATE
+    heard, notices = load_audio(str(tmp_path / "long.wav"))
+    assert len(heard.data) == 4 * 120 * SAMPLE_RATE
     assert "first 120 seconds" in notices[0]
     with pytest.raises(VoiceError):
-        load_sound(str(tmp_path / "gone.wav"))
+        load_audio(str(tmp_path / "gone.wav"))
 
 
 def _write_wav(path: Path, seconds: float = 1) -> None:
@@ -393,5 +393,5 @@ def _write_wav(path: Path, seconds: float = 1) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(HEARING_RATE)
-        file.writeframes(b"\0\0" * int(seconds * HEARING_RATE))
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(b"\0\0" * int(seconds * SAMPLE_RATE))

@@ -11,9 +11,9 @@ import pytest
 from assistant.errors import ConfigError, VoiceError
 from assistant.progress import no_progress
 from assistant.settings import Settings, load
-from parley.factory import build_ears, build_mouth
+from parley.factory.voice import build_stt, build_tts
 from tests.fakes.audio import Floats, WriteWave
-from voice.audio.decode import open_recording
+from voice.audio.decode import open_audio
 from voice.stt.base import SpeechToText, Transcript
 from voice.stt.long_form import transcribe
 from voice.stt.whisper import Whisper
@@ -35,12 +35,12 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="module")
 def ears(settings: Settings) -> SpeechToText:
-    return build_ears(settings)
+    return build_stt(settings)
 
 
 @pytest.fixture(scope="module")
 def mouth(settings: Settings) -> TextToSpeech:
-    return build_mouth(settings)
+    return build_tts(settings)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def heard(ears: SpeechToText, write_wave: WriteWave) -> Callable[..., Transcript
     """What is understood of a recording with these samples, all of it in one transcript."""
 
     def hear(samples: Floats, rate: int = 16_000, channels: int = 1, language: str | None = "en") -> Transcript:
-        with open_recording(write_wave("heard.wav", samples, rate, channels)) as recording:
+        with open_audio(write_wave("heard.wav", samples, rate, channels)) as recording:
             pieces = list(transcribe(ears, recording, no_progress, language))
         return replace(pieces[0], segments=sum((piece.segments for piece in pieces), ())) if pieces else Transcript()
 
@@ -144,7 +144,7 @@ def test_a_language_it_does_not_know_is_named(ears: SpeechToText, settings: Sett
     with pytest.raises(VoiceError, match=r"no language 'xx': choose one of its .* like en, de"):
         ears.transcribe(np.zeros(16_000, np.float32), "xx")
     with pytest.raises(ConfigError, match="no language 'klingon'"):
-        build_ears(settings.model_copy(update={"language": "klingon"}))
+        build_stt(settings.model_copy(update={"language": "klingon"}))
 
 
 def test_what_is_no_whisper_is_named(tmp_path: Path) -> None:

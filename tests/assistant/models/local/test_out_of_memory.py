@@ -21,7 +21,7 @@ from assistant.models.local import image_detail
 from assistant.models.local.model import LocalModel
 from assistant.progress import no_progress
 from assistant.settings import Settings
-from parley import factory
+from parley.factory.session import build_session, start_session
 
 
 def exhausted(_: object) -> None:
@@ -99,7 +99,7 @@ def test_what_still_does_not_fit_loses_its_oldest_turns_and_the_conversation_goe
     settings = Settings(
         model=str(qwen_folder), device="cpu", quantize="none", max_tokens=4, data_dir=tmp_path, cache_dir=tmp_path
     )
-    session = factory.start(settings)
+    session = start_session(settings)
     assert isinstance(session.model, LocalModel)
     card = Card(session.model, lambda prompt, _: len(prompt) > 100)
 
@@ -120,7 +120,7 @@ def test_what_still_does_not_fit_loses_its_oldest_turns_and_the_conversation_goe
 
 def test_a_prompt_that_fits_in_no_way_is_refused_and_forgets_nothing(model: LocalModel, tmp_path: Path) -> None:
     Card(model, lambda *_: True)
-    session = factory.build_session(Settings(data_dir=tmp_path), model, History(tmp_path / "history.sqlite3"))
+    session = build_session(Settings(data_dir=tmp_path), model, History(tmp_path / "history.sqlite3"))
     with pytest.raises(OutOfMemory, match="tiny-llava ran out of memory: shorten the conversation"):
         asyncio.run(say(session, user("Hello.")))
     assert session.messages == []
@@ -155,7 +155,7 @@ def test_changing_the_model_frees_the_one_before_and_a_bad_choice_leaves_it(
     settings = Settings(
         model=str(llava_folder), device="cpu", quantize="none", max_tokens=4, data_dir=tmp_path, cache_dir=tmp_path
     )
-    session = factory.start(settings)
+    session = start_session(settings)
     before: Any = session.model
     watched = [weakref.ref(before._decoder), weakref.ref(before._pictures._model)]
     alive: list[bool] = []

@@ -11,7 +11,7 @@ import PIL.Image
 import PIL.ImageDraw
 import pytest
 
-from assistant.attachments.images import read_image
+from assistant.attachments.images import ImageLoader
 from assistant.events import Usage
 from assistant.messages import LEFT_OUT_PICTURE, Image, Message, Text, assistant, user
 from assistant.models.base import GenerationOptions
@@ -59,7 +59,7 @@ def drawn(name: str) -> Image:
         draw.ellipse((120, 120, 280, 280), fill="red")
     file = io.BytesIO()
     picture.save(file, "PNG")
-    return read_image(file.getvalue(), f"{name}.png").image
+    return ImageLoader().load_bytes(file.getvalue(), f"{name}.png").image
 
 
 def test_it_names_what_is_drawn_and_denies_what_is_not_there(pocket: LocalModel) -> None:

@@ -1,0 +1,231 @@
+"""Build language models and the clients that skills use to ask them."""
+
+import os
+import threading
+from copy import copy
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.models.base import ChatModel
+from assistant.progress import OnNotice, Progress, no_notice, no_progress
+
+if TYPE_CHECKING:
+    from assistant.models.catalog import Entry
+    from assistant.settings import Settings
+    from skills.vision_model import VisionClient
+
+# Torch and pydantic are imported where they are used, so that commands that need neither start at once.
+
+SCRIPTED_MODEL = "scripted"
+"""Name of the model that repeats the user's words, for tests; "scripted:0.1" waits 0.1 seconds before each token."""
+
+_MAX_TOKEN_DELAY = 3600
+"""Longest delay of the scripted model, in seconds: `threading.Event.wait` overflows on much larger values."""
+
+
+def build_model(settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice) -> ChatModel:
+    """Load the model that `settings` select; download and assemble it first if needed.
+
+    Blocks for seconds, and on first use for as long as the download takes.
+
+    Args:
+        settings: Model, device, quantization, backend.
+        progress: Receives download and loading progress.
+        on_notice: Receives notices about the choice, such as a fallback to the bundled model.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        ConfigError: The settings contradict each other.
+    """
+    if is_remote(settings):
+        return connect_model(settings, progress)
+    name, _, token_delay = settings.model.partition(":")
+    if name == SCRIPTED_MODEL:
+        return _build_scripted(settings.model, token_delay)
+
+    from assistant.models.local.model import LocalModel
+
+    load = partial(
+        LocalModel.load,
+        device=settings.device,
+        compile=settings.compile,
+        detail=settings.detail,
+        progress=progress,
+        note=on_notice,
+    )
+    source, quantize = settings.model, settings.quantize
+    model: LocalModel | None = None
+    if source == "auto" and (entry := best_catalog_entry(settings)) is not None:
+        try:
+            model = load(entry.name, quantize=quantize)
+        except (ModelError, MissingExtraError) as error:
+            # The hub is unreachable, or another process has taken the memory that was free.
+            on_notice(f"{error} Until then the bundled model answers instead of {entry.name}.")
+            # The quantization was chosen for the other model and may not suit the bundled one.
+            quantize = "auto"
+    if model is None:
+        source = str(assemble_pocket(settings, progress)) if source in ("auto", "pocket") else source
+        model = load(source, quantize=quantize)
+    for notice in model.notices:
+        on_notice(notice)
+    return model
+
+
+def _build_scripted(model_name: str, token_delay: str) -> ChatModel:
+    from assistant.models.scripted import ScriptedModel
+
+    try:
+        seconds = float(token_delay or 0)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= _MAX_TOKEN_DELAY:
+        raise ConfigError(f"The model {model_name} needs its seconds per token as a number, like scripted:0.1.")
+    return ScriptedModel(token_seconds=seconds)
+
+
+class ModelLoader:
+    """Fetch and load models by name, for a session that changes its model."""
+
+    def __init__(self, settings: "Settings", on_notice: OnNotice = no_notice) -> None:
+        """Create a loader. `settings` decide everything but the name; `on_notice` is passed to `build_model`."""
+        self._settings = settings
+        self._on_notice = on_notice
+
+    def fetch(self, name: str, progress: Progress = no_progress) -> None:
+        """Download the model called `name` if it is not in the cache. Raises what `load` raises."""
+        settings = self._settings_for(name)
+        if is_remote(settings) or name == "auto" or name.partition(":")[0] == SCRIPTED_MODEL:
+            return
+        from assistant.models.local import loader
+
+        loader.fetch(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
+
+    def load(self, name: str, progress: Progress = no_progress) -> ChatModel:
+        """Load the model that `--model name` selects. Blocks and raises as `build_model` does."""
+        return build_model(self._settings_for(name), progress, self._on_notice)
+
+    def _settings_for(self, name: str) -> "Settings":
+        return self._settings.model_copy(update={"model": name})
+
+
+def is_remote(settings: "Settings") -> bool:
+    """Return True if a server runs the model, and not this process."""
+    return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
+
+
+def best_catalog_entry(settings: "Settings") -> "Entry | None":
+    """Return the best model of the catalog that fits into free GPU memory, or None without a GPU or with a full one.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    from assistant.models import catalog, memory
+    from assistant.models.local.placement import place
+
+    placement = place(settings.device, settings.quantize)
+    if placement.kind != "cuda":
+        return None
+    return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
+
+
+def connect_model(settings: "Settings", progress: Progress = no_progress) -> ChatModel:
+    """Connect to the model on the server at `settings.base_url`. Blocks until the server answers.
+
+    Raises:
+        ModelError: The server does not answer or does not have the model.
+        ConfigError: No address is set.
+    """
+    if settings.base_url is None:
+        raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
+    from assistant.models.remote.model import KEY_VARIABLE, RemoteModel
+
+    return RemoteModel.connect(
+        settings.base_url,
+        model=None if _is_local_name(settings.model) else settings.model,
+        key=os.environ.get(KEY_VARIABLE) or None,
+        progress=progress,
+    )
+
+
+def _is_local_name(model: str) -> bool:
+    """Return True for a model of this machine, such as one that `parley models use` chose before a server was set."""
+    from assistant.models import catalog
+
+    return (
+        model in ("auto", "pocket") or any(entry.name == model for entry in catalog.CATALOGUE) or Path(model).is_dir()
+    )
+
+
+def build_vision_client(settings: "Settings", progress: Progress = no_progress) -> "VisionClient":
+    """Load the model that `settings` select and return a client for skills. Blocks and raises as `build_model` does."""
+    return build_vision_clients(settings, threading.Event(), progress)[0]
+
+
+def build_vision_clients(
+    settings: "Settings",
+    stop: threading.Event,
+    progress: Progress = no_progress,
+    on_notice: OnNotice = no_notice,
+    *,
+    workers: int | None = None,
+    max_clients: int = 1,
+) -> "list[VisionClient]":
+    """Load one model and return a client for each thread that may ask it at the same time.
+
+    Args:
+        settings: As for `build_model`.
+        stop: Setting it ends every question in progress.
+        progress: As for `build_model`.
+        on_notice: As for `build_model`.
+        workers: Number of clients; None for as many as suit the model.
+        max_clients: Upper limit, such as the number of questions.
+
+    Raises:
+        ConfigError: Several workers are asked for, and the model answers one question at a time.
+        ModelError: The model cannot be loaded.
+    """
+    from skills.batching import create_clients, supports_batching
+    from skills.vision_model import VisionClient
+
+    model = build_model(settings, progress, on_notice)
+    if supports_batching(model) and min(max_clients, workers or max_clients) > 1:
+        return [*create_clients(model, stop, max_clients, workers)]
+    count = min(max_clients, workers or 1)
+    if count == 1:
+        return [VisionClient(model, stop)]
+    if is_remote(settings) or settings.model.partition(":")[0] == SCRIPTED_MODEL:
+        # A copy costs nothing: it holds an address and no weights. `connect` asks the server only once.
+        return [VisionClient(copy(model), stop) for _ in range(count)]
+    model.close()
+    raise ConfigError(f"The model {model.info.name} answers one question at a time: leave --jobs out.")
+
+
+def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, verify_hashes: bool = False) -> Path:
+    """Make sure that the bundled model is complete in the cache, and return its folder.
+
+    A damaged one is assembled anew.
+
+    Args:
+        settings: `cache_dir` is the folder of the cache.
+        progress: Receives download progress.
+        verify_hashes: Also check the content of every file, for which a start has no time.
+
+    Raises:
+        ModelError: A download failed or the cache cannot be written.
+    """
+    from assistant.models.pocket import assemble
+
+    try:
+        return assemble.ensure(settings.cache_dir, progress, thorough=verify_hashes)
+    except OSError as error:
+        raise cache_error("model", settings, error) from error
+
+
+def cache_error(what: str, settings: "Settings", error: OSError) -> ModelError:
+    """Return the error for a bundled model that cannot be written to the cache."""
+    return ModelError(
+        f"The bundled {what} cannot be assembled in {settings.cache_dir}: {error.strerror or error}. "
+        "Make room there, or name another folder with PARLEY_CACHE_DIR."
+    )

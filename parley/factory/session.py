@@ -1,0 +1,97 @@
+"""Build conversations: a new session, or one resumed from the history."""
+
+from typing import TYPE_CHECKING
+
+from assistant.conversation.session import Session
+from assistant.errors import HistoryError
+from assistant.messages import Message, system
+from assistant.models.base import ChatModel, GenerationOptions
+from assistant.progress import Progress, no_progress
+from parley.factory.emotion import EmotionBackends
+from parley.factory.models import ModelLoader, build_model
+from parley.factory.voice import load_audio
+
+if TYPE_CHECKING:
+    from assistant.history.store import History
+    from assistant.settings import Settings
+
+
+def start_session(
+    settings: "Settings", progress: Progress = no_progress, *, resume: str | None = None, save: bool = True
+) -> Session:
+    """Load the model and return a session ready for its first turn. Blocks like `build_model`.
+
+    Args:
+        settings: Everything that is set.
+        progress: Receives download and loading progress.
+        resume: Id of the conversation to continue; None starts a new one.
+        save: Save turns to the history.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+        HistoryError: The conversation cannot be read.
+    """
+    history = open_history(settings)
+    # The first turn shows them.
+    model = build_model(settings, progress, history.notices.append)
+    return build_session(settings, model, history, resume=resume, save=save)
+
+
+def build_session(
+    settings: "Settings", model: ChatModel, history: "History", *, resume: str | None = None, save: bool = True
+) -> Session:
+    """Return a session with `model` in which skills answer slash commands such as "/caption".
+
+    Args:
+        settings: `system` replaces the instructions of a resumed conversation; sampling options apply to every turn.
+        model: Answers the turns.
+        history: Conversations on this machine.
+        resume: Id of the conversation to continue; None starts a new one.
+        save: Save turns to `history`, or keep them in memory only.
+
+    Raises:
+        HistoryError: The conversation cannot be read.
+    """
+    from skills.slash_commands import SlashCommandRouter
+
+    if resume is None:
+        conversation, earlier = history.create(model.info.name, settings.system), list[Message]()
+    else:
+        conversation, earlier = history.load(resume)
+    instructions = settings.system or conversation.system
+    session = Session(
+        model,
+        options=GenerationOptions(settings.max_tokens, settings.temperature, settings.seed),
+        system=system(instructions) if instructions else None,
+        messages=earlier,
+        store=conversation if save else None,
+        notices=history.notices,
+        # Looked up at each call, because a session can change its model.
+        divert=SlashCommandRouter(
+            lambda: session.model, EmotionBackends(settings, chat_model=lambda: session.model), load_audio
+        ),
+        models=ModelLoader(settings, history.notices.append),
+        chosen=settings.model,
+    )
+    return session
+
+
+def open_history(settings: "Settings") -> "History":
+    """Open the conversations saved on this machine."""
+    from assistant.history.store import History
+
+    return History(settings.data_dir / "history.sqlite3")
+
+
+def find_conversation(history: "History", id_prefix: str | None) -> str:
+    """Return the id that starts with `id_prefix`, or of the latest conversation if it is None.
+
+    Raises:
+        HistoryError: There is none, or several match.
+    """
+    if id_prefix is not None:
+        return history.find(id_prefix)
+    latest = history.latest()
+    if latest is None:
+        raise HistoryError("There is no conversation to continue yet: start one without --continue.")
+    return latest
