@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from assistant.attachments.file_types import FORMATS, HEAD_BYTES, sniff
-from assistant.attachments.images import Attached, load_image, read_image
-from assistant.attachments.paths_in_text import SUFFIXES, expanded
+from assistant.attachments.images import ImageLoader, LoadedImage
+from assistant.attachments.paths_in_text import SUFFIXES, expand_user
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
 
 STANDARD_INPUT = "standard input"
@@ -71,7 +71,7 @@ class Source:
 
     def _head(self) -> bytes:
         """How it begins; nothing where that cannot be told before it is read."""
-        path = expanded(self.name)
+        path = expand_user(self.name)
         if self.data is not None or "://" in self.name or not path.is_file():
             return (self.data or b"")[:HEAD_BYTES]
         try:
@@ -83,7 +83,7 @@ class Source:
     def read_text(self) -> str:
         """The words in it. Raises `AttachmentError`."""
         try:
-            with expanded(self.name).open(encoding="utf-8-sig") as file:
+            with expand_user(self.name).open(encoding="utf-8-sig") as file:
                 return file.read(_MOST_TEXT)
         except FileNotFoundError as error:
             raise AttachmentError(f"{self.name} does not exist: check the path.") from error
@@ -92,16 +92,14 @@ class Source:
         except UnicodeDecodeError as error:
             raise AttachmentError(f"{self.name} is not text in UTF-8: save it as such.") from error
 
-    def read(self, *, allow_urls: bool, max_megapixels: float) -> Attached:
-        """The picture itself. Raises `AttachmentError`."""
-        if self.data is not None:
-            return read_image(self.data, self.name, max_megapixels=max_megapixels)
-        return load_image(self.name, allow_urls=allow_urls, max_megapixels=max_megapixels)
+    def read_image(self, loader: ImageLoader) -> LoadedImage:
+        """Load the image. Raises `AttachmentError`."""
+        return loader.load(self.name) if self.data is None else loader.load_bytes(self.data, self.name)
 
 
 def identity(name: str) -> str:
     """The path of the file that `name` leads to, whether it is there or not; a link is itself."""
-    return name if "://" in name or name == STANDARD_INPUT else os.path.realpath(expanded(name))
+    return name if "://" in name or name == STANDARD_INPUT else os.path.realpath(expand_user(name))
 
 
 def find_sources(
@@ -135,14 +133,14 @@ def _listed(data: bytes, kinds: Collection[str]) -> Iterator[Source]:
     if not any(paths):
         raise SkillError("Standard input names no files: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
-        yield from _in_folder(path, kinds) if os.path.isdir(expanded(path)) else [Source(path)]
+        yield from _in_folder(path, kinds) if os.path.isdir(expand_user(path)) else [Source(path)]
 
 
 def _meant(argument: str, kinds: Collection[str]) -> Iterator[Source]:
     if "://" in argument:
         yield Source(argument)
         return
-    path = expanded(argument)
+    path = expand_user(argument)
     if os.path.isdir(path):
         yield from _in_folder(argument, kinds)
     elif glob.has_magic(argument) and not os.path.exists(path):
@@ -159,7 +157,7 @@ def _in_folder(folder: str, kinds: Collection[str]) -> Iterator[Source]:
     """The files below `folder` whose endings are those of `kinds`, hidden folders and files left out."""
     endings = frozenset[str]().union(*(_SUFFIXES[kind] for kind in _SUFFIXES if kind in kinds))
     found = False
-    for parent, folders, files in os.walk(expanded(folder)):
+    for parent, folders, files in os.walk(expand_user(folder)):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(files):
             if Path(name).suffix.lower() in endings and not name.startswith("."):

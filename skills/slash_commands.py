@@ -12,14 +12,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from assistant.attachments.paths_in_text import expanded
+from assistant.attachments.paths_in_text import expand_user
 from assistant.conversation.session import Answerer
 from assistant.errors import SkillError
 from assistant.events import Notice, SkillResult, Usage
 from assistant.messages import Image, Message
 from assistant.models.base import ChatModel
 from skills import registry
-from skills.definition import Parameter, Skill, Audio, as_text
+from assistant.messages import Audio
+from skills.definition import Skill, as_text
+from skills.parameters import Parameter
 from skills.emotion_models import EmotionModels
 from skills.files import Source
 from skills.ocr import OcrResult, is_about_words, quoted, read
@@ -37,7 +39,7 @@ class Command(NamedTuple):
 
 
 class SlashCommandRouter:
-    """Decides which messages of a conversation are answered by a skill: see `assistant.conversation.session.Divert`.
+    """Decides which messages of a conversation are answered by a skill: see `assistant.conversation.session.Router`.
 
     `chat` gives the model of the conversation, `senses` are what skills may ask beside it, and `load_sound` gives the
     recording at a path and what is to be known of it.
@@ -54,8 +56,8 @@ class SlashCommandRouter:
         self._load_sound = load_sound
         self._told_of_reader = False
 
-    def __call__(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
-        command = parse_command(message.text)
+    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool = True) -> Answerer | None:
+        command = parse_command(message.text) if commands else None
         if command is None:
             return self._reader(message, earlier)
         skill = registry.find(command.name)
@@ -203,9 +205,9 @@ def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> tuple[Paramet
     source = Source(words[0].strip('"'))
     places: dict[str, Parameter] = {kind: each for kind, each in skill.by_media_type.items() if kind in ("sound", "text")}
     kind = source.named_kind(places)
-    if kind is None or not expanded(source.name).is_file():
+    if kind is None or not expand_user(source.name).is_file():
         return None
-    return places[kind], source.read_text() if kind == "text" else str(expanded(source.name))
+    return places[kind], source.read_text() if kind == "text" else str(expand_user(source.name))
 
 
 def _put(skill: "Skill[..., Any]", values: dict[str, Any], each: Parameter, value: str | None) -> None:

@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import AssistantError
 from tui.screens.chat import ChatScreen
@@ -37,8 +38,8 @@ class ParleyApp(App[None]):
     """A conversation in the terminal.
 
     `build` makes the session; it may block for as long as a download takes, and it reports how far it is. It runs on
-    a thread of its own, after the screen was painted once. `allow_urls` and `max_megapixels` say which pictures a
-    person may attach. `build_call` makes what it takes to talk, when that is wanted; it may block like `build`.
+    a thread of its own, after the screen was painted once. `image_loader` loads the images a person attaches.
+    `build_call` makes what it takes to talk, when that is wanted; it may block like `build`.
     """
 
     TITLE = "Parley"
@@ -73,8 +74,7 @@ class ParleyApp(App[None]):
         build: "Callable[[Progress], Session]",
         *,
         build_call: "Callable[[Progress], VoiceSession] | None" = None,
-        allow_urls: bool = False,
-        max_megapixels: float = 50.0,
+        image_loader: ImageLoader | None = None,
     ) -> None:
         super().__init__()
         self._build = build
@@ -82,7 +82,7 @@ class ParleyApp(App[None]):
         self._session: Session | None = None
         self._session_there = asyncio.Event()
         self._leaving = threading.Event()
-        self._conversation = ChatScreen(allow_urls=allow_urls, max_megapixels=max_megapixels)
+        self._conversation = ChatScreen(image_loader or ImageLoader())
         self._talking = VoiceController(self._conversation, self._built_call, self._wait_for_session, self._raise_later)
 
     def get_default_screen(self) -> ChatScreen:

@@ -14,9 +14,10 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import PIL.Image
@@ -24,11 +25,14 @@ from PIL import ExifTags, ImageChops, ImageCms
 
 from assistant.attachments import url_fetch
 from assistant.attachments.file_types import FORMATS, describe_foreign, sniff
-from assistant.attachments.paths_in_text import FoundImages, expanded, find_images
+from assistant.attachments.paths_in_text import ExtractedImages, expand_user, extract_images
 from assistant.errors import AttachmentError
 from assistant.messages import Image
 
-__all__ = ["MAX_BYTES", "Attached", "FoundImages", "decode", "find_images", "load_image", "read_image"]
+if TYPE_CHECKING:
+    from assistant.settings import Settings
+
+__all__ = ["MAX_BYTES", "ExtractedImages", "ImageLoader", "LoadedImage", "decode", "extract_images"]
 
 MAX_BYTES = 64 * 2**20
 """The largest file that is read, in bytes: a conversation holds its pictures in memory, and its history copies them."""
@@ -64,54 +68,72 @@ _DECODING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Attached:
-    """A picture that is known to decode, and what a person should know about it, such as that only a frame is shown."""
+class LoadedImage:
+    """An image that decodes, and notices for the user, such as that only the first frame is shown."""
 
     image: Image
     notices: tuple[str, ...] = ()
 
 
-def load_image(
-    source: str | Path,
-    *,
-    allow_urls: bool = False,
-    max_megapixels: float = 50.0,
-    fetch: Callable[[str], url_fetch.Download] = url_fetch.fetch,
-) -> Attached:
-    """The picture at `source`: a path (`~` is the home directory), a `file://` URL, or an http(s) URL if allowed.
+@dataclass(frozen=True)
+class ImageLoader:
+    """Load images within the limits that the settings give.
 
-    `fetch` downloads a URL. Raises `AttachmentError` if the picture cannot be read, is refused, or does not decode.
+    Attributes:
+        allow_urls: Whether http(s) URLs are fetched.
+        max_megapixels: Largest image that is decoded, judged by its header first.
+        fetch: Download a URL.
     """
-    if isinstance(source, str):
-        scheme, separator, _ = source.partition("://")
-        if separator and scheme.lower() in ("http", "https"):
-            if not allow_urls:
-                raise AttachmentError(
-                    f"{_shown_link(source)} was not fetched, because links are off: "
-                    "set allow_urls, or save the picture to a file."
-                )
-            download = fetch(source)
-            return read_image(download.data, download.name, max_megapixels=max_megapixels)
-        if separator and scheme.lower() == "file":
-            source = _path_of_file_url(source)
-    path = expanded(source)
-    return read_image(_read_file(path), path.name, max_megapixels=max_megapixels)
 
+    allow_urls: bool = False
+    max_megapixels: float = 50.0
+    fetch: Callable[[str], url_fetch.Download] = field(default=url_fetch.fetch, repr=False)
 
-def read_image(data: bytes, name: str, *, max_megapixels: float = 50.0) -> Attached:
-    """The picture in `data`, shown to people as `name`.
+    @classmethod
+    def from_settings(cls, settings: "Settings") -> "ImageLoader":
+        """Return a loader with the limits of `settings`."""
+        return cls(settings.allow_urls, settings.max_image_megapixels)
 
-    Raises `AttachmentError` if it is refused or does not decode.
-    """
-    name = _shown(name)
-    if not data:
-        raise AttachmentError(f"{name} is empty: choose another file.")
-    if len(data) > MAX_BYTES:
-        raise _too_many_bytes(name)
-    decoded = _decode(data, name, max_megapixels)
-    width, height = decoded.picture.size
-    image = Image(data, FORMATS[decoded.format_name].media_type, width, height, name)
-    return Attached(image, (decoded.notice,) if decoded.notice else ())
+    def load(self, source: str | Path) -> LoadedImage:
+        """Load the image at `source`.
+
+        Args:
+            source: A path (`~` is the home directory), a `file://` URL, or an http(s) URL if allowed.
+
+        Raises:
+            AttachmentError: The image cannot be read, is refused, or does not decode.
+        """
+        if isinstance(source, str):
+            scheme, separator, _ = source.partition("://")
+            if separator and scheme.lower() in ("http", "https"):
+                if not self.allow_urls:
+                    raise AttachmentError(
+                        f"{_shown_link(source)} was not fetched, because links are off: "
+                        "set allow_urls, or save the picture to a file."
+                    )
+                download = self.fetch(source)
+                return self.load_bytes(download.data, download.name)
+            if separator and scheme.lower() == "file":
+                source = _path_of_file_url(source)
+        path = expand_user(source)
+        return self.load_bytes(_read_file(path), path.name)
+
+    def load_all(self, sources: Iterable[str | Path]) -> tuple[list[Image], list[str]]:
+        """Load several images and return them with all their notices. Raises `AttachmentError` for the first failure."""
+        loaded = [self.load(source) for source in sources]
+        return [each.image for each in loaded], [notice for each in loaded for notice in each.notices]
+
+    def load_bytes(self, data: bytes, name: str) -> LoadedImage:
+        """Load the image file in `data`, shown to the user as `name`. Raises `AttachmentError` like `load`."""
+        name = _printable(name)
+        if not data:
+            raise AttachmentError(f"{name} is empty: choose another file.")
+        if len(data) > MAX_BYTES:
+            raise _too_many_bytes(name)
+        decoded = _decode(data, name, self.max_megapixels)
+        width, height = decoded.picture.size
+        image = Image(data, FORMATS[decoded.format_name].media_type, width, height, name)
+        return LoadedImage(image, (decoded.notice,) if decoded.notice else ())
 
 
 def decode(image: Image) -> PIL.Image.Image:
@@ -214,7 +236,7 @@ def _in_srgb(picture: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
 
 
 def _read_file(path: Path) -> bytes:
-    shown = _shown(str(path))
+    shown = _printable(str(path))
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -245,11 +267,11 @@ def _path_of_file_url(url: str) -> str:
     # Parsed by hand: `?` and `#` are ordinary characters in the paths that terminals and file managers paste.
     host, slash, path = url[len("file://") :].partition("/")
     if host.lower() not in ("", "localhost"):
-        raise AttachmentError(f"{_shown(url)} is on another machine: copy the picture here and name its path.")
+        raise AttachmentError(f"{_printable(url)} is on another machine: copy the picture here and name its path.")
     return unquote(slash + path)
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     """`name` as it can be printed: without control characters, which terminals would obey, and not too long."""
     name = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
     return name if len(name) <= 120 else f"{name[:60]}…{name[-50:]}"

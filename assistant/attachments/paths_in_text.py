@@ -52,7 +52,7 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 @dataclass(frozen=True)
-class FoundImages:
+class ExtractedImages:
     """What is left to say of a prompt, and the pictures it named: paths or URLs, in order, each once."""
 
     text: str
@@ -68,7 +68,7 @@ class _Mention:
     source: str
 
 
-def find_images(text: str, *, links: bool = True) -> FoundImages:
+def extract_images(text: str, *, links: bool = True) -> ExtractedImages:
     """The pictures that `text` names, and `text` without them; `text` as it is if it names none.
 
     Found are quoted and backslash-escaped paths, `~` and `file://` (as they were written, to be resolved on loading),
@@ -78,14 +78,14 @@ def find_images(text: str, *, links: bool = True) -> FoundImages:
     stripped = text.strip()
     for path in (stripped, _unquoted(stripped)):
         if "\n" not in path and (_has_suffix(path, SUFFIXES) or _holds_a_picture(path)) and exists(path):
-            return FoundImages("", (path,))
+            return ExtractedImages("", (path,))
     links = links or not re.search(r"\s", stripped)
     mentions = list(_mentions(text, links))
     sources = tuple(dict.fromkeys(mention.source for mention in mentions))
-    return FoundImages(_without(text, mentions, sources), sources) if mentions else FoundImages(text)
+    return ExtractedImages(_without(text, mentions, sources), sources) if mentions else ExtractedImages(text)
 
 
-def expanded(path: str | Path) -> Path:
+def expand_user(path: str | Path) -> Path:
     """`path` with the home directory in place of a leading `~`, or as it is if that names nobody."""
     try:
         return Path(path).expanduser()
@@ -154,7 +154,7 @@ def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
 def exists(path: str) -> bool:
     """Whether `path` names a file; False as well for what cannot be a path or may not be looked at."""
     try:
-        return len(path) < _MAX_PATH and stat.S_ISREG(expanded(path).stat().st_mode)
+        return len(path) < _MAX_PATH and stat.S_ISREG(expand_user(path).stat().st_mode)
     except (OSError, ValueError):  # ValueError: a NUL inside
         return False
 
@@ -163,7 +163,7 @@ def _holds_a_picture(path: str) -> bool:
     if not exists(path):
         return False
     try:
-        with expanded(path).open("rb") as file:
+        with expand_user(path).open("rb") as file:
             return sniff(file.read(HEAD_BYTES)) in FORMATS
     except OSError:
         return False

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 
-from assistant.attachments.images import find_images, load_image
+from assistant.attachments.images import ImageLoader, extract_images
 from assistant.conversation.session import Session, model_named
 from assistant.errors import AssistantError, AttachmentError
 from assistant.events import Notice, TextDelta, TurnFinished, Usage
@@ -68,9 +68,7 @@ def converse(
     session: Session,
     write: Write,
     tell: Write,
-    *,
-    allow_urls: bool = False,
-    max_megapixels: float = 50.0,
+    loader: ImageLoader,
 ) -> bool:
     """Answer each of `lines` that is not blank, with the pictures named in it; True if all went well.
 
@@ -88,7 +86,7 @@ def converse(
                 if (name := model_named(line)) is not None:
                     listened(runner.run(session.change_model(name, no_progress)))
                     continue
-                message = read_message(line, listened, allow_urls=allow_urls, max_megapixels=max_megapixels)
+                message = read_message(line, listened, loader)
                 runner.run(Answer().follow(session, message, write, listened))
             except AssistantError as error:
                 well = False
@@ -97,16 +95,15 @@ def converse(
     return well and session.unsaved is None
 
 
-def read_message(line: str, tell: Write, *, allow_urls: bool, max_megapixels: float) -> Message:
+def read_message(line: str, tell: Write, loader: ImageLoader) -> Message:
     """The user's message that a typed line stands for.
 
     Raises `AttachmentError` for a picture that cannot be read, or that nothing is said about.
     """
-    found = find_images(line, links=allow_urls)
+    found = extract_images(line, links=loader.allow_urls)
     if not found.text.strip():
         raise AttachmentError("There are no words to send yet: type a question.")
-    attached = [load_image(source, allow_urls=allow_urls, max_megapixels=max_megapixels) for source in found.sources]
-    for picture in attached:
-        for notice in picture.notices:
-            tell(notice)
-    return user(found.text, *(picture.image for picture in attached))
+    images, notices = loader.load_all(found.sources)
+    for notice in notices:
+        tell(notice)
+    return user(found.text, *images)

@@ -8,6 +8,7 @@ import click
 
 from assistant import __version__
 from assistant.errors import AssistantError, ConfigError, SkillUsageError
+from assistant.stderr import reserve_stderr
 from parley.cli import INTERRUPTED
 from parley.cli.ask import ask
 from parley.cli.devices import devices
@@ -21,7 +22,6 @@ from parley.cli.terminal import (
     ProgressLine,
     discard_output,
     ensure_terminal_size,
-    libraries_silenced,
     quiet_libraries,
     say,
     survive_any_encoding,
@@ -139,7 +139,7 @@ def _open_app(choices: Choices) -> None:
         build_call=lambda progress: build_voice_session(settings, progress),
         image_loader=ImageLoader.from_settings(settings),
     )
-    with libraries_silenced():
+    with reserve_stderr():
         app.run()
 
 

@@ -7,7 +7,7 @@ import click
 
 from parley.cli.licences import ask_for_licence
 from parley.cli.options import choose, conversation_options
-from parley.cli.terminal import ProgressLine, libraries_silenced, say, tell
+from parley.cli.terminal import ProgressLine, say, tell
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
@@ -74,7 +74,7 @@ def _converse(session: "Session", call: "VoiceSession", pictures: "list[Image]")
             script.end_line()
             await session.close()
 
-    with libraries_silenced(), unsaved_told(session, tell), asyncio.Runner() as runner:
+    with reserve_stderr(), unsaved_told(session, tell), asyncio.Runner() as runner:
         runner.run(talk())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from assistant.attachments.images import load_image
+from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import ModelError
 from assistant.messages import Image, Message, Text, user
@@ -30,7 +30,7 @@ async def test_a_pasted_path_becomes_a_picture(make_app: MakeApp, use: Use, pict
         await person.sees("A sunset.", "AssistantMessage")
         message = model.prompts[0][-1]
         assert message.text == "What is this?"
-        assert message.images == (load_image(picture).image,)
+        assert message.images == (ImageLoader().load(picture).image,)
         assert not person.app.screen.query(AttachmentChip)
         await person.sees("my holiday photo.png · 160×120", "ImagePreview")
         await person.sees("▀" * 10, "ImagePreview")
@@ -99,7 +99,7 @@ async def test_links_are_refused_unless_allowed(make_app: MakeApp, use: Use) -> 
 
 
 async def test_too_large_a_picture_is_refused_by_the_limit_of_the_app(use: Use, picture: Path) -> None:
-    app = ParleyApp(lambda _: Session(ScriptedModel()), max_megapixels=0.01)
+    app = ParleyApp(lambda _: Session(ScriptedModel()), image_loader=ImageLoader(max_megapixels=0.01))
     async with use(app) as person:
         await person.paste(str(picture))
         await person.sees("megapixels", "Composer")
@@ -157,7 +157,7 @@ async def test_pictures_of_any_shape_are_drawn_within_the_terminal(
 ) -> None:
     path = tmp_path / ("odd.jpg" if mode == "CMYK" else "odd.png")
     PIL.Image.new(mode, size).save(path)
-    shown = user("See", load_image(path).image)
+    shown = user("See", ImageLoader().load(path).image)
     async with use(
         make_app(ScriptedModel(), messages=[shown, Message("assistant", (Text("Yes."),))]), terminal
     ) as person:
@@ -168,7 +168,7 @@ async def test_pictures_of_any_shape_are_drawn_within_the_terminal(
 
 
 async def test_a_picture_shrinks_with_the_terminal(make_app: MakeApp, use: Use, picture: Path) -> None:
-    shown = user("See", load_image(picture).image)
+    shown = user("See", ImageLoader().load(picture).image)
     async with use(make_app(ScriptedModel(), messages=[shown])) as person:
         await person.sees("▀", "ImagePreview")
         (canvas,) = person.app.screen.query("HalfcellImage")

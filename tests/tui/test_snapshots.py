@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from assistant.attachments.images import load_image
+from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import ModelError
 from assistant.events import Usage
@@ -115,7 +115,7 @@ def test_a_model_that_cannot_be_had(snap_compare: SnapCompare) -> None:
 
 
 def test_pictures_of_a_resumed_conversation(make_app: MakeApp, snap_compare: SnapCompare, picture: Path) -> None:
-    image = load_image(picture).image
+    image = ImageLoader().load(picture).image
     earlier: list[Message] = [user("What is this, and what is it doing?", image), assistant("A ball. It does nothing.")]
 
     async def look(pilot: Pilot[None]) -> None:

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
+from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session, Turn, model_named
 from assistant.errors import AssistantError
 from assistant.events import Event, Heard, Notice, SkillResult, Spoken, TextDelta, TurnFinished
@@ -55,10 +56,10 @@ class ChatScreen(Screen[None]):
             self.event = event
             """What it was."""
 
-    def __init__(self, *, allow_urls: bool, max_megapixels: float) -> None:
+    def __init__(self, image_loader: ImageLoader) -> None:
         super().__init__()
         self._transcript = Transcript()
-        self._composer = Composer(allow_urls=allow_urls, max_megapixels=max_megapixels)
+        self._composer = Composer(image_loader)
         self._status = StatusBar()
         self._session: Session | None = None
         self._failed = False

@@ -10,8 +10,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from assistant import messages
-from assistant.attachments import images
-from assistant.attachments.images import Attached
+from assistant.attachments.images import ImageLoader, extract_images
 from assistant.errors import AttachmentError
 from tui.widgets.attachment_chip import AttachmentChip
 from tui.widgets.prompt import Prompt
@@ -36,10 +35,9 @@ class Composer(Vertical):
             self.notices = notices
             """Remarks about pictures whose paths were among the words."""
 
-    def __init__(self, *, allow_urls: bool, max_megapixels: float) -> None:
+    def __init__(self, image_loader: ImageLoader) -> None:
         super().__init__()
-        self._allow_urls = allow_urls
-        self._max_megapixels = max_megapixels
+        self._image_loader = image_loader
         self._hint_line = Static(classes="hint", markup=False)
         self._chips = VerticalGroup()
         self._prompt = Prompt()
@@ -90,14 +88,12 @@ class Composer(Vertical):
     @work(group="attach")
     async def _prepare(self, typed: str) -> None:
         async with self._order:
-            found = images.find_images(typed, links=self._allow_urls)
+            found = extract_images(typed, links=self._image_loader.allow_urls)
             try:
-                opened = await self._open(found.sources)
+                opened_images, notices = await self._load(found.sources)
             except AttachmentError as error:
                 self._keep(typed, str(error))
                 return
-            opened_images = [one.image for one in opened]
-            notices = [notice for one in opened for notice in one.notices]
             if words := found.text.strip():
                 attached = self.attached
                 await self._chips.query(AttachmentChip).remove()
@@ -115,27 +111,21 @@ class Composer(Vertical):
     async def _attach_pasted(self, pasted: Prompt.ImagesPasted) -> None:
         async with self._order:
             try:
-                opened = await self._open(pasted.sources)
+                opened_images, notices = await self._load(pasted.sources)
             except AttachmentError as error:
                 self._prompt.insert(pasted.text)
                 self._show_hint(str(error))
             else:
-                await self._add([one.image for one in opened])
-                self._show_hint(" ".join(notice for one in opened for notice in one.notices))
+                await self._add(opened_images)
+                self._show_hint(" ".join(notices))
 
     @on(Prompt.BackspacedWhenEmpty)
     async def _detach_last(self) -> None:
         if chips := self._chips.query(AttachmentChip):
             await chips.last().remove()
 
-    async def _open(self, sources: Sequence[str]) -> list[Attached]:
-        def load() -> list[Attached]:
-            return [
-                images.load_image(source, allow_urls=self._allow_urls, max_megapixels=self._max_megapixels)
-                for source in sources
-            ]
-
-        return await asyncio.to_thread(load)
+    async def _load(self, sources: Sequence[str]) -> tuple[list[messages.Image], list[str]]:
+        return await asyncio.to_thread(self._image_loader.load_all, sources)
 
     async def _add(self, images: Sequence[messages.Image]) -> None:
         await self._chips.mount_all([AttachmentChip(image) for image in images])

@@ -7,7 +7,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
-from assistant.attachments.images import find_images
+from assistant.attachments.images import extract_images
 
 
 class Prompt(TextArea):
@@ -103,7 +103,7 @@ class Prompt(TextArea):
             self.post_message(self.BackspacedWhenEmpty())
 
     def on_paste(self, event: events.Paste) -> None:
-        found = find_images(event.text)
+        found = extract_images(event.text)
         if found.sources and not found.text.strip():
             event.stop()
             event.prevent_default()

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from assistant import messages
 from assistant.attachments import images
-from assistant.attachments.images import decode, load_image, read_image
+from assistant.attachments.images import ImageLoader, decode
 from assistant.attachments.url_fetch import Download
 from assistant.errors import AttachmentError
 
@@ -45,7 +45,7 @@ def photo(size: tuple[int, int] = (64, 48)) -> Image.Image:
 
 def sides(data: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The colours at the middle of the left and of the right half, as models and people will see them."""
-    shown = decode(read_image(data, "picture").image)
+    shown = decode(ImageLoader().load_bytes(data, "picture").image)
     assert shown.mode == "RGB"
     width, height = shown.size
     return pixel(shown, width // 4, height // 2), pixel(shown, 3 * width // 4, height // 2)
@@ -63,7 +63,7 @@ def close(colour: tuple[int, ...], expected: tuple[int, ...], tolerance: int = 6
 
 def refusal(source: str | Path, **options: bool | float) -> str:
     with pytest.raises(AttachmentError) as caught:
-        load_image(source, **options)  # type: ignore[arg-type]
+        ImageLoader(**options).load(source)  # type: ignore[arg-type]
     sentence = str(caught.value)
     assert "\n" not in sentence
     assert sentence.endswith(".")
@@ -72,7 +72,7 @@ def refusal(source: str | Path, **options: bool | float) -> str:
 
 def refusal_of(data: bytes, name: str = "picture.png", max_megapixels: float = 50) -> str:
     with pytest.raises(AttachmentError) as caught:
-        read_image(data, name, max_megapixels=max_megapixels)
+        ImageLoader(max_megapixels=max_megapixels).load_bytes(data, name)
     return str(caught.value)
 
 
@@ -92,7 +92,7 @@ class TestWhatIsShown:
         data = encoded(half_and_half(RED, BLUE), format)
         path = tmp_path / "wrong.txt"
         path.write_bytes(data)
-        attached = load_image(path)
+        attached = ImageLoader().load(path)
         assert attached.image == messages.Image(data, media_type, 32, 16, "wrong.txt")
         assert attached.notices == ()
         left, right = sides(data)
@@ -117,7 +117,7 @@ class TestWhatIsShown:
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = encoded(stored, format, exif=exif)
-        image = read_image(data, "photo").image
+        image = ImageLoader().load_bytes(data, "photo").image
         assert (image.width, image.height) == (32, 16)
         left, right = sides(data)
         assert close(left, RED, 12)
@@ -208,27 +208,27 @@ class TestWhatIsShown:
         frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
         options = {"lossless": True} if format == "WEBP" else {}
         data = encoded(frames[0], format, save_all=True, append_images=frames[1:], duration=50, **options)
-        attached = read_image(data, "dance.gif")
+        attached = ImageLoader().load_bytes(data, "dance.gif")
         assert attached.notices == ("dance.gif is animated: only its first frame is shown.",)
         assert pixel(decode(attached.image), 8, 8) == RED
 
     def test_a_broken_second_frame_does_not_hide_the_first(self) -> None:
         frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
         data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-        assert pixel(decode(read_image(data[:-12], "cut.gif").image), 8, 8) == RED
+        assert pixel(decode(ImageLoader().load_bytes(data[:-12], "cut.gif").image), 8, 8) == RED
 
     def test_the_second_view_of_a_phone_photo_is_not_mentioned(self) -> None:
         data = encoded(photo(), "MPO", save_all=True, append_images=[photo()])
-        attached = read_image(data, "phone.jpg")
+        attached = ImageLoader().load_bytes(data, "phone.jpg")
         assert attached.notices == ()
         assert attached.image.media_type == "image/jpeg"
 
     def test_nothing_is_written_on_the_terminal(self, capfd: pytest.CaptureFixture[str]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            read_image(encoded(half_and_half(RED, BLUE), "JPEG", exif=b"Exif\0\0II*\0 bad"), "a.jpg")
+            ImageLoader().load_bytes(encoded(half_and_half(RED, BLUE), "JPEG", exif=b"Exif\0\0II*\0 bad"), "a.jpg")
             palette = half_and_half(RED, BLUE).quantize(4)
-            read_image(encoded(palette, transparency=b"\0\xff\0"), "b.png")
+            ImageLoader().load_bytes(encoded(palette, transparency=b"\0\xff\0"), "b.png")
         assert capfd.readouterr() == ("", "")
 
 
@@ -320,8 +320,8 @@ class TestWhatIsRefused:
         path = tmp_path / "\x1b[2Jcat\n.png"
         assert "\x1b" not in refusal(path)
         path.write_bytes(encoded(photo()))
-        assert load_image(path).image.name == "\N{REPLACEMENT CHARACTER}[2Jcat\N{REPLACEMENT CHARACTER}.png"
-        assert "\x1b" not in load_image(path).image.name
+        assert ImageLoader().load(path).image.name == "\N{REPLACEMENT CHARACTER}[2Jcat\N{REPLACEMENT CHARACTER}.png"
+        assert "\x1b" not in ImageLoader().load(path).image.name
 
     @settings(max_examples=150, deadline=None)
     @given(
@@ -337,7 +337,7 @@ class TestWhatIsRefused:
             if position < len(data):
                 data[position] = value
         try:
-            image = read_image(bytes(data), "odd").image
+            image = ImageLoader().load_bytes(bytes(data), "odd").image
         except AttachmentError:
             return
         assert decode(image).size == (image.width, image.height)
@@ -348,8 +348,8 @@ class TestWhereItComesFrom:
     def test_file_urls(self, name: str, tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(encoded(photo()))
-        assert load_image(path.as_uri()).image.name == name
-        assert load_image("file://localhost" + path.as_uri().removeprefix("file://")).image.name == name
+        assert ImageLoader().load(path.as_uri()).image.name == name
+        assert ImageLoader().load("file://localhost" + path.as_uri().removeprefix("file://")).image.name == name
 
     def test_file_urls_of_other_machines(self) -> None:
         assert "is on another machine" in refusal("file://server/share/cat.png")
@@ -357,14 +357,14 @@ class TestWhereItComesFrom:
     def test_the_home_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "cat.png").write_bytes(encoded(photo()))
-        assert load_image("~/cat.png").image.name == "cat.png"
+        assert ImageLoader().load("~/cat.png").image.name == "cat.png"
 
     def test_links_are_off_unless_allowed(self) -> None:
         def fetch(url: str) -> Download:
             pytest.fail(f"{url} was fetched")
 
         with pytest.raises(AttachmentError) as caught:
-            load_image("https://example.org/cat.png?token=secret", fetch=fetch)
+            ImageLoader(fetch=fetch).load("https://example.org/cat.png?token=secret")
         assert str(caught.value) == (
             "https://example.org/cat.png was not fetched, because links are off: "
             "set allow_urls, or save the picture to a file."
@@ -372,12 +372,14 @@ class TestWhereItComesFrom:
 
     def test_allowed_links_are_fetched_and_judged_like_files(self) -> None:
         data = encoded(photo())
-        attached = load_image("HTTPS://example.org/x", allow_urls=True, fetch=lambda _: Download(data, "cat.png"))
+        attached = ImageLoader(allow_urls=True, fetch=lambda _: Download(data, "cat.png")).load("HTTPS://example.org/x")
         assert attached.image.name == "cat.png"
         with pytest.raises(AttachmentError, match="is a web page"):
-            load_image("https://example.org", allow_urls=True, fetch=lambda _: Download(b"<html>", "index"))
+            ImageLoader(allow_urls=True, fetch=lambda _: Download(b"<html>", "index")).load("https://example.org")
         with pytest.raises(AttachmentError, match=r"0\.001 megapixels"):
-            load_image("https://x.org", allow_urls=True, max_megapixels=0.001, fetch=lambda _: Download(data, "x"))
+            ImageLoader(allow_urls=True, max_megapixels=0.001, fetch=lambda _: Download(data, "x")).load(
+                "https://x.org"
+            )
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from assistant.attachments.images import FoundImages, find_images, load_image
+from assistant.attachments.images import ExtractedImages, ImageLoader, extract_images
 from assistant.attachments.paths_in_text import exists
 
 
@@ -75,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_pictures_are_found_and_the_rest_is_said(prompt: str, text: str, sources: list[str]) -> None:
-    assert find_images(prompt) == FoundImages(text, tuple(sources))
+    assert extract_images(prompt) == ExtractedImages(text, tuple(sources))
 
 
 @pytest.mark.parametrize(
@@ -97,27 +97,27 @@ def test_pictures_are_found_and_the_rest_is_said(prompt: str, text: str, sources
     ],
 )
 def test_other_words_are_left_alone(prompt: str) -> None:
-    assert find_images(prompt) == FoundImages(prompt, ())
+    assert extract_images(prompt) == ExtractedImages(prompt, ())
 
 
 def test_untouched_parts_keep_their_layout() -> None:
-    assert find_images("def f():\n    return  1\n\nphoto.jpg\n\nWhy  two?") == FoundImages(
+    assert extract_images("def f():\n    return  1\n\nphoto.jpg\n\nWhy  two?") == ExtractedImages(
         "def f():\n    return  1\n\n\n\nWhy  two?", ("photo.jpg",)
     )
 
 
 def test_a_name_of_a_missing_file_reaches_the_error_that_explains_it() -> None:
-    (source,) = find_images("what is in holidya.jpg?").sources
+    (source,) = extract_images("what is in holidya.jpg?").sources
     with pytest.raises(Exception, match=r"holidya\.jpg does not exist"):
-        load_image(source)
+        ImageLoader().load(source)
 
 
 def test_whatever_is_dropped_can_be_loaded(folder: Path) -> None:
     path = folder / "my cat.jpg"
     for pasted in (shlex.quote(str(path)), str(path).replace(" ", r"\ "), path.as_uri(), str(path), f'"{path}" '):
-        found = find_images(pasted)
+        found = extract_images(pasted)
         assert found.text == ""
-        assert load_image(found.sources[0]).image.name == "my cat.jpg"
+        assert ImageLoader().load(found.sources[0]).image.name == "my cat.jpg"
 
 
 words = st.lists(
@@ -135,7 +135,7 @@ names = st.text(st.sampled_from("abc XYZ'\"$()&;äö#%.,_-\\"), min_size=1, max_
 @example(before="It's ", name="/no/it's.jpg", after="isn't it?")
 def test_a_quoted_path_is_found_in_any_sentence(before: str, name: str, after: str) -> None:
     for quoted in (single_quoted(name), double_quoted(name)):
-        assert find_images(f"{before} {quoted} {after}").sources == (name,)
+        assert extract_images(f"{before} {quoted} {after}").sources == (name,)
 
 
 def single_quoted(name: str) -> str:
@@ -149,21 +149,21 @@ def double_quoted(name: str) -> str:
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_taken(text: str) -> None:
-    found = find_images(text)
+    found = extract_images(text)
     assert found.sources or found.text == text
 
 
 @pytest.mark.parametrize("piece", [" '\"'\" ", "a.jpg ", " “", ".", "(", "a](", "\\ ", "x.jpg,", "'s", " 'a'b"])
 def test_long_pastes_take_no_time(piece: str) -> None:
     # Quadratic scanning takes minutes on these and linear takes milliseconds; hanging is what would be noticed.
-    find_images(piece * (60_000 // len(piece)))
+    extract_images(piece * (60_000 // len(piece)))
 
 
 @pytest.mark.parametrize(
     "prompt", ["tell me about https://example.com please", '"https://example.com/a page" and?', "http://[x is?"]
 )
 def test_with_links_off_a_page_that_is_talked_about_is_no_picture(prompt: str) -> None:
-    assert find_images(prompt, links=False) == FoundImages(prompt)
+    assert extract_images(prompt, links=False) == ExtractedImages(prompt)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_with_links_off_a_page_that_is_talked_about_is_no_picture(prompt: str) -
     ],
 )
 def test_with_links_off_what_can_only_be_a_picture_is_still_found(prompt: str, source: str) -> None:
-    assert find_images(prompt, links=False).sources == (source,)
+    assert extract_images(prompt, links=False).sources == (source,)
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "~nosuchuser/x.jpg"])
@@ -186,6 +186,6 @@ def test_a_name_that_no_file_can_have_is_no_file(name: str) -> None:
 def test_a_command_leans_on_no_picture(tmp_path: Path) -> None:
     photo = tmp_path / "sign.png"
     photo.touch()
-    assert find_images(f"/read {photo}") == FoundImages("/read", (str(photo),))
-    assert find_images(f"/describe {photo} --style long").text == "/describe --style long"
-    assert find_images(f"/vqa What is in {photo}?").text == "/vqa What is in this picture?"
+    assert extract_images(f"/read {photo}") == ExtractedImages("/read", (str(photo),))
+    assert extract_images(f"/describe {photo} --style long").text == "/describe --style long"
+    assert extract_images(f"/vqa What is in {photo}?").text == "/vqa What is in this picture?"

@@ -9,6 +9,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
+from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import HistoryError, ModelError
 from assistant.events import Usage
@@ -25,7 +26,7 @@ class Heard:
     def __init__(self, session: Session, *lines: str) -> None:
         self.pieces: list[str] = []
         self.told: list[str] = []
-        self.well = converse(lines, session, self.pieces.append, self.told.append)
+        self.well = converse(lines, session, self.pieces.append, self.told.append, ImageLoader())
 
     @property
     def written(self) -> str:
@@ -128,7 +129,7 @@ def test_a_notice_never_breaks_into_a_line() -> None:
             raise HistoryError("The disk is full.")
 
     order: list[str] = []
-    converse(["a"], Session(ScriptedModel("one two"), store=Full()), order.append, order.append)
+    converse(["a"], Session(ScriptedModel("one two"), store=Full()), order.append, order.append, ImageLoader())
     assert order[:3] == ["one", " two", "\n"]
     assert order[3].startswith("The disk is full.")
 
@@ -140,7 +141,7 @@ def test_ctrl_c_between_turns_is_not_held_back() -> None:
 
     pieces: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        converse(lines(), Session(ScriptedModel("Hello.")), pieces.append, pieces.append)
+        converse(lines(), Session(ScriptedModel("Hello.")), pieces.append, pieces.append, ImageLoader())
     assert "".join(pieces) == "Hello.\n"
 
 
@@ -160,7 +161,7 @@ def test_an_interruption_still_tells_that_nothing_was_saved() -> None:
 
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        converse(["a"], Session(Interrupted(), store=Full()), lambda _: None, told.append)
+        converse(["a"], Session(Interrupted(), store=Full()), lambda _: None, told.append, ImageLoader())
     assert told == ["The last turns are not saved. The disk is full."]
 
 

@@ -16,7 +16,7 @@ import PIL.Image
 import pytest
 import trustme
 
-from assistant.attachments.images import read_image
+from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import ConfigError, ContextOverflow, ModelError
 from assistant.events import Event, Notice, Usage
@@ -140,7 +140,7 @@ class TestTheRequest:
         exif[0x010F] = "A camera that knows where it was"
         data = io.BytesIO()
         PIL.Image.new("RGB", (3000, 1000), "red").save(data, "JPEG", exif=exif)
-        url = data_url(read_image(data.getvalue(), "photo.jpg").image)
+        url = data_url(ImageLoader().load_bytes(data.getvalue(), "photo.jpg").image)
         kind, _, body = url.partition(",")
         assert kind == "data:image/jpeg;base64"
         with PIL.Image.open(io.BytesIO(base64.b64decode(body))) as sent:
