@@ -35,7 +35,7 @@ from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import Placement, place
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
-from assistant.models.memory import estimate, precision, shape_of
+from assistant.models.memory import estimate, precision, profile_of
 from benchmarks.decode import ask, picture
 from benchmarks.figures import Figure, save, table
 from benchmarks.shapes import QWEN3_VL
@@ -184,7 +184,7 @@ def build(
         pictures = Pictures(model, processor)
         decoder = _Unguessing(model, processor, pictures)
         cache = StaticKVCache.for_model(model, context)
-        steps = CompiledDecoder(model, cache, three=decoder.uses_mrope, backend=None if backend == "none" else backend)
+        steps = CompiledDecoder(model, cache, uses_mrope=decoder.uses_mrope, backend=None if backend == "none" else backend)
         steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
         decoder.use_compiled(steps)
     # No token ends a reply: one that random weights write by chance would cut a measurement short.
@@ -282,7 +282,7 @@ def copied_bytes_a_second(device: str) -> float:
 
 def read_bytes(config: Any, placement: Placement, reply: int) -> int:
     """Bytes that have to be read for a token: the decoder, the output layer, keys and values halfway through."""
-    shape, held = shape_of(config), precision(placement.quantization, placement.kind)
+    shape, held = profile_of(config), precision(placement.quantization, placement.kind)
     text = config.text_config
     tokens = 32 + reply // 2
     kept: int = held.kept * text.vocab_size * text.hidden_size + held.cache * shape.cache_values * tokens
@@ -290,7 +290,7 @@ def read_bytes(config: Any, placement: Placement, reply: int) -> int:
 
 
 def _expected(config: Any, placement: Placement, context: int) -> int:
-    estimated = estimate(shape_of(config), precision(placement.quantization, placement.kind), context)
+    estimated = estimate(profile_of(config), precision(placement.quantization, placement.kind), context)
     return estimated.total if placement.kind == "cuda" else estimated.weights + estimated.cache
 
 
@@ -303,7 +303,7 @@ def _taken(decoder: Any, placement: Placement) -> int:
         taken += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
             taken += state.absmax.nbytes + (state.state2.absmax.nbytes if state.nested else 0)
-    cache: StaticKVCache = decoder._steps.cache  # noqa: SLF001
+    cache: StaticKVCache = decoder._compiled.cache  # noqa: SLF001
     return taken + sum(block.nbytes for block in (*cache.keys, *cache.values))
 
 
@@ -313,9 +313,9 @@ def _opening(number: int) -> Message:
 
 def _inputs(processor: Processor, model: Any, messages: Sequence[Message]) -> dict[str, torch.Tensor]:
     from assistant.attachments.images import decode
-    from assistant.models.local.chat_template import ChatFormat
+    from assistant.models.local.chat_template import ChatTemplate
 
-    text = ChatFormat(processor, "benchmark").render(messages)
+    text = ChatTemplate(processor, "benchmark").render(messages)
     images = [decode(image) for message in messages for image in message.images]
     inputs = processor([text], [images] if images else None)
     return {

@@ -13,7 +13,7 @@ from assistant.models.local.llama import LlamaDecoder
 _GROWTH = 64
 
 
-class SideBySide:
+class BatchDecoder:
     """Several conversations that one decoder goes on with at once, a token of each at a time.
 
     Decoding reads every weight for each step, whether of one conversation or of eight: side by side they share that.
@@ -24,19 +24,19 @@ class SideBySide:
         """`room` is for how many; their memory is taken at once, for as long as this object lives."""
         self._llama = llama
         self._lengths: list[int] = []
-        self._memory = llama.remembered[:, :, None, :, :0].expand(-1, -1, room, -1, -1, -1)
+        self._memory = llama.kv_cache[:, :, None, :, :0].expand(-1, -1, room, -1, -1, -1)
 
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def join(self) -> None:
+    def add(self) -> None:
         """What the decoder remembers now is one more conversation, the last of them."""
         length = self._llama.length
         self._reserve(length + 1)
-        self._memory[:, :, len(self), :, :length] = self._llama.remembered
+        self._memory[:, :, len(self), :, :length] = self._llama.kv_cache
         self._lengths.append(length)
 
-    def leave(self, index: int) -> None:
+    def remove(self, index: int) -> None:
         """The conversation in this place is over; the last one takes its place."""
         last = len(self) - 1
         length = self._lengths[last]
@@ -52,7 +52,7 @@ class SideBySide:
         # What lies behind a shorter conversation is not its own.
         mask = torch.arange(max(self._lengths) + 1, device=places.device) <= places[:, None]
         x = self._llama.embed(torch.tensor(ids, device=places.device))
-        x = self._llama.run(x, places, partial(self._attend, places, mask[:, None, None]))
+        x = self._llama.forward_layers(x, places, partial(self._attend, places, mask[:, None, None]))
         self._lengths = [length + 1 for length in self._lengths]
         return self._llama.logits(x)
 

@@ -24,7 +24,7 @@ from transformers.cache_utils import get_layer_types_and_kwargs
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from assistant.models.memory import USUAL_CONTEXT
+from assistant.models.memory import DEFAULT_CONTEXT
 
 _ATTENTION = "parley_grouped"
 _LEAST_WINDOW = 512
@@ -34,7 +34,7 @@ _TRIES = 2
 _BEYOND = 8
 
 
-def suits(model: Any) -> bool:
+def is_supported(model: Any) -> bool:
     """Whether `model` (transformers') can be run like this: it traces to one graph, and every layer sees everything."""
     kinds, _ = get_layer_types_and_kwargs(model.config.get_text_config(decoder=True))
     attention = model.get_decoder().config._attn_implementation  # noqa: SLF001 - it can be read nowhere else
@@ -42,7 +42,7 @@ def suits(model: Any) -> bool:
     return traceable and attention == "sdpa" and set(kinds) == {"full_attention"}
 
 
-class FixedCache(Cache):
+class StaticKVCache(Cache):
     """Keys and values of `length` tokens, in blocks that hold `capacity` of them and double when they are full, up to
     `most`.
 
@@ -56,7 +56,7 @@ class FixedCache(Cache):
         self.length = 0
         self.capacity = capacity
         """How many tokens there is room for."""
-        self.most = 2**31
+        self.max_capacity = 2**31
         self.moves = 0
         """How often a block has moved: what points at one is out of date then."""
         self.keys, self.values = (
@@ -69,14 +69,14 @@ class FixedCache(Cache):
         self._used = 0
 
     @classmethod
-    def of(cls, model: Any, context_tokens: int) -> "FixedCache":
+    def for_model(cls, model: Any, context_tokens: int) -> "StaticKVCache":
         """An empty one for `model`, with room for a usual context, or for all of a shorter one."""
         text = model.config.get_text_config(decoder=True)
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
         shapes = [(heads, size)] * text.num_hidden_layers
-        cache = cls(shapes, min(context_tokens, USUAL_CONTEXT), model.dtype, model.device)
-        cache.most = context_tokens
+        cache = cls(shapes, min(context_tokens, DEFAULT_CONTEXT), model.dtype, model.device)
+        cache.max_capacity = context_tokens
         return cache
 
     def window(self, tokens: int) -> int:
@@ -96,7 +96,7 @@ class FixedCache(Cache):
         while capacity < tokens:
             capacity *= 2
         # Memory was found for so many.
-        capacity = max(tokens, min(capacity, self.most))
+        capacity = max(tokens, min(capacity, self.max_capacity))
         for blocks in (self.keys, self.values):
             for layer, block in enumerate(blocks):
                 self.moves += 1
@@ -105,7 +105,7 @@ class FixedCache(Cache):
                 blocks[layer] = _block(larger)
         self.capacity = capacity
 
-    def cut(self, count: int) -> None:
+    def crop(self, count: int) -> None:
         """Forget all but the first `count` tokens."""
         self.length = min(self.length, count)
 
@@ -145,7 +145,7 @@ class FixedCache(Cache):
 
 
 class _Window(Cache):
-    """What a compiled step sees of a `FixedCache`: where to write and how much to look at, as tensors and sizes."""
+    """What a compiled step sees of a `StaticKVCache`: where to write and how much to look at, as tensors and sizes."""
 
     def __init__(self, keys: list[Tensor], values: list[Tensor], places: Tensor, size: int) -> None:
         super().__init__(layers=[])
@@ -169,17 +169,19 @@ class _Recorded:
     logits: Tensor
 
 
-class FixedSteps:
+class CompiledDecoder:
     """Reads one token after the other, or a few at once, into `cache`.
 
-    `three` says that the family counts positions in time, height and width. `backend` is one of torch.compile's, None
+    `uses_mrope` says that the family counts positions in time, height and width. `backend` is one of torch.compile's, None
     for none. On CUDA each step is recorded as a graph.
     """
 
-    def __init__(self, model: Any, cache: FixedCache, *, three: bool = False, backend: str | None = "inductor") -> None:
+    def __init__(
+        self, model: Any, cache: StaticKVCache, *, uses_mrope: bool = False, backend: str | None = "inductor"
+    ) -> None:
         self.cache = cache
         self._model = model
-        self._axes = 3 if three else 0
+        self._axes = 3 if uses_mrope else 0
         self._order = torch.arange(cache.capacity, device=model.device)
         self._moves = cache.moves
         self._windows: dict[int, Tensor] = {}
@@ -199,7 +201,7 @@ class FixedSteps:
         """Leave the model as it was found."""
         self._config._attn_implementation = self._attention  # noqa: SLF001
 
-    def warm(self, widths: Sequence[int], done: Callable[[], None] = lambda: None) -> None:
+    def warmup(self, widths: Sequence[int], done: Callable[[], None] = lambda: None) -> None:
         """Compile and record steps of so many tokens; `done` is called after each. Forgets what was read.
 
         Raises what compilers raise, `RuntimeError` for most.

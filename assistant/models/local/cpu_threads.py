@@ -14,7 +14,7 @@ import torch
 _changing = threading.Lock()
 
 
-def compute_on(count: int) -> None:
+def set_num_threads(count: int) -> None:
     """Have this thread compute on `count` cores from here on; no other does so."""
     # To be asked first makes it take over the process's number now, and not after its own has been set.
     if torch.get_num_threads() == count:
@@ -26,17 +26,17 @@ def compute_on(count: int) -> None:
 
 
 @contextmanager
-def computing_on(count: int | None) -> Iterator[None]:
+def num_threads(count: int | None) -> Iterator[None]:
     """Have this thread compute on `count` cores for as long as the block takes; None leaves it as it is."""
     before = torch.get_num_threads()
-    compute_on(count or before)
+    set_num_threads(count or before)
     try:
         yield
     finally:
-        compute_on(before)
+        set_num_threads(before)
 
 
-def shares(cores: int, count: int) -> list[int]:
+def split_evenly(cores: int, count: int) -> list[int]:
     """`cores` dealt out to `count`, all of them, and as evenly as can be."""
     each, over = divmod(cores, count)
     return [each + (place < over) for place in range(count)]

@@ -85,7 +85,7 @@ class LlavaDecoder:
 
     def crop(self, prompt: Prompt, count: int) -> int:
         self._llama.length = min(count, self._llama.length)
-        self._llama.use(adapted=bool(prompt.pictures))
+        self._llama.set_adapter(enabled=bool(prompt.pictures))
         return self._llama.length
 
     def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
@@ -93,11 +93,11 @@ class LlavaDecoder:
         x = self._llama.embed(ids)
         if rows := _rows(self._pictures, prompt, self._image_token, start, end):
             x[ids == self._image_token] = rows[0].to(x.dtype)
-        return self._llama.read(x)
+        return self._llama.forward(x)
 
     def verify(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
         ids = torch.tensor([prompt.ids[-1], *guesses], device=self._llama.embedding.device)
-        return self._llama.read_each(self._llama.embed(ids))
+        return self._llama.forward_all(self._llama.embed(ids))
 
     def rollback(self, count: int) -> None:
         self._llama.length -= count
@@ -107,7 +107,7 @@ class LlavaDecoder:
         for group in _groups(options):
             ids = torch.tensor([token for option in group for token in option], device=self._llama.embedding.device)
             lengths = [len(option) for option in group]
-            logits += self._llama.branch(self._llama.embed(ids.long()), lengths).split(lengths)
+            logits += self._llama.score_continuations(self._llama.embed(ids.long()), lengths).split(lengths)
         return logits
 
     def batch_decoder(self, room: int) -> BatchDecoder:
@@ -116,7 +116,9 @@ class LlavaDecoder:
 
     def hidden_states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
         """Hidden states (depths, tokens, width) of a text alone: see `LlamaDecoder.states`."""
-        return self._llama.states(self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths)
+        return self._llama.hidden_states(
+            self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths
+        )
 
 
 class TransformersDecoder:
@@ -135,13 +137,13 @@ class TransformersDecoder:
         # the model how far the last prompt was shifted by that, and go wrong once another was read in between.
         self._locate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(model.base_model, "get_rope_index", None)
         self._cache: Any = None
-        self._steps: CompiledDecoder | None = None
+        self._compiled: CompiledDecoder | None = None
         # A long prompt's logits are larger than its keys and values, and only the last row is wanted.
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
     def use_compiled(self, steps: "CompiledDecoder") -> None:
         """Read into the cache of `steps` from here on, and replies by them."""
-        self._steps = steps
+        self._compiled = steps
         self._cache = steps.cache
 
     @property
@@ -157,21 +159,23 @@ class TransformersDecoder:
         keys, spans = image_token_keys(ids, self._image_token, pictures)
         grids = [picture.grid for picture in pictures if picture.grid is not None]
         positions, shift = self._positions(ids, torch.cat(grids) if grids else None)
-        return Prompt(ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, rope_delta=shift)
+        return Prompt(
+            ids, keys, spans if self._both_ways else [], pictures=pictures, positions=positions, rope_delta=shift
+        )
 
     def crop(self, prompt: Prompt, count: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
         if count and self._prefix_cacheable and self._cut(count):
             return count
-        if self._steps is None:
+        if self._compiled is None:
             self._cache = None
         else:
             # Wiped, not dropped: what is compiled and recorded points at its blocks.
-            self._steps.cache.clear()
+            self._compiled.cache.clear()
         return 0
 
     def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        if self._steps is not None and end - start == 1 and _is_word(prompt, start):
-            return self._steps.step(prompt.ids[start:end], self._position(prompt, start))[0]
+        if self._compiled is not None and end - start == 1 and _is_word(prompt, start):
+            return self._compiled.step(prompt.ids[start:end], self._position(prompt, start))[0]
         if self._prefix_cacheable:
             logits = self._read_on(prompt, prompt.ids[start:end], start, self._last_only)
             kv_cache.trim(self._cache)
@@ -191,20 +195,20 @@ class TransformersDecoder:
             logits = self._read_on(prompt, option, start, {})
             self._cut(start)
             return logits
-        before = copy.deepcopy(self._cache) if self._steps is None else None
+        before = copy.deepcopy(self._cache) if self._compiled is None else None
         ahead = Prompt([*prompt.ids, *option], [], positions=prompt.positions, rope_delta=prompt.rope_delta)
         try:
             return self._read_whole(ahead, start, end, last_only=False)
         finally:
-            if self._steps is None:
+            if self._compiled is None:
                 self._cache = before
             else:
                 self._cut(start)
 
     def _cut(self, count: int) -> bool:
         """Forget all but the first `count` tokens; False, with nothing done, where that cannot be done."""
-        if self._steps is not None:
-            self._steps.cache.crop(count)
+        if self._compiled is not None:
+            self._compiled.cache.crop(count)
             return True
         return self._cache is not None and kv_cache.cut(self._cache, count)
 
@@ -231,7 +235,7 @@ class TransformersDecoder:
         rows = _rows(self._pictures, prompt, self._image_token, start, end)
         if not rows:
             return {}
-        seen: dict[str, Any] = {"mm_encoder_outputs": {"image": self._pictures.as_encoded(rows)}}
+        seen: dict[str, Any] = {"mm_encoder_outputs": {"image": self._pictures.as_encoder_output(rows)}}
         if self._both_ways:
             # Which places belong together is counted from the first token.
             seen["token_type_ids"] = self._are_places(prompt.ids[:end])
@@ -272,13 +276,13 @@ class TransformersDecoder:
 
     def verify(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
         """Only at fixed shapes: there a wrong guess can be taken back, whatever the family."""
-        if self._steps is None:
+        if self._compiled is None:
             return None
-        return self._steps.step([prompt.ids[-1], *guesses], self._position(prompt, len(prompt) - 1))
+        return self._compiled.step([prompt.ids[-1], *guesses], self._position(prompt, len(prompt) - 1))
 
     def rollback(self, count: int) -> None:
-        if self._steps is not None:
-            self._cut(self._steps.cache.length - count)
+        if self._compiled is not None:
+            self._cut(self._compiled.cache.length - count)
 
     def _moved(self, value: Tensor) -> Tensor:
         return value.to(self._model.device, self._model.dtype if value.is_floating_point() else value.dtype)

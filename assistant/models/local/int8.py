@@ -29,7 +29,7 @@ _NO_POST_OP: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
 
 
 @cache
-def widest_exact_weight() -> int:
+def max_exact_weight() -> int:
     """The largest absolute int8 weight for which this processor's kernel adds exactly; 0 if there is none.
 
     127 where products are summed in 32 bits (VNNI, AMX, and the like). Older processors add pairs of products in
@@ -64,7 +64,7 @@ class _Kernel:
         return self._multiply(digits, 1.0, _ZERO_DIGIT, self._weight, self._scale, self._zero_points, *_NO_POST_OP)
 
 
-class Int8Rows:
+class Int8LinearFn:
     """`rows @ weight.T` with each row of `weight` (outputs, inputs) rounded to int8 by its own scale.
 
     float32 (tokens, inputs) to (tokens, outputs). Where inputs are known never to exceed `bound` in absolute value,
@@ -73,7 +73,7 @@ class Int8Rows:
 
     def __init__(self, weight: Tensor, bound: float = math.inf) -> None:
         weight = weight.float()
-        scale = (weight.abs().amax(1) / widest_exact_weight()).clamp_min(_TINY)
+        scale = (weight.abs().amax(1) / max_exact_weight()).clamp_min(_TINY)
         whole = (weight / scale[:, None]).round_().to(torch.int8)
         self._inputs = weight.shape[1]
         self._bounded = bound < math.inf
@@ -99,11 +99,11 @@ class Int8Rows:
 
 
 class Int8Linear(nn.Module):
-    """An `nn.Linear` computed by `Int8Rows`."""
+    """An `nn.Linear` computed by `Int8LinearFn`."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self._rows = Int8Rows(linear.weight.data)
+        self._rows = Int8LinearFn(linear.weight.data)
         bias: Tensor | None = linear.bias
         self._bias = None if bias is None else bias.data.float()
 

@@ -1,7 +1,7 @@
 """Keys and values of what was read, cut back to any earlier token as far as their layers allow.
 
 Layers that see the whole context keep every token and can be cut anywhere. Those of a sliding window (Gemma 3 has five
-of them to one of the others) need the last `window` tokens before the cut: they keep `SLACK` more than they look at, so
+of them to one of the others) need the last `window` tokens before the cut: they keep `WINDOW_SLACK` more than they look at, so
 that what can be cut off is a reply with the question before it. Keeping everything in them would cost Gemma 3 six
 times the memory of a long conversation.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers.cache_utils import DynamicCache, DynamicSlidingWindowLayer
 
-from assistant.models.memory import SLACK
+from assistant.models.memory import WINDOW_SLACK
 
 
 def empty(config: Any) -> DynamicCache:
@@ -22,7 +22,7 @@ def empty(config: Any) -> DynamicCache:
     return cache
 
 
-def can_be_cut(config: Any) -> bool:
+def is_croppable(config: Any) -> bool:
     """Whether all layers of that model can be cut; those of a linear attention cannot."""
     return all(layer.is_croppable for layer in DynamicCache(config=config).layers)
 
@@ -30,7 +30,7 @@ def can_be_cut(config: Any) -> bool:
 def trim(cache: DynamicCache) -> None:
     """Forget what no layer of a sliding window looks at any more, and no cut will need."""
     for layer in _windows(cache):
-        kept = layer.sliding_window - 1 + SLACK
+        kept = layer.sliding_window - 1 + WINDOW_SLACK
         layer.keys, layer.values = layer.keys[..., -kept:, :], layer.values[..., -kept:, :]
 
 

@@ -131,7 +131,7 @@ class LlamaDecoder:
         self._norm: Tensor = decoder.norm.weight.data.to(dtype)
         self._head = make_linear(head, rms_norm_bound(self._norm))
         self._attention_dtype = attention_dtype or dtype
-        self._rotary = decoder.rotary_emb
+        self._rotary_emb = decoder.rotary_emb
         if adapter is not None:
             adapter.check(decoder)
         self._plain: Layers = []
@@ -288,7 +288,7 @@ class LlamaDecoder:
         The first half of the sines has its sign turned, so that swapped halves can be multiplied as they are.
         """
         places = torch.arange(positions, device=self.embedding.device)[None]
-        cos, sin = (table[0].to(self._attention_dtype) for table in self._rotary(self._norm, places))
+        cos, sin = (table[0].to(self._attention_dtype) for table in self._rotary_emb(self._norm, places))
         sin[:, : self._head_dim // 2].neg_()
         return torch.stack((cos, sin))[:, :, None]
 

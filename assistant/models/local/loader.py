@@ -20,19 +20,19 @@ import torch
 from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models import catalog, hub
 from assistant.models.local import image_detail
-from assistant.models.local.decoders import BranchingDecoder, LlavaDecoder, TransformersDecoder
+from assistant.models.local.decoders import ScoringDecoder, LlavaDecoder, TransformersDecoder
 from assistant.models.local.image_encoder import Pictures
-from assistant.models.local.int8 import Int8Rows, quantize_linears
-from assistant.models.local.llama import Adapter, LlamaDecoder, is_plain_llama, plain_rows
+from assistant.models.local.int8 import Int8LinearFn, quantize_linears
+from assistant.models.local.llama import LoraAdapter, LlamaDecoder, is_plain_llama, float_linear
 from assistant.models.local.placement import Placement, fit, settle
-from assistant.models.local.prompt_lookup import GUESSES
-from assistant.models.memory import Shape, free_bytes, linears_outside_decoder, shape_of, showing
+from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
+from assistant.models.memory import Shape, free_bytes, linear_layers_outside_decoder, profile_of, showing
 from assistant.progress import Progress, no_progress
 
-PICTURE_ADAPTER = "picture_adapter.safetensors"
+IMAGE_ADAPTER_FILE = "picture_adapter.safetensors"
 """A change of the decoder's weights that applies while there is a picture in the conversation, beside a LLaVA model."""
 
-POCKET_EYES = "parley_pocket_eyes"
+POCKET_VISION_TYPE = "parley_pocket_eyes"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Above this, keys and values of a full context are kept in float32, and sums may differ in their last bits.
@@ -55,7 +55,7 @@ class Loaded:
 
     name: str
     bundled: bool
-    decoder: BranchingDecoder
+    decoder: ScoringDecoder
     pictures: Pictures
     processor: Any
     config: Any
@@ -97,7 +97,7 @@ def load(source: str, placement: Placement, progress: Progress | None = None, le
         bundled = _is_pocket(config)
         name = "pocket" if bundled else source if named is None else folder.resolve().name
         processor = _processor(folder, source)
-        shape = shape_of(config)
+        shape = profile_of(config)
         placement = settle(placement, shape)
         room = _room(name, config, processor, shape, placement, level)
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
@@ -255,7 +255,7 @@ def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
     from transformers import AutoModelForImageTextToText
 
     options: dict[str, Any] = {"dtype": placement.dtype}
-    if placement.by_bitsandbytes:
+    if placement.uses_bitsandbytes:
         options |= {"quantization_config": _bitsandbytes(config, placement), "device_map": {"": placement.device}}
     elif placement.quantization == "int8":
         # What will be quantized is kept as it lies on the disk until then, which halves the peak for 16-bit weights.
@@ -271,7 +271,7 @@ def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
         )
     if placement.kind == "cpu" and placement.quantization == "nf4":
         _check_packable(model, folder)
-    moved = placement.device == "cpu" or placement.by_bitsandbytes
+    moved = placement.device == "cpu" or placement.uses_bitsandbytes
     return model.eval() if moved else model.eval().to(placement.device)
 
 
@@ -291,7 +291,7 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
     """How bitsandbytes is to hold the decoder of the model that `config` describes."""
     from transformers import BitsAndBytesConfig
 
-    kept = linears_outside_decoder(config)
+    kept = linear_layers_outside_decoder(config)
     if placement.quantize_tower:
         kept = [name for name in kept if "vision" not in name and "visual" not in name]
     return BitsAndBytesConfig(
@@ -307,12 +307,12 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
 
 def _decoder(
     model: Any, processor: Any, placement: Placement, folder: Path, pictures: Pictures, done: Callable[[], None]
-) -> BranchingDecoder:
-    adapter_file = folder / PICTURE_ADAPTER
+) -> ScoringDecoder:
+    adapter_file = folder / IMAGE_ADAPTER_FILE
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
-    int8 = placement.quantization == "int8" and not placement.by_bitsandbytes
+    int8 = placement.quantization == "int8" and not placement.uses_bitsandbytes
     plain = model.config.model_type == "llava" and is_plain_llama(model.model.language_model)
-    if plain and not placement.by_bitsandbytes:
+    if plain and not placement.uses_bitsandbytes:
         decoder, head = model.model.language_model, model.lm_head.weight.data
         # Their memory goes with the last layer that is taken over.
         model.model.language_model = model.lm_head = torch.nn.Identity()
@@ -320,7 +320,7 @@ def _decoder(
         llama = LlamaDecoder(
             decoder,
             head,
-            make_rows=Int8Rows if int8 else plain_rows,
+            make_linear=Int8LinearFn if int8 else float_linear,
             adapter=adapter,
             dtype=placement.dtype,
             attention_dtype=torch.float64 if int8 and _full_memory(decoder.config) <= _MOST_EXACT_MEMORY else None,
@@ -340,40 +340,40 @@ def _decoder(
 
 
 def _speed_up(
-    decoder: BranchingDecoder, model: Any, name: str, placement: Placement, context_tokens: int, report: "_Report"
+    decoder: ScoringDecoder, model: Any, name: str, placement: Placement, context_tokens: int, report: "_Report"
 ) -> str:
     """Have `decoder` write its replies by compiled code. Returns why not, in a sentence, or an empty one.
 
     One that cannot is told only to whom asked for it; one that should and fails, always.
     """
-    from assistant.models.local.compiled import FixedCache, FixedSteps, suits
+    from assistant.models.local.compiled import StaticKVCache, CompiledDecoder, is_supported
 
     asked = placement.compile == "on"
     if not isinstance(decoder, TransformersDecoder):
         return f"{name} decodes by code of its own, which is not compiled." if asked else ""
-    if not suits(model):
+    if not is_supported(model):
         return f"{name} is of a family that cannot be compiled: it decodes as transformers does." if asked else ""
     report.compiling()
     # What it compiles with, before what it compiles without: a GPU's graphs need no compiler.
     backends = ("inductor", None) if placement.kind == "cuda" else ("inductor",)
     reason = ""
     for backend in backends:
-        cache = FixedCache.of(model, context_tokens)
-        steps = FixedSteps(model, cache, three=decoder.counts_in_three, backend=backend)
+        cache = StaticKVCache.for_model(model, context_tokens)
+        steps = CompiledDecoder(model, cache, uses_mrope=decoder.uses_mrope, backend=backend)
         try:
-            steps.warm((1, 1 + GUESSES))
+            steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
         except (RuntimeError, OSError, ImportError) as error:
             reason = reason or _first_line(error)
             steps.undo()
             # Before the blocks of the next try are taken.
             del steps, cache
             continue
-        decoder.speed_up(steps)
+        decoder.use_compiled(steps)
         break
     return f"{name} could not be compiled and answers more slowly: {reason}" if reason else ""
 
 
-def read_adapter(file: Path) -> Adapter:
+def read_adapter(file: Path) -> LoraAdapter:
     """The adapter in a safetensors `file`, whose metadata gives `alpha` and `r`. Raises `ModelError`."""
     from safetensors import SafetensorError, safe_open
 
@@ -381,7 +381,7 @@ def read_adapter(file: Path) -> Adapter:
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-        return Adapter(tensors, float(metadata["alpha"]), int(metadata["r"]))
+        return LoraAdapter(tensors, float(metadata["alpha"]), int(metadata["r"]))
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise ModelError(f"{file} is damaged: get a fresh copy of the model.") from error
 
@@ -396,7 +396,7 @@ def _full_memory(config: Any) -> int:
 
 
 def _is_pocket(config: Any) -> bool:
-    return getattr(getattr(config, "vision_config", None), "model_type", None) == POCKET_EYES
+    return getattr(getattr(config, "vision_config", None), "model_type", None) == POCKET_VISION_TYPE
 
 
 class _Report:

@@ -23,7 +23,7 @@ from assistant.errors import ContextOverflow, ModelError, OutOfMemory
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
-from assistant.models.local.chat_template import ChatFormat
+from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.cpu_threads import set_num_threads, split_evenly
 from assistant.models.local.decoders import ScoringDecoder, LlavaDecoder
 from assistant.models.local.image_encoder import Pictures
@@ -73,7 +73,7 @@ class LocalModel:
         self._loaded: Loaded | None = loaded
         self._decoder: ScoringDecoder | None = loaded.decoder
         self._pictures: Pictures | None = loaded.pictures
-        self._format = ChatFormat(loaded.processor, loaded.name)
+        self._format = ChatTemplate(loaded.processor, loaded.name)
         self._end_tokens = self._format.end_tokens(loaded.end_tokens)
         self._tokenizer = loaded.processor.tokenizer
         self._cache = PromptCache()
@@ -112,7 +112,7 @@ class LocalModel:
         words = Detokenizer(self._decode)
         first_token_seconds = 0.0
         count = 0
-        ahead = PromptLookupDecoder(self._open_decoder(), self.info.context_tokens, eager=options.temperature <= 0)
+        ahead = PromptLookupDecoder(self._open_decoder(), self.info.context_tokens, enabled=options.temperature <= 0)
         budget = self._budget(prompt, options)
         while logits is not None and count < budget and not stop.is_set():
             token = self._guarded(partial(choose, logits))
@@ -125,7 +125,7 @@ class LocalModel:
             if count == budget or stop.is_set():
                 break
             prompt.append(token)
-            logits = self._guarded(partial(ahead.read, prompt))
+            logits = self._guarded(partial(ahead.next_logits, prompt))
             self._cache.add(prompt.keys[-1:])
         return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
 
@@ -136,7 +136,7 @@ class LocalModel:
         prompt, _, first = self._begin(messages, max(map(len, replies), default=0), stop)
         if first is None:
             return []
-        after = self._guarded(lambda: self._open_decoder().branch(prompt, replies))
+        after = self._guarded(lambda: self._open_decoder().score_continuations(prompt, replies))
         return [
             self._guarded(partial(_log_chances, first, logits, reply, self._end_tokens))
             for reply, logits in zip(replies, after, strict=True)
@@ -176,7 +176,7 @@ class LocalModel:
 
     def _answer_side_by_side(self, decoder: LlavaDecoder, replies: "Sequence[_Reply]", stop: threading.Event) -> None:
         """Read the prompts one after the other, then write the replies a token of each at a time."""
-        room = decoder.side_by_side(len(replies))
+        room = decoder.batch_decoder(len(replies))
         going: list[_Reply] = []
         for reply in replies:
             cached = self._guarded(partial(self._reuse, reply.prompt))
@@ -184,14 +184,14 @@ class LocalModel:
             if logits is None:
                 return
             if self._guarded(partial(reply.take, logits, self._end_tokens)):
-                self._guarded(room.join)
+                self._guarded(room.add)
                 going.append(reply)
         while going and not stop.is_set():
             rows = self._guarded(partial(room.step, [reply.token for reply in going]))
             # From the last, because that is what comes into the place of one that leaves.
             for index in reversed(range(len(going))):
                 if not self._guarded(partial(going[index].take, rows[index], self._end_tokens)):
-                    self._guarded(partial(room.leave, index))
+                    self._guarded(partial(room.remove, index))
                     going[index] = going[-1]
                     del going[-1]
 
@@ -203,7 +203,7 @@ class LocalModel:
         ids = [token for each in tokens for token in each]
         if len(ids) > self.info.context_tokens:
             raise ContextOverflow(len(ids), self.info.context_tokens)
-        found = self._guarded(lambda: decoder.states(ids, layers).float().cpu())
+        found = self._guarded(lambda: decoder.hidden_states(ids, layers).float().cpu())
         return [each.numpy() for each in found.split([len(each) for each in tokens], dim=1)]
 
     def close(self) -> None:
@@ -223,7 +223,7 @@ class LocalModel:
             return self._read_messages(messages, room, stop)
         except OutOfMemory:
             pictures = self._pictures if any(message.images for message in messages) else None
-        if pictures is not None and pictures.look_less_closely():
+        if pictures is not None and pictures.lower_resolution():
             self._note(f"{self.info.name} ran out of memory: it looks at pictures less closely from here on.")
         return self._read_messages(messages, room, stop)
 
@@ -253,20 +253,20 @@ class LocalModel:
         return logits
 
     def _read(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        logits = self._guarded(lambda: self._open_decoder().read(prompt, start, end))
+        logits = self._guarded(lambda: self._open_decoder().forward(prompt, start, end))
         self._cache.add(prompt.keys[start:end])
         return logits
 
     def _reuse(self, prompt: Prompt) -> int:
-        kept = self._open_decoder().keep(prompt, self._cache.match(prompt))
+        kept = self._open_decoder().crop(prompt, self._cache.match(prompt))
         self._cache.keep(kept)
         return kept
 
     def _prompt(self, messages: Sequence[Message], room: int) -> Prompt:
         """The prompt that `messages` make. Raises `ContextOverflow` if it leaves less than `room` tokens after it."""
-        messages = from_latest_pictures(messages, self._pictured_turns)
+        messages = keep_latest_images(messages, self._pictured_turns)
         images = [image for message in messages for image in message.images]
-        prompt = self._guarded(lambda: self._open_decoder().prompt(self._format.render(messages), images))
+        prompt = self._guarded(lambda: self._open_decoder().build_prompt(self._format.render(messages), images))
         limit = self.info.context_tokens - room
         if len(prompt) > limit:
             raise ContextOverflow(len(prompt), limit)
@@ -299,7 +299,7 @@ class LocalModel:
         # Out here, because an error that is still being handled holds on to every tensor of what it interrupted.
         if self._pictures is not None:
             self._pictures.forget()
-        self._open_decoder().keep(Prompt([], []), 0)
+        self._open_decoder().crop(Prompt([], []), 0)
         self._give_back()
         raise OutOfMemory(self.info.name)
 
@@ -356,7 +356,7 @@ def _log_chances(first: Tensor, after: Tensor, reply: Sequence[int], ends: Colle
     return (*tokens, float(end))
 
 
-def from_latest_pictures(messages: Sequence[Message], turns: int | None) -> Sequence[Message]:
+def keep_latest_images(messages: Sequence[Message], turns: int | None) -> Sequence[Message]:
     """`messages` without what was said before the last `turns` messages with pictures; instructions stay.
 
     A model that has seen one picture at a time in training answers about the wrong one when shown several.

@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from assistant.errors import ConfigError, ModelError
-from assistant.models.local.int8 import widest_exact_weight
+from assistant.models.local.int8 import max_exact_weight
 from assistant.models.memory import (
-    LEAST_CONTEXT,
+    MIN_CONTEXT,
     Shape,
     automatic_quantization,
     estimate,
     gigabytes,
-    most_context,
+    max_context,
     precision,
 )
 
@@ -67,7 +67,7 @@ class Placement:
         return self.compile == "on" or (self.compile == "auto" and self.kind == "cuda")
 
     @property
-    def by_bitsandbytes(self) -> bool:
+    def uses_bitsandbytes(self) -> bool:
         """Whether bitsandbytes holds the quantized weights."""
         return self.quantization == "nf4" or (self.quantization == "int8" and self.kind == "cuda")
 
@@ -95,7 +95,7 @@ def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -
             f"or {choices[-1]}."
         )
     if chosen.type == "cpu":
-        exact = widest_exact_weight()
+        exact = max_exact_weight()
         if quantize == "int8" and not exact:
             raise ConfigError("This processor or build of torch has no exact int8 products: choose --quantize none.")
         if quantize == "auto":
@@ -132,9 +132,9 @@ def fit(name: str, shape: Shape, placement: Placement, context_tokens: int, free
     Raises `ModelError`, saying what would help, if that is not enough for a conversation.
     """
     held = precision(placement.quantization, placement.kind)
-    room = min(context_tokens, most_context(shape, held, free))
-    if room < min(context_tokens, LEAST_CONTEXT):
-        need = estimate(shape, held, min(context_tokens, LEAST_CONTEXT)).total
+    room = min(context_tokens, max_context(shape, held, free))
+    if room < min(context_tokens, MIN_CONTEXT):
+        need = estimate(shape, held, min(context_tokens, MIN_CONTEXT)).total
         smaller = [other for other in QUANTIZATIONS[placement.kind] if _fits(shape, other, placement, free)]
         advice = f"choose --quantize {smaller[0]}, or" if smaller else "close other programs, or choose"
         raise ModelError(
@@ -147,4 +147,4 @@ def fit(name: str, shape: Shape, placement: Placement, context_tokens: int, free
 
 
 def _fits(shape: Shape, quantization: str, placement: Placement, free: int) -> bool:
-    return most_context(shape, precision(quantization, placement.kind), free) >= LEAST_CONTEXT
+    return max_context(shape, precision(quantization, placement.kind), free) >= MIN_CONTEXT

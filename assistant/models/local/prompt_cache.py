@@ -37,11 +37,11 @@ class Prompt:
 
     ids: list[int]
     keys: list[Key]
-    spans: list[tuple[int, int]] = field(default_factory=list)
+    atomic_spans: list[tuple[int, int]] = field(default_factory=list)
     pictures: "list[Picture]" = field(default_factory=list)
     inputs: "dict[str, Tensor]" = field(default_factory=dict)
     positions: "Tensor | None" = None
-    shift: int = 0
+    rope_delta: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -63,7 +63,7 @@ class PromptCache:
         since the first token of a reply follows from reading the last of its prompt.
         """
         count = common_prefix(self.known, prompt.keys[:-1])
-        return _outside(count, prompt.spans)
+        return _outside(count, prompt.atomic_spans)
 
     def keep(self, count: int) -> None:
         """Only the first `count` tokens are remembered from here on."""
@@ -87,7 +87,7 @@ def pieces(prompt: Prompt, start: int, size: int) -> Iterator[tuple[int, int]]:
     stop = len(prompt)
     while start < stop:
         end = min(start + size, stop)
-        inside = next((span for span in prompt.spans if span[0] < end < span[1]), None)
+        inside = next((span for span in prompt.atomic_spans if span[0] < end < span[1]), None)
         if inside is not None:
             end = inside[0] if inside[0] > start else inside[1]
         yield start, end

@@ -17,7 +17,7 @@ from torch import Tensor
 from assistant.models.local.decoders import Decoder
 from assistant.models.local.prompt_cache import Prompt
 
-GUESSES = 3
+NUM_DRAFT_TOKENS = 3
 """How many tokens are guessed at once. bitsandbytes multiplies up to four rows by 4-bit weights as fast as one."""
 
 # Words of this many tokens are looked for, the longer first.
@@ -27,51 +27,51 @@ _FRUITLESS = 8
 
 
 @runtime_checkable
-class Foresighted(Protocol):
+class SpeculativeDecoder(Protocol):
     """A decoder that can read guesses as well, and take back what was wrong."""
 
-    def read_on(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
+    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor | None:
         """Read the last token of `prompt` and `guesses` after it; logits (tokens, vocabulary) after each.
 
         None, with nothing read, where that cannot be done now.
         """
         ...
 
-    def take_back(self, count: int) -> None:
+    def rollback(self, count: int) -> None:
         """Forget the last `count` of the tokens that were read."""
         ...
 
 
-class Lookahead:
-    """Reads a greedy reply through `decoder`, up to `limit` tokens with its prompt. Without `eager`, token by token."""
+class PromptLookupDecoder:
+    """Reads a greedy reply through `decoder`, up to `limit` tokens with its prompt. Without `enabled`, token by token."""
 
-    def __init__(self, decoder: Decoder, limit: int, *, eager: bool) -> None:
+    def __init__(self, decoder: Decoder, limit: int, *, enabled: bool) -> None:
         self._decoder = decoder
-        self._foresighted = decoder if eager and isinstance(decoder, Foresighted) else None
+        self._foresighted = decoder if enabled and isinstance(decoder, SpeculativeDecoder) else None
         self._limit = limit
         self._ahead: list[Tensor] = []
         self._fruitless = 0
         self._following: dict[tuple[int, ...], int] = {}
         self._indexed = 0
 
-    def read(self, prompt: Prompt) -> Tensor:
+    def next_logits(self, prompt: Prompt) -> Tensor:
         """Logits (vocabulary,) after the last token of `prompt`, all before it being read."""
         if self._ahead:
             return self._ahead.pop(0)
-        guesses = self._guess(prompt.ids) if self._foresighted and len(prompt) + GUESSES <= self._limit else []
-        rows = self._foresighted.read_on(prompt, guesses) if self._foresighted and guesses else None
+        guesses = self._guess(prompt.ids) if self._foresighted and len(prompt) + NUM_DRAFT_TOKENS <= self._limit else []
+        rows = self._foresighted.verify(prompt, guesses) if self._foresighted and guesses else None
         if rows is None or self._foresighted is None:
-            return self._decoder.read(prompt, len(prompt) - 1, len(prompt))
+            return self._decoder.forward(prompt, len(prompt) - 1, len(prompt))
         likeliest = rows[:-1].argmax(1).tolist()
         right = next((at for at, pair in enumerate(zip(guesses, likeliest, strict=True)) if pair[0] != pair[1]), None)
         right = len(guesses) if right is None else right
-        self._foresighted.take_back(len(guesses) - right)
+        self._foresighted.rollback(len(guesses) - right)
         self._fruitless = 0 if right else self._fruitless + 1
         self._ahead = list(rows[: right + 1].unbind())
         return self._ahead.pop(0)
 
     def _guess(self, ids: Sequence[int]) -> list[int]:
-        """`GUESSES` tokens that followed the end of `ids` where it stood before; none if it never did."""
+        """`NUM_DRAFT_TOKENS` tokens that followed the end of `ids` where it stood before; none if it never did."""
         if self._fruitless >= _FRUITLESS:
             return []
         # Up to the last token but one: the end itself is not found where it stands.
@@ -82,6 +82,6 @@ class Lookahead:
         self._indexed = len(ids)
         for size in _SEEN_TOGETHER:
             place = self._following.get(tuple(ids[-size:]))
-            if place is not None and place + GUESSES <= len(ids):
-                return list(ids[place : place + GUESSES])
+            if place is not None and place + NUM_DRAFT_TOKENS <= len(ids):
+                return list(ids[place : place + NUM_DRAFT_TOKENS])
         return []

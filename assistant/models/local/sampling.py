@@ -13,7 +13,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _LONGEST_TAIL = 7
 
 
-class Chooser:
+class Sampler:
     """Chooses tokens: the likeliest at temperature 0, otherwise one drawn from softmax(logits / temperature).
 
     The same seed draws the same tokens; without one every reply differs.

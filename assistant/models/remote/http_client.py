@@ -2,7 +2,7 @@
 
     request ─▶ connected ─▶ 200 ─▶ events as they come ─▶ end
                   │          │             │
-                  └──────────┴─────────────┴─▶ `Unanswered`: why, what the server said, and whether to try again
+                  └──────────┴─────────────┴─▶ `ServerError`: why, what the server said, and whether to try again
 
 The client is asynchronous, because that is what can be cancelled while it waits. Its event loop belongs to one
 request, turns only while the caller waits for the next event, and takes the connection with it when the caller leaves.
@@ -26,15 +26,15 @@ import httpx2
 from assistant import __version__
 from assistant.errors import ConfigError, ModelError
 
-GivenUp = Callable[[], bool]
+IsCancelled = Callable[[], bool]
 """Asked often during a wait: whether nobody wants the answer any more. What it raises ends the wait as well."""
 
-CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 600.0
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 600.0
 """How long a server may say nothing: a long prompt on a busy machine takes minutes before its first word."""
-RETRY_SECONDS = (0.5, 1.0, 2.0)
+RETRY_DELAYS = (0.5, 1.0, 2.0)
 """The waits before a second, a third and a fourth try."""
-LONGEST_WAIT_SECONDS = 60.0
+MAX_RETRY_DELAY = 60.0
 """A server that asks for more patience than this is not waited for."""
 
 _TICK_SECONDS = 0.02
@@ -45,10 +45,10 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Unanswered(ModelError):
+class ServerError(ModelError):
     """The server did not give what it was asked for.
 
-    `passing` says whether another try may help, and `retry_seconds` when the server asks for it. `status` is that of
+    `passing` says whether another try may help, and `retry_delays` when the server asks for it. `status` is that of
     HTTP, 0 if it did not come to one, and `body` the beginning of what came with it.
     """
 
@@ -59,40 +59,40 @@ class Unanswered(ModelError):
         passing: bool = False,
         status: int = 0,
         body: bytes = b"",
-        retry_seconds: float | None = None,
+        retry_delays: float | None = None,
     ) -> None:
         super().__init__(sentence)
         self.passing = passing
         self.status = status
         self.body = body
-        self.retry_seconds = retry_seconds
+        self.retry_delays = retry_delays
 
 
-class Retries:
+class RetryPolicy:
     """The tries of one question that are left, with `seconds` between them."""
 
-    def __init__(self, seconds: tuple[float, ...] = RETRY_SECONDS) -> None:
+    def __init__(self, seconds: tuple[float, ...] = RETRY_DELAYS) -> None:
         self._left = list(seconds)
 
-    def wait(self, error: Unanswered, given_up: GivenUp) -> None:
+    def wait(self, error: ServerError, is_cancelled: IsCancelled) -> None:
         """Wait before the next try, as long as the server asks for if it does. Raises `error` if there is none."""
         if not error.passing or not self._left:
             raise error
-        seconds = max(self._left.pop(0), error.retry_seconds or 0)
-        if seconds > LONGEST_WAIT_SECONDS:
+        seconds = max(self._left.pop(0), error.retry_delays or 0)
+        if seconds > MAX_RETRY_DELAY:
             raise error
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not given_up():
+        while (left := end - time.monotonic()) > 0 and not is_cancelled():
             time.sleep(min(left, _TICK_SECONDS))
 
 
-class Server:
-    """An HTTP server below `base_url`; it may be silent for `silence_seconds`.
+class ApiClient:
+    """An HTTP server below `base_url`; it may be silent for `read_timeout`.
 
-    `key` goes with every request, and is taken out of whatever the server says. All methods raise `Unanswered`.
+    `key` goes with every request, and is taken out of whatever the server says. All methods raise `ServerError`.
     """
 
-    def __init__(self, base_url: str, key: str | None = None, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+    def __init__(self, base_url: str, key: str | None = None, *, read_timeout: float = READ_TIMEOUT) -> None:
         if key is not None and not (key.isascii() and key.isprintable() and key == key.strip()):
             raise ConfigError("The API key has characters that no key has, such as a line break: set it again.")
         try:
@@ -108,26 +108,26 @@ class Server:
         self._headers = {"User-Agent": f"parley/{__version__}", "Accept-Encoding": "identity"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
-        self._timeout = httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS)
+        self._timeout = httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT)
         # Made once: reading all certificates of the system takes longer than most requests.
         self._certificates = _trusted_certificates() if url.scheme == "https" else False
         # A proxy is for reaching other machines, whatever the environment says about this one.
         self._proxies = url.host not in _LOOPBACK
 
-    def get(self, path: str, given_up: GivenUp) -> bytes:
+    def get(self, path: str, is_cancelled: IsCancelled) -> bytes:
         """The body found at `path`, of at most a few megabytes; empty if given up."""
         left = threading.Event()
         # On a thread, because whoever sets up a conversation may do so inside an event loop, which bears no second one.
         with ThreadPoolExecutor(1) as executor:
             body = executor.submit(self._get, path, left.is_set)
             try:
-                while not body.done() and not given_up():
+                while not body.done() and not is_cancelled():
                     wait([body], _TICK_SECONDS)
             finally:
                 left.set()
             return body.result()
 
-    def events(self, path: str, body: dict[str, Any], given_up: GivenUp) -> Generator[str, None, None]:
+    def events(self, path: str, body: dict[str, Any], is_cancelled: IsCancelled) -> Generator[str, None, None]:
         """Post `body` as JSON to `path` and yield the data of each server-sent event as it comes.
 
         Ends where the server does, or as soon as it is given up. Leaving it early closes the connection. To be called
@@ -150,7 +150,7 @@ class Server:
             pumping = loop.create_task(pump())
             while True:
                 coming = loop.create_task(queue.get())
-                if not loop.run_until_complete(_is_done(coming, given_up)):
+                if not loop.run_until_complete(_is_done(coming, is_cancelled)):
                     return
                 data = coming.result()
                 if data is None:
@@ -162,14 +162,14 @@ class Server:
         """What a server says in the `body` of an error, as part of a sentence; empty if that is not for people."""
         return _one_line(_message(body).replace(self._key or "\0", "…"))
 
-    def _get(self, path: str, given_up: GivenUp) -> bytes:
+    def _get(self, path: str, is_cancelled: IsCancelled) -> bytes:
         async def fetch() -> bytes:
             async with self._answer("GET", path) as response:
                 return await _beginning(response)
 
         with _event_loop() as loop:
             task = loop.create_task(fetch())
-            return task.result() if loop.run_until_complete(_is_done(task, given_up)) else b""
+            return task.result() if loop.run_until_complete(_is_done(task, is_cancelled)) else b""
 
     @asynccontextmanager
     async def _answer(
@@ -192,42 +192,44 @@ class Server:
                 headers=self._headers, timeout=self._timeout, verify=self._certificates, trust_env=self._proxies
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            raise Unanswered(
+            raise ServerError(
                 f"The proxy that the environment names cannot be used: {_one_line(str(error))}."
             ) from error
 
-    async def _refusal(self, response: httpx2.Response, what: str) -> Unanswered:
+    async def _refusal(self, response: httpx2.Response, what: str) -> ServerError:
         body = await _beginning(response)
         said = self.words(body)
         passing = response.status_code in _PASSING
         seconds = _retry_seconds(response.headers.get("retry-after", "")) if passing else None
         advice = "check the address" if not said and not passing else "try again later" if passing else ""
-        if seconds is not None and seconds > LONGEST_WAIT_SECONDS:
+        if seconds is not None and seconds > MAX_RETRY_DELAY:
             advice = f"try again in {seconds:.0f} seconds"
         sentence = f"The server at {self.base_url} {_one_line(what)}{f' ({said})' if said else ''}"
-        return Unanswered(
+        return ServerError(
             f"{sentence}: {advice}." if advice else f"{sentence}.",
             passing=passing,
             status=response.status_code,
             body=body,
-            retry_seconds=seconds,
+            retry_delays=seconds,
         )
 
-    def _failure(self, error: httpx2.RequestError) -> Unanswered:
+    def _failure(self, error: httpx2.RequestError) -> ServerError:
         server = f"The server at {self.base_url}"
         match error:
             case httpx2.ConnectError() | httpx2.ConnectTimeout() if _is_about_certificates(error):
-                return Unanswered(f"{server} has no valid certificate, so nothing was sent: check the address.")
+                return ServerError(f"{server} has no valid certificate, so nothing was sent: check the address.")
             case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
-                return Unanswered(f"No server answers at {self.base_url}: start it, or check --base-url.", passing=True)
+                return ServerError(
+                    f"No server answers at {self.base_url}: start it, or check --base-url.", passing=True
+                )
             case httpx2.TimeoutException():
-                return Unanswered(
+                return ServerError(
                     f"{server} has said nothing for {self._timeout.read:g} seconds: see what it is doing."
                 )
             case httpx2.SSEError() | httpx2.DecodingError():
-                return Unanswered(f"{server} sends what is no stream of events: see whether it is the right one.")
+                return ServerError(f"{server} sends what is no stream of events: see whether it is the right one.")
             case _:
-                return Unanswered(f"{server} broke off its answer: see whether it still runs.", passing=True)
+                return ServerError(f"{server} broke off its answer: see whether it still runs.", passing=True)
 
 
 def _trusted_certificates() -> ssl.SSLContext:
@@ -259,9 +261,9 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
             loop.close()
 
 
-async def _is_done(task: "asyncio.Task[Any]", given_up: GivenUp) -> bool:
+async def _is_done(task: "asyncio.Task[Any]", is_cancelled: IsCancelled) -> bool:
     """True when `task` is done, False as soon as it is given up; waits for one of both."""
-    while not given_up():
+    while not is_cancelled():
         if (await asyncio.wait([task], timeout=_TICK_SECONDS))[0]:
             return True
     return False

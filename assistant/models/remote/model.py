@@ -17,8 +17,23 @@ from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
-from assistant.models.remote.http_client import RETRY_DELAYS, READ_TIMEOUT, IsCancelled, RetryPolicy, ApiClient, ServerError
-from assistant.models.remote.openai_api import Chunk, ServerModel, data_url, parse_context_overflow, parse_chunk, parse_models, written
+from assistant.models.remote.http_client import (
+    RETRY_DELAYS,
+    READ_TIMEOUT,
+    IsCancelled,
+    RetryPolicy,
+    ApiClient,
+    ServerError,
+)
+from assistant.models.remote.openai_api import (
+    Chunk,
+    ServerModel,
+    data_url,
+    parse_context_overflow,
+    parse_chunk,
+    parse_models,
+    written,
+)
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -187,7 +202,9 @@ class _Reply:
         return chunk
 
 
-def _ask_for_models(server: ApiClient, retries: RetryPolicy, is_cancelled: IsCancelled, *, needed: bool) -> list[ServerModel]:
+def _ask_for_models(
+    server: ApiClient, retries: RetryPolicy, is_cancelled: IsCancelled, *, needed: bool
+) -> list[ServerModel]:
     """What the server says it has; nothing where it keeps no list and none is `needed`."""
     while True:
         try:

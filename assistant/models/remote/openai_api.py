@@ -17,7 +17,7 @@ from assistant.attachments.images import decode
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
 
-LARGEST_SIDE = 2048
+MAX_IMAGE_SIDE = 2048
 """Larger pictures are scaled down to this many pixels before they are sent, as OpenAI's own service does with them."""
 
 _JPEG_QUALITY = 95
@@ -84,7 +84,7 @@ DONE = Chunk(choices=[Choice(finish_reason="done")])
 """What the marker at the end of a stream stands for."""
 
 
-class Served(_Read):
+class ServerModel(_Read):
     """One model of a server."""
 
     id: str
@@ -105,20 +105,20 @@ class Served(_Read):
         return "embed" not in self.id.lower()
 
 
-class ServedList(_Read):
+class ServerModelList(_Read):
     """All models of a server."""
 
-    data: list[Served]
+    data: list[ServerModel]
 
 
-def read_chunk(data: str) -> Chunk:
+def parse_chunk(data: str) -> Chunk:
     """The chunk in the data of an event. Raises `ValueError` if it is none."""
     return DONE if data.strip() == _DONE else Chunk.model_validate_json(data)
 
 
-def read_served(body: bytes) -> list[Served]:
+def parse_models(body: bytes) -> list[ServerModel]:
     """The models in an answer to `/models`. Raises `ValueError` if it is none."""
-    return ServedList.model_validate_json(body).data
+    return ServerModelList.model_validate_json(body).data
 
 
 def written(message: Message, pictures: dict[str, str]) -> dict[str, Any]:
@@ -137,13 +137,13 @@ def written(message: Message, pictures: dict[str, str]) -> dict[str, Any]:
 
 
 def data_url(image: Image) -> str:
-    """`image` as a data URL, as it is shown: upright, on white, at most `LARGEST_SIDE` pixels wide and high.
+    """`image` as a data URL, as it is shown: upright, on white, at most `MAX_IMAGE_SIDE` pixels wide and high.
 
     Made anew from the pixels, because servers read fewer formats than Parley, heed no EXIF rotation, and need not
     learn where a photo was taken. Raises `AttachmentError` if it does not decode.
     """
     pixels = decode(image)
-    pixels.thumbnail((LARGEST_SIDE, LARGEST_SIDE), PIL.Image.Resampling.LANCZOS)
+    pixels.thumbnail((MAX_IMAGE_SIDE, MAX_IMAGE_SIDE), PIL.Image.Resampling.LANCZOS)
     data = io.BytesIO()
     if image.media_type == "image/jpeg":
         kind = "jpeg"
@@ -176,7 +176,7 @@ _PROMPTS = (
 )
 
 
-def overflow(body: bytes | str) -> tuple[int, int] | None:
+def parse_context_overflow(body: bytes | str) -> tuple[int, int] | None:
     """Tokens of the prompt and of the context, 0 where not told, if `body` says that the one exceeds the other."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
     if not _OVERFLOW.search(text):

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from assistant.messages import Image
-from assistant.models.local.compiled import FixedCache, FixedSteps
+from assistant.models.local.compiled import StaticKVCache, CompiledDecoder
 from assistant.models.local.model import LocalModel
-from assistant.models.local.prompt_lookup import GUESSES
+from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from tests.fakes.chat_server import ChatServer, running
 
 CHAT_TEMPLATE = (
@@ -262,8 +262,8 @@ def speed_up(model: LocalModel, capacity: int, backend: str | None) -> None:
     """Have `model` reply at fixed shapes, with room for `capacity` tokens at first; None compiles nothing."""
     decoder: Any = model._decoder
     with torch.inference_mode():
-        cache = FixedCache.of(decoder._model, capacity)
-        cache.most = model.info.context_tokens
-        steps = FixedSteps(decoder._model, cache, three=decoder.counts_in_three, backend=backend)
-        steps.warm((1, 1 + GUESSES))
-    decoder.speed_up(steps)
+        cache = StaticKVCache.for_model(decoder._model, capacity)
+        cache.max_capacity = model.info.context_tokens
+        steps = CompiledDecoder(decoder._model, cache, uses_mrope=decoder.uses_mrope, backend=backend)
+        steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
+    decoder.use_compiled(steps)

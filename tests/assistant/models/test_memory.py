@@ -15,17 +15,17 @@ import torch
 from assistant.errors import ModelError
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
-from assistant.models.catalog import CATALOGUE
+from assistant.models.catalog import CATALOG
 from assistant.models.local import loader
-from assistant.models.local.chat_template import ChatFormat
+from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import Placement, fit, place, settle
-from assistant.models.memory import SLACK, Shape, estimate, most_context, precision, shape_of
+from assistant.models.memory import WINDOW_SLACK, Shape, estimate, max_context, precision, profile_of
 from tests.fakes.model_shapes import configs
 
 GB = 10**9
-QWEN_8B = next(entry.shape for entry in CATALOGUE if entry.name == "qwen3-vl-8b")
+QWEN_8B = next(entry.shape for entry in CATALOG if entry.name == "qwen3-vl-8b")
 ON_CUDA = Placement("cuda:0", torch.bfloat16, "nf4")
 
 
@@ -34,9 +34,9 @@ def real_configs() -> dict[str, Any]:
     return configs()
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
 def test_the_catalogue_knows_the_shapes_of_the_real_models(entry: Any, real_configs: dict[str, Any]) -> None:
-    assert shape_of(real_configs[entry.name]) == entry.shape
+    assert profile_of(real_configs[entry.name]) == entry.shape
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_catalogue_knows_the_shapes_of_the_real_models(entry: Any, real_conf
     ],
 )
 def test_they_add_up_to_the_published_number_of_parameters(name: str, published: int) -> None:
-    assert next(entry for entry in CATALOGUE if entry.name == name).shape.parameters == published
+    assert next(entry for entry in CATALOG if entry.name == name).shape.parameters == published
 
 
 @pytest.mark.parametrize("family", ["qwen", "gemma"])
@@ -61,14 +61,14 @@ def test_weights_and_cache_take_what_was_estimated(family: str, quantize: str, r
     folder: Path = request.getfixturevalue(f"{family}_folder")
     loaded = load(str(folder), place("cpu", quantize))
     decoder: Any = loaded.decoder
-    prompt = decoder.prompt(ChatFormat(loaded.processor, family).render([user("dog " * 60)]), [])
+    prompt = decoder.build_prompt(ChatTemplate(loaded.processor, family).render([user("dog " * 60)]), [])
     with torch.inference_mode():
-        decoder.keep(prompt, 0)
-        decoder.read(prompt, 0, len(prompt))
+        decoder.crop(prompt, 0)
+        decoder.forward(prompt, 0, len(prompt))
     weights = sum(parameter.nbytes for parameter in decoder._model.parameters())
     # Layers that see a window hold one token less than it once it is full.
     cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder._cache.layers)
-    expected = estimate(shape_of(loaded.config), precision(quantize, "cpu"), len(prompt))
+    expected = estimate(profile_of(loaded.config), precision(quantize, "cpu"), len(prompt))
     assert weights == expected.weights
     assert cache == pytest.approx(expected.cache, rel=0.05)
 
@@ -82,15 +82,15 @@ def test_fewer_bits_take_less(quantization: str, least: float, most: float) -> N
 def test_the_longest_context_is_the_last_that_fits() -> None:
     held = precision("nf4", "cuda")
     for free in (9 * GB, 12 * GB, 24 * GB, 80 * GB):
-        tokens = most_context(QWEN_8B, held, free)
+        tokens = max_context(QWEN_8B, held, free)
         assert estimate(QWEN_8B, held, tokens).total <= 0.95 * free < estimate(QWEN_8B, held, tokens + 1).total
-    assert most_context(QWEN_8B, held, 6 * GB) == 0
+    assert max_context(QWEN_8B, held, 6 * GB) == 0
 
 
 def test_windows_stop_growing_when_they_are_full() -> None:
     shape = Shape(0, 0, 0, cache_values=10, work_values=0, window_values=100, window=50)
     held = precision("bf16", "cuda")
-    grown = [estimate(shape, held, tokens).cache for tokens in (50 + SLACK, 150 + SLACK)]
+    grown = [estimate(shape, held, tokens).cache for tokens in (50 + WINDOW_SLACK, 150 + WINDOW_SLACK)]
     assert grown[1] - grown[0] == 2 * 10 * 100
 
 

@@ -15,11 +15,11 @@ from assistant.errors import ModelError
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local import compiled
-from assistant.models.local.compiled import FixedCache, FixedSteps, suits
+from assistant.models.local.compiled import StaticKVCache, CompiledDecoder, is_supported
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import place
-from assistant.models.local.prompt_lookup import GUESSES
+from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from tests.assistant.models.conftest import EVEN, make_llava, speed_up
 from tests.assistant.models.local.test_prompt_cache import finish, forget
 from tests.fakes import model_shapes
@@ -78,9 +78,9 @@ def test_a_conversation_goes_as_with_the_plain_model(folder: Path, picture: Call
     both([*talk, assistant(reply), user("What colour is the child?")])
     both([user("What is this?")])
     decoder: Any = fast._decoder
-    outgrown = decoder._steps.cache.capacity
+    outgrown = decoder._compiled.cache.capacity
     assert SHORT < outgrown <= fast.info.context_tokens, "the conversation outgrew what there was room for at first"
-    assert decoder._steps.cache.length > 0
+    assert decoder._compiled.cache.length > 0
 
 
 def test_twenty_prompts_of_different_length_compile_nothing(qwen_folder: Path) -> None:
@@ -114,16 +114,16 @@ def test_what_a_failure_leaves_behind_is_not_seen(qwen_folder: Path, monkeypatch
     question = [user("What is this?")]
     expected = say(model, question)
     decoder: Any = model._decoder
-    step = decoder._steps.step
+    step = decoder._compiled.step
 
     def broken(tokens: list[int], position: int) -> torch.Tensor:
-        cache = decoder._steps.cache
+        cache = decoder._compiled.cache
         for block in (*cache.keys, *cache.values):
             block[:, :, cache.length] = torch.nan
         return step(tokens, position) * torch.nan  # type: ignore[no-any-return]
 
     with monkeypatch.context() as patched:
-        patched.setattr(decoder._steps, "step", broken)
+        patched.setattr(decoder._compiled, "step", broken)
         with pytest.raises(ModelError, match="no number"):
             say(model, question)
     assert say(model, question) == expected
@@ -153,12 +153,12 @@ def test_memory_that_runs_out_while_blocks_grow_leaves_them_in_order(
 
 def test_blocks_may_grow_more_often_than_the_compiler_compiles_anew_by_itself(qwen_folder: Path) -> None:
     decoder: Any = load_compiled(qwen_folder, capacity=8)._decoder
-    steps = decoder._steps
+    steps = decoder._compiled
     graphs = counters["stats"]["unique_graphs"]
     for _ in range(9):
         steps.cache.reserve(2 * steps.cache.capacity)
         with torch.inference_mode():
-            for width in (1, 1 + GUESSES):
+            for width in (1, 1 + NUM_DRAFT_TOKENS):
                 steps.step([7] * width, steps.cache.length)
     assert steps.cache.capacity == 8 * 2**9
     assert counters["stats"]["unique_graphs"] == graphs + 18
@@ -198,9 +198,9 @@ def test_qwen3_vl_is_read_where_it_says_it_is(width: int) -> None:
     positions[:, :, 8:] -= 2
     with torch.inference_mode():
         expected = model(input_ids=ids, position_ids=positions).logits[0]
-        cache = FixedCache.of(model, SHORT)
-        steps = FixedSteps(model, cache, three=True, backend="eager")
-        steps.warm([width])
+        cache = StaticKVCache.for_model(model, SHORT)
+        steps = CompiledDecoder(model, cache, uses_mrope=True, backend="eager")
+        steps.warmup([width])
         model(input_ids=ids[:, :15], position_ids=positions[..., :15], past_key_values=cache)
         for start in range(15, 30, width):
             found = steps.step(ids[0, start : start + width].tolist(), start - 2)
@@ -212,7 +212,7 @@ def test_families_are_told_apart(name: str, fits: bool) -> None:
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"):
-        assert suits(AutoModelForImageTextToText.from_config(model_shapes.configs()[name])) is fits
+        assert is_supported(AutoModelForImageTextToText.from_config(model_shapes.configs()[name])) is fits
 
 
 def test_who_asks_for_what_cannot_be_is_told(gemma_folder: Path, llava_folder: Path) -> None:

@@ -14,7 +14,7 @@ from assistant.errors import ModelError
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local.decoders import LlavaDecoder, TransformersDecoder
-from assistant.models.local.llama import Adapter
+from assistant.models.local.llama import LoraAdapter
 from assistant.models.local.loader import read_adapter
 from assistant.models.local.model import LocalModel
 
@@ -122,12 +122,12 @@ def test_with_int8_not_one_bit_depends_on_how_a_prompt_was_cut(adapted_folder: P
     try:
         with torch.inference_mode():
             for adapted in (False, True):
-                llama.use(adapted=adapted)
+                llama.set_adapter(enabled=adapted)
                 seen = []
                 for cut in ([40], [1] * 40, [33, 1, 6], [3, 34, 3]):
                     llama.length = 0
                     for part in ids.split(cut):
-                        logits = llama.read(llama.embed(part))
+                        logits = llama.forward(llama.embed(part))
                     seen.append(logits)
                 assert all(torch.equal(seen[0], logits) for logits in seen[1:])
     finally:
@@ -140,10 +140,10 @@ def test_memory_grows_with_the_conversation(tmp_path: Path, llava_folder: Path) 
     llama = decoder._llama
     ids = torch.randint(0, 300, (1100,), generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        whole = llama.read(llama.embed(ids))
+        whole = llama.forward(llama.embed(ids))
         llama.length = 0
         for part in ids.split([500, 20, 580]):
-            cut = llama.read(llama.embed(part))
+            cut = llama.forward(llama.embed(part))
     assert llama.length == 1100
     assert torch.equal(whole, cut)
 
@@ -161,6 +161,6 @@ def test_an_adapter_for_another_model_is_refused(adapted_folder: Path, tmp_path:
 
 def test_a_change_of_low_rank_is_added_as_its_formula_says() -> None:
     down, up, weight = torch.randn(2, 5), torch.randn(3, 2), torch.randn(3, 5)
-    adapter = Adapter({"x.lora_A": down, "x.lora_B": up}, alpha=6, rank=2)
+    adapter = LoraAdapter({"x.lora_A": down, "x.lora_B": up}, alpha=6, rank=2)
     torch.testing.assert_close(adapter.merged("x", weight), weight + 3 * up @ down)
     assert adapter.merged("y", weight) is weight

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from assistant.messages import assistant, user
-from assistant.models.local.chat_template import ChatFormat
+from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
 from assistant.models.local.placement import place
 from tests.assistant.models.conftest import make_picture
@@ -35,7 +35,7 @@ def folder(family: str, request: pytest.FixtureRequest) -> Path:
 def test_every_picture_has_its_places_where_it_was_shown(family: str, folder: Path) -> None:
     loaded = load(str(folder), place("cpu", "none"))
     talk = [user("Which is which?", SQUARISH, WIDE), assistant("A dog."), user("And this?", SQUARISH)]
-    prompt = loaded.decoder.prompt(ChatFormat(loaded.processor, "tiny").render(talk), [SQUARISH, WIDE, SQUARISH])
+    prompt = loaded.decoder.build_prompt(ChatTemplate(loaded.processor, "tiny").render(talk), [SQUARISH, WIDE, SQUARISH])
     token = loaded.config.image_token_id
     words = loaded.processor.tokenizer.decode([one for one in prompt.ids if one != token])
     before, between, after = words.index("Which"), words.index("A dog."), words.index("And this?")

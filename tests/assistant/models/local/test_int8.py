@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.models.local.int8 import Int8Linear, Int8Rows, quantize_linears, widest_exact_weight
+from assistant.models.local.int8 import Int8Linear, Int8LinearFn, quantize_linears, max_exact_weight
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
@@ -27,7 +27,7 @@ def test_a_row_has_the_same_result_alone_as_among_others(
     random = torch.Generator().manual_seed(seed)
     weight = torch.randn(outputs, inputs, generator=random)
     x = torch.randn(rows, inputs, generator=random) * size
-    layer = Int8Rows(weight, float(x.abs().max()) * 1.5) if bounded else Int8Rows(weight)
+    layer = Int8LinearFn(weight, float(x.abs().max()) * 1.5) if bounded else Int8LinearFn(weight)
     together = layer(x.clone())
     alone = torch.cat([layer(row[None]) for row in x])
     assert torch.equal(together, alone)
@@ -38,14 +38,14 @@ def test_the_error_is_that_of_rounding_weights_to_the_bits_there_are(bound: floa
     random = torch.Generator().manual_seed(1)
     weight, x = torch.randn(192, 576, generator=random), torch.randn(50, 576, generator=random)
     expected = x @ weight.T
-    error = (Int8Rows(weight, bound)(x) - expected).norm() / expected.norm()
-    assert error < 1.2 / widest_exact_weight()
+    error = (Int8LinearFn(weight, bound)(x) - expected).norm() / expected.norm()
+    assert error < 1.2 / max_exact_weight()
 
 
 def test_rows_of_zeros_and_weights_of_zeros_are_zero() -> None:
     x = torch.stack([torch.zeros(16), torch.ones(16)])
-    assert not Int8Rows(torch.zeros(4, 16))(x).any()
-    assert not Int8Rows(torch.ones(4, 16))(x)[0].any()
+    assert not Int8LinearFn(torch.zeros(4, 16))(x).any()
+    assert not Int8LinearFn(torch.ones(4, 16))(x)[0].any()
 
 
 def test_a_linear_layer_keeps_its_bias_shape_and_dtype() -> None:
@@ -68,10 +68,10 @@ def test_every_linear_layer_of_a_module_is_replaced() -> None:
 def test_older_processors_are_exact_as_well(instructions: str) -> None:
     """OneDNN reads its limit once, when it starts; where there are no such instructions at all, nothing changes."""
     code = (
-        "import torch; from assistant.models.local.int8 import Int8Rows, widest_exact_weight\n"
-        "x, layer = torch.randn(9, 64), Int8Rows(torch.randn(32, 64))\n"
+        "import torch; from assistant.models.local.int8 import Int8LinearFn, max_exact_weight\n"
+        "x, layer = torch.randn(9, 64), Int8LinearFn(torch.randn(32, 64))\n"
         "assert torch.equal(layer(x), torch.cat([layer(row[None]) for row in x]))\n"
-        "print(widest_exact_weight())"
+        "print(max_exact_weight())"
     )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(

@@ -14,11 +14,11 @@ import torch
 from assistant.errors import ConfigError, ModelError
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.chat_template import ChatFormat
+from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import place
-from assistant.models.memory import estimate, precision, shape_of
+from assistant.models.memory import estimate, precision, profile_of
 from tests.assistant.models.conftest import EVEN, make_gemma, save_adapter
 
 
@@ -37,11 +37,11 @@ def load_raw(folder: Path) -> Any:
 def logits_of(folder: Path, quantize: str, picture: Image) -> torch.Tensor:
     """What the model makes of a question about `picture`: logits (vocabulary,) of the first word."""
     loaded = load(str(folder), place("cpu", quantize))
-    text = ChatFormat(loaded.processor, "tiny").render([user("Look!", picture)])
+    text = ChatTemplate(loaded.processor, "tiny").render([user("Look!", picture)])
     with torch.inference_mode():
-        prompt = loaded.decoder.prompt(text, [picture])
-        loaded.decoder.keep(prompt, 0)
-        return loaded.decoder.read(prompt, 0, len(prompt)).float()
+        prompt = loaded.decoder.build_prompt(text, [picture])
+        loaded.decoder.crop(prompt, 0)
+        return loaded.decoder.forward(prompt, 0, len(prompt)).float()
 
 
 def test_only_the_decoder_is_quantized_and_everything_else_is_bfloat16(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_it_writes_what_transformers_would(even_folder: Path) -> None:
     model = load_raw(even_folder)
     processor = AutoProcessor.from_pretrained(even_folder)
     messages = [user("What is in this picture?")]
-    prompt = ChatFormat(processor, "tiny").render(messages)
+    prompt = ChatTemplate(processor, "tiny").render(messages)
     inputs = processor(text=[prompt], return_tensors="pt", add_special_tokens=False)
     with torch.inference_mode():
         output = model.generate(**inputs, max_new_tokens=16, do_sample=False, pad_token_id=0, eos_token_id=[0, 2])
@@ -101,7 +101,7 @@ def test_its_weights_take_what_was_estimated(folder: Path) -> None:
         taken += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
             taken += state.absmax.nbytes + state.state2.absmax.nbytes
-    expected = estimate(shape_of(AutoConfig.from_pretrained(folder)), precision("nf4", "cpu"), 1).weights
+    expected = estimate(profile_of(AutoConfig.from_pretrained(folder)), precision("nf4", "cpu"), 1).weights
     assert taken == pytest.approx(expected, rel=0.02)
 
 

@@ -36,7 +36,7 @@ class Card:
         self.attempts: list[int] = []
         self.freed: list[bool] = []
         left: list[weakref.ref[torch.Tensor]] = []
-        read = decoder.read
+        read = decoder.forward
 
         def guarded(prompt: Any, start: int, end: int) -> torch.Tensor:
             self.attempts.append(len(prompt))
@@ -49,7 +49,7 @@ class Card:
             logits: torch.Tensor = read(prompt, start, end)
             return logits
 
-        decoder.read = guarded
+        decoder.forward = guarded
 
 
 async def say(session: Session, message: Message) -> list[Event]:
@@ -144,7 +144,7 @@ def test_a_gpu_that_disappears_is_one_sentence(model: LocalModel) -> None:
         raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronous")
 
     decoder: Any = model._decoder
-    decoder.read = gone
+    decoder.forward = gone
     with pytest.raises(ModelError, match=r"^The GPU has failed \(CUDA error: unspecified launch failure\): start"):
         ask(model, user("Hello."))
 

@@ -71,14 +71,14 @@ class Pair:
 
 def _watched(model: LocalModel) -> dict[int, torch.Tensor]:
     decoder: Any = model._decoder
-    read, seen = decoder.read, {}
+    read, seen = decoder.forward, {}
 
     def watch(prompt: Prompt, start: int, end: int) -> torch.Tensor:
         logits: torch.Tensor = read(prompt, start, end)
         seen[end] = logits
         return logits
 
-    decoder.read = watch
+    decoder.forward = watch
     return seen
 
 
@@ -119,7 +119,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     family, _, quantize = request.param.partition("-")
     with pytest.MonkeyPatch.context() as patched:
         # So little that layers of a sliding window have forgotten what an edit would go back to.
-        patched.setattr(kv_cache, "SLACK", 24)
+        patched.setattr(kv_cache, "WINDOW_SLACK", 24)
         pair = Pair(request.getfixturevalue(f"{family}_folder"), "none" if quantize == "fixed" else quantize)
         if quantize == "fixed":
             # The blocks of its keys and values are outgrown by the way.
@@ -256,14 +256,14 @@ def test_pictures_are_looked_at_one_by_one_so_that_stop_can_come_between(
     encoded = counted(model, monkeypatch)
     stop = threading.Event()
     decoder: Any = model._decoder
-    read = decoder.read
+    read = decoder.forward
 
     def stop_once_seen(*place: Any) -> Any:
         if encoded:
             stop.set()
         return read(*place)
 
-    monkeypatch.setattr(decoder, "read", stop_once_seen)
+    monkeypatch.setattr(decoder, "forward", stop_once_seen)
     said, _ = finish(model.stream([user("", *map(picture, range(9)))], GenerationOptions(), stop))
     assert not said
     assert 0 < len(encoded) < 9
@@ -280,7 +280,7 @@ def test_a_model_that_breaks_down_says_so_and_forgets(
     options = GenerationOptions(max_tokens=8, temperature=temperature)
     for broken in (lambda _: torch.full((320,), torch.nan), lambda _: torch.ones(2) @ torch.ones(3)):
         with monkeypatch.context() as patched:
-            patched.setattr(decoder._llama, "read", broken)
+            patched.setattr(decoder._llama, "forward", broken)
             with pytest.raises(ModelError):
                 finish(pair.warm.stream(question, options, threading.Event()))
         assert not pair.warm._cache.known
@@ -294,7 +294,7 @@ def test_a_failure_in_the_middle_is_forgotten(
     question = [user("What is in this picture?", picture(1))]
     expected, _ = pair.ask(question)
     decoder: Any = pair.warm._decoder
-    read = decoder._llama.read
+    read = decoder._llama.forward
 
     def fail(x: torch.Tensor) -> Any:
         if len(x) > 1:
@@ -303,7 +303,7 @@ def test_a_failure_in_the_middle_is_forgotten(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(decoder._llama, "read", fail)
+        patched.setattr(decoder._llama, "forward", fail)
         with pytest.raises(KeyboardInterrupt):
             finish(pair.warm.stream(question, GenerationOptions(max_tokens=8), threading.Event()))
     assert pair.ask(question)[0] == expected
@@ -314,19 +314,19 @@ def test_a_long_prompt_is_read_in_pieces_that_stop_can_come_between(llava_folder
     long = [user("dog " * 180)]
     stop = threading.Event()
     decoder: Any = pair.warm._decoder
-    read, sizes = decoder.read, []
+    read, sizes = decoder.forward, []
 
     def read_and_stop(prompt: Prompt, start: int, end: int) -> Any:
         sizes.append(end - start)
         stop.set()
         return read(prompt, start, end)
 
-    decoder.read = read_and_stop
+    decoder.forward = read_and_stop
     said, usage = finish(pair.warm.stream(long, GenerationOptions(), stop))
     assert said == ""
     assert usage is not None
     assert sum(sizes) < usage.prompt_tokens
-    decoder.read = read
+    decoder.forward = read
     _, usage = pair.ask(long)
     assert usage.cached_tokens == sum(sizes)
 

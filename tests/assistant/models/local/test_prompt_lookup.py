@@ -14,7 +14,7 @@ from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.models.local.prompt_cache import Prompt
-from assistant.models.local.prompt_lookup import GUESSES, Lookahead
+from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS, PromptLookupDecoder
 from tests.assistant.models.local.test_prompt_cache import finish
 
 VOCABULARY = 5
@@ -28,34 +28,34 @@ class Reciter:
         self.length = 0
         self.reads = 0
 
-    def prompt(self, text: str, images: Any) -> Prompt:
+    def build_prompt(self, text: str, images: Any) -> Prompt:
         raise NotImplementedError
 
-    def keep(self, prompt: Prompt, count: int) -> int:
+    def crop(self, prompt: Prompt, count: int) -> int:
         raise NotImplementedError
 
-    def read(self, prompt: Prompt, start: int, end: int) -> torch.Tensor:
-        return self.read_on(Prompt(prompt.ids[:end], []), [])[-1]
+    def forward(self, prompt: Prompt, start: int, end: int) -> torch.Tensor:
+        return self.verify(Prompt(prompt.ids[:end], []), [])[-1]
 
-    def read_on(self, prompt: Prompt, guesses: list[int]) -> torch.Tensor:
+    def verify(self, prompt: Prompt, guesses: list[int]) -> torch.Tensor:
         assert self.length == len(prompt) - 1, "all before it is read, and nothing else"
         self.reads += 1
         self.length += 1 + len(guesses)
         following = [(self.text + [0] * 99)[place] for place in range(len(prompt), self.length + 1)]
         return torch.eye(VOCABULARY)[following]
 
-    def take_back(self, count: int) -> None:
+    def rollback(self, count: int) -> None:
         self.length -= count
 
 
-def recite(text: list[int], begun: int, *, eager: bool = True) -> tuple[list[int], int]:
+def recite(text: list[int], begun: int, *, enabled: bool = True) -> tuple[list[int], int]:
     """What is said after the first `begun` tokens, and how many reads that took."""
     decoder = Reciter(text)
-    prompt, ahead = Prompt(text[:begun], list(text[:begun])), Lookahead(decoder, 1000, eager=eager)
+    prompt, ahead = Prompt(text[:begun], list(text[:begun])), PromptLookupDecoder(decoder, 1000, enabled=enabled)
     decoder.length = begun - 1
     said = []
     while len(prompt) < len(text):
-        said.append(int(ahead.read(prompt).argmax()))
+        said.append(int(ahead.next_logits(prompt).argmax()))
         prompt.append(said[-1])
     return said, decoder.reads
 
@@ -71,24 +71,24 @@ def test_what_is_said_is_what_would_have_been_said(text: list[int], data: st.Dat
 
 def test_what_was_said_before_is_said_again_in_fewer_reads() -> None:
     text = [1, 2, 3, 4, 1, 1, 3, 2, 2, 4]
-    assert recite(text * 2, len(text) + 2)[1] == (len(text) - 2) // (1 + GUESSES)
-    assert recite(text * 2, len(text) + 2, eager=False)[1] == len(text) - 2
+    assert recite(text * 2, len(text) + 2)[1] == (len(text) - 2) // (1 + NUM_DRAFT_TOKENS)
+    assert recite(text * 2, len(text) + 2, enabled=False)[1] == len(text) - 2
 
 
 def test_guessing_ends_where_it_never_helps() -> None:
     class Contrary(Reciter):
         guessed = 0
 
-        def read_on(self, prompt: Prompt, guesses: list[int]) -> torch.Tensor:
+        def verify(self, prompt: Prompt, guesses: list[int]) -> torch.Tensor:
             self.guessed += bool(guesses)
             # Always another token than any that came before in this place.
-            return super().read_on(prompt, guesses).roll(1, 1)
+            return super().verify(prompt, guesses).roll(1, 1)
 
     decoder = Contrary([1, 2, 3] * 30)
-    ahead = Lookahead(decoder, 1000, eager=True)
+    ahead = PromptLookupDecoder(decoder, 1000, enabled=True)
     for length in range(10, 60):
         decoder.length = length - 1
-        ahead.read(Prompt(decoder.text[:length], []))
+        ahead.next_logits(Prompt(decoder.text[:length], []))
     assert decoder.guessed == 8
 
 
@@ -103,16 +103,16 @@ def test_a_real_decoder_writes_the_same(
 
     model = LocalModel.load(str(llava_folder), device="cpu", quantize=quantize)
     decoder: Any = model._decoder
-    read_on, widths = decoder.read_on, []
+    verify, widths = decoder.verify, []
 
     def count(prompt: Prompt, guesses: list[int]) -> torch.Tensor:
         widths.append(len(guesses))
-        return read_on(prompt, guesses)  # type: ignore[no-any-return]
+        return verify(prompt, guesses)  # type: ignore[no-any-return]
 
-    decoder.read_on = count
+    decoder.verify = count
     first = say(model)
     assert widths
     assert say(model) == first, "from what is remembered, too"
-    decoder.read_on = lambda *_: None
+    decoder.verify = lambda *_: None
     assert say(LocalModel.load(str(llava_folder), device="cpu", quantize=quantize)) == first
     assert say(model) == first

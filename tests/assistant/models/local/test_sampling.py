@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.errors import ModelError
-from assistant.models.local.sampling import Chooser, Detokenizer
+from assistant.models.local.sampling import Sampler, Detokenizer
 
 
 def decode_bytes(tokens: Sequence[int]) -> str:
@@ -68,17 +68,17 @@ def test_a_token_written_differently_at_the_start_of_a_text_is_decoded_with_thos
 
 
 def test_cold_it_takes_the_likeliest() -> None:
-    assert Chooser(0.0, None)(torch.tensor([0.0, 3.0, 1.0])) == 1
+    assert Sampler(0.0, None)(torch.tensor([0.0, 3.0, 1.0])) == 1
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_is_no_number_is_an_error_and_no_word(temperature: float) -> None:
     with pytest.raises(ModelError, match="no number"):
-        Chooser(temperature, 1)(torch.tensor([0.0, float("nan"), 1.0]))
+        Sampler(temperature, 1)(torch.tensor([0.0, float("nan"), 1.0]))
 
 
 def test_warm_it_draws_by_the_chances() -> None:
-    choose = Chooser(1.0, 5)
+    choose = Sampler(1.0, 5)
     logits = torch.tensor([0.0, 1.0, -100.0])
     drawn = torch.tensor([choose(logits) for _ in range(2000)]).bincount(minlength=3) / 2000
     torch.testing.assert_close(drawn.double(), logits.double().softmax(0), atol=0.04, rtol=0)
@@ -88,11 +88,11 @@ def test_warm_it_draws_by_the_chances() -> None:
 @given(st.sampled_from([1e-30, 1e-3, 0.7, 100.0]), st.integers(0, 2**40))
 def test_a_seed_draws_the_same_tokens_at_any_temperature(temperature: float, seed: int) -> None:
     logits = torch.tensor([5.0, 100.0, 99.0, 1.0])
-    one, other = Chooser(temperature, seed), Chooser(temperature, seed)
+    one, other = Sampler(temperature, seed), Sampler(temperature, seed)
     assert [one(logits) for _ in range(5)] == [other(logits) for _ in range(5)]
 
 
 def test_without_a_seed_two_replies_differ() -> None:
     logits = torch.zeros(1000)
-    one, other = Chooser(1.0, None), Chooser(1.0, None)
+    one, other = Sampler(1.0, None), Sampler(1.0, None)
     assert [one(logits) for _ in range(5)] != [other(logits) for _ in range(5)]

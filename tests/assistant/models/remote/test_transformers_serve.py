@@ -95,5 +95,5 @@ def test_it_is_left_in_the_middle_and_answers_the_next(remote: RemoteModel) -> N
 
 def test_a_model_it_does_not_have_is_one_sentence(address: str) -> None:
     with pytest.raises(ModelError) as raised:
-        ask(RemoteModel.connect(address, model="no-such/model", retry_seconds=()), user("Hello"))
+        ask(RemoteModel.connect(address, model="no-such/model", retry_delays=()), user("Hello"))
     assert "\n" not in str(raised.value)
