@@ -28,11 +28,11 @@ import torch
 
 from assistant.messages import Message, assistant, user
 from assistant.models.local.compiled import StaticKVCache, CompiledDecoder
-from assistant.models.local.decoders import TransformersDecoder
+from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.image_encoder import Pictures
 from assistant.models.local.loader import Loaded, read_weights
 from assistant.models.local.model import LocalModel
-from assistant.models.local.placement import Placement, place
+from assistant.models.local.placement import Placement, choose_device
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import estimate, precision, profile_of
@@ -73,12 +73,12 @@ def measure(size: str, device: str, runs: int, tokens: int, backend: str = "indu
     bandwidth = [copied_bytes_a_second(device) for _ in range(runs)]
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
         save_random(config, Path(folder), device)
-        nf4 = place(device, "nf4")
+        nf4 = choose_device(device, "nf4")
         plain = {
-            kind: plain_figures(Path(folder), config, place(device, kind), runs, tokens) for kind in ("nf4", "bf16")
+            kind: plain_figures(Path(folder), config, choose_device(device, kind), runs, tokens) for kind in ("nf4", "bf16")
         }
         fast, more = parley_figures(Path(folder), config, nf4, runs, tokens, backend)
-        whole, _ = parley_figures(Path(folder), config, place(device, "bf16"), runs, tokens, backend)
+        whole, _ = parley_figures(Path(folder), config, choose_device(device, "bf16"), runs, tokens, backend)
         towers = {
             quantized: tower_milliseconds(Path(folder), config, replace(nf4, quantize_tower=quantized), runs)
             for quantized in (False, True)
@@ -380,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backend", default="inductor", help="what compiles: inductor, eager or none")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
     chosen = parser.parse_args(arguments)
-    placement = place(chosen.device)
+    placement = choose_device(chosen.device)
     sizes = chosen.sizes or (["2b", "8b"] if placement.kind == "cuda" else ["tiny"])
     if unknown := set(sizes) - QWEN3_VL.keys():
         parser.error(f"there is no size {', '.join(sorted(unknown))}: choose from {', '.join(QWEN3_VL)}")

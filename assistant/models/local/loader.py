@@ -20,10 +20,12 @@ import torch
 from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models import catalog, hub
 from assistant.models.local import image_detail
-from assistant.models.local.decoders import ScoringDecoder, LlavaDecoder, TransformersDecoder
+from assistant.models.local.decoders.llava import LlavaDecoder
+from assistant.models.local.decoders.protocol import ScoringDecoder
+from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.image_encoder import Pictures
 from assistant.models.local.int8 import Int8LinearFn, quantize_linears
-from assistant.models.local.llama import LoraAdapter, LlamaDecoder, is_plain_llama, float_linear
+from assistant.models.local.llama import LlamaDecoder, LoraAdapter, float_linear, is_plain_llama
 from assistant.models.local.placement import Placement, fit, settle
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import Shape, free_bytes, linear_layers_outside_decoder, profile_of, showing
@@ -346,7 +348,7 @@ def _speed_up(
 
     One that cannot is told only to whom asked for it; one that should and fails, always.
     """
-    from assistant.models.local.compiled import StaticKVCache, CompiledDecoder, is_supported
+    from assistant.models.local.compiled import CompiledDecoder, StaticKVCache, is_supported
 
     asked = placement.compile == "on"
     if not isinstance(decoder, TransformersDecoder):

@@ -25,13 +25,14 @@ from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
 from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.cpu_threads import set_num_threads, split_evenly
-from assistant.models.local.decoders import ScoringDecoder, LlavaDecoder
+from assistant.models.local.decoders.llava import LlavaDecoder
+from assistant.models.local.decoders.protocol import ScoringDecoder
 from assistant.models.local.image_encoder import Pictures
 from assistant.models.local.loader import Loaded, is_out_of_memory, load
-from assistant.models.local.placement import place
+from assistant.models.local.placement import choose_device
 from assistant.models.local.prompt_cache import Prompt, PromptCache, pieces
 from assistant.models.local.prompt_lookup import PromptLookupDecoder
-from assistant.models.local.sampling import Sampler, Detokenizer
+from assistant.models.local.sampling import Detokenizer, Sampler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +101,7 @@ class LocalModel:
         says how closely it looks at pictures. `note` takes sentences about what it has to do without later on. Raises
         `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
         """
-        return cls(load(folder_or_id, place(device, quantize, compile), progress, detail), note)
+        return cls(load(folder_or_id, choose_device(device, quantize, compile), progress, detail), note)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event

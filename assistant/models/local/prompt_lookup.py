@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from assistant.models.local.decoders import Decoder
+from assistant.models.local.decoders.protocol import Decoder
 from assistant.models.local.prompt_cache import Prompt
 
 NUM_DRAFT_TOKENS = 3

@@ -13,7 +13,8 @@ from assistant.attachments.images import decode
 from assistant.errors import ModelError
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.decoders import LlavaDecoder, TransformersDecoder
+from assistant.models.local.decoders.llava import LlavaDecoder
+from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.llama import LoraAdapter
 from assistant.models.local.loader import read_adapter
 from assistant.models.local.model import LocalModel

@@ -1,16 +1,9 @@
-"""What `LocalModel` asks of a family of models, and the two kinds there are.
-
-    LlavaDecoder          LLaVA around a plain Llama: everything remembered reusable, fast
-    TransformersDecoder   whatever else transformers can load, run by its own code
-
-Both remember keys and values of what they have read; which of that a new prompt can use is found in `prompt_cache`.
-`pictures` sees to it that each picture is encoded once.
-"""
+"""Other model families, run by transformers' own code."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,10 +11,9 @@ from torch import Tensor
 from assistant.attachments.images import decode
 from assistant.messages import Image
 from assistant.models.local import kv_cache
-from assistant.models.local.batch_decoder import BatchDecoder
-from assistant.models.local.image_encoder import Picture, Pictures, image_token_mismatch
-from assistant.models.local.llama import LlamaDecoder
-from assistant.models.local.prompt_cache import Key, Prompt
+from assistant.models.local.decoders.prompts import image_features, image_token_keys, process, tokenize
+from assistant.models.local.image_encoder import Pictures, image_token_mismatch
+from assistant.models.local.prompt_cache import Prompt
 
 if TYPE_CHECKING:
     from assistant.models.local.compiled import CompiledDecoder
@@ -29,96 +21,6 @@ if TYPE_CHECKING:
 # Families whose pictures can be encoded apart from their prompt, and whose keys and values can be cut at any token. The
 # others read every prompt whole, until a test shows that warm equals cold for them as well.
 PREFIX_CACHEABLE = frozenset({"gemma3", "internvl", "llava", "qwen3_vl", "smolvlm"})
-# Tokens of given replies that are read side by side: their logits are as wide as the vocabulary, 25 MB in all.
-SCORE_BATCH_TOKENS = 128
-
-
-class Decoder(Protocol):
-    """A model that remembers the tokens it has read."""
-
-    def build_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
-        """The tokens of `text`, in which `images` have their placeholders. Raises `ModelError`, `AttachmentError`."""
-        ...
-
-    def crop(self, prompt: Prompt, count: int) -> int:
-        """Forget all but the first `count` tokens, which are those of `prompt`; fewer where that cannot be done.
-
-        Returns how many are remembered.
-        """
-        ...
-
-    def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        """Read these tokens of `prompt`, those before `start` being remembered; logits (vocabulary,) after the last."""
-        ...
-
-
-class ScoringDecoder(Decoder, Protocol):
-    """A decoder that can also look into several futures of what it has read."""
-
-    def score_continuations(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Read each of `options` (ids of tokens) as what follows `prompt`, which is remembered; remember none of them.
-
-        Returns for each the logits (its tokens, vocabulary) after every one of its tokens.
-        """
-        ...
-
-
-class LlavaDecoder:
-    """A LLaVA model with the lean Llama in the place of its own decoder; `model` keeps the vision tower."""
-
-    def __init__(self, model: Any, processor: Any, llama: LlamaDecoder, pictures: Pictures) -> None:
-        self._model = model
-        self._llama = llama
-        self._processor = processor
-        self._pictures = pictures
-        self._image_token: int = model.config.image_token_id
-
-    def replica(self, processor: Any, pictures: Pictures) -> "LlavaDecoder":
-        """A decoder on the same weights, which may be used on another thread at the same time."""
-        return LlavaDecoder(self._model, processor, self._llama.replica(), pictures)
-
-    def build_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
-        text, pictures = self._pictures.place(text, images)
-        ids = _tokenize(self._processor, text)
-        keys, _ = image_token_keys(ids, self._image_token, pictures)
-        return Prompt(ids, keys, pictures=pictures)
-
-    def crop(self, prompt: Prompt, count: int) -> int:
-        self._llama.length = min(count, self._llama.length)
-        self._llama.set_adapter(enabled=bool(prompt.pictures))
-        return self._llama.length
-
-    def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        ids = torch.tensor(prompt.ids[start:end], device=self._llama.embedding.device)
-        x = self._llama.embed(ids)
-        if rows := _rows(self._pictures, prompt, self._image_token, start, end):
-            x[ids == self._image_token] = rows[0].to(x.dtype)
-        return self._llama.forward(x)
-
-    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> Tensor:
-        ids = torch.tensor([prompt.ids[-1], *guesses], device=self._llama.embedding.device)
-        return self._llama.forward_all(self._llama.embed(ids))
-
-    def rollback(self, count: int) -> None:
-        self._llama.length -= count
-
-    def score_continuations(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - remembered
-        logits: list[Tensor] = []
-        for group in _groups(options):
-            ids = torch.tensor([token for option in group for token in option], device=self._llama.embedding.device)
-            lengths = [len(option) for option in group]
-            logits += self._llama.score_continuations(self._llama.embed(ids.long()), lengths).split(lengths)
-        return logits
-
-    def batch_decoder(self, room: int) -> BatchDecoder:
-        """Place for so many conversations to be gone on with at once, each after it has been read."""
-        return BatchDecoder(self._llama, room)
-
-    def hidden_states(self, ids: Sequence[int], depths: Sequence[int]) -> Tensor:
-        """Hidden states (depths, tokens, width) of a text alone: see `LlamaDecoder.states`."""
-        return self._llama.hidden_states(
-            self._llama.embed(torch.tensor(ids, device=self._llama.embedding.device)), depths
-        )
 
 
 class TransformersDecoder:
@@ -155,7 +57,7 @@ class TransformersDecoder:
         if not self._prefix_cacheable:
             return self._whole(text, images)
         text, pictures = self._pictures.place(text, images)
-        ids = _tokenize(self._processor, text)
+        ids = tokenize(self._processor, text)
         keys, spans = image_token_keys(ids, self._image_token, pictures)
         grids = [picture.grid for picture in pictures if picture.grid is not None]
         positions, shift = self._positions(ids, torch.cat(grids) if grids else None)
@@ -232,7 +134,7 @@ class TransformersDecoder:
 
     def _seen(self, prompt: Prompt, start: int, end: int) -> dict[str, Any]:
         """What the model is told about the pictures that have places from `start` up to `end`."""
-        rows = _rows(self._pictures, prompt, self._image_token, start, end)
+        rows = image_features(self._pictures, prompt, self._image_token, start, end)
         if not rows:
             return {}
         seen: dict[str, Any] = {"mm_encoder_outputs": {"image": self._pictures.as_encoder_output(rows)}}
@@ -246,7 +148,7 @@ class TransformersDecoder:
         pictures: dict[str, Any] = {"images": [[decode(image) for image in images]]} if images else {}
         if images and self._pictures.options:
             pictures["images_kwargs"] = self._pictures.options
-        inputs = dict(_call(self._processor, text, **pictures))
+        inputs = dict(process(self._processor, text, **pictures))
         inputs.pop("attention_mask", None)
         ids = inputs.pop("input_ids")[0].tolist()
         inputs = {name: self._moved(value) for name, value in inputs.items()}
@@ -320,63 +222,3 @@ class TransformersDecoder:
 def _is_word(prompt: Prompt, place: int) -> bool:
     """Whether what stands there is no part of a picture, and of nothing that has to be read in one go."""
     return isinstance(prompt.keys[place], int) and not any(first <= place < end for first, end in prompt.atomic_spans)
-
-
-def _rows(pictures: Pictures, prompt: Prompt, image_token: Any, start: int, end: int) -> tuple[Tensor, ...]:
-    """What is seen in the places of pictures among the tokens of `prompt` from `start` up to `end`."""
-    count = prompt.ids[start:end].count(image_token) if prompt.pictures else 0
-    if not count:
-        return ()
-    first = prompt.ids[:start].count(image_token)
-    return pictures.rows(prompt.pictures, first, first + count)
-
-
-def _groups(options: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:
-    """`options` in groups of at most `SCORE_BATCH_TOKENS` tokens, in order; a longer one is a group of its own."""
-    groups: list[list[Sequence[int]]] = []
-    room = 0
-    for option in options:
-        if not groups or len(option) > room:
-            groups.append([])
-            room = SCORE_BATCH_TOKENS
-        groups[-1].append(option)
-        room -= len(option)
-    return groups
-
-
-def image_token_keys(
-    ids: Sequence[int], image_token: int | None, pictures: Sequence[Picture]
-) -> tuple[list[Key], list[tuple[int, int]]]:
-    """Keys of `ids`, in which placeholders are named by their picture's key, and the span of each picture.
-
-    Raises `ModelError` if the placeholders do not add up to the places of `pictures`.
-    """
-    keys: list[Key] = list(ids)
-    places = [place for place, token in enumerate(ids) if token == image_token]
-    if len(places) != sum(picture.places for picture in pictures):
-        raise image_token_mismatch(sum(picture.places for picture in pictures), len(places))
-    spans: list[tuple[int, int]] = []
-    start = 0
-    for picture in pictures:
-        own = places[start : start + picture.places]
-        spans.append((own[0], own[-1] + 1))
-        for place in own:
-            keys[place] = picture.key
-        start += picture.places
-    return keys, spans
-
-
-def _tokenize(processor: Any, text: str) -> list[int]:
-    tokenizer = processor.tokenizer
-    ids: list[int] = tokenizer(text, add_special_tokens=_wants_start(tokenizer, text))["input_ids"]
-    return ids
-
-
-def _call(processor: Any, text: str, **pictures: Any) -> Any:
-    start = _wants_start(processor.tokenizer, text)
-    return processor(text=[text], return_tensors="pt", add_special_tokens=start, **pictures)
-
-
-def _wants_start(tokenizer: Any, text: str) -> bool:
-    """Whether the tokenizer should add its start token, which most chat templates have written already."""
-    return not (tokenizer.bos_token and text.startswith(tokenizer.bos_token))
