@@ -38,7 +38,7 @@ def measure(runs: int) -> list[Figure]:
     face = torch.from_numpy(rng.integers(0, 256, (1, FACE_SIDE, FACE_SIDE), np.uint8))
     tone = (0.1 * np.sin(np.arange(SECONDS * SAMPLE_RATE) * 0.05)).astype(np.float32)
     return [
-        Figure("a sentence of 75 characters", "ms", timed(lambda: classify_text(SENTENCE, senses.states), runs)),
+        Figure("a sentence of 75 characters", "ms", timed(lambda: classify_text(SENTENCE, senses.hidden_states), runs)),
         Figure("looking for faces in 512 x 512 pixels", "ms", timed(lambda: reader.classify(picture), runs)),
         Figure("a face that was found", "ms", timed(lambda: face_logits(reader.network, face), runs)),
         Figure("the voice in five seconds", "ms", timed(lambda: voices.classify(tone), runs)),

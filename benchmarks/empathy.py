@@ -41,9 +41,11 @@ def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the
                     if mood is not None:
                         shares[way].append(bool(mood.distress))
             for clip in conversation:
-                if (tone := alone.read(clip.sound)) is not None:
+                if (tone := alone.classify(clip.sound)) is not None:
                     label = max(tone.probabilities, key=tone.probabilities.__getitem__)
-                    shares["as single recordings"].append(bool(DetectedEmotion(label, tone.probabilities[label]).distress))
+                    shares["as single recordings"].append(
+                        bool(DetectedEmotion(label, tone.probabilities[label]).distress)
+                    )
         figures += [
             Figure(f"{kind}, {len(upset)} judged {way}, taken for upset", "%", (100 * sum(upset) / len(upset),))
             for way, upset in shares.items()

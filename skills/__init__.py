@@ -1,79 +1,88 @@
-"""Captioning, question answering and other things Parley can do with a picture, one module a skill.
+"""Skills: captioning, question answering, OCR and emotion recognition as typed functions.
 
-How one call of a skill flows, wherever it comes from:
+One call, wherever it comes from:
 
-    parley caption *.jpg   ─▶ files ─▶ batch: pictures in order ─┐                           ┌─▶ a line of text or JSON
-    /caption in the chat   ─▶ slash_commands ─▶ the turn ────────────┼─▶ Skill.run ─▶ caption() ─┼─▶ the reply of the turn
-    caption(photo, model)  ──────────────────────────────────────┘   inputs      pydantic    └─▶ the value itself
-                                                                     checked      result
+    parley caption *.jpg   ─▶ files ─▶ batch: images in order ─┐                            ┌─▶ a line of text or JSON
+    /caption in the chat   ─▶ slash_commands ─▶ the turn ──────┼─▶ Skill.run ─▶ caption() ──┼─▶ the reply of the turn
+    caption(image, model)  ────────────────────────────────────┘   validate     pydantic    └─▶ the value itself
+                                                                   values       result
 
-A skill is a typed function with a pydantic result. `@skill` reads its signature, and from that alone come its command,
-its slash command, its entry in the app's palette and its line in `parley skills`. What it needs of a model it asks of
-a `VisionModel`, which it is given: ask about pictures, and say how likely given answers are.
+`@skill` turns a typed function with a pydantic result into a skill. Its signature provides its command, its slash
+command, its entry in the app's palette and its line in `parley skills`.
 
-    Photo, Sound, load_photo     a picture, a recording, and how to read the first from a file
-    skill, Skill, Input          the decorator, what it makes of a function, and one thing that a skill is told
-    VisionModel, ChatVision      what a skill may ask of a model, and that on any `ChatModel`
-    Senses                       what it may ask of the states within models
-    caption, emotion, read, vqa  the skills that Parley brings along
-    ask_json                     an answer in a shape of your own (or an UnfilledSchemaError)
-    registry                     every skill there is, those of other packages (entry points `parley.skills`) included
+Public names:
 
-Nothing heavy is imported before it is used: asking for a name brings in its module.
+    Image, Audio, load_image     inputs, and how to load the first from a file
+    skill, Skill, Parameter      the decorator, the class it returns, and one parameter of a skill
+    VisionModel, VisionClient    what a skill may ask of a model, and its implementation for any `ChatModel`
+    EmotionModels                the models behind the emotion skill
+    caption, emotion, read, vqa  the skills that Parley ships
+    ask_json                     fill in a pydantic model of your own (or raise UnfilledSchemaError)
+    registry                     all skills, including those of other packages (entry points `parley.skills`)
+
+Reading order: parameters, definition, vision_model, registry; captioning, question_answering, ocr, structured, emotions/;
+slash_commands for conversations; files, batch, batching, jsonl_results for many files; evaluation/ to score results.
+
+Public names are imported on first use, so that `import skills` loads nothing heavy.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from assistant.messages import Audio, Image
     from skills.captioning import caption
-    from skills.definition import Input, Photo, Skill, Sound, load_photo, skill
-    from skills.emotion_models import Senses
+    from skills.definition import Skill, load_image, skill
+    from skills.emotion_models import EmotionModels
     from skills.emotions.emotion import emotion
     from skills.ocr import read
+    from skills.parameters import Parameter
     from skills.question_answering import vqa
     from skills.structured import UnfilledSchemaError, ask_json
-    from skills.vision_model import ChatVision, VisionModel
+    from skills.vision_model import VisionClient, VisionModel
 
 __all__ = [
-    "ChatVision",
-    "Input",
-    "Photo",
-    "Senses",
+    "Audio",
+    "EmotionModels",
+    "Image",
+    "Parameter",
     "Skill",
-    "Sound",
     "UnfilledSchemaError",
+    "VisionClient",
     "VisionModel",
     "ask_json",
     "caption",
     "emotion",
-    "load_photo",
+    "load_image",
     "read",
     "skill",
     "vqa",
 ]
 
-# No module is called like a name it holds: importing it would put the module in the name's place.
-_HOMES = {
-    "ChatVision": "vision_model",
-    "Input": "definition",
-    "Photo": "definition",
-    "Senses": "emotion_models",
-    "Skill": "definition",
-    "Sound": "definition",
-    "UnfilledSchemaError": "structured",
-    "VisionModel": "vision_model",
-    "ask_json": "structured",
-    "caption": "captioning",
-    "emotion": "emotions.emotion",
-    "load_photo": "definition",
-    "read": "ocr",
-    "skill": "definition",
-    "vqa": "question_answering",
+# No module is named after a public name in it: importing the submodule would replace the name.
+_MODULES = {
+    "Audio": "assistant.messages",
+    "EmotionModels": "skills.emotion_models",
+    "Image": "assistant.messages",
+    "Parameter": "skills.parameters",
+    "Skill": "skills.definition",
+    "UnfilledSchemaError": "skills.structured",
+    "VisionClient": "skills.vision_model",
+    "VisionModel": "skills.vision_model",
+    "ask_json": "skills.structured",
+    "caption": "skills.captioning",
+    "emotion": "skills.emotions.emotion",
+    "load_image": "skills.definition",
+    "read": "skills.ocr",
+    "skill": "skills.definition",
+    "vqa": "skills.question_answering",
 }
+# Deprecated names, for skills of other packages written before 2026-12.
+_ALIASES = {"Photo": "Image", "Sound": "Audio", "load_photo": "load_image"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"skills.{_HOMES[name]}"), name)
+    name = _ALIASES.get(name, name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,12 +17,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from assistant.errors import AssistantError, MissingExtraError, ModelError, SkillUsageError
-from skills.batching import Seat
+from skills.batching import BatchClient
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from skills.definition import Helper
+    from skills.definition import Dependency
     from skills.files import Source
 
 # Tasks that wait for each thread: a quick one beside a slow one does not leave its thread without work.
@@ -39,19 +39,19 @@ class Outcome:
     notices: Sequence[str] = ()
 
 
-Work = Callable[["Source", "Helper | None"], "tuple[BaseModel, Sequence[str]]"]
+Work = Callable[["Source", "Dependency | None"], "tuple[BaseModel, Sequence[str]]"]
 """Runs a skill on one picture; returns its result and what is to be known of the picture."""
 
 
 def run_all(
-    sources: Iterable["Source"], work: Work, models: Sequence["Helper | None"], stop: threading.Event
+    sources: Iterable["Source"], work: Work, models: Sequence["Dependency | None"], stop: threading.Event
 ) -> Iterator[Outcome]:
     """Do `work` on each of `sources`, as many at a time as there are `models`; None is a model for skills without.
 
     However the iteration ends, `stop` is set and no work goes on after it. What is wrong with one picture is its
     outcome; what is wrong with the call, the model or a package would be the same for all others and is raised.
     """
-    free: queue.SimpleQueue[Helper | None] = queue.SimpleQueue()
+    free: queue.SimpleQueue[Dependency | None] = queue.SimpleQueue()
     for model in models:
         free.put(model)
 
@@ -59,7 +59,7 @@ def run_all(
         model = free.get()
         try:
             # Others at the table wait for the questions of this one, until it is done.
-            with model if isinstance(model, Seat) else nullcontext():
+            with model if isinstance(model, BatchClient) else nullcontext():
                 result, notices = work(source, model)
             return Outcome(source, result, notices=notices)
         except (ModelError, MissingExtraError, SkillUsageError):

@@ -96,7 +96,9 @@ class BatchScheduler:
         self._sent.notify_all()
 
 
-def create_clients(model: BatchScoringModel, stop: threading.Event, most: int, jobs: int | None = None) -> "list[BatchClient]":
+def create_clients(
+    model: BatchScoringModel, stop: threading.Event, most: int, jobs: int | None = None
+) -> "list[BatchClient]":
     """A seat for each of as many threads as should ask `model` at a time, and never more than `most`.
 
     There is a table for each of the model's replicas, and neighbours sit at different ones. `jobs` is the most seats there

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
-from skills.definition import Image, skill
+from assistant.messages import Image
+from skills.definition import skill
 from skills.structured import json_objects
 from skills.vision_model import VisionModel
 
@@ -86,9 +87,7 @@ def caption(
     picture of".
     """
     if language and model.info.bundled and language.strip().lower() not in {"english", "en"}:
-        raise SkillUsageError(
-            f"The bundled model writes English only: choose another one with --model for {language}."
-        )
+        raise SkillUsageError(f"The bundled model writes English only: choose another one with --model for {language}.")
     # The bundled model knows questions in the words it was trained with, and no more.
     wanted = f" Answer in {language}." if language and not model.info.bundled else ""
     if style == "detailed":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from assistant.attachments.file_types import FORMATS, HEAD_BYTES, sniff
+from assistant.attachments.file_types import FORMATS, HEAD_BYTES, detect_type
 from assistant.attachments.images import ImageLoader, LoadedImage
 from assistant.attachments.paths_in_text import SUFFIXES, expand_user
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
@@ -57,7 +57,7 @@ class Source:
         if named or len(possible) == 1:
             return named or possible[0]
         head = self._head()
-        if not head or sniff(head):
+        if not head or detect_type(head):
             return possible[0]
         if "sound" in possible and head.startswith(_SOUNDS):
             return "sound"
@@ -123,7 +123,7 @@ def find_sources(
 
 
 def _listed(data: bytes, kinds: Collection[str]) -> Iterator[Source]:
-    if sniff(data[:HEAD_BYTES]) in FORMATS:
+    if detect_type(data[:HEAD_BYTES]) in FORMATS:
         yield Source(STANDARD_INPUT, data)
         return
     if any(data.startswith(beginning) for beginning in _SOUNDS):

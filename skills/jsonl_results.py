@@ -45,7 +45,7 @@ def as_line(entry: dict[str, Any]) -> str:
     return (text if _is_text(text) else json.dumps(entry)) + "\n"
 
 
-class Records:
+class ResultFile:
     """A file of records, open for more.
 
     `done` counts the pictures that it has, by the file that their names lead to (see `skills.files.identity`); `failed`
@@ -71,7 +71,7 @@ class Records:
 
 
 @contextmanager
-def open_records(
+def open_result_file(
     path: Path,
     fields: Collection[str],
     *,
@@ -79,7 +79,7 @@ def open_records(
     retry_errors: bool = False,
     key: str = PICTURE,
     same: Mapping[str, Any] | None = None,
-) -> Iterator[Records]:
+) -> Iterator[ResultFile]:
     """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
 
     `fields` are those of the results that it is for, and `key` is where the name of the picture stands. With
@@ -111,7 +111,7 @@ def open_records(
             if failed and retry_errors:
                 _take_out_errors(path, descriptor)
                 done, failed = repair()
-            yield Records(path, descriptor, done, failed)
+            yield ResultFile(path, descriptor, done, failed)
         finally:
             os.close(descriptor)
     finally:

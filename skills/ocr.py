@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from assistant.attachments.images import decode
 from assistant.errors import MissingExtraError
-from skills.definition import Photo, skill
+from assistant.messages import Image
+from skills.definition import skill
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -52,7 +53,7 @@ class Line(BaseModel):
     box: tuple[int, int, int, int]
 
 
-class Reading(BaseModel):
+class OcrResult(BaseModel):
     """All words found in a picture, from top to bottom and, at one height, from left to right."""
 
     lines: list[Line]
@@ -67,7 +68,7 @@ class Reading(BaseModel):
 
 
 @skill
-def read(photo: Photo) -> Reading:
+def read(photo: Image) -> OcrResult:
     """Read the words in a picture, with where they stand and how sure that is."""
     import numpy as np
 
@@ -77,13 +78,13 @@ def read(photo: Photo) -> Reading:
     with _READING:
         found = engine(pixels)
     if found.txts is None:
-        return Reading(lines=[])
+        return OcrResult(lines=[])
     lines = [
         Line(text=text, score=round(float(score), 4), box=_upright(corners))
         for text, score, corners in zip(found.txts, found.scores, found.boxes, strict=True)
         if text.strip()
     ]
-    return Reading(lines=[line for row in _rows(lines) for line in row])
+    return OcrResult(lines=[line for row in _rows(lines) for line in row])
 
 
 def is_about_words(question: str) -> bool:
@@ -91,7 +92,7 @@ def is_about_words(question: str) -> bool:
     return _ABOUT_WORDS.search(question) is not None
 
 
-def quoted(reading: Reading) -> str:
+def quoted(reading: OcrResult) -> str:
     """What was read, for a conversation: each row between back-ticks, so that no part of it is taken for markup."""
     return "\n".join(_in_ticks(row) for row in reading.rows)
 
@@ -102,7 +103,7 @@ def _engine() -> Any:
         from rapidocr import RapidOCR
     except ImportError as error:
         raise MissingExtraError(
-            f"Reading the words in pictures needs rapidocr and onnxruntime, which do not load here ({error}): "
+            f"OcrResult the words in pictures needs rapidocr and onnxruntime, which do not load here ({error}): "
             "install them anew."
         ) from error
     # It tells every step on standard error otherwise, and adds its handler to a logger of its own on import.

@@ -16,7 +16,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
-from skills.definition import Image, skill
+from assistant.messages import Image
+from skills.definition import skill
 from skills.vision_model import ScoringUnsupported, VisionModel
 
 NOT_VISIBLE = "not visible"

@@ -39,14 +39,14 @@ BUILT_IN: Mapping[str, BuiltIn] = {
 
 def names() -> list[str]:
     """The names of all skills: Parley's own first, each part in order of the alphabet."""
-    return [*sorted(BUILT_IN), *sorted(_foreign())]
+    return [*sorted(BUILT_IN), *sorted(plugin_entry_points())]
 
 
 def summary(name: str) -> str:
     """One line about a skill, found without importing it."""
     if name in BUILT_IN:
         return BUILT_IN[name].summary
-    return f"From the package {_package(_foreign()[name])}."
+    return f"From the package {_package(plugin_entry_points()[name])}."
 
 
 def find(name: str) -> "Skill[..., Any]":
@@ -57,7 +57,7 @@ def find(name: str) -> "Skill[..., Any]":
         found: object = getattr(import_module(BUILT_IN[name].module), name.replace("-", "_"))
         assert isinstance(found, Skill)
         return found
-    entry = _foreign().get(name)
+    entry = plugin_entry_points().get(name)
     if entry is None:
         raise SkillError(f"There is no skill {name}; there are {', '.join(names())}.")
     try:
@@ -75,13 +75,13 @@ def find(name: str) -> "Skill[..., Any]":
     return found
 
 
-def everything() -> "tuple[list[Skill[..., Any]], list[str]]":
+def all_skills() -> "tuple[list[Skill[..., Any]], list[str]]":
     """All skills that can be used, and a sentence about each that cannot."""
     found, notices = [], []
     for name in names():
         try:
             one = find(name)
-            _ = one.inputs, one.result_type
+            _ = one.parameters, one.result_type
         except SkillError as error:
             notices.append(str(error))
         else:
@@ -89,7 +89,7 @@ def everything() -> "tuple[list[Skill[..., Any]], list[str]]":
     return found, notices
 
 
-def _foreign() -> "dict[str, EntryPoint]":
+def plugin_entry_points() -> "dict[str, EntryPoint]":
     # Reading what every installed package declares takes some milliseconds, so nobody does it without need.
     from importlib.metadata import entry_points
 

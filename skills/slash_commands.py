@@ -13,19 +13,18 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from assistant.attachments.paths_in_text import expand_user
-from assistant.conversation.session import Answerer
+from assistant.conversation.session import Responder
 from assistant.errors import SkillError
 from assistant.events import Notice, SkillResult, Usage
-from assistant.messages import Image, Message
+from assistant.messages import Audio, Image, Message
 from assistant.models.base import ChatModel
 from skills import registry
-from assistant.messages import Audio
 from skills.definition import Skill, as_text
-from skills.parameters import Parameter
 from skills.emotion_models import EmotionModels
 from skills.files import Source
 from skills.ocr import OcrResult, is_about_words, quoted, read
-from skills.vision_model import VisionClient, Cancelled
+from skills.parameters import Parameter
+from skills.vision_model import Cancelled, VisionClient
 
 _COMMAND = re.compile(r"/([a-z][a-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
 _WORD = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(?!\S)|"[^"]*"|\S+')
@@ -56,7 +55,7 @@ class SlashCommandRouter:
         self._load_sound = load_sound
         self._told_of_reader = False
 
-    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool = True) -> Answerer | None:
+    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool = True) -> Responder | None:
         command = parse_command(message.text) if commands else None
         if command is None:
             return self._reader(message, earlier)
@@ -96,7 +95,7 @@ class SlashCommandRouter:
             raise SkillError(f"Recordings such as {path} cannot be listened to in this conversation: leave it out.")
         return self._load_sound(path)
 
-    def _reader(self, message: Message, earlier: Sequence[Message]) -> Answerer | None:
+    def _reader(self, message: Message, earlier: Sequence[Message]) -> Responder | None:
         """Answers a question about the words in a picture, for a model that cannot read."""
         if not self._chat().info.bundled or not is_about_words(message.text):
             return None
@@ -203,7 +202,9 @@ def _file_named(skill: "Skill[..., Any]", words: Sequence[str]) -> tuple[Paramet
     if len(words) != 1:
         return None
     source = Source(words[0].strip('"'))
-    places: dict[str, Parameter] = {kind: each for kind, each in skill.by_media_type.items() if kind in ("sound", "text")}
+    places: dict[str, Parameter] = {
+        kind: each for kind, each in skill.by_media_type.items() if kind in ("sound", "text")
+    }
     kind = source.named_kind(places)
     if kind is None or not expand_user(source.name).is_file():
         return None

@@ -25,23 +25,23 @@ class VisionModel(Protocol):
     def score(self, question: str, options: Sequence[str], *photos: Image) -> list[tuple[float, ...]]:
         """How likely each of `options` is as the answer, token by token: see `Scorer.score`.
 
-        Raises `ModelError`, and `Unscored` if this model cannot tell.
+        Raises `ModelError`, and `ScoringUnsupported` if this model cannot tell.
         """
         ...
 
 
-class Stopped(SkillError):
+class Cancelled(SkillError):
     """Whoever called the skill no longer waits for it."""
 
     def __init__(self) -> None:
         super().__init__("The skill was stopped before it was done.")
 
 
-class Unscored(SkillError):
+class ScoringUnsupported(SkillError):
     """This model cannot say how likely an answer is."""
 
 
-class ChatVision:
+class VisionClient:
     """A `VisionModel` that asks `chat`, from the thread it is called on. Setting `stop` ends it within one token."""
 
     def __init__(self, chat: ChatModel, stop: threading.Event | None = None) -> None:
@@ -65,12 +65,12 @@ class ChatVision:
         except ContextOverflow as error:
             raise self._too_long(error) from error
         if self._stop.is_set():
-            raise Stopped
+            raise Cancelled
         return "".join(pieces).strip()
 
     def score(self, question: str, options: Sequence[str], *photos: Image) -> list[tuple[float, ...]]:
         if not isinstance(self._chat, Scorer):
-            raise Unscored(
+            raise ScoringUnsupported(
                 f"{self.info.name} cannot say how likely an answer is: choose a model that runs on this machine."
             )
         try:
@@ -78,7 +78,7 @@ class ChatVision:
         except ContextOverflow as error:
             raise self._too_long(error) from error
         if self._stop.is_set():
-            raise Stopped
+            raise Cancelled
         return scores
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skills.emotions.labels import FINE_EMOTIONS
-from skills.emotions.text import AFTER, BEFORE, DEPTHS, WINDOW_TOKENS
+from skills.emotions.text import LAYERS, PROMPT_PREFIX, PROMPT_SUFFIX, WINDOW_TOKENS
 from training.decoder import Decoder
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class States:
 
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self._decoder = Decoder(folder, 0, 1.0, dtype).requires_grad_(requires_grad=False)
-        self._layers: list[Callable[..., Tensor]] = list(self._decoder.layers[: max(DEPTHS)])
+        self._layers: list[Callable[..., Tensor]] = list(self._decoder.layers[: max(LAYERS)])
         if compiled:
             # All layers run the same code, so it is compiled once; 1.4 times as fast as uncompiled.
             self._layers = [torch.compile(layer, dynamic=True) for layer in self._layers]
@@ -65,7 +65,7 @@ class States:
         """(texts, depths, 2, width), those of like length computed together."""
         ids = [self._tokens(text)[:WINDOW_TOKENS] for text in texts]
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        found = np.zeros((len(ids), len(DEPTHS), 2, self._decoder.embedding.shape[1]), np.float16)
+        found = np.zeros((len(ids), len(LAYERS), 2, self._decoder.embedding.shape[1]), np.float16)
         for start in range(0, len(order), BATCH):
             chosen = order[start : start + BATCH]
             found[chosen] = self._batch([ids[index] for index in chosen]).half().numpy()
@@ -77,7 +77,7 @@ class States:
 
     @torch.inference_mode()
     def _batch(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        before, after = self._tokens(BEFORE), self._tokens(AFTER)
+        before, after = self._tokens(PROMPT_PREFIX), self._tokens(PROMPT_SUFFIX)
         rows = [torch.tensor([*before, *each, *after]) for each in ids]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         count, length = padded.shape
@@ -92,7 +92,7 @@ class States:
         found = []
         for depth, layer in enumerate(self._layers, 1):
             x = layer(x, cos, sin, mask)
-            if depth in DEPTHS:
+            if depth in LAYERS:
                 wide = x.float()
                 normed = wide / wide.pow(2).mean(-1, keepdim=True).sqrt()
                 mean = torch.einsum("btw,bt->bw", normed, weights)

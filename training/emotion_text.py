@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
-from skills.emotions.text import WEIGHTS, TextHead, codes, softmax, weighed
+from skills.emotions.text import WEIGHTS, TextHead, hash_ngrams, softmax, weight_ngrams
 from skills.evaluation.calibration import expected_calibration_error
 from training.emotion_states import read_comments, read_states
 from training.recipe import SEED
@@ -62,7 +62,7 @@ def load(data: Path, work: Path, split: str) -> Split:
         print(f"{split}: hidden states of {count:,} of {len(texts):,} comments")
     if split != "train":
         texts, fine = texts[:count], fine[:count]
-    return Split(states.reshape(count, -1), [codes(text) for text in texts], fine, grouped(fine), texts)
+    return Split(states.reshape(count, -1), [hash_ngrams(text) for text in texts], fine, grouped(fine), texts)
 
 
 def grouped(fine: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -129,7 +129,7 @@ def learned_words(split: Split) -> Words:
     grams, counts = np.unique(np.concatenate(split.codes), return_counts=True)
     grams, counts = grams[counts >= LEAST_SEEN], counts[counts >= LEAST_SEEN]
     rarity = (np.log((1 + len(split.codes)) / (1 + counts)) + 1).astype(np.float32)
-    found = [weighed(each, grams, rarity) for each in split.codes]
+    found = [weight_ngrams(each, grams, rarity) for each in split.codes]
     # liblinear counts in 32 bits.
     ends = np.cumsum([0, *(len(places) for places, _ in found)], dtype=np.int32)
     columns, values = (np.concatenate(each) for each in zip(*found, strict=True))

@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from skills.emotions.face import WEIGHTS
-from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardized
+from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardize
 from skills.emotions.labels import EMOTIONS
 from training.calibration import fitted_temperature, judge, keep
 
@@ -152,7 +152,7 @@ class Trainer:
 
     def step(self, pixels: Tensor, labels: Tensor, progress: float) -> float:
         """Learn from one batch; returns its loss."""
-        faces = disturbed(standardized(pixels), side_at(progress), self.generator)
+        faces = disturbed(standardize(pixels), side_at(progress), self.generator)
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = rate_at(progress, self.peak)

@@ -30,7 +30,7 @@ from assistant import settings
 from parley.factory.voice import assemble_whisper
 from skills.emotions.prosody import Floats
 from skills.emotions.speaker_baseline import MIN_BASELINE_UTTERANCES
-from skills.emotions.voice import VOICES, WEIGHTS, Encode, FindSpeech, features
+from skills.emotions.voice import VOICES, WEIGHTS, DetectSpeech, Encode, features
 from training.calibration import fitted_temperature, judge, keep
 from training.recipe import SEED
 from voice.audio.decode import open_audio
@@ -87,7 +87,7 @@ class Head(NamedTuple):
         return ((rows[:, : len(self.mean)] - self.mean) / self.deviation) @ self.weight.T + self.bias
 
 
-def read_clips(data: Path, encode: Encode, hear: FindSpeech) -> Clips:
+def read_clips(data: Path, encode: Encode, hear: DetectSpeech) -> Clips:
     """The features of every clip. One in which no speech is found is taken whole, so that none is left out."""
     folder = data / "emodb"
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:

@@ -10,7 +10,7 @@ import click
 
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 from parley.cli.options import SETTINGS_NAMES, load_settings
-from parley.cli.terminal import Pace, ProgressLine, legible, read_input, say, tell
+from parley.cli.terminal import ProgressLine, RunProgress, decode_argument, notify, read_input, write_out
 
 if TYPE_CHECKING:
     import threading
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from assistant.settings import Settings
     from skills.batch import Outcome
-    from skills.definition import Dependency, Parameter, ParameterKind, Skill
+    from skills.definition import Dependency, Skill
     from skills.files import Source
     from skills.jsonl_results import ResultFile
+    from skills.parameters import Parameter, ParameterKind
 
 FILES = "files_by_kind"
 """The argument for files that go to whichever input takes what they hold."""
@@ -38,7 +39,7 @@ _OF_CONVERSATIONS = {
 """What skills leave aside: they ask in words of their own, each time anew, and take the likeliest answer."""
 
 
-class _Way(NamedTuple):
+class RunOptions(NamedTuple):
     """How a skill is run over many files; each is an option of its command."""
 
     as_json: bool
@@ -68,7 +69,7 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
         return True
     # Not every skill can be asked several times at once.
     options = {"jobs": None, **options}
-    way = _Way(*(options[name] for name in _Way._fields))
+    way = RunOptions(*(options[name] for name in RunOptions._fields))
     if (way.resume or way.retry_errors) and way.out is None:
         option = "--resume" if way.resume else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
@@ -80,7 +81,7 @@ def _tell_of_unused(ctx: click.Context) -> None:
     given = ctx.find_root().params
     unused = [option for option, name in _OF_CONVERSATIONS.items() if given.get(name) not in (None, False)]
     if unused:
-        tell(f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} for conversations: skills do without.")
+        notify(f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} for conversations: skills do without.")
 
 
 def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings", *, as_json: bool) -> None:
@@ -91,7 +92,7 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
 
     _read_files(skill, values, settings)
     result = skill.run(values, _helpers(skill, settings, threading.Event())[0])
-    say(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
+    write_out(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
 
 
 def _run_over(
@@ -99,7 +100,7 @@ def _run_over(
     arguments: Sequence[str],
     values: dict[str, Any],
     settings: "Settings",
-    way: _Way,
+    way: RunOptions,
 ) -> bool:
     """Run `skill` on each of the files that `arguments` mean, as the input that takes their kind."""
     import threading
@@ -132,11 +133,11 @@ def _run_over(
         if not remaining:
             failed = records.failed if records else 0
             told = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
-            tell(f"All {len(sources):,} files are in {way.out} already{told}.")
+            notify(f"All {len(sources):,} files are in {way.out} already{told}.")
             return not failed
         helpers = _helpers(skill, settings, stop, way.jobs, len(remaining))
         write = _Writer(records, key, as_json=way.as_json, alone=len(sources) == 1)
-        pace = Pace(skill.name, len(sources), len(sources) - len(remaining))
+        pace = RunProgress(skill.name, len(sources), len(sources) - len(remaining))
         well = True
         try:
             for outcome in run_all(remaining, work, helpers, stop):
@@ -168,7 +169,7 @@ def _refuse_two_of_a_kind(
         with suppress(AttachmentError):
             if each := given.get(source.kind(places)):
                 raise SkillUsageError(
-                    f"{legible(source.name)} is for {each.option}, which is given as well: leave one of them out."
+                    f"{decode_argument(source.name)} is for {each.option}, which is given as well: leave one of them out."
                 )
 
 
@@ -191,22 +192,22 @@ class _Writer:
 
         name, result = outcome.source.name, outcome.result
         for notice in outcome.notices:
-            tell(notice)
+            notify(notice)
         if result is None:
-            tell(
-                outcome.error if self._alone or legible(name) in outcome.error else f"{legible(name)}: {outcome.error}"
+            notify(
+                outcome.error if self._alone or decode_argument(name) in outcome.error else f"{decode_argument(name)}: {outcome.error}"
             )
         if self._records is not None:
             if keep:
                 self._records.write(record(name, result, outcome.error, key=self._key))
         elif self._as_json:
-            say(as_line(record(name, result, outcome.error, key=self._key)))
+            write_out(as_line(record(name, result, outcome.error, key=self._key)))
         elif result is not None:
-            say(_headed(legible(name), as_text(result), alone=self._alone))
+            write_out(_headed(decode_argument(name), as_text(result), alone=self._alone))
 
 
 def _opened(
-    way: _Way, fields: Sequence[str], key: str, same: Mapping[str, str]
+    way: RunOptions, fields: Sequence[str], key: str, same: Mapping[str, str]
 ) -> "AbstractContextManager[ResultFile | None]":
     from skills.jsonl_results import open_result_file
 
@@ -243,7 +244,7 @@ def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Set
             value, notices = _read(Source(path), {each.kind: each}, settings, each.kind)
             values[each.name] = value
             for notice in notices:
-                tell(notice)
+                notify(notice)
 
 
 def _read(
@@ -270,7 +271,7 @@ def _helpers(
     if skill.needs_emotion_models:
         from parley.factory.emotion import EmotionBackends
 
-        return [EmotionBackends(settings, progress_display=ProgressLine, on_notice=tell)]
+        return [EmotionBackends(settings, progress_display=ProgressLine, on_notice=notify)]
     if not skill.needs_model:
         return [None] * min(jobs or 1, most)
     from parley.factory.models import build_vision_clients
@@ -279,5 +280,5 @@ def _helpers(
     with ProgressLine() as progress:
         models = build_vision_clients(settings, stop, progress, notices.append, workers=jobs, max_clients=most)
     for notice in notices:
-        tell(notice)
+        notify(notice)
     return models

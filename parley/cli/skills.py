@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parley.cli.options import SETTINGS_NAMES, SETTINGS_OPTIONS, Words
-from parley.cli.terminal import say, tell
+from parley.cli.options import SETTINGS_NAMES, SETTINGS_OPTIONS, TextParam
+from parley.cli.terminal import notify, write_out
 from skills import registry
 
 if TYPE_CHECKING:
-    from skills.definition import Parameter, Skill
+    from skills.definition import Skill
+    from skills.parameters import Parameter
 
 _SHARED = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
 _OF_MODELS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
@@ -94,12 +95,12 @@ def list_skills(ctx: click.Context, as_json: bool) -> None:
         if skill.name in taken
     ]
     if as_json:
-        say(json.dumps([_described(skill) for skill in found], ensure_ascii=False, indent=2) + "\n")
+        write_out(json.dumps([_described(skill) for skill in found], ensure_ascii=False, indent=2) + "\n")
     else:
         for skill in found:
-            say(f"{' '.join([skill.name, *map(_usage, skill.parameters)])}\n    {skill.summary}\n")
+            write_out(f"{' '.join([skill.name, *map(_usage, skill.parameters)])}\n    {skill.summary}\n")
     for notice in notices:
-        tell(notice)
+        notify(notice)
 
 
 def _placeholder(each: "Parameter", *, many: bool) -> str:
@@ -110,7 +111,7 @@ def _parameter(each: "Parameter", *, many: bool) -> Callable[[Any], Any]:
     """What click has to know of an input; what its value may be, pydantic says later."""
     if not each.is_option:
         nargs = -1 if many and each.kind == "photo" else 1
-        words = None if each.kind in ("photo", "sound") else Words()
+        words = None if each.kind in ("photo", "sound") else TextParam()
         shown = _placeholder(each, many=many)
         # Of `vqa photo.jpg` click would say that the photo is missing, since it gives the last place its value first.
         return click.argument(each.name, nargs=nargs, required=False, type=words, metavar=shown)
@@ -124,11 +125,11 @@ def _parameter(each: "Parameter", *, many: bool) -> Callable[[Any], Any]:
             )
         case "texts":
             said = f"{each.help} May be repeated.".strip()
-            return click.option(each.option, each.name, multiple=True, type=Words(), metavar="TEXT", help=said)
+            return click.option(each.option, each.name, multiple=True, type=TextParam(), metavar="TEXT", help=said)
         case "photo" | "sound":
             return click.option(each.option, each.name, metavar="PATH", help=each.help)
         case "text":
-            return click.option(each.option, each.name, type=Words(), metavar="TEXT", help=each.help)
+            return click.option(each.option, each.name, type=TextParam(), metavar="TEXT", help=each.help)
         case _:
             said = _with_default(each.help, each.default)
             return click.option(each.option, each.name, metavar="N", help=said)

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from assistant.attachments.images import decode
 from assistant.errors import SkillError, SkillUsageError
-from skills.definition import Image, Audio, skill
+from assistant.messages import Audio, Image
+from skills.definition import skill
 from skills.emotion_models import EmotionModels
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS

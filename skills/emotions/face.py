@@ -54,15 +54,15 @@ class Face:
     probabilities: Mapping[str, float]
 
 
-class FaceReader:
-    """Finds faces and tells what they look like. From `FaceReader.load()`."""
+class FaceEmotionClassifier:
+    """Finds faces and tells what they look like. From `FaceEmotionClassifier.load()`."""
 
     def __init__(self, network: "FaceNetwork", temperature: float) -> None:
         self.network = network
         self.temperature = temperature
 
     @classmethod
-    def load(cls) -> "FaceReader":
+    def load(cls) -> "FaceEmotionClassifier":
         """With the weights that come along; takes milliseconds once torch is there."""
         from safetensors import safe_open
 
@@ -74,7 +74,7 @@ class FaceReader:
             temperature = float(json.loads(file.metadata()["figures"])["temperature"])
         return cls(network.eval(), temperature)
 
-    def read(self, picture: "PIL.Image.Image") -> list[Face]:
+    def classify(self, picture: "PIL.Image.Image") -> list[Face]:
         """Every face that is found in an upright `picture`, the largest first; nothing, if none is."""
         import torch
 

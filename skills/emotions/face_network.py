@@ -15,7 +15,7 @@ FACE_SIDE = 48
 """Pixels of a face from side to side, as FER-2013 has them."""
 
 # How faces are looked at: turned by so many radians either way, from nearer and from farther.
-_VIEWS = ((0.1, 1.0), (-0.1, 1.0), (0.0, 0.9), (0.0, 1.1))
+TTA_VIEWS = ((0.1, 1.0), (-0.1, 1.0), (0.0, 0.9), (0.0, 1.1))
 
 _WIDTHS = (32, 48, 96, 192)
 _BLOCKS = (1, 2, 1)
@@ -60,7 +60,7 @@ class _Block(nn.Module):
         return F.relu(maps + self.second(F.relu(self.first(maps))))
 
 
-def standardized(faces: Tensor) -> Tensor:
+def standardize(faces: Tensor) -> Tensor:
     """Grey faces (batch, height, width) of bytes as (batch, 1, height, width), each of mean 0 and deviation 1.
 
     So light and contrast of a photo do not matter. A face of one grey alone becomes zeros.
@@ -80,14 +80,14 @@ def face_logits(network: nn.Module, pixels: Tensor) -> Tensor:
     network.eval()
     found = []
     for part in pixels.split(64):
-        faces = standardized(part)
-        seen = torch.cat([viewed(faces, turn, width) for turn, width in _VIEWS])
+        faces = standardize(part)
+        seen = torch.cat([warp_view(faces, turn, width) for turn, width in TTA_VIEWS])
         seen = torch.cat([seen, seen.flip(3)]).contiguous(memory_format=torch.channels_last)
         found.append(network(seen).view(-1, len(part), len(EMOTIONS)).mean(0))
     return torch.cat(found)
 
 
-def viewed(faces: Tensor, turn: float, width: float) -> Tensor:
+def warp_view(faces: Tensor, turn: float, width: float) -> Tensor:
     """Faces (batch, 1, side, side) turned by so many radians, and of them a square that is so many times as wide."""
     rows = [
         [width * math.cos(turn), -width * math.sin(turn), 0.0],

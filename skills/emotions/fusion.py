@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Modality = Literal["text", "face", "voice"]
 
-LEAST = 1e-4
+MIN_PROBABILITY = 1e-4
 """Nobody is so sure that the others no longer count. An emotion no commoner than this was never learned."""
 
 
@@ -46,12 +46,16 @@ def fuse(
         return dict(next(iter(parts.values())))
     logs = np.zeros(len(EMOTIONS))
     for modality, probabilities in parts.items():
-        logs += evidence(modality, np.array([probabilities[name] for name in EMOTIONS]), known or reliability())
+        logs += weighted_log_evidence(
+            modality, np.array([probabilities[name] for name in EMOTIONS]), known or reliability()
+        )
     shares = np.exp(logs - logs.max())
     return dict(zip(EMOTIONS, map(float, shares / shares.sum()), strict=True))
 
 
-def evidence(modality: Modality, probabilities: "Floats", known: Mapping[Modality, Mapping[str, object]]) -> "Floats":
+def weighted_log_evidence(
+    modality: Modality, probabilities: "Floats", known: Mapping[Modality, Mapping[str, object]]
+) -> "Floats":
     """What `modality` adds to the logarithms, by its `probabilities` (…, 7)."""
     import numpy as np
 
@@ -60,10 +64,10 @@ def evidence(modality: Modality, probabilities: "Floats", known: Mapping[Modalit
     weight = own["weight"]
     assert isinstance(prior, list)
     assert isinstance(weight, float)
-    return weight * ratios(probabilities, np.array(prior))
+    return weight * log_likelihood_ratios(probabilities, np.array(prior))
 
 
-def ratios(probabilities: "Floats", prior: "Floats") -> "Floats":
+def log_likelihood_ratios(probabilities: "Floats", prior: "Floats") -> "Floats":
     """Logarithms (…, 7) of `probabilities` over how common each emotion was, `prior` (7,).
 
     What was never learned is the likelier the less sure the others are: where all of them are alike, it is as good.
@@ -71,7 +75,7 @@ def ratios(probabilities: "Floats", prior: "Floats") -> "Floats":
     """
     import numpy as np
 
-    learned = prior > LEAST
-    logs: Floats = np.log(np.maximum(probabilities, LEAST)) - np.log(prior)
+    learned = prior > MIN_PROBABILITY
+    logs: Floats = np.log(np.maximum(probabilities, MIN_PROBABILITY)) - np.log(prior)
     unsure = (1 - probabilities.max(-1)) / (1 - 1 / learned.sum())
-    return np.where(learned, logs, np.log(np.maximum(unsure, LEAST))[..., None])
+    return np.where(learned, logs, np.log(np.maximum(unsure, MIN_PROBABILITY))[..., None])

@@ -22,7 +22,7 @@ _LOWEST, _HIGHEST = 60, 500
 _VOICED = 0.45
 
 
-def levelled(samples: Floats) -> Floats:
+def normalize_level(samples: Floats) -> Floats:
     """`samples` brought to `SPEAKING_LEVEL`; silence stays silence."""
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     return samples if level < 1e-6 else (samples * (SPEAKING_LEVEL / level)).astype(np.float32)

@@ -157,7 +157,9 @@ def pool_states(states: "States", text: str) -> "Floats":
     import numpy as np
 
     # Spelled out in a text, a special token would end it.
-    _, words, after = (rms_normalize(each) for each in states([PROMPT_PREFIX, _SPECIAL.sub("< |", text), PROMPT_SUFFIX], LAYERS))
+    _, words, after = (
+        rms_normalize(each) for each in states([PROMPT_PREFIX, _SPECIAL.sub("< |", text), PROMPT_SUFFIX], LAYERS)
+    )
     return np.stack([words.mean(1), after[:, -1]], 1).reshape(-1)
 
 

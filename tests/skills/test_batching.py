@@ -6,41 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from assistant.errors import ContextOverflow, ModelError, SkillError
-from assistant.messages import Message
-from assistant.models.base import GenerationOptions
+from assistant.errors import ModelError, SkillError
 from assistant.models.scripted import ScriptedModel
 from skills.batch import Outcome, run_all
-from skills.batching import BatchClient, BatchScheduler, supports_batching, create_clients
+from skills.batching import BatchClient, BatchScheduler, create_clients, supports_batching
 from skills.captioning import caption
 from skills.files import Source
-from skills.vision_model import VisionClient, Cancelled, VisionModel
-from tests.skills.conftest import make_photo
-
-
-class Together(ScriptedModel):
-    """Echoes several at once, and remembers how many; what is too long or broken is named so in the question."""
-
-    batch_size = 4
-
-    def __init__(self, replicas: int = 1) -> None:
-        super().__init__()
-        self.groups: list[int] = []
-        self._replicas = [self, *(Together() for _ in range(replicas - 1))]
-
-    def replicas(self, max_replicas: int) -> "list[Together]":
-        return self._replicas[:max_replicas]
-
-    def generate_batch(
-        self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
-    ) -> list[str]:
-        self.groups.append(len(conversations))
-        texts = [messages[-1].text for messages in conversations]
-        if "too long" in texts:
-            raise ContextOverflow(600, 500)
-        if "broken" in texts:
-            raise ModelError("The model broke.")
-        return ["" if stop.is_set() else f"{text}, in {options.max_tokens}" for text in texts]
+from skills.vision_model import Cancelled, VisionClient, VisionModel
+from tests.fakes.skills import BatchingModel, make_image
 
 
 def ask_all(table: BatchScheduler, questions: Sequence[str], **options: int) -> list[str | SkillError]:
@@ -61,27 +34,27 @@ def ask_all(table: BatchScheduler, questions: Sequence[str], **options: int) -> 
 
 
 @pytest.fixture
-def model() -> Together:
-    return Together()
+def model() -> BatchingModel:
+    return BatchingModel()
 
 
 @pytest.fixture
-def table(model: Together) -> BatchScheduler:
+def table(model: BatchingModel) -> BatchScheduler:
     return BatchScheduler(model, threading.Event())
 
 
-def test_what_all_have_asked_goes_together(model: Together, table: BatchScheduler) -> None:
+def test_what_all_have_asked_goes_together(model: BatchingModel, table: BatchScheduler) -> None:
     assert ask_all(table, ["a", "b", "c", "d"], max_tokens=9) == [f"{each}, in 9" for each in "abcd"]
-    assert model.groups == [4]
+    assert model.batch_sizes == [4]
 
 
-def test_whoever_is_done_is_not_waited_for(model: Together, table: BatchScheduler) -> None:
+def test_whoever_is_done_is_not_waited_for(model: BatchingModel, table: BatchScheduler) -> None:
     first, second = BatchClient(table), BatchClient(table)
     with first:
         with second:
             pass
         assert first.ask("alone") == "alone, in 64"
-    assert model.groups == [1]
+    assert model.batch_sizes == [1]
 
 
 def test_questions_with_other_options_are_asked_apart(table: BatchScheduler) -> None:
@@ -115,7 +88,7 @@ def test_stopped_nobody_waits_for_ever(table: BatchScheduler) -> None:
 
 @pytest.mark.parametrize("tables", [1, 3])
 def test_a_run_over_pictures_asks_together_and_keeps_the_order(tables: int) -> None:
-    model = Together(tables)
+    model = BatchingModel(tables)
     stop = threading.Event()
     names = [f"{number}.png" for number in range(23)]
 
@@ -123,19 +96,19 @@ def test_a_run_over_pictures_asks_together_and_keeps_the_order(tables: int) -> N
         assert model is not None
         if source.name == "7.png":
             raise SkillError("No picture.")
-        return caption(make_photo(name=source.name), model), ()
+        return caption(make_image(name=source.name), model), ()
 
     places = create_clients(model, stop, len(names))
     outcomes: list[Outcome] = list(run_all(map(Source, names), work, places, stop))  # type: ignore[arg-type]
     assert [outcome.source.name for outcome in outcomes] == names
     assert [outcome.error for outcome in outcomes if outcome.result is None] == ["No picture."]
     replicas = model.replicas(9)
-    assert all(replica.groups for replica in replicas)
-    assert tables > 1 or len(model.groups) < 22
-    assert sum(sum(replica.groups) for replica in replicas) == 22
+    assert all(replica.batch_sizes for replica in replicas)
+    assert tables > 1 or len(model.batch_sizes) < 22
+    assert sum(sum(replica.batch_sizes) for replica in replicas) == 22
 
 
-def test_only_what_gains_from_it_is_asked_so(model: Together) -> None:
+def test_only_what_gains_from_it_is_asked_so(model: BatchingModel) -> None:
     assert supports_batching(model)
     assert not supports_batching(ScriptedModel())
     model.batch_size = 1
@@ -157,7 +130,7 @@ def test_only_what_gains_from_it_is_asked_so(model: Together) -> None:
     ],
 )
 def test_all_tables_are_asked_alike(tables: int, questions: int, jobs: int | None, places: list[int]) -> None:
-    found = [seat._table for seat in create_clients(Together(tables), threading.Event(), questions, jobs)]
+    found = [seat._table for seat in create_clients(BatchingModel(tables), threading.Event(), questions, jobs)]
     assert [found.count(table) for table in dict.fromkeys(found)] == places
     # Neighbours sit apart, so that a few questions are dealt out as well.
     assert found[0] is not found[1] or tables == 1
@@ -169,10 +142,10 @@ def test_a_model_that_breaks_at_one_table_ends_the_run_at_all() -> None:
     def work(source: Source, model: VisionModel | None) -> tuple[object, Sequence[str]]:
         assert model is not None
         model.ask(source.name)
-        return caption(make_photo(name=source.name), model), ()
+        return caption(make_image(name=source.name), model), ()
 
     names = ["a", "b", "broken", *map(str, range(90))]
-    outcomes = run_all(map(Source, names), work, create_clients(Together(3), stop, len(names)), stop)  # type: ignore[arg-type]
+    outcomes = run_all(map(Source, names), work, create_clients(BatchingModel(3), stop, len(names)), stop)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="broke"):
         list(outcomes)
     assert stop.is_set()
@@ -184,9 +157,9 @@ def test_whoever_has_seen_enough_ends_the_run_at_all_tables() -> None:
 
     def work(source: Source, model: VisionModel | None) -> tuple[object, Sequence[str]]:
         assert model is not None
-        return caption(make_photo(name=source.name), model), ()
+        return caption(make_image(name=source.name), model), ()
 
-    outcomes = run_all(map(Source, map(str, range(90))), work, create_clients(Together(3), stop, 90), stop)  # type: ignore[arg-type]
+    outcomes = run_all(map(Source, map(str, range(90))), work, create_clients(BatchingModel(3), stop, 90), stop)  # type: ignore[arg-type]
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("skill")]

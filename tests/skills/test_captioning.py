@@ -11,7 +11,7 @@ from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, caption
 from skills.captioning import ALT_TEXT_LENGTH, alt_text, tiles
-from tests.skills.conftest import make_photo
+from tests.fakes.skills import make_image
 
 
 def test_a_short_caption(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
@@ -24,7 +24,7 @@ def test_a_short_caption(photo: Image, model: VisionClient, scripted: ScriptedMo
 
 
 def test_a_dense_caption_describes_the_whole_and_its_tiles(model: VisionClient, scripted: ScriptedModel) -> None:
-    photo = make_photo(101, 80)
+    photo = make_image(101, 80)
     scripted.enqueue("All red.", *"abcd")
     result = caption(photo, model, style="dense")
     assert result.regions_from == "tiles"
@@ -69,7 +69,7 @@ def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: VisionClient, 
   {"bbox_2d": [10, 10, 20, 20], "label": ""},
   {"bbox_2d": [10, 10,""",
     )
-    result = caption(make_photo(200, 100), grounding, style="dense")
+    result = caption(make_image(200, 100), grounding, style="dense")
     assert result.regions_from == "model"
     assert [(region.box, region.text) for region in result.regions] == [
         ((0, 50, 100, 100), "a brown dog"), ((180, 0, 200, 25), "a ball")
@@ -80,7 +80,7 @@ def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: VisionClient, 
 
 def test_where_it_draws_none_there_are_tiles(grounding: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue("All red.", "I see nothing that matters.", *"abcd")
-    result = caption(make_photo(101, 80), grounding, style="dense")
+    result = caption(make_image(101, 80), grounding, style="dense")
     assert result.regions_from == "tiles"
     assert [region.text for region in result.regions] == list("abcd")
 
@@ -89,7 +89,7 @@ def test_where_it_draws_none_there_are_tiles(grounding: VisionClient, scripted: 
     ("width", "height", "count"), [(60, 40, 1), (64, 64, 4), (1, 1, 1), (2000, 1500, 9), (2000, 40, 3), (31, 500, 2)]
 )
 def test_tiles_cover_the_picture_and_are_no_specks(width: int, height: int, count: int) -> None:
-    parts = list(tiles(make_photo(width, height)))
+    parts = list(tiles(make_image(width, height)))
     assert len(parts) == count
     covered = sum((right - left) * (bottom - top) for (left, top, right, bottom), _ in parts)
     assert covered == width * height

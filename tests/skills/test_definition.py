@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from assistant.errors import AttachmentError, SkillError
 from assistant.messages import Image
-from skills import ChatVision, Input, Photo, VisionModel, skill
+from skills import Parameter, VisionClient, VisionModel, skill
 from skills.definition import as_text
 
 
@@ -18,7 +18,7 @@ class Tone(BaseModel):
 
 @skill
 def tone_of(
-    photo: Photo,
+    photo: Image,
     question: str,
     model: VisionModel,
     *,
@@ -26,7 +26,7 @@ def tone_of(
     loud: bool = False,
     times: Annotated[int, Field(ge=1, le=9)] = 1,
     word: tuple[str, ...] = (),
-    other: Photo | None = None,
+    other: Image | None = None,
 ) -> Tone:
     """Say in what tone to speak of a picture.
 
@@ -44,22 +44,22 @@ def test_its_signature_says_what_it_takes() -> None:
     )
     assert tone_of.needs_model
     assert tone_of.result_type is Tone
-    assert tone_of.inputs == (
-        Input("photo", "photo", False, None, (), ""),
-        Input("question", "text", False, None, (), ""),
-        Input("style", "choice", True, "dry", ("dry", "warm"), "How to say it."),
-        Input("loud", "flag", True, False, (), ""),
-        Input("times", "whole number", True, 1, (), ""),
-        Input("word", "texts", True, (), (), ""),
-        Input("other", "photo", True, None, (), ""),
+    assert tone_of.parameters == (
+        Parameter("photo", "photo", False, None, (), ""),
+        Parameter("question", "text", False, None, (), ""),
+        Parameter("style", "choice", True, "dry", ("dry", "warm"), "How to say it."),
+        Parameter("loud", "flag", True, False, (), ""),
+        Parameter("times", "whole number", True, 1, (), ""),
+        Parameter("word", "texts", True, (), (), ""),
+        Parameter("other", "photo", True, None, (), ""),
     )
 
 
-def test_it_can_still_be_called_as_a_function(photo: Image, model: ChatVision) -> None:
+def test_it_can_still_be_called_as_a_function(photo: Image, model: VisionClient) -> None:
     assert tone_of(photo, "Well?", model, loud=True).said == "You said: Well? dry True  (and showed photo.png)"
 
 
-def test_run_converts_what_people_type(photo: Image, model: ChatVision) -> None:
+def test_run_converts_what_people_type(photo: Image, model: VisionClient) -> None:
     values = {"photo": photo, "question": " Well? ", "times": "3", "word": ["a", "b"], "loud": None, "other": photo}
     result = tone_of.run(values, model)
     assert result == Tone(said="You said: Well? dry False a b (and showed photo.png, photo.png)", count=3)
@@ -78,7 +78,7 @@ def test_run_converts_what_people_type(photo: Image, model: ChatVision) -> None:
     ],
 )
 def test_what_does_not_fit_is_one_sentence(
-    photo: Image, model: ChatVision, values: dict[str, object], sentence: str
+    photo: Image, model: VisionClient, values: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(SkillError, match=sentence):
         tone_of.run({"photo": photo, "question": "Well?", **values}, model)
@@ -112,8 +112,8 @@ def test_types_that_nobody_can_type_in_are_refused() -> None:
     def odd(words: dict[str, int]) -> Tone:
         return Tone(said=str(words))
 
-    with pytest.raises(SkillError, match=r"takes words as dict\[str, int\], which nobody could type in"):
-        _ = odd.inputs
+    with pytest.raises(SkillError, match=r"takes words as dict\[str, int\], which cannot be entered"):
+        _ = odd.parameters
 
 
 def test_a_result_that_is_no_model_is_refused() -> None:

@@ -15,8 +15,7 @@ from assistant.settings import load
 from parley.factory.models import assemble_pocket
 from skills import VisionClient, caption, vqa
 from skills.slash_commands import SlashCommandRouter
-from tests.skills.test_ocr import make_sign
-from tests.skills.test_slash_commands import one, said
+from tests.fakes.skills import make_text_image, reply_text, run_turn
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -67,9 +66,9 @@ def test_what_nobody_can_see_is_not_visible(pocket: LocalModel, ball: Image) -> 
 
 def test_asked_for_words_it_lets_them_be_read(pocket: LocalModel) -> None:
     async def ask() -> list[object]:
-        session = Session(pocket, divert=SlashCommandRouter(lambda: pocket))
-        return [*await one(session, user("What does the sign say?", make_sign((40, 40, "STOP"))))]
+        session = Session(pocket, router=SlashCommandRouter(lambda: pocket))
+        return [*await run_turn(session, user("What does the sign say?", make_text_image((40, 40, "STOP"))))]
 
     events = asyncio.run(ask())
     assert [event.skill for event in events if isinstance(event, SkillResult)] == ["read"]
-    assert said(events) == "It says `STOP`."  # type: ignore[arg-type]
+    assert reply_text(events) == "It says `STOP`."  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ import pytest
 
 from assistant.errors import SkillError
 from assistant.messages import Image
-from skills import ChatVision, registry
-from tests.skills.conftest import Install
+from skills import VisionClient, registry
+from tests.fakes.skills import InstallSkill
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
@@ -20,7 +20,7 @@ def test_help_says_of_each_what_its_docstring_says() -> None:
         found = registry.find(name)
         assert found.name == name
         assert found.summary == built_in.summary
-        assert all(each.help for each in found.inputs if each.is_option), f"an option of {name} is not explained"
+        assert all(each.help for each in found.parameters if each.is_option), f"an option of {name} is not explained"
         assert found.result_type.model_fields
 
 
@@ -52,10 +52,10 @@ def test_names_are_known_without_importing_a_skill_or_anything_heavy() -> None:
     assert done.stdout == "True\n[]\n"
 
 
-def test_the_skill_of_the_readme_works(install: Install, photo: Image, model: ChatVision) -> None:
+def test_the_skill_of_the_readme_works(install_skill: InstallSkill, photo: Image, model: VisionClient) -> None:
     [code] = re.findall(r"```python\n(from pydantic.*?)```", README, re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
-    install("mood", code)
+    install_skill("mood", code)
     assert "mood" in registry.names()
     assert registry.summary("mood") == "From the package mood-pack."
     result = registry.find("mood").run({"photo": photo}, model)
@@ -68,19 +68,19 @@ def test_the_skill_of_the_readme_works(install: Install, photo: Image, model: Ch
         ("import no_such_module", "cannot be used .ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemError('boo')", "cannot be used .SystemError: boo"),
         ("broken = 3", "is no skill: decorate it with @skill"),
-        ("from skills import skill\n@skill\ndef broken(x: list[int]) -> int: return 1", "which nobody could type in"),
+        ("from skills import skill\n@skill\ndef broken(x: list[int]) -> int: return 1", "which cannot be entered"),
     ],
 )
-def test_a_broken_one_is_a_notice_and_spoils_nothing(install: Install, code: str, sentence: str) -> None:
-    install("broken", code)
-    found, notices = registry.everything()
+def test_a_broken_one_is_a_notice_and_spoils_nothing(install_skill: InstallSkill, code: str, sentence: str) -> None:
+    install_skill("broken", code)
+    found, notices = registry.all_skills()
     assert [each.name for each in found] == list(registry.BUILT_IN)
     [notice] = notices
     assert re.search(sentence, notice)
 
 
-def test_a_name_that_is_not_the_functions_is_refused(install: Install) -> None:
-    install(
+def test_a_name_that_is_not_the_functions_is_refused(install_skill: InstallSkill) -> None:
+    install_skill(
         "sad",
         "from pydantic import BaseModel\nfrom skills import skill\n"
         "class R(BaseModel): x: int\n@skill\ndef glad(word: str) -> R: return R(x=1)\n",
@@ -90,8 +90,8 @@ def test_a_name_that_is_not_the_functions_is_refused(install: Install) -> None:
         registry.find("sad")
 
 
-def test_nobody_takes_the_place_of_a_built_in_skill(install: Install) -> None:
-    install("caption", "raise SystemError('boo')")
+def test_nobody_takes_the_place_of_a_built_in_skill(install_skill: InstallSkill) -> None:
+    install_skill("caption", "raise SystemError('boo')")
     assert registry.names().count("caption") == 1
     assert registry.find("caption").is_built_in
 

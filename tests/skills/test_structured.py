@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 from assistant.errors import SkillError
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
-from skills import ChatVision, UnfilledSchemaError, ask_json
+from skills import UnfilledSchemaError, VisionClient, ask_json
 
 
 class Room(BaseModel):
@@ -27,7 +27,7 @@ GOOD = '{"name": "kitchen", "chairs": 2, "colours": ["red"]}'
         f'{{"not": "it"}} {GOOD}',
     ],
 )
-def test_an_answer_is_found_among_words(photo: Image, model: ChatVision, scripted: ScriptedModel, raw: str) -> None:
+def test_an_answer_is_found_among_words(photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str) -> None:
     scripted.enqueue(raw)
     assert ask_json(model, Room, "Which room?", photo) == Room(name="kitchen", chairs=2, colours=["red"])
     [prompt] = scripted.prompts
@@ -46,7 +46,7 @@ def test_an_answer_is_found_among_words(photo: Image, model: ChatVision, scripte
     ],
 )
 def test_one_that_does_not_fit_is_shown_to_the_model_once(
-    photo: Image, model: ChatVision, scripted: ScriptedModel, raw: str, why: str
+    photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str, why: str
 ) -> None:
     scripted.enqueue(raw, GOOD)
     assert ask_json(model, Room, "Which room?", photo).chairs == 2
@@ -57,7 +57,7 @@ def test_one_that_does_not_fit_is_shown_to_the_model_once(
 
 
 def test_after_that_it_is_a_failure_that_carries_the_words(
-    photo: Image, model: ChatVision, scripted: ScriptedModel
+    photo: Image, model: VisionClient, scripted: ScriptedModel
 ) -> None:
     scripted.enqueue("A kitchen.", '{"name": 3}', GOOD)
     with pytest.raises(

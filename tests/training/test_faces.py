@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardized
+from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardize
 from skills.emotions.labels import EMOTIONS
 from training import faces
 from training.calibration import fitted_temperature, keep
@@ -100,7 +100,7 @@ def test_the_rate_rises_and_falls_and_faces_grow() -> None:
 
 
 def test_disturbed_faces_are_other_faces_of_the_size_asked_for() -> None:
-    same = standardized(shapes(1).pixels.repeat(8, 1, 1))
+    same = standardize(shapes(1).pixels.repeat(8, 1, 1))
     changed = disturbed(same, 40, torch.Generator().manual_seed(0))
     assert changed.shape == (8, 1, 40, 40)
     assert all(not torch.equal(changed[0], other) for other in changed[1:])
@@ -109,7 +109,7 @@ def test_disturbed_faces_are_other_faces_of_the_size_asked_for() -> None:
 
 def test_a_face_of_one_grey_is_told_without_dividing_by_nothing() -> None:
     flat = torch.full((1, FACE_SIDE, FACE_SIDE), 77, dtype=torch.uint8)
-    assert not standardized(flat).any()
+    assert not standardize(flat).any()
     assert face_logits(FaceNetwork(), flat).isfinite().all()
 
 

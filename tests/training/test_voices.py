@@ -8,7 +8,7 @@ import torch
 
 from skills.emotions import voice
 from skills.emotions.prosody import RATE, Floats
-from skills.emotions.voice import VOICES, VoiceReader
+from skills.emotions.voice import VOICES, VoiceEmotionClassifier
 from training.voices import (
     ENCODER_WIDTH,
     PROSODY_WIDTH,
@@ -75,12 +75,12 @@ def test_the_head_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.
         return heard.rows[-1:, :ENCODER_WIDTH]
 
     speech = np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32)
-    reader = VoiceReader(encode, lambda samples: [(0, samples.size)])
-    tone = reader.read(speech)
+    reader = VoiceEmotionClassifier(encode, lambda samples: [(0, samples.size)])
+    tone = reader.classify(speech)
     assert tone is not None
     assert max(tone.probabilities, key=tone.probabilities.__getitem__) == VOICES[-1]
     calm = heard.rows[heard.labels[heard.clips] == VOICES.index("neutral")].mean(0)
-    compared = reader.compare(heard.rows[-1], calm)
+    compared = reader.classify_against_baseline(heard.rows[-1], calm)
     assert max(compared, key=compared.__getitem__) == VOICES[-1]
     assert compared["surprise"] == 0
     assert sum(compared.values()) == pytest.approx(1, abs=1e-5)

@@ -2,18 +2,23 @@
 
 from pathlib import Path
 
+import pytest
+
 from assistant.conversation.session import Session
 from assistant.history.store import History
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from assistant.settings import Settings
 from parley.factory.session import build_session
-from tests.skills.conftest import Install, install
+from tests.fakes.skills import InstallSkill, skill_installer
 from tests.tui.conftest import Use
 from tui import skill_commands
 from tui.app import ParleyApp
 
-__all__ = ["install"]
+
+@pytest.fixture
+def install_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallSkill:
+    return skill_installer(tmp_path / "site", monkeypatch)
 
 
 def app_with_skills(model: ScriptedModel, folder: Path) -> ParleyApp:
@@ -62,9 +67,9 @@ async def test_a_path_after_a_command_is_a_picture_and_no_word(use: Use, tmp_pat
 
 
 async def test_a_skill_of_another_package_is_in_the_palette_with_what_it_does(
-    use: Use, tmp_path: Path, install: Install
+    use: Use, tmp_path: Path, install_skill: InstallSkill
 ) -> None:
-    install(
+    install_skill(
         "mood",
         "from pydantic import BaseModel\nfrom skills import Image, skill\nclass Mood(BaseModel):\n    mood: str\n"
         "@skill\ndef mood(photo: Image) -> Mood:\n    '''Say what mood a picture is in.'''\n    return Mood(mood='')\n",

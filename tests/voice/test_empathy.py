@@ -10,7 +10,7 @@ from assistant.settings import load
 from parley.factory.emotion import build_emotion_detector
 from skills.emotions.labels import EMOTIONS
 from tests.fakes.audio import Floats
-from tests.skills.emotions.test_emotion import Innards, sure_of
+from tests.fakes.skills import FakeEmotionModels, peaked_at
 from voice.audio.types import SAMPLE_RATE
 from voice.empathy import DetectedEmotion, EmotionDetector
 
@@ -32,12 +32,12 @@ class Reader:
     def __init__(self) -> None:
         self.usual: list[float] = []
 
-    def listen(self, samples: Floats) -> Floats | None:
+    def extract_features(self, samples: Floats) -> Floats | None:
         return samples[:1] if samples.size else None
 
-    def compare(self, heard: Floats, usual: Floats) -> dict[str, float]:
+    def classify_against_baseline(self, heard: Floats, usual: Floats) -> dict[str, float]:
         self.usual.append(float(usual[0]))
-        return sure_of("anger" if heard[0] > usual[0] + 1 else "neutral")
+        return peaked_at("anger" if heard[0] > usual[0] + 1 else "neutral")
 
 
 def sounding(loud: float) -> Floats:
@@ -50,7 +50,10 @@ class TestByTheSkill:
         reader = Reader()
         monkeypatch.setattr("parley.factory.emotion.EmotionBackends.voice_model", lambda _: reader)
         monkeypatch.setattr("parley.factory.emotion.EmotionBackends.text_model", lambda _: None)
-        monkeypatch.setattr("parley.factory.emotion.EmotionBackends.hidden_states", lambda _, *given: Innards().states(*given))
+        monkeypatch.setattr(
+            "parley.factory.emotion.EmotionBackends.hidden_states",
+            lambda _, *given: FakeEmotionModels().hidden_states(*given),
+        )
         return reader
 
     @pytest.fixture

@@ -14,8 +14,8 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
-from parley.cli.main import parley
-from parley.cli.terminal import Pace, duration
+from parley.cli.main import root
+from parley.cli.terminal import RunProgress, duration
 
 ROOT = Path(__file__).parents[3]
 SHORT = "You said: Describe the photo. (and showed {})"
@@ -40,7 +40,7 @@ def photos(tmp_path: Path) -> list[str]:
 
 
 def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(parley, arguments, input=stdin)
+    return CliRunner().invoke(root, arguments, input=stdin)
 
 
 def start(*arguments: str, **options: Any) -> "subprocess.Popen[str]":
@@ -325,9 +325,9 @@ class TestList:
 
 class TestOthers:
     CODE = (
-        "from pydantic import BaseModel\nfrom skills import Photo, skill\n"
+        "from pydantic import BaseModel\nfrom skills import Image, skill\n"
         "class Joined(BaseModel):\n    joined: str\n"
-        "@skill\ndef join_up(first: str, *, face: Photo | None = None, twice: bool = False, times: int = 1,\n"
+        "@skill\ndef join_up(first: str, *, face: Image | None = None, twice: bool = False, times: int = 1,\n"
         "    word: tuple[str, ...] = ()) -> Joined:\n"
         "    '''Join words.'''\n"
         "    if first == 'bad': raise KeyError(first)\n"
@@ -387,11 +387,11 @@ def test_a_result_in_the_chat_is_kept_in_history(photos: Sequence[str]) -> None:
 
 class TestPace:
     def test_says_how_far_how_fast_and_how_long_yet(self) -> None:
-        pace = Pace("caption", 2000, already=500)
+        progress = RunProgress("caption", 2000, already=500)
         for number in range(150):
-            pace.step(failed=number % 50 == 0)
-        assert pace.text(100) == "caption 650 of 2,000 · 1.5/s · 15 min left · 3 failed"
-        assert pace.text(1500) == "caption 650 of 2,000 · 10.0 s each · 3 h 45 min left · 3 failed"
+            progress.step(failed=number % 50 == 0)
+        assert progress.text(100) == "caption 650 of 2,000 · 1.5/s · 15 min left · 3 failed"
+        assert progress.text(1500) == "caption 650 of 2,000 · 10.0 s each · 3 h 45 min left · 3 failed"
 
     def test_times_are_as_people_say_them(self) -> None:
         assert [duration(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == [

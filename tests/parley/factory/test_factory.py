@@ -16,7 +16,7 @@ from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings
 from parley.factory.models import assemble_pocket, build_model, build_vision_clients
 from parley.factory.session import build_session, find_conversation, open_history, start_session
-from tests.skills.test_batching import Together
+from tests.fakes.skills import BatchingModel
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch:
 def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("parley.factory.models.build_model", lambda *_: Together(replicas=2))
+    monkeypatch.setattr("parley.factory.models.build_model", lambda *_: BatchingModel(replicas=2))
 
     def count(jobs: int | None, most: int) -> int:
         return len(build_vision_clients(Settings(model="pocket"), threading.Event(), workers=jobs, max_clients=most))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,13 @@ import numpy as np
 import PIL.Image
 import pytest
 from click.testing import CliRunner
-from numpy.typing import NDArray
 
 from assistant.conversation.session import Session
 from assistant.errors import SkillError, VoiceError
 from assistant.events import SkillResult
-from assistant.messages import Audio, user
+from assistant.messages import user
 from assistant.models.scripted import ScriptedModel
-from parley.cli.main import parley
-from skills import Audio, VisionClient, VisionModel
+from parley.cli.main import root
 from skills.emotions.emotion import EmotionResult, Part, disagreement, emotion
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
@@ -35,43 +33,13 @@ from skills.emotions.text import (
 )
 from skills.emotions.voice import VocalEmotion
 from skills.slash_commands import SlashCommandRouter
-from tests.skills.conftest import make_photo
+from tests.fakes.skills import STATE_WIDTH, FakeEmotionModels, make_image, peaked_at, silence
 from voice.audio.types import SAMPLE_RATE
-
-WIDTH = 576
-
-
-class Innards:
-    """`EmotionModels` whose states carry nothing, so that words alone decide, and whose voice is as it is told to be."""
-
-    def __init__(self, tone: VocalEmotion | None = None) -> None:
-        self.read: list[str] = []
-        self._tone = tone
-
-    def model(self) -> VisionModel:
-        return VisionClient(ScriptedModel("anger"))
-
-    def states(self, pieces: Sequence[str], depths: Sequence[int]) -> list[NDArray[np.float32]]:
-        self.read.append(pieces[1])
-        return [np.ones((len(depths), len(piece), WIDTH), np.float32) for piece in pieces]
-
-    def tone(self, samples: NDArray[np.float32]) -> VocalEmotion | None:
-        assert samples.dtype == np.float32
-        return self._tone
-
-
-def sure_of(name: str, share: float = 0.94) -> dict[str, float]:
-    rest = (1 - share) / (len(EMOTIONS) - 1)
-    return {each: share if each == name else rest for each in EMOTIONS}
-
-
-def sound(seconds: float = 1.0) -> Audio:
-    return Audio(np.zeros(int(seconds * SAMPLE_RATE), "<f4").tobytes(), SAMPLE_RATE)
 
 
 def part(source: Modality, name: str, share: float) -> Part:
     return Part(
-        source=source, label=name, probability=share, probabilities=sure_of(name, share), weight=0.5, by="network"
+        source=source, label=name, probability=share, probabilities=peaked_at(name, share), weight=0.5, by="network"
     )
 
 
@@ -96,30 +64,31 @@ class TestWindows:
         assert all(len(piece) <= WINDOW_CHARACTERS for piece in split_windows("word " * 500 + "x" * 5000))
 
     def test_the_head_looks_at_the_beginning_of_what_is_too_long_and_says_so(self) -> None:
-        senses = Innards()
-        reading = classify_text("I was so happy there. " * 2500, senses.states)
-        assert sum(map(len, senses.read)) <= MAX_CHARACTERS
-        assert not classify_text("\n" * 20_000 + "I was so happy there.", senses.states).notices
+        senses = FakeEmotionModels()
+        reading = classify_text("I was so happy there. " * 2500, senses.hidden_states)
+        assert sum(map(len, senses.texts)) <= MAX_CHARACTERS
+        assert not classify_text("\n" * 20_000 + "I was so happy there.", senses.hidden_states).notices
         assert any("55,000 characters only the first 10,000" in notice for notice in reading.notices)
 
 
 class TestWords:
     def test_the_probabilities_of_the_seven_are_shares(self) -> None:
-        reading = classify_text("Thank you so much, that is wonderful!", Innards().states)
+        reading = classify_text("Thank you so much, that is wonderful!", FakeEmotionModels().hidden_states)
         assert sum(reading.probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert tuple(reading.probabilities) == EMOTIONS
         assert all(0 <= share <= 1 for share in reading.fine.values())
 
     def test_words_alone_move_it(self) -> None:
         thanks, fear = (
-            classify_text(text, Innards().states) for text in ("Thank you so much!", "I am scared and terrified")
+            classify_text(text, FakeEmotionModels().hidden_states)
+            for text in ("Thank you so much!", "I am scared and terrified")
         )
         assert thanks.fine["gratitude"] > fear.fine["gratitude"]
         assert fear.fine["fear"] > thanks.fine["fear"]
 
     def test_the_shipped_head_fits_what_it_is_shown(self) -> None:
         head = TextHead.load()
-        assert head.hidden.shape[1] == len(LAYERS) * 2 * WIDTH
+        assert head.hidden.shape[1] == len(LAYERS) * 2 * STATE_WIDTH
         assert head.words.shape == (len(head.grams), len(FINE_EMOTIONS) + len(EMOTIONS))
         assert (np.diff(head.grams.astype(np.int64)) > 0).all()
         assert ((head.thresholds > 0) & (head.thresholds < 1)).all()
@@ -128,9 +97,9 @@ class TestWords:
         assert np.array_equal(hash_ngrams("Don’t GO"), hash_ngrams("don't go"))
 
     def test_a_special_token_in_a_text_is_not_one(self) -> None:
-        senses = Innards()
-        classify_text("He said <|im_end|> to me", senses.states)
-        assert "<|" not in senses.read[0]
+        senses = FakeEmotionModels()
+        classify_text("He said <|im_end|> to me", senses.hidden_states)
+        assert "<|" not in senses.texts[0]
 
     @pytest.mark.parametrize(
         "text",
@@ -159,20 +128,20 @@ class TestFusion:
     }
 
     def test_one_alone_is_left_as_it_is(self) -> None:
-        assert fuse({"text": sure_of("joy", 0.4)}, self.KNOWN) == sure_of("joy", 0.4)
+        assert fuse({"text": peaked_at("joy", 0.4)}, self.KNOWN) == peaked_at("joy", 0.4)
 
     def test_two_that_agree_are_surer_than_each(self) -> None:
-        together = fuse({"text": sure_of("joy", 0.6), "face": sure_of("joy", 0.6)}, self.KNOWN)
+        together = fuse({"text": peaked_at("joy", 0.6), "face": peaked_at("joy", 0.6)}, self.KNOWN)
         assert together["joy"] > 0.6
         assert sum(together.values()) == pytest.approx(1)
 
     def test_of_two_that_contradict_the_more_reliable_one_wins(self) -> None:
-        together = fuse({"text": sure_of("joy"), "face": sure_of("anger")}, self.KNOWN)
+        together = fuse({"text": peaked_at("joy"), "face": peaked_at("anger")}, self.KNOWN)
         assert max(together, key=together.__getitem__) == "joy"
 
     def test_one_that_knows_nothing_changes_nothing(self) -> None:
-        together = fuse({"text": sure_of("fear"), "face": dict.fromkeys(EMOTIONS, 1 / 7)}, self.KNOWN)
-        assert together == pytest.approx(sure_of("fear"))
+        together = fuse({"text": peaked_at("fear"), "face": dict.fromkeys(EMOTIONS, 1 / 7)}, self.KNOWN)
+        assert together == pytest.approx(peaked_at("fear"))
 
     def test_what_one_of_two_never_learned_does_not_win_where_they_contradict_each_other(self) -> None:
         knowing_six = [1e-4 if name == "surprise" else 1 / 6 for name in EMOTIONS]
@@ -202,28 +171,28 @@ class TestFusion:
 class TestSkill:
     def test_something_has_to_be_given(self) -> None:
         with pytest.raises(SkillError, match="give a text, a face or a voice"):
-            emotion.run({}, Innards())
+            emotion.run({}, FakeEmotionModels())
 
     @pytest.mark.parametrize(
         ("values", "sentence"),
         [
-            ({"face": make_photo(400, 300, "black")}, "No face is found in photo.png"),
-            ({"voice": sound()}, "Nobody speaks in the recording"),
+            ({"face": make_image(400, 300, "black")}, "No face is found in photo.png"),
+            ({"voice": silence()}, "Nobody speaks in the recording"),
             ({"text": " \n"}, "empty"),
         ],
     )
     def test_what_tells_nothing_is_said(self, values: Mapping[str, Any], sentence: str) -> None:
         with pytest.raises(SkillError, match=sentence):
-            emotion(Innards(), **values)
+            emotion(FakeEmotionModels(), **values)
 
     def test_beside_something_else_it_is_a_notice(self) -> None:
-        feeling = emotion(Innards(), text="Thank you so much!", face=make_photo(400, 300, "black"))
+        feeling = emotion(FakeEmotionModels(), text="Thank you so much!", face=make_image(400, 300, "black"))
         assert [each.source for each in feeling.parts] == ["text"]
         assert "No face is found in photo.png." in feeling.notices
 
     def test_words_and_voice_go_together_and_show_their_parts(self) -> None:
-        tone = VocalEmotion(sure_of("anger"), boredom=0.02, seconds=2.0)
-        feeling = emotion(Innards(tone), text="Thank you so much!", voice=sound())
+        tone = VocalEmotion(peaked_at("anger"), boredom=0.02, seconds=2.0)
+        feeling = emotion(FakeEmotionModels(tone), text="Thank you so much!", voice=silence())
         assert [each.source for each in feeling.parts] == ["text", "voice"]
         assert sum(each.weight for each in feeling.parts) == pytest.approx(1, abs=1e-3)
         assert feeling.parts[1].label == "anger"
@@ -231,23 +200,23 @@ class TestSkill:
         assert "voice: anger 94 %\n" in f"{feeling}\n"
 
     def test_one_that_is_nearly_as_likely_is_named_as_well(self) -> None:
-        close = sure_of("joy", 0.34) | {"neutral": 0.31}
+        close = peaked_at("joy", 0.34) | {"neutral": 0.31}
         tone = VocalEmotion(close, boredom=0.02, seconds=2.0)
-        assert str(emotion(Innards(tone), voice=sound())) == "joy  (34 % sure, or neutral 31 %)"
-        feeling = emotion(Innards(tone), text="Thank you so much!", voice=sound())
+        assert str(emotion(FakeEmotionModels(tone), voice=silence())) == "joy  (34 % sure, or neutral 31 %)"
+        feeling = emotion(FakeEmotionModels(tone), text="Thank you so much!", voice=silence())
         assert "voice: joy 34 %, or neutral 31 %\n" in f"{feeling}\n"
-        clear = VocalEmotion(sure_of("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0)
-        assert str(emotion(Innards(clear), voice=sound())) == "joy  (40 % sure)"
+        clear = VocalEmotion(peaked_at("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0)
+        assert str(emotion(FakeEmotionModels(clear), voice=silence())) == "joy  (40 % sure)"
 
     def test_the_model_itself_can_be_asked_and_that_is_said(self) -> None:
-        feeling = emotion(Innards(), text="You never listen!", by="model")
+        feeling = emotion(FakeEmotionModels(), text="You never listen!", by="model")
         assert (feeling.label, feeling.parts[0].by, feeling.fine) == ("anger", "scripted", {})
         assert any("not calibrated" in notice for notice in feeling.notices)
 
 
 def test_nothing_is_called_sure_that_there_is_a_reason_to_doubt() -> None:
-    assert "sure)" in str(emotion(Innards(), text="Thank you so much!"))
-    doubted = emotion(Innards(), text="!!!")
+    assert "sure)" in str(emotion(FakeEmotionModels(), text="Thank you so much!"))
+    doubted = emotion(FakeEmotionModels(), text="!!!")
     assert doubted.notices
     assert "sure)" not in str(doubted)
 
@@ -255,7 +224,7 @@ def test_nothing_is_called_sure_that_there_is_a_reason_to_doubt() -> None:
 class TestConversation:
     def ask(self, calls: SlashCommandRouter, model: ScriptedModel, text: str) -> EmotionResult:
         async def turn() -> list[Any]:
-            session = Session(model, divert=calls)
+            session = Session(model, router=calls)
             async with aclosing(session.turn(user(text))) as events:
                 return [event async for event in events]
 
@@ -264,46 +233,46 @@ class TestConversation:
         return result.result
 
     def test_the_words_after_the_command_are_the_text(self) -> None:
-        senses, model = Innards(), ScriptedModel()
+        senses, model = FakeEmotionModels(), ScriptedModel()
         feeling = self.ask(SlashCommandRouter(lambda: model, senses), model, "/emotion Thank you so much!")
-        assert senses.read == ["Thank you so much!"]
+        assert senses.texts == ["Thank you so much!"]
         assert feeling.parts[0].source == "text"
 
     def test_a_recording_is_named_by_its_path(self) -> None:
         model = ScriptedModel()
-        senses = Innards(VocalEmotion(sure_of("sadness"), 0.0, 1.0))
-        calls = SlashCommandRouter(lambda: model, senses, lambda path: (sound(), [f"{path} is long."]))
+        senses = FakeEmotionModels(VocalEmotion(peaked_at("sadness"), 0.0, 1.0))
+        calls = SlashCommandRouter(lambda: model, senses, lambda path: (silence(), [f"{path} is long."]))
         feeling = self.ask(calls, model, '/emotion --voice "my clip.wav"')
         assert feeling.label == "sadness"
 
     def test_a_path_alone_is_its_file(self, tmp_path: Path) -> None:
         model = ScriptedModel()
-        senses = Innards(VocalEmotion(sure_of("sadness"), 0.0, 1.0))
-        calls = SlashCommandRouter(lambda: model, senses, lambda _: (sound(), []))
+        senses = FakeEmotionModels(VocalEmotion(peaked_at("sadness"), 0.0, 1.0))
+        calls = SlashCommandRouter(lambda: model, senses, lambda _: (silence(), []))
         clip, note = tmp_path / "clip.wav", tmp_path / "my note.txt"
         clip.write_bytes(b"RIFF")
         note.write_text("Thank you so much!")
         assert self.ask(calls, model, f"/emotion {clip}").parts[0].source == "voice"
         assert self.ask(calls, model, f'/emotion "{note}"').parts[0].source == "text"
-        assert senses.read == ["Thank you so much!"]
+        assert senses.texts == ["Thank you so much!"]
         self.ask(calls, model, f"/emotion {tmp_path}/gone.txt")
-        assert senses.read[-1].endswith("gone.txt")
+        assert senses.texts[-1].endswith("gone.txt")
         # What is no recording and no text by its name is a word, whichever file is called so.
         (tmp_path / "happy").write_bytes(b"")
         self.ask(calls, model, f"/emotion {tmp_path}/happy")
-        assert senses.read[-1].endswith("happy")
+        assert senses.texts[-1].endswith("happy")
         with pytest.raises(SkillError, match=r"--voice of the skill emotion and the file .* are two"):
             self.ask(calls, model, f"/emotion --voice other.wav {clip}")
 
     def test_a_face_is_a_picture_that_is_attached(self) -> None:
         model = ScriptedModel()
         with pytest.raises(SkillError, match="--face is the picture that is attached"):
-            self.ask(SlashCommandRouter(lambda: model, Innards()), model, "/emotion --face face.png")
+            self.ask(SlashCommandRouter(lambda: model, FakeEmotionModels()), model, "/emotion --face face.png")
 
     def test_where_nobody_listens_that_is_said(self) -> None:
         model = ScriptedModel()
         with pytest.raises(SkillError, match="cannot be listened to"):
-            self.ask(SlashCommandRouter(lambda: model, Innards()), model, "/emotion --voice clip.wav")
+            self.ask(SlashCommandRouter(lambda: model, FakeEmotionModels()), model, "/emotion --voice clip.wav")
 
 
 class TestCommand:
@@ -311,10 +280,13 @@ class TestCommand:
     def _senses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-        monkeypatch.setattr("parley.factory.emotion.EmotionBackends", lambda *_, **__: Innards(VocalEmotion(sure_of("sadness"), 0.1, 1.0)))
+        monkeypatch.setattr(
+            "parley.factory.emotion.EmotionBackends",
+            lambda *_, **__: FakeEmotionModels(VocalEmotion(peaked_at("sadness"), 0.1, 1.0)),
+        )
 
     def run(self, *arguments: str) -> Any:
-        return CliRunner().invoke(parley, ["emotion", *arguments])
+        return CliRunner().invoke(root, ["emotion", *arguments])
 
     def test_the_result_is_a_line_of_json(self) -> None:
         result = self.run("--text", "Thank you so much!", "--json")

@@ -11,7 +11,7 @@ import PIL.ImageFilter
 import pytest
 from safetensors import safe_open
 
-from skills.emotions.face import WEIGHTS, Box, FaceReader, find_faces
+from skills.emotions.face import WEIGHTS, Box, FaceEmotionClassifier, find_faces
 from skills.emotions.labels import EMOTIONS
 
 Drawing = PIL.Image.Image
@@ -50,14 +50,14 @@ def crowd(columns: int, rows: int, side: int = 100) -> Drawing:
 
 
 @pytest.fixture(scope="module")
-def reader() -> FaceReader:
-    return FaceReader.load()
+def reader() -> FaceEmotionClassifier:
+    return FaceEmotionClassifier.load()
 
 
-def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(reader: FaceReader) -> None:
+def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(reader: FaceEmotionClassifier) -> None:
     for size in (200, 3000):
         picture = crowd(1, 1).resize((size, size))
-        (face,) = reader.read(picture)
+        (face,) = reader.classify(picture)
         # The face lies in the middle half of the picture.
         left, top, right, bottom, score = face.box
         assert size * 0.2 < left < size * 0.5 < right < size * 0.8
@@ -67,18 +67,18 @@ def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(reader: Fa
         assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_each_of_twenty_faces_is_told_and_the_largest_comes_first(reader: FaceReader) -> None:
+def test_each_of_twenty_faces_is_told_and_the_largest_comes_first(reader: FaceEmotionClassifier) -> None:
     picture = crowd(5, 4)
-    assert len(reader.read(picture)) == 20
+    assert len(reader.classify(picture)) == 20
     picture.paste(crowd(1, 1, 150), (0, 0))
-    first, second, *_ = (face.box for face in reader.read(picture))
+    first, second, *_ = (face.box for face in reader.classify(picture))
     assert first.right - first.left > 1.2 * (second.right - second.left)
     assert first.right < 300
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I", "CMYK"])
-def test_pictures_of_every_kind_are_read(mode: str, reader: FaceReader) -> None:
-    assert len(reader.read(crowd(1, 1).convert(mode))) == 1
+def test_pictures_of_every_kind_are_read(mode: str, reader: FaceEmotionClassifier) -> None:
+    assert len(reader.classify(crowd(1, 1).convert(mode))) == 1
 
 
 def smiley() -> Drawing:
@@ -107,8 +107,8 @@ def noise() -> Drawing:
     ],
     ids=["a smiley", "noise", "black", "one pixel", "a line", "upside down"],
 )
-def test_what_shows_no_face_gives_none(make: Callable[[], Drawing], reader: FaceReader) -> None:
-    assert reader.read(make()) == []
+def test_what_shows_no_face_gives_none(make: Callable[[], Drawing], reader: FaceEmotionClassifier) -> None:
+    assert reader.classify(make()) == []
 
 
 def test_boxes_within_a_face_are_not_faces_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,11 +121,11 @@ def test_boxes_within_a_face_are_not_faces_of_their_own(monkeypatch: pytest.Monk
     assert found == [Box(10, 10, 110, 110, 3.24), Box(200, 10, 250, 60, 0.24)]
 
 
-def test_mirrored_and_lighter_a_face_looks_the_same(reader: FaceReader) -> None:
+def test_mirrored_and_lighter_a_face_looks_the_same(reader: FaceEmotionClassifier) -> None:
     picture = crowd(1, 1)
-    (face,) = reader.read(picture)
+    (face,) = reader.classify(picture)
     for changed in (picture.point(lambda grey: 60 + grey // 2), picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
-        (other,) = reader.read(changed)
+        (other,) = reader.classify(changed)
         assert other.probabilities == pytest.approx(face.probabilities, abs=0.1)
 
 

@@ -115,16 +115,16 @@ def test_the_embedded_whisper_hears_speech_and_knows_noise_and_music_for_what_th
 
     settings = load().settings
     reader = build_voice_emotion_classifier(settings)
-    assert reader.read(sung(0.4)) is None
+    assert reader.classify(sung(0.4)) is None
     noise = np.random.default_rng(0).normal(0, 0.05, 3 * RATE).astype(np.float32)
-    assert reader.read(noise) is None
+    assert reader.classify(noise) is None
     time = np.arange(3 * RATE) / RATE
     chord = sum(0.1 * np.sin(2 * np.pi * hertz * time) for hertz in (262, 330, 392))
-    assert reader.read(np.asarray(chord, np.float32)) is None
+    assert reader.classify(np.asarray(chord, np.float32)) is None
     mouth = build_tts(settings)
     spoken = np.concatenate(list(speak(["The weather was fine this morning, so we walked along the river."], mouth)))
     with open_audio(io.BytesIO(wave_bytes(spoken, mouth.sample_rate))) as recording:
-        tone = reader.read(np.concatenate(list(recording.blocks())))
+        tone = reader.classify(np.concatenate(list(recording.blocks())))
     assert tone is not None
     assert 2 < tone.seconds < 10
     assert max(tone.probabilities.values()) < 1

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.errors import SkillError
-from parley.cli.main import parley
+from parley.cli.main import root
 from skills.evaluation.calibration import bins, expected_calibration_error
 from skills.evaluation.pairs import Pair, read_pairs
 from skills.evaluation.scores import Resampling, _bleu, answer_key, evaluate
@@ -33,7 +33,7 @@ def write(path: Path, *entries: dict[str, Any]) -> Path:
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(parley, ["evaluate", *map(str, arguments)])
+    return CliRunner().invoke(root, ["evaluate", *map(str, arguments)])
 
 
 class TestFigures:
