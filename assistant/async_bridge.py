@@ -30,7 +30,7 @@ class ThreadStream(Generic[Item, Result]):
         # None marks the end of the stream; items travel in a one-tuple, so that None can be an item as well.
         while (boxed := await self._queue.get()) is not None:
             yield boxed[0]
-        self.result = await finish(self._work)
+        self.result = await wait_uncancelled(self._work)
 
 
 @asynccontextmanager
@@ -65,12 +65,12 @@ async def stream_in_thread(
         # What the generator raised came out of the iteration, or the stream was abandoned before it could.
         with suppress(Exception):
             try:
-                await finish(work)
+                await wait_uncancelled(work)
             finally:
                 stream.result = work.result()
 
 
-async def finish(work: "asyncio.Future[Result]") -> Result:
+async def wait_uncancelled(work: "asyncio.Future[Result]") -> Result:
     """Wait until `work` is done even if this task is cancelled meanwhile; only then let the cancellation through."""
     cancelled = False
     while not work.done():

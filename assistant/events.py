@@ -32,11 +32,11 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Speech was understood; it is the user's message of this turn, with these pictures."""
+class UserTranscript:
+    """Speech was understood; it is the user's message of this turn, with these images."""
 
     text: str
-    pictures: tuple[Image, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,15 @@ class Notice:
     """Something a person should know that is no failure: old turns were dropped, only a first frame is shown."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """A model is being fetched or loaded: `label` with `done_bytes` of `total_bytes`, which is 0 if unknown."""
+
+    label: str
+    done_bytes: int
+    total_bytes: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class SkillResult:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpeechFinished:
     """A reply that was spoken is over: this much of it was heard, which is all unless it was interrupted."""
 
     text: str
@@ -77,4 +86,4 @@ class TurnFinished:
     usage: Usage
 
 
-Event = Heard | Notice | TextDelta | SkillResult | Spoken | TurnFinished
+Event = UserTranscript | Notice | LoadProgress | TextDelta | SkillResult | SpeechFinished | TurnFinished

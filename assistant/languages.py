@@ -31,12 +31,12 @@ _EXAMPLES = ("en", "de", "es", "fr", "ja", "zh")
 _FEW = 20
 
 
-def code_of(language: str) -> str:
+def language_code(language: str) -> str:
     """The code of a language that is called by its name; all else, such as a code, as it is."""
     return _CODES.get(language.lower(), language)
 
 
-def choice_instead(language: str, known: Collection[str]) -> str:
+def suggest(language: str, known: Collection[str]) -> str:
     """The end of a sentence that says that `language` is not among the codes `known`: what to choose."""
     near = get_close_matches(language.lower(), _CODES, 1, 0.75)
     for code in (language.partition("-")[0], *(_CODES[name] for name in near)):

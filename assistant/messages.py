@@ -51,9 +51,9 @@ class Audio:
             object.__setattr__(self, "digest", content_digest(self.data))
 
 
-Part = Text | Image | Audio
+ContentPart = Text | Image | Audio
 
-LEFT_OUT_PICTURE = Text("[picture]\n")
+IMAGE_PLACEHOLDER = Text("[picture]\n")
 """What stands in a prompt for a picture that is not looked at any more."""
 
 
@@ -62,7 +62,7 @@ class Message:
     """One contribution to a conversation. An interrupted reply holds what was shown or heard of it."""
 
     role: Role
-    parts: tuple[Part, ...]
+    parts: tuple[ContentPart, ...]
     interrupted: bool = False
 
     @property
@@ -76,9 +76,9 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
-    def is_pictured(self) -> bool:
+    def had_image(self) -> bool:
         """Whether it has a picture, or had one that is not looked at any more."""
-        return bool(self.images) or LEFT_OUT_PICTURE in self.parts
+        return bool(self.images) or IMAGE_PLACEHOLDER in self.parts
 
 
 def content_digest(data: bytes) -> str:

@@ -13,12 +13,12 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.errors import ConfigError
-from assistant.languages import code_of
+from assistant.languages import language_code
 
 ENVIRONMENT_PREFIX = "PARLEY_"
 
 # For people who mistyped a value: pydantic's own words speak of types and parsers.
-_WANTED = {
+_EXPECTED = {
     "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     """Whether you have accepted the licence of XTTS-v2, which allows no commercial use."""
 
     language: Annotated[
-        str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1), AfterValidator(code_of)
+        str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1), AfterValidator(language_code)
     ] = "auto"
     """Which language is spoken: "auto" detects it from the first words, else a code like "en" or its English name."""
 
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-class Loaded(NamedTuple):
+class LoadedSettings(NamedTuple):
     """Settings in force; `origins` says for each name where its value came from, in words."""
 
     settings: Settings
@@ -190,7 +190,7 @@ def default_config_file() -> Path:
     return user_config_path("parley", appauthor=False) / "config.toml"
 
 
-def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = None) -> Loaded:
+def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = None) -> LoadedSettings:
     """Settings out of `overrides` (the command line; None means not given), environment, TOML file and defaults.
 
     Raises `ConfigError`, naming the file or variable and the key, for a value that makes no sense, for an unknown
@@ -207,12 +207,12 @@ def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = 
         values |= found
         origins |= dict.fromkeys(found, origin)
     try:
-        return Loaded(Settings(**values), origins)
+        return LoadedSettings(Settings(**values), origins)
     except ValidationError as error:
         raise ConfigError(_sentence(error, origins)) from error
 
 
-def keep_in_file(key: str, value: str, config_file: Path | None = None) -> Path:
+def save_setting(key: str, value: str, config_file: Path | None = None) -> Path:
     """Set `key` in the TOML file, made if it is not there, and return its path. All its other lines stay as they are.
 
     Raises `ConfigError` if the file cannot be read, understood or written.
@@ -284,5 +284,5 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
         case file:
             where = f"{key} in {file}"
     if key in _UNSHOWN:
-        return f"{where} should be {_WANTED[key]}."
-    return f"{where} is {first['input']!r}, but it should be {_WANTED[key]}."
+        return f"{where} should be {_EXPECTED[key]}."
+    return f"{where} is {first['input']!r}, but it should be {_EXPECTED[key]}."

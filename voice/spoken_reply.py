@@ -1,6 +1,6 @@
 """A reply on its way to the ear: written by a model, spoken sentence by sentence, and known how far it was heard.
 
-write(piece) ─▶ SentenceSplitter ─▶ speakable ─▶ TextToSpeech on its thread ─▶ Playback ─▶ delivered()
+write(piece) ─▶ SentenceSplitter ─▶ spoken_text ─▶ TextToSpeech on its thread ─▶ AudioOutput ─▶ delivered_text()
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from assistant.async_bridge import stream_in_thread
 from assistant.errors import AssistantError, VoiceError
-from voice.tts.base import BREATH_SECONDS, TextToSpeech, language_of, say
+from voice.tts.base import SENTENCE_GAP_SECONDS, TextToSpeech, language_of, speak_sentence
 from voice.tts.sentence_splitter import SentenceSplitter
-from voice.tts.text_cleanup import speakable
+from voice.tts.text_cleanup import spoken_text
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -27,11 +27,11 @@ _LOOK_SECONDS = 0.25
 _CLOSE_ENOUGH_SECONDS = 0.05
 
 
-class Output(Protocol):
-    """Where sound is played: `voice.audio.streams.Playback`."""
+class AudioSink(Protocol):
+    """Where sound is played: `voice.audio.streams.AudioOutput`."""
 
     @property
-    def played(self) -> float:
+    def played_seconds(self) -> float:
         """Seconds heard of all that was added since it was last emptied. Raises `VoiceError` while it cannot play."""
         ...
 
@@ -39,7 +39,7 @@ class Output(Protocol):
         """Play these after all that was added before. Raises `VoiceError` while it cannot play."""
         ...
 
-    def empty(self) -> None:
+    def clear(self) -> None:
         """Forget all that has not been played."""
         ...
 
@@ -55,7 +55,7 @@ class _Sentence:
 
 
 class Speech:
-    """One reply. Keeps the promises of `Delivery`; inside `async with` it speaks, and at its end it is silent.
+    """One reply. Keeps the promises of `ResponseSink`; inside `async with` it speaks, and at its end it is silent.
 
     A voice or a speaker that fails ends no reply: it is one call of `failed`, and the reply counts as delivered in
     writing from there on.
@@ -65,7 +65,7 @@ class Speech:
         self,
         voice: TextToSpeech,
         executor: Executor,
-        output: Output,
+        output: AudioSink,
         language: str = "en",
         *,
         began: Callable[[], None] | None = None,
@@ -102,7 +102,7 @@ class Speech:
         # What it raised came out of `finish`, or nobody waits for this reply any more.
         with suppress(asyncio.CancelledError, Exception):
             await self._speaking
-        self._output.empty()
+        self._output.clear()
 
     def write(self, text: str) -> None:
         """The next piece of the reply."""
@@ -121,7 +121,7 @@ class Speech:
         while (left := self._added - self._heard()) > _CLOSE_ENOUGH_SECONDS:  # noqa: ASYNC110 - a sound card has no event
             await asyncio.sleep(min(left, _LOOK_SECONDS))
 
-    def delivered(self) -> str:
+    def delivered_text(self) -> str:
         """What of the reply has been heard, to the word: within a sentence, as much of it as of its sound."""
         played = self._heard()
         if self._silent:
@@ -140,7 +140,7 @@ class Speech:
     def _heard(self) -> float:
         """Seconds of it that have been heard."""
         try:
-            return self._output.played
+            return self._output.played_seconds
         except VoiceError as error:
             self._fall_silent(error)
             # There is nothing left to wait for.
@@ -164,10 +164,10 @@ class Speech:
 
     async def _say(self, piece: str, begin: int) -> None:
         sentence = _Sentence(begin, begin + len(piece), self._added, self._added)
-        if words := speakable(piece, self._language):
+        if words := spoken_text(piece, self._language):
             self.said = f"{self.said} {words}".strip()
             if self._added:
-                sentence.starts += BREATH_SECONDS
+                sentence.starts += SENTENCE_GAP_SECONDS
             produce = partial(_synthesize, self._voice, words, self._added > 0)
             async with stream_in_thread(self._executor, produce) as sound:
                 async for samples in sound:
@@ -189,7 +189,7 @@ def _synthesize(
     after_another: bool,  # noqa: FBT001
     stop: threading.Event,
 ) -> "Generator[Samples, None, None]":
-    for samples in say(words, voice, after_another=after_another):
+    for samples in speak_sentence(words, voice, after_another=after_another):
         if stop.is_set():
             return
         yield samples

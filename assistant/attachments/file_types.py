@@ -34,7 +34,7 @@ _READS = f"{', '.join(_labels[:-1])} or {_labels[-1]}"
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
-def sniff(data: bytes) -> str:
+def detect_type(data: bytes) -> str:
     """A key of `FORMATS`, or "PDF", "SVG", "HEIC", "TIFF" or "HTML" for what is often taken for a picture, or ""."""
     head = data[:HEAD_BYTES]
     if head.startswith(b"\xff\xd8\xff"):
@@ -66,9 +66,9 @@ def _sniff_document(head: bytes) -> str:
     return ""
 
 
-def describe_foreign(data: bytes, name: str) -> str:
+def unsupported_message(data: bytes, name: str) -> str:
     """One sentence on why `data`, which is in none of `FORMATS`, is no picture to us, and what to do."""
-    match sniff(data):
+    match detect_type(data):
         case "PDF":
             return f"{name} is a PDF, not a picture: save the page you mean as PNG or JPEG."
         case "SVG":

@@ -24,7 +24,7 @@ import PIL.Image
 from PIL import ExifTags, ImageChops, ImageCms
 
 from assistant.attachments import url_fetch
-from assistant.attachments.file_types import FORMATS, describe_foreign, sniff
+from assistant.attachments.file_types import FORMATS, detect_type, unsupported_message
 from assistant.attachments.paths_in_text import ExtractedImages, expand_user, extract_images
 from assistant.errors import AttachmentError
 from assistant.messages import Image
@@ -119,7 +119,7 @@ class ImageLoader:
         return self.load_bytes(_read_file(path), path.name)
 
     def load_all(self, sources: Iterable[str | Path]) -> tuple[list[Image], list[str]]:
-        """Load several images and return them with all their notices. Raises `AttachmentError` for the first failure."""
+        """Load several images; return them and all their notices. Raises `AttachmentError` for the first failure."""
         loaded = [self.load(source) for source in sources]
         return [each.image for each in loaded], [notice for each in loaded for notice in each.notices]
 
@@ -168,9 +168,9 @@ def _decode(data: bytes, name: str, max_megapixels: float) -> _Decoded:
         except PIL.Image.DecompressionBombError as error:
             raise _too_many_pixels(name, min(max_megapixels, 100)) from error
         except _DECODER_FAILURES as error:
-            if sniff(data) in FORMATS:
+            if detect_type(data) in FORMATS:
                 raise AttachmentError(f"{name} is damaged or cut short: get a fresh copy of it.") from error
-            raise AttachmentError(describe_foreign(data, name)) from error
+            raise AttachmentError(unsupported_message(data, name)) from error
 
 
 def _notice(opened: PIL.Image.Image, name: str) -> str:

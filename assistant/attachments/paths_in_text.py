@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from assistant.attachments.file_types import FORMATS, HEAD_BYTES, sniff
+from assistant.attachments.file_types import FORMATS, HEAD_BYTES, detect_type
 
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .avif".split())
 """Words that end so are taken for pictures, even if there is no such file: loading it then says so."""
@@ -164,7 +164,7 @@ def _holds_a_picture(path: str) -> bool:
         return False
     try:
         with expand_user(path).open("rb") as file:
-            return sniff(file.read(HEAD_BYTES)) in FORMATS
+            return detect_type(file.read(HEAD_BYTES)) in FORMATS
     except OSError:
         return False
 

@@ -31,7 +31,7 @@ CONNECT_SECONDS = 10.0
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Sequence[Address]]
-Permits = Callable[[Address], bool]
+IsAllowed = Callable[[Address], bool]
 
 _CHUNK = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -83,21 +83,21 @@ def fetch(
     url: str,
     *,
     resolve: Resolve = resolve,
-    permits: Permits = is_public,
+    is_allowed: IsAllowed = is_public,
     max_bytes: int = MAX_BYTES,
     deadline_seconds: float = DEADLINE_SECONDS,
     context: ssl.SSLContext | None = None,
 ) -> Download:
     """The body behind an http(s) link, at most `max_bytes` of it, within `deadline_seconds` in all.
 
-    `resolve` and `permits` say how names become addresses and which of these may be connected to. Raises
+    `resolve` and `is_allowed` say how names become addresses and which of these may be connected to. Raises
     `AttachmentError` if anything on the way is refused or fails.
     """
     deadline = time.monotonic() + deadline_seconds
     parts = _checked_url(url)
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            addresses = _checked_addresses(parts, resolve, permits)
+            addresses = _checked_addresses(parts, resolve, is_allowed)
             response = _request(parts, addresses, deadline, context)
             with response:
                 if response.status in _REDIRECTS and (location := response.headers.get("Location")):
@@ -140,13 +140,13 @@ def _checked_url(url: str, base: str = "") -> SplitResult:
     return parts
 
 
-def _checked_addresses(parts: SplitResult, resolve: Resolve, permits: Permits) -> Sequence[Address]:
+def _checked_addresses(parts: SplitResult, resolve: Resolve, is_allowed: IsAllowed) -> Sequence[Address]:
     host = parts.hostname or ""
     try:
         addresses = resolve(host, _port(parts))
     except (OSError, UnicodeError) as error:
         raise AttachmentError(f"{host} was not found: check the link and the network connection.") from error
-    if not addresses or not all(permits(address) for address in addresses):
+    if not addresses or not all(is_allowed(address) for address in addresses):
         raise AttachmentError(
             f"{host} is inside a private or local network, where links may not lead: save the picture to a file first."
         )

@@ -10,13 +10,12 @@ one token, and the reply is kept cut to what was handed out.
 Where a prompt is too long for the model, or for its memory, the oldest is left out: first the pixels of pictures that a
 later one has followed, then whole turns. What the model is no longer shown stays in the conversation.
 
-A message may be answered by something other than the model, such as a skill: `divert` decides. That runs on the
+A message may be answered by something other than the model, such as a skill: `router` decides. That runs on the
 model's thread as well, and its words are the reply.
 """
 
 import asyncio
 import gc
-import re
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -25,21 +24,27 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from assistant.async_bridge import ThreadStream, finish, stream_in_thread
+from assistant.async_bridge import ThreadStream, stream_in_thread, wait_uncancelled
+from assistant.conversation.model_command import parse_model_command, run_model_command
 from assistant.errors import AssistantError, ConfigError, ContextOverflow, HistoryError, ModelError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
-from assistant.messages import LEFT_OUT_PICTURE, Image, Message, assistant, system
+from assistant.messages import IMAGE_PLACEHOLDER, Image, Message, assistant, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.progress import Progress
 
-Answerer = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
+Responder = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
 """Answers a message in the model's place: yields pieces of the reply, and whatever else is to be known."""
 
-Divert = Callable[[Message, Sequence[Message]], Answerer | None]
-"""Decides who answers a message, knowing all messages before it: None is the model. Raises `SkillError`."""
 
+class Router(Protocol):
+    """Decides who answers a message."""
 
-_MODEL_COMMAND = re.compile(r"/model(?:\s+(.*))?", re.DOTALL)
+    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool) -> Responder | None:
+        """Return what answers `message`, which follows `earlier`, or None for the model.
+
+        With `commands` False the message is plain words, whatever it begins with. Raises `SkillError`.
+        """
+        ...
 
 
 class ModelSource(Protocol):
@@ -62,14 +67,14 @@ class TurnStore(Protocol):
         ...
 
 
-class Delivery(Protocol):
+class ResponseSink(Protocol):
     """How a reply reaches a person where that takes longer than writing it, as speech does."""
 
     async def finish(self) -> None:
         """Wait until all of the reply has reached them. Leaving the turn meanwhile cancels this."""
         ...
 
-    def delivered(self) -> str:
+    def delivered_text(self) -> str:
         """What of the reply has reached them."""
         ...
 
@@ -93,9 +98,11 @@ class Turn:
     Iterate it inside `contextlib.aclosing`, so that leaving early ends the turn at once.
     """
 
-    def __init__(self, run: Callable[["Turn"], AsyncGenerator[Event, None]]) -> None:
+    def __init__(self, run: Callable[["Turn"], AsyncGenerator[Event, None]], *, is_command: bool = False) -> None:
         self.outcome = TurnOutcome()
         """Final once the stream has ended, for whatever reason."""
+        self.is_command = is_command
+        """True for an instruction to the session such as `/model NAME`. The conversation keeps nothing of it."""
         self._events = run(self)
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -130,7 +137,7 @@ class Session:
         messages: Sequence[Message] = (),
         store: TurnStore | None = None,
         notices: list[str] | None = None,
-        divert: Divert | None = None,
+        router: Router | None = None,
         models: ModelSource | None = None,
         chosen: str = "",
     ) -> None:
@@ -142,32 +149,46 @@ class Session:
         self._left_out = self._told_left_out = _LeftOut()
         self._store = store
         self._unwritten: deque[tuple[Message, Message, Usage]] = deque()
-        self.unsaved: HistoryError | None = None
+        self.save_error: HistoryError | None = None
         """Why the latest turns are in memory only, while they are; each further turn tries to write them all."""
         self._told_unsaved = False
         self._notices = [] if notices is None else notices
-        self._divert = divert
+        self._router = router
         self._models = models
         self._chosen = chosen
         self._lock = asyncio.Lock()
         self._executor = ThreadPoolExecutor(1, "model")
 
     def turn(
-        self, message: Message, delivery: Delivery | None = None, *, advice: Callable[[], str] | None = None
+        self,
+        message: Message,
+        delivery: ResponseSink | None = None,
+        *,
+        advice: Callable[[], str] | None = None,
+        commands: bool = True,
     ) -> Turn:
         """Answer `message`. Nothing happens before the turn is iterated.
+
+        With `commands`, `/model NAME` changes the model and `/SKILL …` calls a skill. Pass False for spoken words.
 
         With `delivery`, the turn ends when that has finished, and a reply that is stopped is kept as far as it was
         delivered. `advice` is asked on the model's thread for instructions that hold for this turn alone.
 
         The stream raises what the model raises. A turn that failed before its first word leaves the conversation as it
         was; one that failed or was stopped later is kept with the reply as far as it got, marked interrupted. A store
-        that cannot be written ends no conversation: it is a notice once, and `unsaved`.
+        that cannot be written ends no conversation: it is a notice once, and `save_error`.
         """
-        return Turn(partial(self._run_turn, message, delivery, advice))
+        if commands and (name := parse_model_command(message.text)) is not None:
+            return Turn(lambda _: run_model_command(self.change_model, name), is_command=True)
+        return Turn(partial(self._run_turn, message, delivery, advice, commands))
 
     async def _run_turn(
-        self, message: Message, delivery: Delivery | None, advice: Callable[[], str] | None, turn: Turn
+        self,
+        message: Message,
+        delivery: ResponseSink | None,
+        advice: Callable[[], str] | None,
+        commands: bool,  # noqa: FBT001 - bound by `turn`, never passed by hand
+        turn: Turn,
     ) -> AsyncGenerator[Event, None]:
         async with self._lock:
             pieces: list[str] = []
@@ -177,7 +198,7 @@ class Session:
             try:
                 while self._notices:
                     yield Notice(self._notices.pop(0))
-                answerer = self._divert(message, self.messages) if self._divert is not None else None
+                answerer = self._router(message, self.messages, commands=commands) if self._router is not None else None
                 advised = await self._advised(advice)
                 while True:
                     produce = answerer or partial(self.model.stream, self._prompt(message, advised), self.options)
@@ -214,7 +235,7 @@ class Session:
     async def _advised(self, advice: Callable[[], str] | None) -> str:
         if advice is None:
             return ""
-        return await finish(asyncio.get_running_loop().run_in_executor(self._executor, advice))
+        return await wait_uncancelled(asyncio.get_running_loop().run_in_executor(self._executor, advice))
 
     def _events(self, piece: str | SkillResult | Notice, pieces: list[str]) -> Iterator[Event]:
         """What to hand out for the next thing that the answerer yielded; words are put to the `pieces` of the reply."""
@@ -239,7 +260,7 @@ class Session:
         then until a later switch succeeds.
         """
         async with self._lock:
-            await finish(asyncio.get_running_loop().run_in_executor(self._executor, self._replace, build))
+            await wait_uncancelled(asyncio.get_running_loop().run_in_executor(self._executor, self._replace, build))
 
     def _replace(self, build: Callable[[], ChatModel]) -> None:
         self.model.close()
@@ -261,7 +282,7 @@ class Session:
             raise ConfigError("The model of this conversation cannot be changed: start another one with --model.")
         async with self._lock:
             change = partial(self._change, self._models, name, progress)
-            await finish(asyncio.get_running_loop().run_in_executor(self._executor, change))
+            await wait_uncancelled(asyncio.get_running_loop().run_in_executor(self._executor, change))
         return f"{self.model.info.name} answers from here on."
 
     def _change(self, models: ModelSource, name: str, progress: Progress) -> None:
@@ -277,7 +298,7 @@ class Session:
         if self._store is None:
             return
         self._unwritten.append((message, reply, usage))
-        await finish(asyncio.get_running_loop().run_in_executor(None, self._write, self._store))
+        await wait_uncancelled(asyncio.get_running_loop().run_in_executor(None, self._write, self._store))
 
     def _write(self, store: TurnStore) -> None:
         try:
@@ -285,12 +306,12 @@ class Session:
                 store.append(*self._unwritten[0])
                 self._unwritten.popleft()
         except HistoryError as error:
-            self.unsaved = error
+            self.save_error = error
             if not self._told_unsaved:
                 self._told_unsaved = True
                 self._notices.append(f"{error} The conversation goes on, but until that is put right it is not saved.")
         else:
-            self.unsaved = None
+            self.save_error = None
             self._told_unsaved = False
 
     def _leaving_out(self) -> Notice:
@@ -334,15 +355,9 @@ class Session:
         return turns > 0
 
 
-def model_named(text: str) -> str | None:
-    """The name in a message like "/model NAME", empty without one; None if it is no such message."""
-    found = _MODEL_COMMAND.fullmatch(text.strip())
-    return None if found is None else (found[1] or "").strip()
-
-
 def _without_pictures(message: Message) -> Message:
     return replace(
-        message, parts=tuple(LEFT_OUT_PICTURE if isinstance(part, Image) else part for part in message.parts)
+        message, parts=tuple(IMAGE_PLACEHOLDER if isinstance(part, Image) else part for part in message.parts)
     )
 
 
@@ -350,12 +365,12 @@ def _oldest(turns: int) -> str:
     return "oldest turn is" if turns == 1 else f"oldest {turns} turns are"
 
 
-async def _delivered(delivery: Delivery | None) -> None:
+async def _delivered(delivery: ResponseSink | None) -> None:
     if delivery is not None:
         await delivery.finish()
 
 
-def _as_far_as_shown(text: str, delivery: Delivery | None, *, interrupted: bool) -> Message:
+def _as_far_as_shown(text: str, delivery: ResponseSink | None, *, interrupted: bool) -> Message:
     if interrupted and delivery is not None:
-        text = delivery.delivered()
+        text = delivery.delivered_text()
     return assistant(text, interrupted=interrupted)

@@ -7,7 +7,7 @@ from pathlib import Path
 from assistant.messages import content_digest
 
 
-class KeptFiles:
+class AttachmentStore:
     """A folder of such files, made when the first is written. One writer at a time: its callers hold a lock."""
 
     def __init__(self, folder: Path) -> None:

@@ -65,7 +65,7 @@ class Database:
             except (sqlite3.DatabaseError, _BrokenError) as error:
                 if not _is_broken(error):
                     raise
-                self._set_aside(seen)
+                self._quarantine(seen)
                 return self._attempt(work, transaction)
         except (sqlite3.Error, _BrokenError) as error:
             raise self._explained(error) from error
@@ -146,7 +146,7 @@ class Database:
             self._known_whole = identity
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        self._log_ahead(connection)
+        self._enable_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Again, as another process may have done it while this one waited.
@@ -161,7 +161,7 @@ class Database:
                 connection.execute("ROLLBACK")
 
     @staticmethod
-    def _log_ahead(connection: sqlite3.Connection) -> None:
+    def _enable_wal(connection: sqlite3.Connection) -> None:
         """Have the file keep a write-ahead log. SQLite does not wait by itself for others who do the same just now."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
@@ -185,7 +185,7 @@ class Database:
             return None
         return found.st_dev, found.st_ino
 
-    def _set_aside(self, seen: tuple[int, int] | None) -> None:
+    def _quarantine(self, seen: tuple[int, int] | None) -> None:
         """Rename the broken file, unless it is no longer the one that was `seen` to be broken."""
         # Imported here, as hardly anybody ever comes by.
         from filelock import FileLock

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from assistant.errors import HistoryError
 from assistant.events import Usage
-from assistant.history.attachment_store import KeptFiles
+from assistant.history.attachment_store import AttachmentStore
 from assistant.history.database import Database
-from assistant.messages import Audio, Image, Message, Part, Role, Text
+from assistant.messages import Audio, ContentPart, Image, Message, Role, Text
 
 TITLE_LENGTH = 60
 
@@ -79,7 +79,7 @@ MIGRATIONS = (
 
 
 @dataclass(frozen=True)
-class Summary:
+class ConversationSummary:
     """A conversation in a list. Times are UTC; `excerpt` is where a search found its words, else empty."""
 
     id: str
@@ -109,7 +109,7 @@ class Conversation:
     ) -> None:
         self.id = id
         self.title = title
-        """The beginning of the first thing the user said; empty before that."""
+        """The id_prefix of the first thing the user said; empty before that."""
         self.model = model
         self.system = system
         self.created = created
@@ -132,7 +132,7 @@ class History:
         self.notices: list[str] = []
         """What a person should know of earlier operations: a broken file was set aside, a picture is gone."""
         self._database = Database(path, MIGRATIONS, self.notices)
-        self._files = KeptFiles(path.parent / "attachments")
+        self._files = AttachmentStore(path.parent / "attachments")
 
     def create(self, model: str, system: str | None) -> Conversation:
         """A new conversation, of which nothing is written before its first turn."""
@@ -147,20 +147,20 @@ class History:
         summaries = self._database.read(lambda connection: list(_summaries(connection, limit=1)))
         return summaries[0].id if summaries else None
 
-    def find(self, beginning: str) -> str:
-        """The id that starts with `beginning`. Raises `HistoryError` if none or several do."""
+    def find(self, id_prefix: str) -> str:
+        """The id that starts with `id_prefix`. Raises `HistoryError` if none or several do."""
 
         def matches(connection: sqlite3.Connection) -> list[str]:
             query = "SELECT id FROM conversations WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"
-            return [found for (found,) in connection.execute(query, (beginning,))]
+            return [found for (found,) in connection.execute(query, (id_prefix,))]
 
-        match self._database.read(matches) if beginning else []:
+        match self._database.read(matches) if id_prefix else []:
             case [found]:
                 return found
             case []:
-                raise HistoryError(f"There is no conversation {beginning}: `parley history list` shows those kept.")
+                raise HistoryError(f"There is no conversation {id_prefix}: `parley history list` shows those kept.")
             case _:
-                raise HistoryError(f"Several conversations begin with {beginning}: give more of the id.")
+                raise HistoryError(f"Several conversations begin with {id_prefix}: give more of the id.")
 
     def load(self, id: str) -> tuple[Conversation, list[Message]]:
         """The conversation whose id starts with `id`, and its messages.
@@ -174,7 +174,7 @@ class History:
         """The turns of the conversation whose id starts with `id`, as `load` reads them."""
         return self._load(id)[1]
 
-    def search(self, query: str) -> Sequence[Summary]:
+    def search(self, query: str) -> Sequence[ConversationSummary]:
         """The conversations in which all words of `query` occur, the best match first.
 
         A word also stands for longer ones that begin with it. An excerpt shows where some of them are.
@@ -182,7 +182,7 @@ class History:
         # Quoted, so that nothing in them is taken for an operator of the search language.
         words = [f'"{word}"*' for word in re.findall(r"\w+", query)]
 
-        def search(connection: sqlite3.Connection) -> list[Summary]:
+        def search(connection: sqlite3.Connection) -> list[ConversationSummary]:
             everywhere = [{identifier for identifier, _ in _matches(connection, word)} for word in words]
             wanted = set.intersection(*everywhere)
             excerpts: dict[str, str] = {}
@@ -222,7 +222,7 @@ class History:
         if digests:
             self._database.write(remove_unused)
 
-    def list(self) -> Sequence[Summary]:
+    def list(self) -> Sequence[ConversationSummary]:
         """All conversations, the one with the latest turn first."""
         return self._database.read(lambda connection: [*_summaries(connection)])
 
@@ -246,7 +246,7 @@ class History:
 
         self._database.write(append)
 
-    def _append_part(self, connection: sqlite3.Connection, turn: int | None, role: Role, part: Part) -> None:
+    def _append_part(self, connection: sqlite3.Connection, turn: int | None, role: Role, part: ContentPart) -> None:
         values: dict[str, str | int | None] = {"turn": turn, "role": role}
         if isinstance(part, Text):
             values["text"] = part.text
@@ -280,7 +280,7 @@ class History:
         return conversation, [self._turn([*rows]) for _, rows in groupby(parts, key=lambda row: row["turn_id"])]
 
     def _turn(self, rows: Sequence[sqlite3.Row]) -> Turn:
-        said: dict[str, list[Part]] = {"user": [], "assistant": []}
+        said: dict[str, list[ContentPart]] = {"user": [], "assistant": []}
         for row in rows:
             if row["role"] is not None:
                 said[row["role"]].append(self._part(row))
@@ -292,7 +292,7 @@ class History:
             datetime.fromisoformat(first["finished"]),
         )
 
-    def _part(self, row: sqlite3.Row) -> Part:
+    def _part(self, row: sqlite3.Row) -> ContentPart:
         if row["digest"] is None:
             return Text(row["text"])
         data = self._files.read(row["digest"])
@@ -307,7 +307,7 @@ class History:
 
 def _summaries(
     connection: sqlite3.Connection, excerpts: Mapping[str, str] | None = None, limit: int = -1
-) -> Iterator[Summary]:
+) -> Iterator[ConversationSummary]:
     """The conversations, the one with the latest turn first; only those with `excerpts`, if these are given."""
     rows = connection.execute(
         """SELECT conversations.id, title, model, created, max(finished), count(*) FROM conversations
@@ -318,7 +318,7 @@ def _summaries(
     for identifier, title, model, created, updated, turns in rows:
         if excerpts is None or identifier in excerpts:
             times = (datetime.fromisoformat(created), datetime.fromisoformat(updated))
-            yield Summary(identifier, title, model, *times, turns, (excerpts or {}).get(identifier, ""))
+            yield ConversationSummary(identifier, title, model, *times, turns, (excerpts or {}).get(identifier, ""))
 
 
 def _matches(connection: sqlite3.Connection, pattern: str) -> Iterator[tuple[str, str]]:
@@ -332,7 +332,7 @@ def _matches(connection: sqlite3.Connection, pattern: str) -> Iterator[tuple[str
 
 
 def _title(message: Message) -> str:
-    """The beginning of the words of `message`, or the name of its picture, on one line."""
+    """The id_prefix of the words of `message`, or the name of its picture, on one line."""
     words = message.text or ", ".join(image.name for image in message.images)
     line = "".join(character for character in " ".join(words.split()) if character.isprintable())
     return line if len(line) <= TITLE_LENGTH else f"{line[: TITLE_LENGTH - 1].rstrip()}…"

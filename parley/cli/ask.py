@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parley.cli.options import Choices, choose, conversation_options
-from parley.cli.terminal import ProgressLine, legible, read_input, say, tell
+from parley.cli.options import ChatOptions, chat_options, resolve_options
+from parley.cli.terminal import ProgressLine, decode_argument, notify, read_input, write_out
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
     from assistant.messages import Message
-    from parley.cli.chat import Answer, Write
+    from parley.cli.chat import Write
 
 
 @click.command()
 @click.argument("prompt")
 @click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="A picture to show; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the bare answer.")
-@conversation_options
+@chat_options
 @click.pass_context
 def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Answer one question, about pictures given with -i.
@@ -30,19 +30,19 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
         raise click.UsageError("The path of a picture is empty: name a file.", ctx)
     if [prompt, *images].count("-") > 1:
         raise click.UsageError("Standard input can be the prompt or one picture: give - once.", ctx)
-    prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else legible(prompt)
+    prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else decode_argument(prompt)
     if not prompt.strip():
         raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
-    choices = choose(ctx, options)
+    choices = resolve_options(ctx, options)
     notices: list[str] = []
-    note = notices.append if as_json else tell
+    note = notices.append if as_json else notify
     message = _message(prompt.strip(), images, choices, note)
     session = _start(choices)
     if not _answer(session, message, notices if as_json else None):
         ctx.exit(1)
 
 
-def _message(prompt: str, images: tuple[str, ...], choices: Choices, note: "Write") -> "Message":
+def _message(prompt: str, images: tuple[str, ...], choices: ChatOptions, note: "Write") -> "Message":
     """The pictures are read before a model is loaded: what is wrong with them is known at once."""
     from assistant.attachments.images import MAX_BYTES, ImageLoader, extract_images
     from assistant.attachments.paths_in_text import exists
@@ -66,7 +66,7 @@ def _message(prompt: str, images: tuple[str, ...], choices: Choices, note: "Writ
     return user(prompt, *(picture.image for picture in attached))
 
 
-def _start(choices: Choices) -> "Session":
+def _start(choices: ChatOptions) -> "Session":
     from parley.factory.session import start_session
 
     with ProgressLine() as progress:
@@ -77,34 +77,34 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
     """Run the turn; with `notices`, collect them for one JSON object instead of streaming. True if all is saved."""
     import asyncio
 
-    from parley.cli.chat import Answer, unsaved_told
+    from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
 
-    answer = Answer()
     with asyncio.Runner() as runner:
         if notices is None:
-            with unsaved_told(session, tell) as listened:
-                runner.run(answer.follow(session, message, say, listened))
+            with warn_if_unsaved(session, notify) as notify_once:
+                runner.run(TranscriptPrinter(write_out, notify_once).run(session, message))
         else:
+            printer = TranscriptPrinter(lambda _: None, notices.append)
             try:
-                with unsaved_told(session, notices.append) as listened:
-                    runner.run(answer.follow(session, message, lambda _: None, listened))
+                with warn_if_unsaved(session, notices.append):
+                    runner.run(printer.run(session, message))
             finally:
                 # Also after Ctrl-C or a failure half-way: what has been said so far is still an answer.
-                if answer.text or answer.finished:
-                    _print_json(session, answer, notices)
+                if printer.reply_text or printer.finished:
+                    _print_json(session, printer, notices)
                 else:
                     for notice in notices:
-                        tell(notice)
+                        notify(notice)
         runner.run(session.close())
-    return session.unsaved is None
+    return session.save_error is None
 
 
-def _print_json(session: "Session", answer: "Answer", notices: list[str]) -> None:
-    info, usage = session.model.info, answer.usage
-    say(
+def _print_json(session: "Session", printer: "TranscriptPrinter", notices: list[str]) -> None:
+    info, usage = session.model.info, printer.usage
+    write_out(
         json.dumps(
             {
-                "answer": answer.text,
+                "answer": printer.reply_text,
                 "model": info.name,
                 "device": info.device,
                 "quantization": info.quantization,
@@ -113,7 +113,7 @@ def _print_json(session: "Session", answer: "Answer", notices: list[str]) -> Non
                 "reply_tokens": usage.reply_tokens,
                 "seconds_to_first_token": round(usage.first_token_seconds, 3),
                 "tokens_per_second": round(usage.tokens_per_second, 2),
-                "interrupted": not answer.finished,
+                "interrupted": not printer.finished,
                 "notices": notices,
             },
             ensure_ascii=False,

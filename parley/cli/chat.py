@@ -1,109 +1,59 @@
-"""Conversation as plain text: what a turn says goes out as it comes, and line mode is one turn for each line read."""
+"""Line mode of `parley`: each line of standard input is one turn, and the replies go to standard output."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterable
 
 from assistant.attachments.images import ImageLoader, extract_images
-from assistant.conversation.session import Session, model_named
+from assistant.conversation.session import Session
 from assistant.errors import AssistantError, AttachmentError
-from assistant.events import Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, user
-from assistant.progress import no_progress
-
-Write = Callable[[str], None]
-"""Takes the next piece of text, and shows it at once."""
+from assistant.progress import OnNotice
+from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved
 
 
-class Answer:
-    """What has come of a turn: complete once `finished`, and otherwise as far as it got."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.usage = Usage()
-        self.finished = False
-
-    async def follow(self, session: Session, message: Message, write: Write, tell: Write) -> None:
-        """Run the turn. Words go to `write` as they come and end with a line; notices go to `tell`, never within it."""
-        late: list[str] = []
-        try:
-            async with aclosing(session.turn(message)) as events:
-                async for event in events:
-                    match event:
-                        case TextDelta(text):
-                            self.text += text
-                            write(text)
-                        case Notice(text):
-                            (late.append if self.text else tell)(text)
-                        case TurnFinished(_, usage):
-                            self.usage = usage
-                            self.finished = True
-        except (AssistantError, asyncio.CancelledError):
-            if self.text:
-                write("\n")
-            raise
-        write("\n")
-        for notice in late:
-            tell(notice)
-
-
-@contextmanager
-def unsaved_told(session: Session, tell: Write) -> Iterator[Write]:
-    """Gives the block a `tell` to use; tells after it, however it ends, that turns are not saved, unless it did."""
-    told: list[str] = []
-
-    def listened(sentence: str) -> None:
-        told.append(sentence)
-        tell(sentence)
-
-    try:
-        yield listened
-    finally:
-        if session.unsaved is not None and not any(str(session.unsaved) in sentence for sentence in told):
-            tell(f"The last turns are not saved. {session.unsaved}")
-
-
-def converse(
-    lines: Iterable[str],
-    session: Session,
-    write: Write,
-    tell: Write,
-    loader: ImageLoader,
+def run_repl(
+    lines: Iterable[str], session: Session, write: WriteText, notify: OnNotice, image_loader: ImageLoader
 ) -> bool:
-    """Answer each of `lines` that is not blank, with the pictures named in it; True if all went well.
+    """Answer each line that is not blank, then close the session.
 
-    A line that cannot be answered is told with its number, and the next one goes on.
+    Args:
+        lines: Messages, which may contain paths of images.
+        session: The conversation.
+        write: Receives the replies.
+        notify: Receives notices and errors. An error names its line, and the next line is read.
+        image_loader: Loads the images named in a line.
+
+    Returns:
+        True if every line was answered and every turn is saved.
     """
-    well = True
-    with asyncio.Runner() as runner, unsaved_told(session, tell) as listened:
+    all_answered = True
+    with asyncio.Runner() as runner, warn_if_unsaved(session, notify) as notify:
         # One event loop for all turns, but none running while a line is read: there Ctrl-C has to interrupt at once.
-        for number, read in enumerate(lines, 1):
+        for number, raw_line in enumerate(lines, 1):
             # Some editors begin a file with a byte order mark.
-            line = read.removeprefix("\ufeff").strip()
+            line = raw_line.removeprefix("\ufeff").strip()
             if not line:
                 continue
             try:
-                if (name := model_named(line)) is not None:
-                    listened(runner.run(session.change_model(name, no_progress)))
-                    continue
-                message = read_message(line, listened, loader)
-                runner.run(Answer().follow(session, message, write, listened))
+                message = read_message(line, notify, image_loader)
+                runner.run(TranscriptPrinter(write, notify).run(session, message))
             except AssistantError as error:
-                well = False
-                listened(f"line {number}: {error}")
+                all_answered = False
+                notify(f"line {number}: {error}")
         runner.run(session.close())
-    return well and session.unsaved is None
+    return all_answered and session.save_error is None
 
 
-def read_message(line: str, tell: Write, loader: ImageLoader) -> Message:
-    """The user's message that a typed line stands for.
+def read_message(line: str, notify: OnNotice, image_loader: ImageLoader) -> Message:
+    """Build the user's message from a typed line.
 
-    Raises `AttachmentError` for a picture that cannot be read, or that nothing is said about.
+    Raises:
+        AttachmentError: An image cannot be read, or the line consists of images only.
     """
-    found = extract_images(line, links=loader.allow_urls)
+    found = extract_images(line, links=image_loader.allow_urls)
     if not found.text.strip():
         raise AttachmentError("There are no words to send yet: type a question.")
-    images, notices = loader.load_all(found.sources)
+    images, notices = image_loader.load_all(found.sources)
     for notice in notices:
-        tell(notice)
+        notify(notice)
     return user(found.text, *images)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parley.cli.options import complete_conversation, load_settings, opened_history
-from parley.cli.terminal import say, tell
+from parley.cli.options import complete_conversation, history_with_notices, load_settings
+from parley.cli.terminal import notify, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from assistant.history.store import Summary
+    from assistant.history.store import ConversationSummary
     from assistant.messages import Message
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -31,7 +31,7 @@ def history() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List conversations, the latest first."""
-    with opened_history(load_settings(ctx).settings) as kept:
+    with history_with_notices(load_settings(ctx).settings) as kept:
         _print_summaries(kept.list(), as_json=as_json)
 
 
@@ -44,7 +44,7 @@ def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
 
     All of them have to stand in one message; a word also finds longer ones that begin with it.
     """
-    with opened_history(load_settings(ctx).settings) as kept:
+    with history_with_notices(load_settings(ctx).settings) as kept:
         _print_summaries(kept.search(" ".join(words)), as_json=as_json)
 
 
@@ -54,15 +54,15 @@ def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
     """Print one CONVERSATION. The first characters of its id are enough."""
-    with opened_history(load_settings(ctx).settings) as kept:
+    with history_with_notices(load_settings(ctx).settings) as kept:
         found, messages = kept.load(conversation)
     if as_json:
         head = {"id": found.id, "title": found.title, "model": found.model, "system": found.system}
         _print_json({**head, "created": found.created.isoformat(), "messages": [_plain(each) for each in messages]})
         return
-    say(f"{found.title}\n{found.created.astimezone():%Y-%m-%d %H:%M}, {found.model}\n")
+    write_out(f"{found.title}\n{found.created.astimezone():%Y-%m-%d %H:%M}, {found.model}\n")
     for message in messages:
-        say(f"\n{_headed(message)}\n")
+        write_out(f"\n{_headed(message)}\n")
 
 
 @history.command()
@@ -70,14 +70,14 @@ def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
 @click.pass_context
 def delete(ctx: click.Context, conversations: tuple[str, ...]) -> None:
     """Delete CONVERSATIONS, with the pictures that no other one shows."""
-    with opened_history(load_settings(ctx).settings) as kept:
+    with history_with_notices(load_settings(ctx).settings) as kept:
         # All are found before any is deleted: a mistyped id deletes nothing.
         for identifier in dict.fromkeys([kept.find(conversation) for conversation in conversations]):
             kept.delete(identifier)
-            say(f"Deleted {identifier}\n")
+            write_out(f"Deleted {identifier}\n")
 
 
-def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
+def _print_summaries(summaries: "Iterable[ConversationSummary]", *, as_json: bool) -> None:
     summaries = list(summaries)
     if as_json:
         _print_json(
@@ -95,7 +95,7 @@ def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
         )
         return
     if not summaries:
-        tell("No conversations.")
+        notify("No conversations.")
     rows = [
         (summary.id, f"{summary.updated.astimezone():%Y-%m-%d %H:%M}", str(summary.turns), summary.model)
         for summary in summaries
@@ -106,16 +106,16 @@ def _print_summaries(summaries: "Iterable[Summary]", *, as_json: bool) -> None:
     room = max(width_in_all - sum(widths) - 2 * len(widths), 20)
     # For people: what reads the list line by line sees no other lines than those of conversations.
     if summaries and sys.stdout.isatty():
-        say("  ".join([*(name.ljust(width) for name, width in zip(heading, widths, strict=True)), "title"]) + "\n")
+        write_out("  ".join([*(name.ljust(width) for name, width in zip(heading, widths, strict=True)), "title"]) + "\n")
     for summary, row in zip(summaries, rows, strict=True):
         cells = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
-        say("  ".join([*cells, _cut(summary.title, room)]) + "\n")
+        write_out("  ".join([*cells, _cut(summary.title, room)]) + "\n")
         if summary.excerpt.strip("…") not in summary.title:
-            say(f"    {_cut(summary.excerpt, width_in_all - 4)}\n")
+            write_out(f"    {_cut(summary.excerpt, width_in_all - 4)}\n")
 
 
 def _print_json(value: Any) -> None:
-    say(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_out(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def _plain(message: "Message") -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from assistant.formatting import format_bytes
 from parley.cli.options import load_settings
-from parley.cli.terminal import ProgressLine, megabytes, say, tell
+from parley.cli.terminal import ProgressLine, notify, write_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def pull(ctx: click.Context, model: str) -> None:
             from assistant.models.local.loader import fetch_model
 
             folder = fetch_model(model, progress)
-    say(f"{folder}\n")
+    write_out(f"{folder}\n")
 
 
 @models.command()
@@ -82,7 +83,7 @@ def rm(ctx: click.Context, model: str) -> None:
 
         entry = catalog.find(model)
         freed = hub.remove(entry.repository if entry else model)
-    say(f"Deleted {model} ({megabytes(freed)})\n")
+    write_out(f"Deleted {model} ({format_bytes(freed)})\n")
 
 
 @models.command()
@@ -90,16 +91,16 @@ def rm(ctx: click.Context, model: str) -> None:
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
     """Have MODEL answer from now on: "auto", a name that the list shows, a folder, or an id on the hub."""
-    from assistant.settings import ENVIRONMENT_PREFIX, keep_in_file
+    from assistant.settings import ENVIRONMENT_PREFIX, save_setting
     from parley.factory.models import is_remote
 
     settings = load_settings(ctx, {"model": model}).settings
     if not is_remote(settings):
         model = _known(settings.model)
-    path = keep_in_file("model", model, ctx.find_root().params.get("config"))
-    say(f"{model} is the model of {path}\n")
+    path = save_setting("model", model, ctx.find_root().params.get("config"))
+    write_out(f"{model} is the model of {path}\n")
     if variable := os.environ.get(f"{ENVIRONMENT_PREFIX}MODEL"):
-        tell(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and comes before the file: unset it.")
+        notify(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and comes before the file: unset it.")
 
 
 def _known(model: str) -> str:
@@ -121,21 +122,21 @@ def _known(model: str) -> str:
 def list_rows(settings: "Settings") -> list[Row]:
     """The bundled model, the catalogue, and other models with eyes in the cache."""
     from assistant.models import catalog, hub
-    from assistant.models.local.placement import place
-    from assistant.models.memory import SPARE, free_bytes
+    from assistant.models.local.placement import choose_device
+    from assistant.models.memory import RESERVED_FRACTION, free_bytes
 
-    placement = place(settings.device, settings.quantize)
-    room = free_bytes(placement.device) * (1 - SPARE)
+    placement = choose_device(settings.device, settings.quantize)
+    room = free_bytes(placement.device) * (1 - RESERVED_FRACTION)
     cached = {model.repository: model for model in hub.list_cached()}
     bundled = sum(_size(folder) for folder in _embedded_folders(settings.cache_dir))
     rows = [Row(EMBEDDED, _EMBEDDED_BYTES, "int8", _fits(_EMBEDDED_BYTES, room), bundled, "research only", "")]
-    for entry in catalog.CATALOGUE:
-        held = entry.held_in(placement.quantization)
-        memory = entry.bytes_in(held, placement.kind)
+    for entry in catalog.CATALOG:
+        held = entry.quantization_for(placement.quantization)
+        memory = entry.memory_bytes(held, placement.device_type)
         found = cached.pop(entry.repository, None)
-        note = _note(entry.needs, gated=entry.gated, whole=found is None or found.whole)
+        note = _note(entry.required_packages, gated=entry.gated, whole=found is None or found.complete)
         rows.append(Row(entry.name, memory, held, _fits(memory, room), found.size if found else 0, entry.licence, note))
-    rows += [Row(name, 0, "", "", model.size, "", _note((), whole=model.whole)) for name, model in cached.items()]
+    rows += [Row(name, 0, "", "", model.size, "", _note((), whole=model.complete)) for name, model in cached.items()]
     return rows
 
 
@@ -154,29 +155,27 @@ def _note(needs: tuple[str, ...], *, gated: bool = False, whole: bool = True) ->
 
 
 def _print(rows: list[Row], *, as_json: bool) -> None:
-    from assistant.models.memory import gigabytes
-
     if as_json:
         fits = {"yes": True, "no": False}
-        say(json.dumps([{**row._asdict(), "fits": fits.get(row.fits)} for row in rows], indent=2) + "\n")
+        write_out(json.dumps([{**row._asdict(), "fits": fits.get(row.fits)} for row in rows], indent=2) + "\n")
         return
     table = [("model", "held as", "memory", "fits here", "on the disk", "licence", "")]
     for row in rows:
-        memory = gigabytes(row.memory) if row.memory else "?"
-        disk = gigabytes(row.cached) if row.cached else "-"
+        memory = format_bytes(row.memory) if row.memory else "?"
+        disk = format_bytes(row.cached) if row.cached else "-"
         table.append((row.name, row.held or "?", memory, row.fits or "?", disk, row.licence, row.note))
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
-        say("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+        write_out("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
 def _embedded_folders(cache_dir: "Path") -> list["Path"]:
     from assistant.models.pocket.assemble import DECODER, TOWER
-    from assistant.wheel_assets import folder_of
+    from assistant.wheel_assets import asset_dir
 
-    # The other parcels are those of the voice and of Whisper.
-    parcels = (folder_of(parcel, cache_dir) for parcel in (DECODER, TOWER))
-    return [*cache_dir.glob("models/pocket-*"), *(folder for folder in parcels if folder.is_dir())]
+    # The other assets are those of the voice and of Whisper.
+    assets = (asset_dir(asset, cache_dir) for asset in (DECODER, TOWER))
+    return [*cache_dir.glob("models/pocket-*"), *(folder for folder in assets if folder.is_dir())]
 
 
 def _size(folder: "Path") -> int:

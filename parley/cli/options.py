@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from parley.cli.terminal import legible, tell
+from parley.cli.terminal import decode_argument, notify
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from assistant.history.store import History
-    from assistant.settings import Loaded, Settings
+    from assistant.settings import LoadedSettings, Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Device(click.ParamType[str]):
+class DeviceParam(click.ParamType[str]):
     """A place to run on; checked here so that a mistyped one is a matter of usage, told before anything is loaded."""
 
     name = "device"
@@ -30,27 +30,27 @@ class Device(click.ParamType[str]):
         return str(value)
 
 
-class Words(click.ParamType[str]):
+class TextParam(click.ParamType[str]):
     """Text for the model."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
-        return legible(str(value))
+        return decode_argument(str(value))
 
 
 SETTINGS_OPTIONS = (
     click.option(
         "--model", "-m", metavar="MODEL", help="auto, pocket, a name of `parley models`, a folder, a hub or server id."
     ),
-    click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1."),
+    click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1."),
     click.option(
         "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are held."
     ),
     click.option("--compile", type=click.Choice(["auto", "on", "off"]), help="Whether decoding is compiled."),
     click.option("--detail", type=click.Choice(["auto", "low", "high"]), help="How closely pictures are looked at."),
     click.option(
-        "--system", "-s", type=Words(), metavar="TEXT", help="Instructions that stand before the conversation."
+        "--system", "-s", type=TextParam(), metavar="TEXT", help="Instructions that stand before the conversation."
     ),
     click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest reply, in tokens."),
     click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 takes the likeliest word, always."),
@@ -96,14 +96,14 @@ CONVERSATION_OPTIONS = (
 )
 
 
-def conversation_options(command: Function) -> Function:
+def chat_options(command: Function) -> Function:
     """Give `command` the options that say which model answers, how, and in which conversation."""
     for option in reversed((*SETTINGS_OPTIONS, *CONVERSATION_OPTIONS)):
         command = option(command)
     return command
 
 
-class Choices(NamedTuple):
+class ChatOptions(NamedTuple):
     """What the options come to: `resume` is the id of the conversation to go on with, `keep` whether to save turns."""
 
     settings: "Settings"
@@ -111,19 +111,19 @@ class Choices(NamedTuple):
     keep: bool
 
 
-def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "Loaded":
+def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "LoadedSettings":
     """Settings in force: a command's `own` options, then those given before the command, environment and file."""
     from assistant.settings import load
 
-    given = _together(ctx, own or {})
+    given = _merge_options(ctx, own or {})
     return load(
         {name: given.get(name) for name in (*SETTINGS_NAMES, *VOICE_NAMES)}, ctx.find_root().params.get("config")
     )
 
 
-def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:
+def resolve_options(ctx: click.Context, own: dict[str, Any]) -> ChatOptions:
     """Everything that the conversation options decide. Raises `UsageError`, `ConfigError` and `HistoryError`."""
-    given = _together(ctx, own)
+    given = _merge_options(ctx, own)
     wanted, latest = given.get("conversation"), given.get("resume_latest")
     if wanted is not None and latest:
         raise click.UsageError("--continue and --conversation name two conversations: give one of them.", ctx)
@@ -133,13 +133,13 @@ def choose(ctx: click.Context, own: dict[str, Any]) -> Choices:
         # Looked up now, so that a mistyped id is told before the model is loaded.
         from parley.factory.session import find_conversation
 
-        with opened_history(settings) as history:
+        with history_with_notices(settings) as history:
             resume = find_conversation(history, wanted)
-    return Choices(settings, resume, keep=not given.get("no_history"))
+    return ChatOptions(settings, resume, keep=not given.get("no_history"))
 
 
 @contextmanager
-def opened_history(settings: "Settings") -> "Iterator[History]":
+def history_with_notices(settings: "Settings") -> "Iterator[History]":
     """The conversations on this machine, to be asked in the block; what is to be known about them is told after it."""
     from parley.factory.session import open_history
 
@@ -148,10 +148,10 @@ def opened_history(settings: "Settings") -> "Iterator[History]":
         yield history
     finally:
         for notice in history.notices:
-            tell(notice)
+            notify(notice)
 
 
-def _together(ctx: click.Context, own: dict[str, Any]) -> dict[str, Any]:
+def _merge_options(ctx: click.Context, own: dict[str, Any]) -> dict[str, Any]:
     """Options given before the command, under the command's own. A flag that is not raised counts as not given."""
     return {
         name: value

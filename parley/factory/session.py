@@ -67,7 +67,7 @@ def build_session(
         store=conversation if save else None,
         notices=history.notices,
         # Looked up at each call, because a session can change its model.
-        divert=SlashCommandRouter(
+        router=SlashCommandRouter(
             lambda: session.model, EmotionBackends(settings, chat_model=lambda: session.model), load_audio
         ),
         models=ModelLoader(settings, history.notices.append),

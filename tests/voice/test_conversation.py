@@ -14,12 +14,12 @@ import pytest
 
 from assistant.conversation.session import Session
 from assistant.errors import ModelError, VoiceError
-from assistant.events import Event, Heard, Notice, Spoken, TextDelta, TurnFinished, Usage
+from assistant.events import Event, Notice, SpeechFinished, TextDelta, TurnFinished, Usage, UserTranscript
 from assistant.messages import Image, Message
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.audio import Floats
-from tests.fakes.speech import FakeSpeechToText, FakeAudioOutput, FakeTextToSpeech
+from tests.fakes.speech import FakeAudioOutput, FakeSpeechToText, FakeTextToSpeech
 from voice.audio.types import SAMPLE_RATE
 from voice.conversation import SpokenConversation, State
 from voice.empathy import LONGEST_SECONDS, DetectedEmotion
@@ -171,9 +171,9 @@ async def test_a_question_is_answered_aloud() -> None:
     await room.conversation.run(room.microphone())
     assert room.said() == [("What colour is the cat?", False), ("It is **grey**. It sleeps.", False)]
     assert room.voice.said == ["It is grey.", "It sleeps."]
-    assert room.events[0] == Heard("What colour is the cat?")
+    assert room.events[0] == UserTranscript("What colour is the cat?")
     assert isinstance(room.events[-2], TurnFinished)
-    assert room.events[-1] == Spoken("It is **grey**. It sleeps.", interrupted=False)
+    assert room.events[-1] == SpeechFinished("It is **grey**. It sleeps.", interrupted=False)
     assert room.ears.asked == [None], "the words that were looked for in the pause are those of the turn"
 
 
@@ -281,7 +281,7 @@ async def test_what_is_said_at_length_over_a_reply_is_judged_as_a_whole() -> Non
     room.is_silent(10)
     await room.settled(3)
     room.is_silent(60)
-    await room.until(Heard, 2)
+    await room.until(UserTranscript, 2)
     room.speaker.limit = 1e9
     room.leaves()
     await run
@@ -358,7 +358,7 @@ async def test_an_interrupted_reply_is_kept_as_far_as_it_was_heard() -> None:
     await asyncio.sleep(0.05)
     assert room.speaker.log[-1] == "pause", "it is silent as soon as somebody speaks"
     room.speaks(1)
-    await room.until(Heard, 2)
+    await room.until(UserTranscript, 2)
     room.speaker.limit = 1e9
     await room.until(TurnFinished)
     room.leaves()
@@ -446,15 +446,15 @@ async def test_two_utterances_close_together_are_two_turns_and_a_third_is_answer
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     for sentence in range(3):
         room.speaks(sentence)
-    await room.until(Heard, 3)
+    await room.until(UserTranscript, 3)
     await room.until(TurnFinished)
     room.speaks(3)
-    await room.until(Heard, 4)
+    await room.until(UserTranscript, 4)
     await room.until(TurnFinished, 2)
     room.leaves()
     async with asyncio.timeout(20):
         await run
-    assert [event.text for event in room.events if isinstance(event, Heard)] == [
+    assert [event.text for event in room.events if isinstance(event, UserTranscript)] == [
         "First.", "Second.", "Third.", "Fourth.",
     ]  # fmt: skip
     assert room.said()[-2][0] == "Fourth."
@@ -466,11 +466,11 @@ async def test_it_does_not_begin_to_speak_over_somebody_who_goes_on() -> None:
     room.speaks(0)
     room.begins(1)
     run = asyncio.create_task(room.conversation.run(room.microphone()))
-    await room.until(Heard)
+    await room.until(UserTranscript)
     await asyncio.sleep(0.1)
     assert room.speaker.paused
     room.speaks(1)
-    await room.until(Heard, 2)
+    await room.until(UserTranscript, 2)
     room.speaker.limit = 1e9
     await room.until(TurnFinished)
     room.leaves()
@@ -482,7 +482,7 @@ async def test_what_is_no_sentence_for_people_ends_the_conversation() -> None:
     room = Room(RuntimeError("out of luck"), heard=("Hello.",))
     run = asyncio.create_task(room.conversation.run(room.microphone()))
     room.speaks(0)
-    await room.until(Heard)
+    await room.until(UserTranscript)
     await asyncio.sleep(0.1)
     room.begins(0)
     with pytest.raises(RuntimeError, match="out of luck"):
@@ -572,11 +572,11 @@ async def test_a_reply_in_writing_that_is_interrupted_is_kept_as_far_as_it_was_w
     room.speaks(0)
     await room.until(TextDelta, 4)
     room.speaks(1)
-    await room.until(Spoken)
+    await room.until(SpeechFinished)
     room.leaves()
     await run
     written = "".join(
-        event.text for event in room.events[: room.events.index(Heard("Stop it now."))] if isinstance(event, TextDelta)
+        event.text for event in room.events[: room.events.index(UserTranscript("Stop it now."))] if isinstance(event, TextDelta)
     )
     assert written
     assert room.said()[1] == (written, True)
@@ -738,7 +738,7 @@ async def test_esc_hushes_a_reply_which_is_kept_as_far_as_it_was_heard() -> None
     room.leaves()
     await run
     assert room.said() == [("Count.", False), ("One two", True)]
-    assert room.events[-1] == Spoken("One two", interrupted=True)
+    assert room.events[-1] == SpeechFinished("One two", interrupted=True)
 
 
 ANGRY = DetectedEmotion("anger", 0.9, {"text": ("neutral", 0.5), "voice": ("anger", 0.95)})

@@ -14,7 +14,7 @@ from textual.screen import Screen
 from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session, Turn, model_named
 from assistant.errors import AssistantError
-from assistant.events import Event, Heard, Notice, SkillResult, Spoken, TextDelta, TurnFinished
+from assistant.events import Event, Notice, SkillResult, SpeechFinished, TextDelta, TurnFinished, UserTranscript
 from assistant.messages import Image, user
 from tui.widgets.assistant_message import AssistantMessage
 from tui.widgets.composer import Composer
@@ -172,7 +172,7 @@ class ChatScreen(Screen[None]):
     async def _show_happened(self, happened: ConversationEvent) -> None:
         reply = self._spoken_reply
         match happened.event:
-            case Heard(text, pictures):
+            case UserTranscript(text, pictures):
                 # What is said counts as much as what is typed: one reply at a time.
                 await self._end_turn()
                 await self._transcript.add_user_turn(user(text, *pictures))
@@ -183,7 +183,7 @@ class ChatScreen(Screen[None]):
                 self._transcript.add_notice(text, before=reply)
             case TurnFinished(usage=usage):
                 self._status.usage = usage
-            case Spoken(text, interrupted) if reply is not None:
+            case SpeechFinished(text, interrupted) if reply is not None:
                 self._spoken_reply = None
                 if interrupted:
                     await reply.cut(text)

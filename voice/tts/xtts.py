@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ConfigError, MissingExtraError, VoiceError
-from assistant.languages import choice_instead
+from assistant.languages import suggest
 from voice.tts import coqui
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Xtts:
         speaker or language it does not know, and `VoiceError` for a folder or recording that is none and a download
         that fails.
         """
-        recording = named_recording(voice)
+        recording = reference_recording(voice)
         coqui.library()
         folder = Path(source) if Path(source).is_dir() else coqui.download(source)
         if not (folder / "vocab.json").is_file():
@@ -90,7 +90,7 @@ class Xtts:
         self._model = None
 
 
-def named_recording(voice: str) -> Path | None:
+def reference_recording(voice: str) -> Path | None:
     """The recording that `voice` names, None if it names a speaker. Raises `VoiceError` if there is no such file."""
     recording = Path(voice).expanduser() if voice.lower().endswith(RECORDINGS) else None
     if recording is not None and not recording.is_file():
@@ -116,7 +116,7 @@ def _language(wanted: str, known: list[str]) -> str:
     """The model's own code for a language."""
     found = [code for code in known if code == wanted] or [code for code in known if code.partition("-")[0] == wanted]
     if not found:
-        raise ConfigError(f"XTTS does not speak {wanted!r}: {choice_instead(wanted, known)}")
+        raise ConfigError(f"XTTS does not speak {wanted!r}: {suggest(wanted, known)}")
     return found[0]
 
 

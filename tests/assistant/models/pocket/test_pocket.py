@@ -1,4 +1,4 @@
-"""The bundled model itself, as it comes: assembled from its parcels, int8, seeing pictures that nobody owns."""
+"""The bundled model itself, as it comes: assembled from its wheel assets, int8, seeing pictures that nobody owns."""
 
 import io
 import threading
@@ -13,10 +13,10 @@ import pytest
 
 from assistant.attachments.images import ImageLoader
 from assistant.events import Usage
-from assistant.messages import LEFT_OUT_PICTURE, Image, Message, Text, assistant, user
+from assistant.messages import IMAGE_PLACEHOLDER, Image, Message, Text, assistant, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.loader import PICTURE_ADAPTER
-from assistant.models.local.model import LocalModel, from_latest_pictures
+from assistant.models.local.loader import IMAGE_ADAPTER_FILE
+from assistant.models.local.model import LocalModel, keep_latest_images
 from assistant.settings import load
 from parley.factory.models import assemble_pocket
 from skills.emotions.text import classify_text
@@ -115,7 +115,7 @@ def test_words_alone_are_answered_as_if_there_were_no_picture_adapter(
     folder: Path, pocket: LocalModel, tmp_path: Path
 ) -> None:
     for file in folder.iterdir():
-        if file.name != PICTURE_ADAPTER:
+        if file.name != IMAGE_ADAPTER_FILE:
             (tmp_path / file.name).symlink_to(file)
     bare = LocalModel.load(str(tmp_path))
     assert bare.info.quantization == pocket.info.quantization
@@ -127,15 +127,15 @@ def test_words_alone_are_answered_as_if_there_were_no_picture_adapter(
 def test_a_new_picture_takes_the_place_of_the_one_before() -> None:
     first, second = user("What is this?", drawn("sign")), user("And this?", drawn("ball"))
     talk = [first, assistant("A sign."), second, assistant("A ball."), user("Is it red?")]
-    assert from_latest_pictures(talk, 1) == talk[2:]
-    assert from_latest_pictures(talk, 2) == talk
-    assert from_latest_pictures(talk, None) == talk
+    assert keep_latest_images(talk, 1) == talk[2:]
+    assert keep_latest_images(talk, 2) == talk
+    assert keep_latest_images(talk, None) == talk
 
 
 def test_a_picture_that_was_left_out_brings_nothing_back_from_before_it() -> None:
-    left_out = Message("user", (Text("And this?"), LEFT_OUT_PICTURE))
+    left_out = Message("user", (Text("And this?"), IMAGE_PLACEHOLDER))
     talk = [user("What is this?", drawn("sign")), assistant("A sign."), left_out, assistant("A ball."), user("Red?")]
-    assert from_latest_pictures(talk, 1) == talk[2:]
+    assert keep_latest_images(talk, 1) == talk[2:]
 
 
 def test_it_shows_its_states_without_a_trace_of_that(pocket: LocalModel) -> None:
