@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from assistant.errors import ModelError
+from assistant.formatting import format_bytes
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -33,15 +34,15 @@ _CHUNK_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
-class Cached:
+class CachedModel:
     """A model in the cache: its id on the hub, bytes on the disk, and whether all of its weights are there."""
 
     repository: str
     size: int
-    whole: bool
+    complete: bool
 
 
-def cached(repository: str, revision: str) -> Path | None:
+def cached_folder(repository: str, revision: str) -> Path | None:
     """The folder of the model in the cache, if all of it is there. Asks nobody."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -70,7 +71,7 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     from huggingface_hub import get_cached_repo_tree, snapshot_download
 
     with _named_failures(repository, revision):
-        if (found := cached(repository, revision)) is not None:
+        if (found := cached_folder(repository, revision)) is not None:
             return found
         # Where it does not answer, that takes half a minute to find out.
         progress(f"asking the hub for {repository}", 0, 0)
@@ -96,7 +97,7 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     return folder
 
 
-def list_cached() -> list[Cached]:
+def list_cached() -> list[CachedModel]:
     """Every model in the cache that has weights in safetensors and sees pictures, by name."""
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
@@ -109,8 +110,8 @@ def list_cached() -> list[Cached]:
     for repo in found.repos:
         folders = [revision.snapshot_path for revision in repo.revisions]
         if repo.repo_type == "model" and any(_sees(folder) for folder in folders):
-            whole = any(cached(repo.repo_id, folder.name) for folder in folders)
-            models.append(Cached(repo.repo_id, repo.size_on_disk, whole))
+            whole = any(cached_folder(repo.repo_id, folder.name) for folder in folders)
+            models.append(CachedModel(repo.repo_id, repo.size_on_disk, whole))
     return sorted(models, key=lambda model: model.repository.lower())
 
 
@@ -185,8 +186,8 @@ def _check_room(repository: str, size: int, folder: Path) -> None:
     needed = size - sum(file.stat().st_size for file in folder.parents[1].glob("blobs/*"))
     if free < needed:
         raise ModelError(
-            f"{repository} takes {needed / 1e9:.1f} GB more and the cache, {folder.parents[2]}, has "
-            f"{free / 1e9:.1f} GB left: make room there, or name another folder with HF_HUB_CACHE."
+            f"{repository} takes {format_bytes(needed)} more and the cache, {folder.parents[2]}, has "
+            f"{format_bytes(free)} left: make room there, or name another folder with HF_HUB_CACHE."
         )
 
 

@@ -1,10 +1,10 @@
-"""How much memory a model will take, told from its shape before a byte of it is loaded.
+"""Estimate how much memory a model takes, from its configuration alone.
 
-    weights    parameters of the decoder's linear layers, which are quantized, and all others, which are not
-    cache      keys and values of every token of the context
-    work       what lives while a picture is looked at and read, or a long prompt
+    weights      parameters of the decoder's linear layers, which are quantized, and all others, which are not
+    cache        keys and values of every token of the context
+    activations  tensors alive at once while an image is encoded or a long prompt is prefilled
 
-Measured against what tensors of tiny models take; against the allocator of a GPU it has not been measured yet.
+Compared with the tensors of tiny models. Not yet compared with the allocator of a GPU.
 """
 
 from dataclasses import dataclass, replace
@@ -13,144 +13,150 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-LEAST_CONTEXT = 2048
-"""Tokens of context without which a conversation about a picture is no use."""
-USUAL_CONTEXT = 8192
-"""Tokens that a model is chosen to have room for."""
-SLACK = 1024
-"""Tokens that layers of a sliding window keep beyond it, so that a reply and its question can be taken back."""
-SPARE = 0.05
-"""The part of free memory that is left alone: for what the allocator cannot use, and for the screen."""
+MIN_CONTEXT = 2048
+"""Tokens. A shorter context is too small for a conversation about an image."""
+DEFAULT_CONTEXT = 8192
+"""Tokens of context that must fit for a model to be chosen."""
+WINDOW_SLACK = 1024
+"""Tokens that sliding-window layers keep beyond their window, so that a reply and its question can be cropped."""
+RESERVED_FRACTION = 0.05
+"""Fraction of the free memory that stays unused, for fragmentation and for the display."""
 
-# A block of 64 weights in 4 bits each with a scale of 8 bits, and a 32-bit scale for 256 of those: double quantization.
+# Blocks of 64 weights of 4 bits with a scale of 8 bits each, and a 32-bit scale for 256 of those: double quantization.
 _NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
-# Kernels of cuBLAS and of attention reserve this much on a GPU, whatever the model.
-_WORKSPACE = 64 * 2**20
-# Below this many weights in the decoder nf4 saves megabytes, and unpacking them takes longer than reading them.
-_SMALL = 10**9
-# A picture that towers of any resolution are taken to see: 1,024 by 1,024 pixels.
-_USUAL_PIXELS = 2**20
-# Tensors as large as the tokens, and as large as their inner layer, that live at once in a layer.
-_ALIVE_OUTER, _ALIVE_INNER = 4, 3
+# cuBLAS and attention kernels reserve this much on a GPU, whatever the model.
+_WORKSPACE_BYTES = 64 * 2**20
+# With fewer parameters in the decoder, nf4 saves only megabytes, and unpacking them takes longer than reading them.
+_MIN_NF4_PARAMS = 10**9
+# Image size assumed for vision towers of any resolution: 1,024 x 1,024 pixels.
+_DEFAULT_PIXELS = 2**20
+# Length in tokens of the longest chunk that is prefilled at once: a large image.
+_MAX_CHUNK_TOKENS = 2048
+# Tensors of the hidden size, and of the feed-forward size, that are alive at once in a layer.
+_LIVE_HIDDEN, _LIVE_FEED_FORWARD = 4, 3
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What of a model decides how much memory it takes.
+class ModelProfile:
+    """The sizes of a model that decide how much memory it takes.
 
-    `quantizable` and `kept` are numbers of parameters; `widest` is the largest quantizable matrix, which is unpacked to
-    be multiplied with more than one token. `cache_values` are the keys and values of one token in layers that see the
-    whole context, `window_values` those in layers that see only the last `window` tokens. `work_values` live at once
-    while a picture is read.
+    Attributes:
+        decoder_linear_params: Parameters of the decoder's linear layers, which can be quantized.
+        other_params: All other parameters.
+        largest_matrix: Parameters of the largest of those layers. It is unpacked to multiply more than one token.
+        kv_values: Keys and values of one token in layers with full attention.
+        activation_values: Values alive at once while an image is prefilled.
+        window_kv_values: Keys and values of one token in sliding-window layers.
+        window: Length of the sliding window in tokens.
     """
 
-    quantizable: int
-    kept: int
-    widest: int
-    cache_values: int
-    work_values: int
-    window_values: int = 0
+    decoder_linear_params: int
+    other_params: int
+    largest_matrix: int
+    kv_values: int
+    activation_values: int
+    window_kv_values: int = 0
     window: int = 0
 
     @property
-    def parameters(self) -> int:
-        """All of them."""
-        return self.quantizable + self.kept
+    def num_parameters(self) -> int:
+        """Total number of parameters."""
+        return self.decoder_linear_params + self.other_params
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Bytes that one value takes: of a quantizable weight, of another weight or of work, and of the cache."""
+    """Bytes per value: of a quantizable weight, of other weights and activations, and of the KV cache."""
 
     quantizable: float
-    kept: int
+    other: int
     cache: int
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryEstimate:
     """Bytes that a model takes."""
 
     weights: int
     cache: int
-    work: int
+    activations: int
 
     @property
     def total(self) -> int:
-        """All of them."""
-        return self.weights + self.cache + self.work
+        """Sum of the three."""
+        return self.weights + self.cache + self.activations
 
 
-def automatic_quantization(shape: Shape) -> str:
-    """What "auto" means on a GPU for a model with this `shape`: "nf4", or "none" where that saves only megabytes."""
-    return "none" if shape.quantizable < _SMALL else "nf4"
+def auto_quantization(profile: ModelProfile) -> str:
+    """Resolve "auto" on a GPU: "nf4", or "none" for models so small that it would save only megabytes."""
+    return "none" if profile.decoder_linear_params < _MIN_NF4_PARAMS else "nf4"
 
 
-def precision(quantization: str, device: str) -> Precision:
-    """What each of the names that `--quantize` takes means on a device."""
+def precision_for(quantization: str, device: str) -> Precision:
+    """Return the bytes per value that a choice of `--quantize` means on a device."""
     if device == "cpu" and quantization in {"int8", "none"}:
         return Precision(1.0 if quantization == "int8" else 4.0, 4, 4)
     return Precision({"nf4": _NF4_BYTES, "int8": 1.0}.get(quantization, 2.0), 2, 2)
 
 
-def estimate(shape: Shape, held: Precision, context_tokens: int) -> Estimate:
-    """Bytes for a model with `shape` whose values are `held` like that, with a context of `context_tokens`."""
-    quantized = held.quantizable < held.kept
-    return Estimate(
-        weights=round(shape.quantizable * held.quantizable + shape.kept * held.kept),
-        cache=held.cache
-        * (shape.cache_values * context_tokens + shape.window_values * min(context_tokens, shape.window + SLACK)),
-        work=held.kept * (shape.work_values + (shape.widest if quantized else 0)) + _WORKSPACE,
+def estimate(profile: ModelProfile, precision: Precision, context_tokens: int) -> MemoryEstimate:
+    """Estimate the bytes that a model takes with a context of `context_tokens`."""
+    quantized = precision.quantizable < precision.other
+    windowed_tokens = min(context_tokens, profile.window + WINDOW_SLACK)
+    activation_values = profile.activation_values + (profile.largest_matrix if quantized else 0)
+    return MemoryEstimate(
+        weights=round(profile.decoder_linear_params * precision.quantizable + profile.other_params * precision.other),
+        cache=precision.cache * (profile.kv_values * context_tokens + profile.window_kv_values * windowed_tokens),
+        activations=precision.other * activation_values + _WORKSPACE_BYTES,
     )
 
 
-def most_context(shape: Shape, held: Precision, free: int) -> int:
-    """The longest context in tokens for which there is room in `free` bytes; 0 if there is none at all."""
-    room = free * (1 - SPARE)
-    if estimate(shape, held, 1).total > room:
+def max_context(profile: ModelProfile, precision: Precision, free: int) -> int:
+    """Return the longest context in tokens that fits into `free` bytes, 0 if the weights alone do not fit."""
+    usable = free * (1 - RESERVED_FRACTION)
+    if estimate(profile, precision, 1).total > usable:
         return 0
     low, high = 1, 2**24
     while low < high:
         middle = (low + high + 1) // 2
-        if estimate(shape, held, middle).total <= room:
+        if estimate(profile, precision, middle).total <= usable:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def shape_of(config: "Any") -> Shape:
-    """The shape of the image-text-to-text model that `config` (transformers') describes; takes milliseconds."""
+def profile_of(config: "Any") -> ModelProfile:
+    """Profile the image-text-to-text model of a transformers `config`. Takes milliseconds."""
     from torch import nn
 
     model = _without_weights(config)
     matrices = [layer.weight.numel() for layer in model.get_decoder().modules() if isinstance(layer, nn.Linear)]
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
     text = config.get_text_config()
-    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    sliding = sum("sliding" in kind for kind in kinds)
-    window = getattr(text, "sliding_window", None) or 0
-    return Shape(
-        quantizable=sum(matrices),
-        kept=parameters - sum(matrices),
-        widest=max(matrices, default=0),
-        cache_values=2 * heads * head * (len(kinds) - sliding),
-        work_values=_work_values(text, getattr(config, "vision_config", None)),
-        window_values=2 * heads * head * sliding,
-        window=window,
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    kv_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    layer_types = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    sliding = sum("sliding" in layer_type for layer_type in layer_types)
+    return ModelProfile(
+        decoder_linear_params=sum(matrices),
+        other_params=num_parameters - sum(matrices),
+        largest_matrix=max(matrices, default=0),
+        kv_values=2 * kv_heads * head_dim * (len(layer_types) - sliding),
+        activation_values=_activation_values(text, getattr(config, "vision_config", None)),
+        window_kv_values=2 * kv_heads * head_dim * sliding,
+        window=getattr(text, "sliding_window", None) or 0,
     )
 
 
-def showing(shape: Shape, config: "Any", pixels: int) -> Shape:
-    """`shape` for pictures of that many pixels, in one piece or in tiles that the tower sees side by side."""
-    work = _work_values(config.get_text_config(), getattr(config, "vision_config", None), pixels)
-    return replace(shape, work_values=work)
+def with_pixels(profile: ModelProfile, config: "Any", pixels: int) -> ModelProfile:
+    """Return `profile` for images of `pixels` pixels, whether encoded in one piece or in tiles side by side."""
+    values = _activation_values(config.get_text_config(), getattr(config, "vision_config", None), pixels)
+    return replace(profile, activation_values=values)
 
 
-def linears_outside_decoder(config: "Any") -> list[str]:
-    """Names of the linear layers of that model that are not to be quantized: tower, connector and output."""
+def linear_layers_outside_decoder(config: "Any") -> list[str]:
+    """Return the names of the linear layers that are not quantized: vision tower, connector and output layer."""
     from torch import nn
 
     model = _without_weights(config)
@@ -159,7 +165,7 @@ def linears_outside_decoder(config: "Any") -> list[str]:
 
 
 def free_bytes(device: str) -> int:
-    """Bytes that can still be had on `device`: "cpu", "mps" or one of CUDA."""
+    """Return the free memory in bytes of `device`: "cpu", "mps" or a CUDA device."""
     if device.startswith("cuda"):
         import torch
 
@@ -169,8 +175,8 @@ def free_bytes(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def gigabytes(count: int) -> str:
-    """Bytes as people read them."""
+def format_gigabytes(count: int) -> str:
+    """Format a number of bytes, such as "1.2 GB"."""
     return f"{count / 1e9:.1f} GB"
 
 
@@ -184,21 +190,30 @@ def _without_weights(config: "Any") -> "Any":
     return model
 
 
-def _work_values(text: "Any", vision: "Any", pixels: int = 0) -> int:
-    """Values alive at once while a picture goes through the tower, or through a layer of the decoder with its text."""
+def _activation_values(text: "Any", vision: "Any", pixels: int = 0) -> int:
+    """Count the values alive at once in a layer, the larger of the vision tower's and the decoder's.
+
+    Args:
+        text: Configuration of the decoder.
+        vision: Configuration of the vision tower; None without one.
+        pixels: Pixels of an image; 0 for the tower's own size, or `_DEFAULT_PIXELS` if it has none.
+    """
     inner = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    # A large picture is the longest that is read at once.
-    read: int = 2048 * (_ALIVE_OUTER * text.hidden_size + _ALIVE_INNER * inner)
+    decoder: int = _MAX_CHUNK_TOKENS * (_LIVE_HIDDEN * text.hidden_size + _LIVE_FEED_FORWARD * inner)
     width = getattr(vision, "hidden_size", None)
     if not isinstance(width, int):
-        return read
+        return decoder
     patch = _side(getattr(vision, "patch_size", 16))
-    image = getattr(vision, "image_size", None)
-    # A picture in tiles is shown as a whole besides, in one more of them.
-    shown = _side(image) ** 2 + (pixels if pixels > _side(image) ** 2 else 0) if image else pixels or _USUAL_PIXELS
-    patches = shown // patch**2
+    image_size = getattr(vision, "image_size", None)
+    if image_size:
+        tile = _side(image_size) ** 2
+        # An image in tiles is encoded downscaled as well, in one more of them.
+        encoded = tile + (pixels if pixels > tile else 0)
+    else:
+        encoded = pixels or _DEFAULT_PIXELS
     inner = getattr(vision, "intermediate_size", None) or 4 * width
-    return max(read, patches * (_ALIVE_OUTER * width + _ALIVE_INNER * inner))
+    tower = encoded // patch**2 * (_LIVE_HIDDEN * width + _LIVE_FEED_FORWARD * inner)
+    return max(decoder, tower)
 
 
 def _side(size: "Any") -> int:

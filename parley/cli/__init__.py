@@ -13,9 +13,9 @@ def main() -> None:
     0 is success, 1 a failure that was named, 2 a command line or a setting that makes no sense, 130 Ctrl-C.
     """
     try:
-        from parley.cli.main import parley
+        from parley.cli.main import root
 
-        parley(prog_name="parley")
+        root(prog_name="parley")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:

@@ -42,7 +42,7 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
         ctx.exit(1)
 
 
-def _message(prompt: str, images: tuple[str, ...], choices: ChatOptions, note: "Write") -> "Message":
+def _message(prompt: str, images: tuple[str, ...], choices: ChatOptions, note: "OnNotice") -> "Message":
     """The pictures are read before a model is loaded: what is wrong with them is known at once."""
     from assistant.attachments.images import MAX_BYTES, ImageLoader, extract_images
     from assistant.attachments.paths_in_text import exists
@@ -84,9 +84,9 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
             with warn_if_unsaved(session, notify) as notify_once:
                 runner.run(TranscriptPrinter(write_out, notify_once).run(session, message))
         else:
-            printer = TranscriptPrinter(lambda _: None, notices.append)
             try:
-                with warn_if_unsaved(session, notices.append):
+                with warn_if_unsaved(session, notices.append) as notify_once:
+                    printer = TranscriptPrinter(lambda _: None, notify_once)
                     runner.run(printer.run(session, message))
             finally:
                 # Also after Ctrl-C or a failure half-way: what has been said so far is still an answer.

@@ -195,7 +195,9 @@ class _Writer:
             notify(notice)
         if result is None:
             notify(
-                outcome.error if self._alone or decode_argument(name) in outcome.error else f"{decode_argument(name)}: {outcome.error}"
+                outcome.error
+                if self._alone or decode_argument(name) in outcome.error
+                else f"{decode_argument(name)}: {outcome.error}"
             )
         if self._records is not None:
             if keep:
@@ -248,7 +250,10 @@ def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Set
 
 
 def _read(
-    source: "Source", places: "Mapping[ParameterKind, Parameter]", settings: "Settings", kind: "ParameterKind | None" = None
+    source: "Source",
+    places: "Mapping[ParameterKind, Parameter]",
+    settings: "Settings",
+    kind: "ParameterKind | None" = None,
 ) -> tuple[Any, Sequence[str]]:
     """What is in a file, which is of `kind`, or of whichever its ending says; and what is to be known of it."""
     match kind or source.kind(places):

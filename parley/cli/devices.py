@@ -5,7 +5,7 @@ import json
 import click
 
 from assistant.errors import VoiceError
-from parley.cli.terminal import say, tell
+from parley.cli.terminal import notify, write_out
 
 _TEST_SECONDS = 2.0
 # Quieter than this, in decibels of full scale, is a microphone that is muted.
@@ -25,7 +25,7 @@ def devices(as_json: bool, tested: bool, microphone: str, speaker: str) -> None:
 
     found = list_devices()
     if as_json:
-        say(json.dumps([asdict(device) for device in found], ensure_ascii=False) + "\n")
+        write_out(json.dumps([asdict(device) for device in found], ensure_ascii=False) + "\n")
     else:
         for device in found:
             kinds = [kind for kind, able in (("microphone", device.inputs), ("speaker", device.outputs)) if able]
@@ -35,9 +35,9 @@ def devices(as_json: bool, tested: bool, microphone: str, speaker: str) -> None:
                 if is_default
             ]
             usual = f"  (default {' and '.join(defaults)})" if defaults else ""
-            say(f"{device.number:3}  {device.name}  {', '.join(kinds)}, {device.rate} Hz{usual}\n")
+            write_out(f"{device.number:3}  {device.name}  {', '.join(kinds)}, {device.rate} Hz{usual}\n")
     if not found and (tested or not as_json):
-        tell("There are no microphones and no speakers on this machine. Files can be transcribed and written.")
+        notify("There are no microphones and no speakers on this machine. Files can be transcribed and written.")
     if tested and not found:
         # That there are none has been said.
         raise click.exceptions.Exit(1)
@@ -56,10 +56,10 @@ def _test_speaker(wanted: str) -> bool:
     tone = (0.2 * np.sin(2 * np.pi * 440 * seconds) * np.sin(np.pi * seconds / seconds[-1])).astype(np.float32)
     try:
         with Speaker(rate, wanted) as speaker:
-            tell(f"Playing a tone on {speaker.name} …")
+            notify(f"Playing a tone on {speaker.name} …")
             speaker.write(tone)
     except VoiceError as error:
-        tell(str(error))
+        notify(str(error))
         return False
     return True
 
@@ -70,14 +70,14 @@ def _test_microphone(wanted: str) -> bool:
     from voice.audio.devices import record
 
     try:
-        tell("Say something …")
+        notify("Say something …")
         samples, _ = record(_TEST_SECONDS, wanted)
     except VoiceError as error:
-        tell(str(error))
+        notify(str(error))
         return False
     peak = 20 * np.log10(max(float(np.abs(samples).max()), 1e-10))
     if peak < _MUTED:
-        tell("The microphone gives silence: it may be muted, or not allowed to this program.")
+        notify("The microphone gives silence: it may be muted, or not allowed to this program.")
         return False
-    tell(f"The microphone works: the loudest was {peak:.0f} dB of full scale.")
+    notify(f"The microphone works: the loudest was {peak:.0f} dB of full scale.")
     return True

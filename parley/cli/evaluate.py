@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from parley.cli.terminal import say, tell
+from parley.cli.terminal import notify, write_out
 
 # One that is not there is no mistake in usage, and is told like any other file that cannot be read.
 _FILE = click.Path(path_type=Path)
@@ -41,10 +41,10 @@ def evaluate(
         reports.draw(report, picture)
     if as_json:
         counts = {"unanswered": found.unanswered, "unasked": found.unasked}
-        say(json.dumps({**reports.as_json(report), **counts}, ensure_ascii=False, indent=2) + "\n")
+        write_out(json.dumps({**reports.as_json(report), **counts}, ensure_ascii=False, indent=2) + "\n")
     else:
-        say(reports.as_table(report) + "\n")
+        write_out(reports.as_table(report) + "\n")
     if found.unanswered:
-        tell(f"{found.unanswered:,} of {len(found.pairs):,} references have no prediction, and count as wrong.")
+        notify(f"{found.unanswered:,} of {len(found.pairs):,} references have no prediction, and count as wrong.")
     if found.unasked:
-        tell(f"{found.unasked:,} predictions have no reference, and are left out.")
+        notify(f"{found.unasked:,} predictions have no reference, and are left out.")

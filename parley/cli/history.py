@@ -106,7 +106,9 @@ def _print_summaries(summaries: "Iterable[ConversationSummary]", *, as_json: boo
     room = max(width_in_all - sum(widths) - 2 * len(widths), 20)
     # For people: what reads the list line by line sees no other lines than those of conversations.
     if summaries and sys.stdout.isatty():
-        write_out("  ".join([*(name.ljust(width) for name, width in zip(heading, widths, strict=True)), "title"]) + "\n")
+        write_out(
+            "  ".join([*(name.ljust(width) for name, width in zip(heading, widths, strict=True)), "title"]) + "\n"
+        )
     for summary, row in zip(summaries, rows, strict=True):
         cells = [cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)]
         write_out("  ".join([*cells, _cut(summary.title, room)]) + "\n")

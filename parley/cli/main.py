@@ -15,17 +15,17 @@ from parley.cli.devices import devices
 from parley.cli.evaluate import evaluate
 from parley.cli.history import history
 from parley.cli.models import models
-from parley.cli.options import Choices, choose, config_option, conversation_options, load_settings
+from parley.cli.options import ChatOptions, chat_options, config_option, load_settings, resolve_options
 from parley.cli.skills import list_skills
 from parley.cli.speak import speak
 from parley.cli.terminal import (
     ProgressLine,
     discard_output,
     ensure_terminal_size,
-    quiet_libraries,
-    say,
+    notify,
+    silence_libraries,
     survive_any_encoding,
-    tell,
+    write_out,
 )
 from parley.cli.transcribe import transcribe
 from parley.cli.voice import voice
@@ -37,7 +37,7 @@ CLOSED_PIPE = 141
 """Exit code when the reader of standard output has gone, as shells report it: 128 and the number of SIGPIPE."""
 
 
-class Root(click.Group):
+class ParleyGroup(click.Group):
     """The one place where failures turn into a line on standard error and an exit code.
 
     Skills are commands as well, after all others; help names them without importing any.
@@ -45,11 +45,11 @@ class Root(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         survive_any_encoding()
-        quiet_libraries()
+        silence_libraries()
         try:
             return super().invoke(ctx)
         except AssistantError as error:
-            tell(str(error))
+            notify(str(error))
             # As click does for what it finds wrong with the command line itself.
             ctx.exit(2 if isinstance(error, ConfigError | SkillUsageError) else 1)
         except KeyboardInterrupt:
@@ -61,7 +61,7 @@ class Root(click.Group):
             # Standard output on a full disk, in practice: files are spoken for where they are opened.
             discard_output()
             what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
-            tell(f"{what}: {error.strerror or error}.")
+            notify(f"{what}: {error.strerror or error}.")
             ctx.exit(1)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -100,12 +100,12 @@ class Root(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Root, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@conversation_options
+@click.group("parley", cls=ParleyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@chat_options
 @config_option
 @click.version_option(__version__, "--version", "-V", prog_name="parley", message="%(prog)s %(version)s")
 @click.pass_context
-def parley(ctx: click.Context, /, **options: Any) -> None:
+def root(ctx: click.Context, /, **options: Any) -> None:
     """A private assistant on your own machine: talk about pictures.
 
     Without a command it opens the conversation. Where standard input is not a terminal, each line of it is one turn,
@@ -113,7 +113,7 @@ def parley(ctx: click.Context, /, **options: Any) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    choices = choose(ctx, options)
+    choices = resolve_options(ctx, options)
     if _is_terminal():
         _open_app(choices)
     else:
@@ -125,7 +125,7 @@ def _is_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
 
 
-def _open_app(choices: Choices) -> None:
+def _open_app(choices: ChatOptions) -> None:
     from parley.factory.session import start_session
     from parley.factory.voice import build_voice_session
 
@@ -143,22 +143,15 @@ def _open_app(choices: Choices) -> None:
         app.run()
 
 
-def _answer_lines(choices: Choices) -> None:
+def _answer_lines(choices: ChatOptions) -> None:
     from assistant.attachments.images import ImageLoader
-    from parley.cli.chat import converse
+    from parley.cli.chat import run_repl
     from parley.factory.session import start_session
 
     settings, resume, keep = choices
     with ProgressLine() as progress:
         session = start_session(settings, progress, resume=resume, save=keep)
-    well = converse(
-        sys.stdin or (),
-        session,
-        say,
-        tell,
-        ImageLoader.from_settings(settings),
-    )
-    if not well:
+    if not run_repl(sys.stdin or (), session, write_out, notify, ImageLoader.from_settings(settings)):
         sys.exit(1)
 
 
@@ -188,7 +181,7 @@ def pull(ctx: click.Context, model: str) -> None:
                 from voice.tts.piper import fetch_bundled
 
                 folder = fetch_bundled(settings.cache_dir, progress).parent
-    say(f"{folder}\n")
+    write_out(f"{folder}\n")
 
 
 @click.command()
@@ -206,7 +199,7 @@ def completion(shell: str) -> None:
     completer = get_completion_class(shell)
     if completer is None:
         raise click.UsageError(f"There is no completion for {shell}.")
-    say(completer(parley, {}, "parley", "_PARLEY_COMPLETE").source() + "\n")
+    write_out(completer(root, {}, "parley", "_PARLEY_COMPLETE").source() + "\n")
 
 
 @click.command()
@@ -218,12 +211,12 @@ def config(ctx: click.Context) -> None:
     settings, origins = load_settings(ctx)
     width = max(map(len, origins))
     for name, origin in origins.items():
-        say(f"{name:{width}}  {getattr(settings, name)!s:32}  {origin}\n")
-    say(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
+        write_out(f"{name:{width}}  {getattr(settings, name)!s:32}  {origin}\n")
+    write_out(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 
 for command in (
     *(ask, history, models, voice, transcribe, speak, devices, pull, config, completion),
     *(list_skills, evaluate),
 ):
-    parley.add_command(command)
+    root.add_command(command)

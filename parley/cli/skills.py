@@ -66,7 +66,9 @@ def skill_command(name: str) -> click.Command:
         decorators.append(click.argument(FILES, nargs=-1, metavar="[FILE]..."))
     decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file."))
     # One at a time is all that senses take.
-    decorators += [option for option in _BATCH_OPTIONS if not (skill.needs_emotion_models and option is _JOBS)] if many else ()
+    decorators += (
+        [option for option in _BATCH_OPTIONS if not (skill.needs_emotion_models and option is _JOBS)] if many else ()
+    )
     asks = skill.needs_model or skill.needs_emotion_models
     decorators += [_SHARED[each] for each in (*(_OF_MODELS if asks else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from assistant.errors import MissingExtraError, VoiceError
-from parley.cli.licences import ask_for_licence
-from parley.cli.options import Device, Words, load_settings
-from parley.cli.terminal import ProgressLine, tell
+from parley.cli.licenses import ask_for_license
+from parley.cli.options import DeviceParam, TextParam, load_settings
+from parley.cli.terminal import ProgressLine, notify
 
 if TYPE_CHECKING:
     from voice.audio.devices import Speaker
@@ -23,7 +23,7 @@ _READ_BYTES = 4096
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[TEXT]", type=Words())
+@click.argument("words", nargs=-1, metavar="[TEXT]", type=TextParam())
 @click.option("--output", "-o", metavar="FILE", help="Write a WAV file instead of playing; - is standard output.")
 @click.option(
     "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts:VOICE."
@@ -33,7 +33,7 @@ _READ_BYTES = 4096
 )
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language of the text: en, de, german, …")
 @click.option("--speaker", metavar="NAME", default="default", help="Where to play: a number or part of a name.")
-@click.option("--device", type=Device(), help="Where a Coqui voice runs: auto, cpu, cuda or cuda:1.")
+@click.option("--device", type=DeviceParam(), help="Where a Coqui voice runs: auto, cpu, cuda or cuda:1.")
 @click.pass_context
 def speak(
     ctx: click.Context, /, words: tuple[str, ...], output: str | None, speaker: str, clone: str | None, **options: Any
@@ -57,13 +57,13 @@ def speak(
     from parley.factory.voice import build_tts
     from voice.tts.base import speak as synthesize
 
-    ask_for_licence(settings)
+    ask_for_license(settings)
     _check_target(output, speaker)
     notices: list[str] = []
     with ProgressLine() as progress:
         voice = build_tts(settings, progress, notices.append)
     for notice in notices:
-        tell(notice)
+        notify(notice)
     language = "en" if settings.language == "auto" else settings.language
     sounds = synthesize([text] if words and text != "-" else _standard_input(), voice, language)
     first = next(sounds, None)

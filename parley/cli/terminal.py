@@ -5,13 +5,14 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 import click
+
+from assistant.formatting import format_bytes
 
 BAR_WIDTH = 24
 REDRAW_SECONDS = 0.1
@@ -21,12 +22,12 @@ UNPRINTABLE = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0
 """Control characters but for tab and newline: in an answer or a file's name they could only drive the terminal."""
 
 
-def say(text: str) -> None:
+def write_out(text: str) -> None:
     """Write a piece of an answer to standard output, at once. Raises `OSError` if it cannot be written."""
     click.echo(text.translate(UNPRINTABLE), nl=False)
 
 
-def tell(sentence: str) -> None:
+def notify(sentence: str) -> None:
     """Say something on standard error that is not part of an answer."""
     # With standard error gone there is nobody left to tell.
     with suppress(OSError):
@@ -38,7 +39,7 @@ def read_input(limit: int = -1) -> bytes:
     return sys.stdin.buffer.read(limit) if sys.stdin else b""
 
 
-def legible(argument: str) -> str:
+def decode_argument(argument: str) -> str:
     """An argument of the command line as text: bytes of it that are no UTF-8 show as replacement characters."""
     # Python hides such bytes in lone surrogates, which paths need and which no file or database takes as text.
     return os.fsencode(argument).decode(errors="replace")
@@ -62,31 +63,6 @@ def ensure_terminal_size() -> None:
         termios.tcsetwinsize(terminal, (24, 80))
 
 
-@contextmanager
-def libraries_silenced() -> Iterator[None]:
-    """Standard error for this program alone: what libraries of the system print there goes nowhere.
-
-    PortAudio and ALSA do so at any time, from threads of their own, and Textual draws its screen there.
-    """
-    standard = sys.__stderr__
-    if standard is None or sys.stderr is not standard:
-        # Closed, or somebody else's already.
-        yield
-        return
-    file = standard.fileno()
-    with (
-        os.fdopen(os.dup(file), "w", encoding=standard.encoding, errors="replace", buffering=1) as own,
-        Path(os.devnull).open("wb") as nowhere,
-    ):
-        sys.stderr = sys.__stderr__ = own  # type: ignore[misc]
-        os.dup2(nowhere.fileno(), file)
-        try:
-            yield
-        finally:
-            os.dup2(own.fileno(), file)
-            sys.stderr = sys.__stderr__ = standard  # type: ignore[misc]
-
-
 def survive_any_encoding() -> None:
     """Show a replacement for what a terminal cannot, or what is no text, rather than fail."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -95,7 +71,7 @@ def survive_any_encoding() -> None:
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
 
 
-def quiet_libraries() -> None:
+def silence_libraries() -> None:
     """Keep advice, warnings and progress bars of libraries off the screen. To be called before they are imported.
 
     What a person can act on arrives as an `AssistantError`. Variables that are set already stay as they are, and
@@ -119,12 +95,7 @@ def quiet_libraries() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
-def megabytes(count: int) -> str:
-    """Bytes as people read them."""
-    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
-
-
-def playing_time(seconds: int) -> str:
+def format_duration(seconds: int) -> str:
     """Seconds as players show them."""
     minutes, seconds = divmod(seconds, 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}" if minutes >= 60 else f"{minutes}:{seconds:02}"
@@ -133,7 +104,7 @@ def playing_time(seconds: int) -> str:
 class ProgressLine:
     """Progress on standard error: a bar that grows on a terminal, elsewhere one line for each thing that is done."""
 
-    def __init__(self, measure: Callable[[int], str] = megabytes) -> None:
+    def __init__(self, measure: Callable[[int], str] = format_bytes) -> None:
         self._measure = measure
         self._what = ""
         self._drawn = 0.0
@@ -158,7 +129,7 @@ class ProgressLine:
             self._what = what
             self._drawn = 0.0
             if not self._bar:
-                tell(f"{what}{f' ({self._measure(total)})' if total else ''}")
+                notify(f"{what}{f' ({self._measure(total)})' if total else ''}")
         now = time.monotonic()
         if self._bar and (now - self._drawn >= REDRAW_SECONDS or done == total):
             self._drawn = now
@@ -173,7 +144,7 @@ class ProgressLine:
                 click.echo(err=True)
 
 
-def bar(what: str, done: int, total: int, measure: Callable[[int], str] = megabytes) -> str:
+def bar(what: str, done: int, total: int, measure: Callable[[int], str] = format_bytes) -> str:
     """One line that shows how far `what` is; `done` and `total` in bytes, or in what `measure` makes words of."""
     if not total:
         return f"{what}  {measure(done)}"
@@ -182,7 +153,7 @@ def bar(what: str, done: int, total: int, measure: Callable[[int], str] = megaby
     return f"{what}  {drawn}  {100 * min(done, total) // total:3} %  of {measure(total)}"
 
 
-class Pace:
+class RunProgress:
     """How far a long run is, how fast it goes and when it will be done, on standard error.
 
     A line that is drawn again and again on a terminal; elsewhere a line now and then. `already` of the `total` things
@@ -236,14 +207,14 @@ class Pace:
             failed = f", of which {self._failed:,} failed" if self._failed else ""
             left = self._total - self._already - self._done
             stopped = f" {left:,} are left.{f' {how_to_go_on}' if how_to_go_on else ''}" if left else ""
-            tell(f"{self._what}: {self._done:,} done in {duration(seconds)}{failed}.{stopped}")
+            notify(f"{self._what}: {self._done:,} done in {duration(seconds)}{failed}.{stopped}")
 
     def _show(self, text: str) -> None:
         if self._line:
             with suppress(OSError):
                 click.echo(f"\r\x1b[K{text}", nl=False, err=True)
         else:
-            tell(text)
+            notify(text)
 
 
 def duration(seconds: float) -> str:

@@ -10,8 +10,8 @@ import click
 
 from assistant.errors import VoiceError
 from assistant.progress import Progress, no_progress
-from parley.cli.options import Device, load_settings
-from parley.cli.terminal import ProgressLine, legible, playing_time, say, tell
+from parley.cli.options import DeviceParam, load_settings
+from parley.cli.terminal import ProgressLine, decode_argument, format_duration, notify, write_out
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -29,7 +29,7 @@ Ears = Callable[[], "SpeechToText"]
 @click.option("--vtt", "form", flag_value="vtt", help="Print WebVTT subtitles.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
-@click.option("--device", type=Device(), help="auto, cpu, mps, cuda or cuda:1.")
+@click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1.")
 @click.pass_context
 def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, **options: Any) -> None:
     """Write down what is said in each FILE.
@@ -47,20 +47,20 @@ def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, 
     write = _WRITERS[form or "text"]
     well = True
     # On a terminal, lines that appear are progress enough, and a bar would run through them.
-    with ProgressLine(playing_time) as bar:
+    with ProgressLine(format_duration) as bar:
         progress = no_progress if sys.stdout is not None and sys.stdout.isatty() else bar
         for number, file in enumerate(files):
-            name = legible(file)
+            name = decode_argument(file)
             if len(files) > 1 and form is None:
-                say(f"{'' if number == 0 else chr(10)}==> {name} <==\n")
+                write_out(f"{'' if number == 0 else chr(10)}==> {name} <==\n")
             try:
                 with _opened(file, name) as recording:
                     write(recording, _transcripts(recording, ears, settings, progress))
                     if recording.decode_errors:
-                        tell(f"{name} is damaged: some of its sound could not be decoded and was left out.")
+                        notify(f"{name} is damaged: some of its sound could not be decoded and was left out.")
             except VoiceError as error:
                 well = False
-                tell(str(error))
+                notify(str(error))
     if not well:
         ctx.exit(1)
 
@@ -102,28 +102,28 @@ def _transcripts(
         heard = True
         yield transcript
     if not heard:
-        length = playing_time(round(recording.seconds)) if recording.seconds else "no sound at all"
-        tell(f"Nobody speaks in {recording.name} ({length}).")
+        length = format_duration(round(recording.seconds)) if recording.seconds else "no sound at all"
+        notify(f"Nobody speaks in {recording.name} ({length}).")
 
 
 def _write_text(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001 - like the others
     for segment in _segments(transcripts):
-        say(f"{segment.text}\n")
+        write_out(f"{segment.text}\n")
 
 
 def _write_srt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import srt
 
     for number, segment in enumerate(_segments(transcripts), 1):
-        say(srt(number, segment))
+        write_out(srt(number, segment))
 
 
 def _write_vtt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import VTT_HEADER, vtt
 
-    say(VTT_HEADER)
+    write_out(VTT_HEADER)
     for segment in _segments(transcripts):
-        say(vtt(segment))
+        write_out(vtt(segment))
 
 
 def _write_json(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:
@@ -139,7 +139,7 @@ def _write_json(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> 
         "text": " ".join(transcript.text for transcript in heard),
     }
     segments = [_rounded(asdict(segment)) for segment in _segments(iter(heard))]
-    say(json.dumps({**head, "segments": segments}, ensure_ascii=False) + "\n")
+    write_out(json.dumps({**head, "segments": segments}, ensure_ascii=False) + "\n")
 
 
 def _segments(transcripts: "Iterator[Transcript]") -> "Iterator[Segment]":

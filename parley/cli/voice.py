@@ -1,17 +1,16 @@
-"""`parley voice`: a conversation without hands, which is also written down as it goes."""
+"""`parley voice`: a spoken conversation, with a transcript on standard output."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from parley.cli.licences import ask_for_licence
-from parley.cli.options import choose, conversation_options
-from parley.cli.terminal import ProgressLine, say, tell
+from assistant.stderr import reserve_stderr
+from parley.cli.licenses import ask_for_license
+from parley.cli.options import chat_options, resolve_options
+from parley.cli.terminal import ProgressLine, notify, write_out
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
-    from assistant.events import Event
     from assistant.messages import Image
     from voice.voice_session import VoiceSession
 
@@ -29,82 +28,52 @@ if TYPE_CHECKING:
 @click.option("--empathy", is_flag=True, help="Tell the model when you sound upset, and the log how you sound.")
 @click.option("--log", "call_log", metavar="FILE", help="Append what happens to FILE, a JSON object a line.")
 @click.option("--keep-audio", metavar="FOLDER", help="Keep what is heard there, a WAV file for each utterance.")
-@conversation_options
+@chat_options
 @click.pass_context
 def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> None:
     """Talk. Parley listens, answers aloud, and stops when you speak.
 
-    What is said goes to standard output as well. Ctrl-C ends it.
+    A transcript goes to standard output. Ctrl-C ends the conversation.
     """
     from assistant.attachments.images import ImageLoader
     from parley.factory.session import start_session
     from parley.factory.voice import build_voice_session
 
-    choices = choose(ctx, options)
+    choices = resolve_options(ctx, options)
     settings = choices.settings
-    attached, notices = ImageLoader.from_settings(settings).load_all(images)
+    loaded_images, notices = ImageLoader.from_settings(settings).load_all(images)
     for notice in notices:
-        tell(notice)
-    ask_for_licence(settings)
+        notify(notice)
+    ask_for_license(settings)
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
-        call = build_voice_session(settings, progress)
+        voice_session = build_voice_session(settings, progress)
         session = start_session(settings, progress, resume=choices.resume, save=choices.keep)
-    _converse(session, call, attached)
+    _run_voice_session(session, voice_session, loaded_images)
 
 
-def _converse(session: "Session", call: "VoiceSession", pictures: "list[Image]") -> None:
+def _run_voice_session(session: "Session", voice_session: "VoiceSession", images: "list[Image]") -> None:
     import asyncio
 
-    from parley.cli.chat import unsaved_told
+    from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
 
-    script = Script()
-    tables = [pictures]
+    printer = TranscriptPrinter(write_out, notify, show_speakers=True)
 
-    def taken() -> "list[Image]":
-        return tables.pop() if tables else []
+    def take_images() -> "list[Image]":
+        """Return the images for the first question, and none after that."""
+        taken = images[:]
+        images.clear()
+        return taken
 
-    def ready(_: object) -> None:
-        tell(f"Listening to {call.microphone.name}. Ctrl-C ends the conversation.")
+    def on_ready(_: object) -> None:
+        notify(f"Listening to {voice_session.microphone.name}. Ctrl-C ends the conversation.")
 
-    async def talk() -> None:
+    async def run() -> None:
         try:
-            await call.converse(session, script, ready=ready, pictures=taken)
+            await voice_session.run(session, printer, ready=on_ready, pictures=take_images)
         finally:
-            script.end_line()
+            printer.end_line()
             await session.close()
 
-    with reserve_stderr(), unsaved_told(session, tell), asyncio.Runner() as runner:
-        runner.run(talk())
-
-
-class Script:
-    """Writes a conversation down: who says what, each in a line of its own."""
-
-    def __init__(self) -> None:
-        self._open = False
-
-    def __call__(self, event: "Event") -> None:
-        """Write what `event` tells."""
-        from assistant.events import Heard, Notice, Spoken, TextDelta
-
-        match event:
-            case Heard(text):
-                self.end_line()
-                say(f"You: {text}\n")
-            case TextDelta(text):
-                # A reply of several lines would look like several speakers.
-                text = " ".join(text.split("\n"))
-                say(text if self._open else f"Parley: {text.lstrip()}")
-                self._open = True
-            case Notice(text):
-                self.end_line()
-                tell(text)
-            case Spoken():
-                self.end_line()
-
-    def end_line(self) -> None:
-        """Finish a line that was interrupted."""
-        if self._open and sys.stdout is not None:
-            say("\n")
-        self._open = False
+    with reserve_stderr(), warn_if_unsaved(session, notify), asyncio.Runner() as runner:
+        runner.run(run())

@@ -12,7 +12,7 @@ from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
 if TYPE_CHECKING:
-    from assistant.models.catalog import Entry
+    from assistant.models.catalog import CatalogEntry
     from assistant.settings import Settings
     from skills.vision_model import VisionClient
 
@@ -53,7 +53,7 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
         compile=settings.compile,
         detail=settings.detail,
         progress=progress,
-        note=on_notice,
+        on_notice=on_notice,
     )
     source, quantize = settings.model, settings.quantize
     model: LocalModel | None = None
@@ -115,17 +115,17 @@ def is_remote(settings: "Settings") -> bool:
     return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
 
 
-def best_catalog_entry(settings: "Settings") -> "Entry | None":
+def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
     """Return the best model of the catalog that fits into free GPU memory, or None without a GPU or with a full one.
 
     Raises:
         ConfigError: There is no such device.
     """
     from assistant.models import catalog, memory
-    from assistant.models.local.placement import place
+    from assistant.models.local.placement import choose_device
 
-    placement = place(settings.device, settings.quantize)
-    if placement.kind != "cuda":
+    placement = choose_device(settings.device, settings.quantize)
+    if placement.device_type != "cuda":
         return None
     return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
 
@@ -153,9 +153,7 @@ def _is_local_name(model: str) -> bool:
     """Return True for a model of this machine, such as one that `parley models use` chose before a server was set."""
     from assistant.models import catalog
 
-    return (
-        model in ("auto", "pocket") or any(entry.name == model for entry in catalog.CATALOGUE) or Path(model).is_dir()
-    )
+    return model in ("auto", "pocket") or any(entry.name == model for entry in catalog.CATALOG) or Path(model).is_dir()
 
 
 def build_vision_client(settings: "Settings", progress: Progress = no_progress) -> "VisionClient":
@@ -218,7 +216,7 @@ def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, v
     from assistant.models.pocket import assemble
 
     try:
-        return assemble.ensure(settings.cache_dir, progress, thorough=verify_hashes)
+        return assemble.ensure(settings.cache_dir, progress, full_check=verify_hashes)
     except OSError as error:
         raise cache_error("model", settings, error) from error
 

@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 import torch
 
 from assistant.errors import ConfigError, ModelError
+from assistant.formatting import format_bytes
 from assistant.models.local.int8 import max_exact_weight
 from assistant.models.memory import (
     MIN_CONTEXT,
-    Shape,
-    automatic_quantization,
+    ModelProfile,
+    auto_quantization,
     estimate,
-    gigabytes,
     max_context,
-    precision,
+    precision_for,
 )
 
 QUANTIZATIONS = {
@@ -57,22 +57,22 @@ class Placement:
     notice: str = ""
 
     @property
-    def kind(self) -> str:
+    def device_type(self) -> str:
         """The kind of device: "cpu", "cuda" or "mps"."""
         return self.device.partition(":")[0]
 
     @property
-    def compiled(self) -> bool:
+    def should_compile(self) -> bool:
         """Whether replies are decoded by compiled code, where the model lets itself be compiled."""
-        return self.compile == "on" or (self.compile == "auto" and self.kind == "cuda")
+        return self.compile == "on" or (self.compile == "auto" and self.device_type == "cuda")
 
     @property
     def uses_bitsandbytes(self) -> bool:
         """Whether bitsandbytes holds the quantized weights."""
-        return self.quantization == "nf4" or (self.quantization == "int8" and self.kind == "cuda")
+        return self.quantization == "nf4" or (self.quantization == "int8" and self.device_type == "cuda")
 
 
-def place(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:
+def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:
     """Choose the device, and check that `quantize` can be had there.
 
     Raises `ConfigError` for what does not exist, or not together.
@@ -119,32 +119,32 @@ def _look_for_cuda() -> tuple[bool, str]:
     return available, reason.partition(". ")[0].strip(" .")
 
 
-def settle(placement: Placement, shape: Shape) -> Placement:
+def resolve_quantization(placement: Placement, profile: ModelProfile) -> Placement:
     """`placement` with "auto" decided for a model with this `shape`."""
     if placement.quantization != "auto":
         return placement
-    return replace(placement, quantization=automatic_quantization(shape))
+    return replace(placement, quantization=auto_quantization(profile))
 
 
-def fit(name: str, shape: Shape, placement: Placement, context_tokens: int, free: int) -> tuple[int, str]:
+def plan_context(name: str, profile: ModelProfile, placement: Placement, context_tokens: int, free: int) -> tuple[int, str]:
     """How much of its context a model can have in `free` bytes, and a sentence if that is short, else an empty one.
 
     Raises `ModelError`, saying what would help, if that is not enough for a conversation.
     """
-    held = precision(placement.quantization, placement.kind)
-    room = min(context_tokens, max_context(shape, held, free))
+    held = precision_for(placement.quantization, placement.device_type)
+    room = min(context_tokens, max_context(profile, held, free))
     if room < min(context_tokens, MIN_CONTEXT):
-        need = estimate(shape, held, min(context_tokens, MIN_CONTEXT)).total
-        smaller = [other for other in QUANTIZATIONS[placement.kind] if _fits(shape, other, placement, free)]
+        need = estimate(profile, held, min(context_tokens, MIN_CONTEXT)).total
+        smaller = [other for other in QUANTIZATIONS[placement.device_type] if _fits(profile, other, placement, free)]
         advice = f"choose --quantize {smaller[0]}, or" if smaller else "close other programs, or choose"
         raise ModelError(
-            f"{name} takes about {gigabytes(need)} in {placement.quantization} and {placement.device} has "
-            f"{gigabytes(free)} free: {advice} a smaller model."
+            f"{name} takes about {format_bytes(need)} in {placement.quantization} and {placement.device} has "
+            f"{format_bytes(free)} free: {advice} a smaller model."
         )
     if room < min(context_tokens, _SHORT_CONTEXT):
         return room, f"There is memory for {room:,} of the {context_tokens:,} tokens that {name} could keep in mind."
     return room, ""
 
 
-def _fits(shape: Shape, quantization: str, placement: Placement, free: int) -> bool:
-    return max_context(shape, precision(quantization, placement.kind), free) >= MIN_CONTEXT
+def _fits(shape: ModelProfile, quantization: str, placement: Placement, free: int) -> bool:
+    return max_context(shape, precision_for(quantization, placement.device_type), free) >= MIN_CONTEXT

@@ -20,12 +20,12 @@ from assistant.models.local import loader
 from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
-from assistant.models.local.placement import Placement, fit, place, settle
-from assistant.models.memory import WINDOW_SLACK, Shape, estimate, max_context, precision, profile_of
+from assistant.models.local.placement import Placement, choose_device, plan_context, resolve_quantization
+from assistant.models.memory import WINDOW_SLACK, ModelProfile, estimate, max_context, precision_for, profile_of
 from tests.fakes.model_shapes import configs
 
 GB = 10**9
-QWEN_8B = next(entry.shape for entry in CATALOG if entry.name == "qwen3-vl-8b")
+QWEN_8B = next(entry.profile for entry in CATALOG if entry.name == "qwen3-vl-8b")
 ON_CUDA = Placement("cuda:0", torch.bfloat16, "nf4")
 
 
@@ -52,14 +52,14 @@ def test_the_catalogue_knows_the_shapes_of_the_real_models(entry: Any, real_conf
     ],
 )
 def test_they_add_up_to_the_published_number_of_parameters(name: str, published: int) -> None:
-    assert next(entry for entry in CATALOG if entry.name == name).shape.parameters == published
+    assert next(entry for entry in CATALOG if entry.name == name).profile.parameters == published
 
 
 @pytest.mark.parametrize("family", ["qwen", "gemma"])
 @pytest.mark.parametrize("quantize", ["none", "bf16"])
 def test_weights_and_cache_take_what_was_estimated(family: str, quantize: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(f"{family}_folder")
-    loaded = load(str(folder), place("cpu", quantize))
+    loaded = load(str(folder), choose_device("cpu", quantize))
     decoder: Any = loaded.decoder
     prompt = decoder.build_prompt(ChatTemplate(loaded.processor, family).render([user("dog " * 60)]), [])
     with torch.inference_mode():
@@ -68,19 +68,19 @@ def test_weights_and_cache_take_what_was_estimated(family: str, quantize: str, r
     weights = sum(parameter.nbytes for parameter in decoder._model.parameters())
     # Layers that see a window hold one token less than it once it is full.
     cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder._cache.layers)
-    expected = estimate(profile_of(loaded.config), precision(quantize, "cpu"), len(prompt))
+    expected = estimate(profile_of(loaded.config), precision_for(quantize, "cpu"), len(prompt))
     assert weights == expected.weights
     assert cache == pytest.approx(expected.cache, rel=0.05)
 
 
 @pytest.mark.parametrize(("quantization", "least", "most"), [("nf4", 6, 9), ("int8", 9, 13), ("bf16", 17, 20)])
 def test_fewer_bits_take_less(quantization: str, least: float, most: float) -> None:
-    total = estimate(QWEN_8B, precision(quantization, "cuda"), 8192).total
+    total = estimate(QWEN_8B, precision_for(quantization, "cuda"), 8192).total
     assert least * GB < total < most * GB
 
 
 def test_the_longest_context_is_the_last_that_fits() -> None:
-    held = precision("nf4", "cuda")
+    held = precision_for("nf4", "cuda")
     for free in (9 * GB, 12 * GB, 24 * GB, 80 * GB):
         tokens = max_context(QWEN_8B, held, free)
         assert estimate(QWEN_8B, held, tokens).total <= 0.95 * free < estimate(QWEN_8B, held, tokens + 1).total
@@ -88,8 +88,8 @@ def test_the_longest_context_is_the_last_that_fits() -> None:
 
 
 def test_windows_stop_growing_when_they_are_full() -> None:
-    shape = Shape(0, 0, 0, cache_values=10, work_values=0, window_values=100, window=50)
-    held = precision("bf16", "cuda")
+    shape = ModelProfile(0, 0, 0, kv_values=10, activation_values=0, window_kv_values=100, window=50)
+    held = precision_for("bf16", "cuda")
     grown = [estimate(shape, held, tokens).cache for tokens in (50 + WINDOW_SLACK, 150 + WINDOW_SLACK)]
     assert grown[1] - grown[0] == 2 * 10 * 100
 
@@ -97,27 +97,27 @@ def test_windows_stop_growing_when_they_are_full() -> None:
 def test_what_does_not_fit_is_refused_with_what_would() -> None:
     whole = replace(ON_CUDA, quantization="bf16")
     with pytest.raises(ModelError, match=r"big takes about 18\.\d GB in bf16 and cuda:0 has 10\.0 GB free: .*nf4"):
-        fit("big", QWEN_8B, whole, 262_144, 10 * GB)
+        plan_context("big", QWEN_8B, whole, 262_144, 10 * GB)
     with pytest.raises(ModelError, match="close other programs, or choose a smaller model"):
-        fit("big", QWEN_8B, ON_CUDA, 262_144, 6 * GB)
+        plan_context("big", QWEN_8B, ON_CUDA, 262_144, 6 * GB)
 
 
 def test_a_context_is_made_to_fit_and_said_where_it_becomes_short() -> None:
-    room, notice = fit("big", QWEN_8B, ON_CUDA, 262_144, 9 * GB)
+    room, notice = plan_context("big", QWEN_8B, ON_CUDA, 262_144, 9 * GB)
     assert 2048 <= room < 8192
     assert notice == f"There is memory for {room:,} of the 262,144 tokens that big could keep in mind."
-    room, notice = fit("big", QWEN_8B, ON_CUDA, 262_144, 24 * GB)
+    room, notice = plan_context("big", QWEN_8B, ON_CUDA, 262_144, 24 * GB)
     assert 8192 < room < 262_144
     assert not notice
-    assert fit("big", QWEN_8B, ON_CUDA, 4096, 24 * GB) == (4096, "")
+    assert plan_context("big", QWEN_8B, ON_CUDA, 4096, 24 * GB) == (4096, "")
 
 
 def test_small_models_are_not_quantized_on_a_gpu_unless_asked() -> None:
     undecided = replace(ON_CUDA, quantization="auto")
     small = replace(QWEN_8B, quantizable=10**8)
-    assert settle(undecided, small).quantization == "none"
-    assert settle(undecided, QWEN_8B).quantization == "nf4"
-    assert settle(ON_CUDA, small).quantization == "nf4"
+    assert resolve_quantization(undecided, small).quantization == "none"
+    assert resolve_quantization(undecided, QWEN_8B).quantization == "nf4"
+    assert resolve_quantization(ON_CUDA, small).quantization == "nf4"
 
 
 def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
@@ -127,7 +127,7 @@ def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
     shutil.copytree(llava_folder, folder)
     (folder / "model.safetensors").write_bytes(b"never opened")
     monkeypatch.setattr(loader, "free_bytes", lambda _: 1000)
-    with pytest.raises(ModelError, match=r"model takes about 0\.1 GB in int8 and cpu has 0\.0 GB free"):
+    with pytest.raises(ModelError, match=r"model takes about .* MB in int8 and cpu has 1 kB free"):
         LocalModel.load(str(folder), device="cpu")
 
 
@@ -149,7 +149,7 @@ def test_closing_a_model_frees_all_of_its_memory(
     stream = model.stream([user("Look!", picture(1))], GenerationOptions(max_tokens=4), threading.Event())
     next(stream, "")
     stream.close()
-    held = [weakref.ref(thing) for thing in (model._decoder, model._pictures._model)]  # type: ignore[union-attr]
+    held = [weakref.ref(thing) for thing in (model._decoder, model._image_encoder._model)]  # type: ignore[union-attr]
     assert all(reference() is not None for reference in held)
     model.close()
     gc.collect()

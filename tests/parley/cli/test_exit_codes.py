@@ -6,7 +6,7 @@ import PIL.Image
 import pytest
 from click.testing import CliRunner, Result
 
-from parley.cli.main import parley
+from parley.cli.main import root
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def _nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(parley, arguments, input="")
+    return CliRunner().invoke(root, arguments, input="")
 
 
 @pytest.mark.parametrize(

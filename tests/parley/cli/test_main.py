@@ -21,7 +21,7 @@ from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
-from parley.cli.main import parley
+from parley.cli.main import root
 from parley.cli.terminal import ProgressLine
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(parley, arguments, input=stdin)
+    return CliRunner().invoke(root, arguments, input=stdin)
 
 
 def command(*arguments: str | bytes) -> list[str | bytes]:
@@ -72,8 +72,8 @@ class TestHelp:
     def test_names_the_commands_without_importing_anything_heavy(self) -> None:
         program = (
             "import sys\n"
-            "from parley.cli.main import parley\n"
-            "parley(['--help'], standalone_mode=False)\n"
+            "from parley.cli.main import root\n"
+            "root(['--help'], standalone_mode=False)\n"
             "heavy = 'torch textual pydantic transformers numpy PIL sqlite3 asyncio'.split()\n"
             "print('loaded:', [name for name in heavy if name in sys.modules])\n"
         )

@@ -220,5 +220,7 @@ def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
 def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalog.CatalogEntry) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
-    sizes = [format_bytes(count) for count in (entry.download_bytes, entry.memory_bytes("nf4"), entry.memory_bytes("bf16"))]
+    sizes = [
+        format_bytes(count) for count in (entry.download_bytes, entry.memory_bytes("nf4"), entry.memory_bytes("bf16"))
+    ]
     assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.image_tokens, entry.languages])} |"

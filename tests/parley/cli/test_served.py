@@ -19,7 +19,7 @@ from assistant.errors import ConfigError
 from assistant.events import TurnFinished
 from assistant.messages import user
 from assistant.settings import Settings, load
-from parley.cli.main import parley
+from parley.cli.main import root
 from parley.factory.models import build_model
 from parley.factory.session import start_session
 from tests.fakes import chat_server
@@ -42,7 +42,7 @@ def server() -> Iterator[ChatServer]:
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(parley, arguments, input=stdin)
+    return CliRunner().invoke(root, arguments, input=stdin)
 
 
 def last_turn() -> list[tuple[str, bool]]:

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.errors import VoiceError
-from parley.cli import licences
-from parley.cli.main import parley
+from parley.cli import licenses
+from parley.cli.main import root
 from tests.fakes.audio import Floats
 from voice.tts import coqui
 from voice.tts.base import TextToSpeech
@@ -44,7 +44,7 @@ def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    return CliRunner().invoke(parley, arguments, input=stdin)
+    return CliRunner().invoke(root, arguments, input=stdin)
 
 
 def said(data: bytes) -> str:
@@ -157,7 +157,7 @@ def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coqui, "is_installed", lambda: True)
-    monkeypatch.setattr(licences, "is_terminal", lambda: True)
+    monkeypatch.setattr(licenses, "is_terminal", lambda: True)
     Path("me.wav").touch()
     for turn in range(2):
         result = run("speak", "hi", "-o", "out.wav", "--clone", "me.wav", stdin=f"{answer}\n")

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assistant.settings import Settings
-from parley.cli.main import parley
+from parley.cli.main import root
 from tests.fakes.audio import WriteWave, tone
 from tests.voice.stt.test_long_form import TellsTones, beeps
 from voice.stt.base import SpeechToText
@@ -32,7 +32,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(*arguments: str | Path, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(parley, ["transcribe", *map(str, arguments)], input=stdin)
+    return CliRunner().invoke(root, ["transcribe", *map(str, arguments)], input=stdin)
 
 
 def test_each_segment_is_a_line(write_wave: WriteWave, loads: list[str]) -> None:

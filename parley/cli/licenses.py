@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parley.cli.terminal import tell
+from parley.cli.terminal import notify
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
 
 
-def ask_for_licence(settings: "Settings") -> None:
+def ask_for_license(settings: "Settings") -> None:
     """Ask, and remember a yes, where XTTS is to speak, nobody has accepted its licence and there is somebody to ask.
 
     What happens without it is for `parley.factory.voice.build_tts` to say. Raises `VoiceError` if there is no recording to
@@ -25,7 +25,7 @@ def ask_for_licence(settings: "Settings") -> None:
     xtts.reference_recording(which)
     if xtts.is_accepted(settings.data_dir) or not is_terminal() or not coqui.is_installed():
         return
-    tell(xtts.LICENCE)
+    notify(xtts.LICENCE)
     if click.confirm("Do you accept it?", default=False, err=True):
         xtts.accept(settings.data_dir)
 

@@ -1,0 +1,114 @@
+"""Print the events of a conversation as text: the transcript to one stream, notices to another."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+
+from assistant.conversation.session import Session
+from assistant.errors import AssistantError
+from assistant.events import Event, Notice, SpeechFinished, TextDelta, TurnFinished, Usage, UserTranscript
+from assistant.messages import Message
+from assistant.progress import OnNotice
+
+WriteText = Callable[[str], object]
+"""Shows the next piece of text at once."""
+
+
+class TranscriptPrinter:
+    """Prints one typed turn, or a spoken conversation: call it with each event.
+
+    Attributes:
+        reply_text: The reply so far.
+        usage: Tokens and times of the reply, once it is complete.
+        finished: True once the reply is complete.
+    """
+
+    def __init__(self, write: WriteText, notify: OnNotice, *, show_speakers: bool = False) -> None:
+        """Create a printer.
+
+        Args:
+            write: Receives the transcript.
+            notify: Receives notices, each between two lines of the transcript.
+            show_speakers: Print both sides, one line a message, each with its speaker. A notice then ends the line
+                of a reply that is being spoken; otherwise it waits for the end of the reply.
+        """
+        self.reply_text = ""
+        self.usage = Usage()
+        self.finished = False
+        self._write = write
+        self._notify = notify
+        self._show_speakers = show_speakers
+        self._line_open = False
+        self._held_notices: list[str] = []
+
+    async def run(self, session: Session, message: Message) -> None:
+        """Run the turn that answers `message` and print it. Raises what the turn raises, after ending the line."""
+        try:
+            async with aclosing(session.turn(message)) as turn:
+                async for event in turn:
+                    self(event)
+        except (AssistantError, asyncio.CancelledError):
+            self.end_line()
+            raise
+
+    def __call__(self, event: Event) -> None:
+        """Print `event`."""
+        match event:
+            case UserTranscript(text):
+                self.end_line()
+                self._write(f"You: {text}\n")
+            case TextDelta(text):
+                self._print_reply(text)
+            case Notice(text):
+                self._print_notice(text)
+            case TurnFinished(_, usage):
+                self.usage = usage
+                self.finished = True
+                # An empty reply takes a line too, so that the n-th line of the output answers the n-th of the input.
+                self._line_open |= not self._show_speakers
+                self.end_line()
+            case SpeechFinished():
+                self.end_line()
+
+    def end_line(self) -> None:
+        """End a line that is incomplete, then print the notices that waited for that."""
+        if self._line_open:
+            self._write("\n")
+        self._line_open = False
+        while self._held_notices:
+            self._notify(self._held_notices.pop(0))
+
+    def _print_reply(self, text: str) -> None:
+        self.reply_text += text
+        if self._show_speakers:
+            # A reply of several lines would look like several speakers.
+            text = text.replace("\n", " ")
+            if not self._line_open:
+                text = f"Parley: {text.lstrip()}"
+        self._write(text)
+        self._line_open = True
+
+    def _print_notice(self, text: str) -> None:
+        self._held_notices.append(text)
+        if self._show_speakers or not self._line_open:
+            self.end_line()
+
+
+@contextmanager
+def warn_if_unsaved(session: Session, notify: OnNotice) -> Iterator[OnNotice]:
+    """Warn after the block, however it ends, if the last turns are not saved.
+
+    Yields:
+        A replacement for `notify`. No warning follows if the reason has gone through it already.
+    """
+    sentences: list[str] = []
+
+    def recording_notify(sentence: str) -> None:
+        sentences.append(sentence)
+        notify(sentence)
+
+    try:
+        yield recording_notify
+    finally:
+        if session.save_error is not None and not any(str(session.save_error) in sentence for sentence in sentences):
+            notify(f"The last turns are not saved. {session.save_error}")
