@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from assistant.errors import VoiceError
-from voice.audio.types import HEARING_RATE
+from voice.audio.types import SAMPLE_RATE
 from voice.audio.wav import WavFile
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class CallLog:
         path = self._audio / f"{self._name}-{number:04}.wav"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with WavFile(path, HEARING_RATE) as file:
+            with WavFile(path, SAMPLE_RATE) as file:
                 file.write(samples)
         except (OSError, VoiceError) as error:
             self._audio = None

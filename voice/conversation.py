@@ -356,7 +356,7 @@ class SpokenConversation:
                 hearing = self._hear(samples, self._utterance)
                 self._waiting = asyncio.create_task(self._wait(event, hearing, self._utterance))
             case UserStoppedSpeaking(samples, covered_by_pause) if self._utterance is not None:
-                self._end(self._utterance, samples, paused=paused)
+                self._end(self._utterance, samples, paused=covered_by_pause)
         self._tell_state()
 
     def _end(self, said: _Utterance, samples: "Samples", *, paused: bool) -> None:
@@ -510,7 +510,11 @@ class SpokenConversation:
         finally:
             self._silent_since = clock()
             reply = turn.outcome.reply if turn is not None else None
-            self._show(SpeechFinished(reply.text, reply.interrupted) if reply is not None else SpeechFinished("", interrupted=True))
+            self._show(
+                SpeechFinished(reply.text, reply.interrupted)
+                if reply is not None
+                else SpeechFinished("", interrupted=True)
+            )
             self._log(
                 "reply",
                 utterance=said.number,
@@ -525,7 +529,12 @@ class SpokenConversation:
             asyncio.get_running_loop().call_soon(self._tell_state)
 
     def _advice(
-        self, feel: EmotionDetector, words: str, said: _Utterance, sound: "Sequence[Samples]", loop: asyncio.AbstractEventLoop
+        self,
+        feel: EmotionDetector,
+        words: str,
+        said: _Utterance,
+        sound: "Sequence[Samples]",
+        loop: asyncio.AbstractEventLoop,
     ) -> str:
         """What the model is told about who `said` something with these `words`. Runs on the model's thread."""
         import numpy as np

@@ -1,7 +1,7 @@
 """How somebody seems to feel as they speak, and what the model is told about it: for a conversation that is to be kind.
 
-    words and sound of an utterance ─▶ Feel ─▶ Mood ─▶ the log
-                                                 └─ upset ─▶ instructions, for the reply to this utterance alone
+    words and sound of an utterance ─▶ EmotionDetector ─▶ DetectedEmotion ─▶ the log
+                                                 └─ distress ─▶ instructions, for the reply to this utterance alone
 
 Off unless it is asked for: nobody should be judged by their voice without knowing.
 """
@@ -23,14 +23,14 @@ _UPSET = {
 }
 
 SURE = 0.5
-"""Nobody is called upset by less than this."""
+"""Nobody is called distress by less than this."""
 
 LONGEST_SECONDS = 15
 """The end of an utterance, which says how somebody feels now; each two seconds of it take 15 ms to be heard."""
 
 
 @dataclass(frozen=True)
-class Mood:
+class DetectedEmotion:
     """What an utterance sounds like: one of the seven labels of the skill emotion, and how sure that is, from 0 to 1.
 
     `parts` has the label and the confidence of each of "text" and "voice" that was gone by.
@@ -41,17 +41,17 @@ class Mood:
     parts: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
     @property
-    def upset(self) -> str:
-        """How they seem, as in "you seem angry"; "" if they do not seem upset."""
+    def distress(self) -> str:
+        """How they seem, as in "you seem angry"; "" if they do not seem distress."""
         return _UPSET[self.label][0] if self.label in _UPSET and self.confidence >= SURE else ""
 
     @property
     def instructions(self) -> str:
-        """What the model is told about it; "" if they do not seem upset."""
-        return f"The user sounds {self.upset}. {_UPSET[self.label][1]}" if self.upset else ""
+        """What the model is told about it; "" if they do not seem distress."""
+        return f"The user sounds {self.distress}. {_UPSET[self.label][1]}" if self.distress else ""
 
 
-class Feel(Protocol):
+class EmotionDetector(Protocol):
     """Tells a mood from each utterance of somebody."""
 
     def prepare(self, model: ChatModel) -> None:
@@ -61,7 +61,7 @@ class Feel(Protocol):
         """
         ...
 
-    def __call__(self, model: ChatModel, words: str, samples: "Samples") -> Mood | None:
+    def __call__(self, model: ChatModel, words: str, samples: "Samples") -> DetectedEmotion | None:
         """The mood in mono `samples` of 16 kHz and their `words`; None if there is too little to tell.
 
         Without `words` (in a language that they cannot be judged in) by the sound alone. Called on the thread of

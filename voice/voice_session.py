@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from assistant.conversation.session import Session
 from assistant.events import Event, Notice
 from assistant.messages import Image
-from voice.audio.duplex import DeviceChange, Headset
-from voice.audio.streams import Microphone, Playback
+from voice.audio.duplex import AudioDuplex, DeviceChange
+from voice.audio.streams import AudioOutput, Microphone
 from voice.call_log import CallLog
 from voice.conversation import SpokenConversation, State
-from voice.empathy import Feel
+from voice.empathy import EmotionDetector
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech
-from voice.turns.endpointing import Judge
+from voice.turns.endpointing import EndOfTurnModel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 
-class Call:
-    """Ears, a voice, and two devices. `converse` may be called again after it has ended, but not twice at once."""
+class VoiceSession:
+    """Ears, a voice, and two devices. `run` may be called again after it has ended, but not twice at once."""
 
     def __init__(
         self,
         ears: SpeechToText,
         mouth: TextToSpeech,
         microphone: Microphone,
-        speaker: Playback,
+        speaker: AudioOutput,
         *,
-        judge: Judge | None = None,
-        feel: Feel | None = None,
+        judge: EndOfTurnModel | None = None,
+        feel: EmotionDetector | None = None,
         notices: Sequence[str] = (),
         language: str | None = None,
         headphones: bool = False,
@@ -58,7 +58,7 @@ class Call:
         self._log = log
         self._keep_audio = keep_audio
 
-    async def converse(
+    async def run(
         self,
         session: Session,
         show: Callable[[Event], None],
@@ -72,21 +72,21 @@ class Call:
         The others are as for `SpokenConversation`. Raises `VoiceError` if a device cannot be opened, and what
         `SpokenConversation.run` raises.
         """
-        from voice.turns.vad import SileroDetector, TurnTaking
+        from voice.turns.vad import SileroVad, UserTurnDetector
 
         def tell(sentence: str) -> None:
             show(Notice(sentence))
 
         def device_changed(change: DeviceChange) -> None:
-            log("device", device=change.what, name=change.name, back=change.back)
+            log("device", device=change.kind, name=change.name, back=change.back)
             # The first reply that cannot be spoken tells of the speaker.
-            if change.back or change.what == "microphone":
+            if change.back or change.kind == "microphone":
                 tell(str(change))
 
-        taking = await asyncio.to_thread(lambda: TurnTaking(SileroDetector()))
+        taking = await asyncio.to_thread(lambda: UserTurnDetector(SileroVad()))
         log = CallLog(self._log, self._keep_audio, tell)
         try:
-            async with Headset(self.microphone, self._speaker, device_changed) as headset:
+            async with AudioDuplex(self.microphone, self._speaker, device_changed) as duplex:
                 conversation = SpokenConversation(
                     session,
                     self._ears,
@@ -106,20 +106,20 @@ class Call:
                 ready(conversation)
                 while self._notices:
                     tell(self._notices.pop(0))
-                await conversation.run(self._heard(headset))
+                await conversation.run(self._heard(duplex))
         finally:
             log("end")
             log.close()
 
-    async def _heard(self, headset: Headset) -> "AsyncIterator[Samples]":
-        from voice.audio.echo_canceller import Canceller
-        from voice.audio.types import HEARING_RATE
+    async def _heard(self, duplex: AudioDuplex) -> "AsyncIterator[Samples]":
+        from voice.audio.echo_canceller import EchoCanceller
+        from voice.audio.types import SAMPLE_RATE
 
         if self._headphones:
-            async for heard, _ in headset.pairs():
+            async for heard, _ in duplex.pairs():
                 yield heard
         else:
-            async for cleaned in Canceller(HEARING_RATE).clean(headset.pairs()):
+            async for cleaned in EchoCanceller(SAMPLE_RATE).process_stream(duplex.pairs()):
                 yield cleaned
 
     def close(self) -> None:

@@ -576,7 +576,9 @@ async def test_a_reply_in_writing_that_is_interrupted_is_kept_as_far_as_it_was_w
     room.leaves()
     await run
     written = "".join(
-        event.text for event in room.events[: room.events.index(UserTranscript("Stop it now."))] if isinstance(event, TextDelta)
+        event.text
+        for event in room.events[: room.events.index(UserTranscript("Stop it now."))]
+        if isinstance(event, TextDelta)
     )
     assert written
     assert room.said()[1] == (written, True)

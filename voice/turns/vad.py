@@ -1,9 +1,10 @@
-"""Who has the turn: when a person begins to speak, makes a pause, and is done.
+"""Detect user turns: when speech starts, pauses and ends.
 
-frames of 32 ms ─▶ Silero ─▶ probability of speech ─▶ Started ─▶ Paused ─▶ (speaks on …) ─▶ Ended
-                                                         │          ├─ words may be looked for already
-                                                         │          └─ `settle`: how long this silence may last
-                                                         └─ Part: they speak for long, this comes first
+32 ms frames ─▶ Silero VAD ─▶ speech probability ─▶ UserStartedSpeaking ─▶ UserPaused ─▶ … ─▶ UserStoppedSpeaking
+│                   ├─ transcription may start
+│                   └─ set_silence_timeout(): how long
+│                      this pause may last
+└─ SpeechChunk: first part of a long utterance
 """
 
 from collections import deque
@@ -11,201 +12,228 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from voice.audio.types import HEARING_RATE
-from voice.stt.long_form import quietest
+from voice.audio.types import SAMPLE_RATE
+from voice.stt.long_form import find_quietest_cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from voice.audio.types import Samples
 
-FRAME = 512
-"""Samples the detector takes at a time."""
+FRAME_SAMPLES = 512
+"""Samples per frame, 32 ms: Silero's window at 16 kHz."""
 
-_CONTEXT = 64
-_FRAME_SECONDS = FRAME / HEARING_RATE
+_CONTEXT_SAMPLES = 64
+_FRAME_SECS = FRAME_SAMPLES / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How patient to be; times in seconds.
+class VadParams:
+    """Voice activity detection parameters; times in seconds.
 
-    Speech begins with `onset` of it, at a probability of `loud`, and goes on down to `soft`. After `pause` of silence
-    its words may be looked for, and after `end`, at the latest, the turn is over. Of an utterance longer than
-    `longest` the first part is given away.
+    Attributes:
+        start_threshold: Speech probability at which speech starts.
+        stop_threshold: Probability below which a frame counts as silence once speech has started.
+        start_secs: Speech needed before `UserStartedSpeaking`.
+        pause_secs: Silence before `UserPaused`, when transcription may start.
+        stop_secs: Longest silence inside a turn.
+        pre_roll_secs: Audio kept from before the start; word onsets are quieter than what follows.
+        max_segment_secs: Longest utterance returned in one piece (Whisper's window).
     """
 
-    loud: float = 0.5
-    soft: float = 0.35
-    onset: float = 0.096
-    pause: float = 0.3
-    end: float = 2.0
-    # Whisper's window: what is longer has to be cut somewhere.
-    longest: float = 30.0
-    # Before its onset: the first sound of a word is softer than the rest.
-    lead: float = 0.4
+    start_threshold: float = 0.5
+    stop_threshold: float = 0.35
+    start_secs: float = 0.096
+    pause_secs: float = 0.3
+    stop_secs: float = 2.0
+    pre_roll_secs: float = 0.4
+    max_segment_secs: float = 30.0
 
 
 @dataclass(frozen=True)
-class Started:
-    """Somebody has begun to speak."""
+class UserStartedSpeaking:
+    """Speech has started."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """They go on for long: `samples` is what they said first, and the events that follow bring what comes after it."""
+class SpeechChunk:
+    """First part of an utterance longer than `max_segment_secs`. Later events hold only what follows it."""
 
     samples: "Samples"
 
 
 @dataclass(frozen=True)
-class Paused:
-    """They have been silent for a moment; `samples` is all they have said in this turn, after its `Part`s."""
+class UserPaused:
+    """The user has been silent for `pause_secs`. `samples` holds the turn so far, after any `SpeechChunk`."""
 
     samples: "Samples"
 
 
 @dataclass(frozen=True)
-class Ended:
-    """They are done; `samples` are what came after the `Part`s. `paused`: the last `Paused` had all words in it."""
+class UserStoppedSpeaking:
+    """The turn is over.
+
+    Attributes:
+        samples: Audio after the last `SpeechChunk`.
+        covered_by_pause: Whether the last `UserPaused` already held every word, so that its transcript can be used.
+    """
 
     samples: "Samples"
-    paused: bool
+    covered_by_pause: bool
 
 
-TurnEvent = Started | Part | Paused | Ended
+TurnEvent = UserStartedSpeaking | SpeechChunk | UserPaused | UserStoppedSpeaking
 
 
-class SileroDetector:
-    """How likely each frame is speech. It remembers what it heard before, unlike faster-whisper's use of the same."""
+class SileroVad:
+    """Silero's speech probability of consecutive frames.
+
+    Keeps the network's recurrent state between calls, unlike faster-whisper's wrapper around the same network.
+    """
 
     def __init__(self) -> None:
         import numpy as np
         from faster_whisper.vad import get_vad_model
 
         self._session: Any = get_vad_model().session
-        self._state: NDArray[np.float32] = np.zeros((1, 1, 128), np.float32)
+        self._hidden: NDArray[np.float32] = np.zeros((1, 1, 128), np.float32)
         self._cell: NDArray[np.float32] = np.zeros((1, 1, 128), np.float32)
-        self._context: Samples = np.zeros(_CONTEXT, np.float32)
+        self._context: Samples = np.zeros(_CONTEXT_SAMPLES, np.float32)
 
     def __call__(self, frame: "Samples") -> float:
-        """The probability that these `FRAME` samples, which follow those before, are speech."""
+        """Return the speech probability of the next `FRAME_SAMPLES` samples."""
         import numpy as np
 
-        heard = np.concatenate([self._context, frame])[None]
-        probability, self._state, self._cell = self._session.run(
-            None, {"input": heard, "h": self._state, "c": self._cell}
+        window = np.concatenate([self._context, frame])[None]
+        probability, self._hidden, self._cell = self._session.run(
+            None, {"input": window, "h": self._hidden, "c": self._cell}
         )
-        self._context = frame[-_CONTEXT:]
+        self._context = frame[-_CONTEXT_SAMPLES:]
         return float(probability[0])
 
 
-class TurnTaking:
-    """Turns a stream of samples into the events of turns. `detect` gives the probability of speech in a frame."""
+class UserTurnDetector:
+    """Turn a stream of audio into turn events."""
 
-    def __init__(self, detect: "Callable[[Samples], float]", pace: Pace | None = None) -> None:
-        self._detect = detect
-        self.pace = pace or Pace()
-        self._rest: list[Samples] = []
-        self._rest_size = 0
-        self._before: deque[Samples] = deque(maxlen=round(self.pace.lead / _FRAME_SECONDS))
-        self._said: list[Samples] = []
-        self._said_size = 0
-        self._speech = 0
-        self._silence = 0
-        self._pause: Paused | None = None
-        self._patience = _frames(self.pace.end)
+    def __init__(self, speech_probability: "Callable[[Samples], float]", params: VadParams | None = None) -> None:
+        """Create a detector.
+
+        Args:
+            speech_probability: Return the speech probability of one frame of `FRAME_SAMPLES` samples.
+            params: Thresholds and times; the defaults suit conversational speech.
+        """
+        self._speech_probability = speech_probability
+        self.params = params or VadParams()
+        self._incomplete_frame = _Buffer()
+        self._pre_roll: deque[Samples] = deque(maxlen=_frames(self.params.pre_roll_secs))
+        # Audio of the open turn, after its last `SpeechChunk`; empty while nobody speaks.
+        self._turn = _Buffer()
+        self._speech_frames = 0
+        self._silence_frames = 0
+        self._pause: UserPaused | None = None
+        self._timeout_frames = _frames(self.params.stop_secs)
 
     @property
-    def stirring(self) -> bool:
-        """Whether somebody may have begun to speak, which the next frames will tell: a word, or a door.
+    def speech_onset(self) -> bool:
+        """Whether the last frames sound like speech but `start_secs` has not passed: a word, or a door.
 
-        What can be taken back, such as falling silent, need not wait for `Started`.
+        Reactions that can be undone, such as pausing playback, need not wait for `UserStartedSpeaking`.
         """
-        return not self._said and self._speech > 0
+        return not self._turn.size and self._speech_frames > 0
 
-    def feed(self, samples: "Samples") -> list[TurnEvent]:
-        """What has happened by the end of `samples`, any number of them at 16 kHz."""
-        import numpy as np
-
-        self._rest.append(samples)
-        self._rest_size += samples.size
-        if self._rest_size < FRAME:
+    def process(self, samples: "Samples") -> list[TurnEvent]:
+        """Process any number of 16 kHz mono samples and return the events they cause."""
+        self._incomplete_frame.append(samples)
+        if self._incomplete_frame.size < FRAME_SAMPLES:
             return []
-        joined = np.concatenate(self._rest)
-        whole = joined.size // FRAME * FRAME
-        self._rest, self._rest_size = [joined[whole:]], joined.size - whole
-        events: list[TurnEvent] = []
-        for start in range(0, whole, FRAME):
-            event = self._frame(joined[start : start + FRAME])
-            if event is not None:
-                events.append(event)
-        return events
+        available = self._incomplete_frame.pop()
+        frames_end = available.size // FRAME_SAMPLES * FRAME_SAMPLES
+        self._incomplete_frame.append(available[frames_end:])
+        events = (
+            self._process_frame(available[start : start + FRAME_SAMPLES])
+            for start in range(0, frames_end, FRAME_SAMPLES)
+        )
+        return [event for event in events if event is not None]
 
-    def settle(self, pause: Paused, silence: float) -> None:
-        """End the turn after `silence` seconds of it in this pause. Nothing, if they have spoken on meanwhile."""
+    def set_silence_timeout(self, pause: UserPaused, seconds: float) -> None:
+        """End the turn after `seconds` of silence in `pause`. Ignored if the user has resumed speaking."""
         if pause is self._pause:
-            self._patience = _frames(min(silence, self.pace.end))
+            self._timeout_frames = _frames(min(seconds, self.params.stop_secs))
 
-    def finish(self) -> list[TurnEvent]:
-        """What has happened by the end of all sound: whoever is speaking then has said all there is."""
-        if not self._said:
+    def flush(self) -> list[TurnEvent]:
+        """Close the open turn at the end of the audio."""
+        if not self._turn.size:
             return []
-        self._say(*self._rest)
-        self._rest, self._rest_size = [], 0
-        return [self._end()]
+        self._turn.append(self._incomplete_frame.pop())
+        return [self._end_turn()]
 
-    def _frame(self, frame: "Samples") -> TurnEvent | None:
-        speaks = self._detect(frame) >= (self.pace.soft if self._said else self.pace.loud)
-        if not self._said:
-            return self._idle(frame, speaks=speaks)
-        self._say(frame)
-        if speaks:
-            self._silence = 0
-            self._pause = None
-            self._patience = _frames(self.pace.end)
-            return self._part() if self._said_size >= self.pace.longest * HEARING_RATE else None
-        self._silence += 1
-        if self._silence >= self._patience:
-            return self._end()
-        if self._silence == _frames(self.pace.pause):
-            self._pause = Paused(self._all())
+    def _process_frame(self, frame: "Samples") -> TurnEvent | None:
+        params = self.params
+        threshold = params.stop_threshold if self._turn.size else params.start_threshold
+        is_speech = self._speech_probability(frame) >= threshold
+        if not self._turn.size:
+            return self._process_outside_turn(frame, is_speech=is_speech)
+        self._turn.append(frame)
+        if is_speech:
+            self._reset_silence()
+            return self._split_long_turn() if self._turn.size >= params.max_segment_secs * SAMPLE_RATE else None
+        self._silence_frames += 1
+        if self._silence_frames >= self._timeout_frames:
+            return self._end_turn()
+        if self._silence_frames == _frames(params.pause_secs):
+            self._pause = UserPaused(self._turn.samples())
             return self._pause
         return None
 
-    def _idle(self, frame: "Samples", *, speaks: bool) -> TurnEvent | None:
-        self._before.append(frame)
-        self._speech = self._speech + 1 if speaks else 0
-        if self._speech < _frames(self.pace.onset):
+    def _process_outside_turn(self, frame: "Samples", *, is_speech: bool) -> TurnEvent | None:
+        self._pre_roll.append(frame)
+        self._speech_frames = self._speech_frames + 1 if is_speech else 0
+        if self._speech_frames < _frames(self.params.start_secs):
             return None
-        self._say(*self._before)
-        self._before.clear()
-        self._speech = self._silence = 0
-        return Started()
+        self._turn.append(*self._pre_roll)
+        self._pre_roll.clear()
+        self._speech_frames = 0
+        self._reset_silence()
+        return UserStartedSpeaking()
 
-    def _part(self) -> Part:
-        samples = self._all()
-        cut = quietest(samples)
-        self._said, self._said_size = [samples[cut:]], samples.size - cut
-        return Part(samples[:cut])
+    def _split_long_turn(self) -> SpeechChunk:
+        samples = self._turn.pop()
+        cut = find_quietest_cut(samples)
+        self._turn.append(samples[cut:])
+        return SpeechChunk(samples[:cut])
 
-    def _end(self) -> Ended:
-        ended = Ended(self._all(), paused=self._pause is not None)
-        self._said, self._said_size = [], 0
-        self._silence = 0
+    def _end_turn(self) -> UserStoppedSpeaking:
+        stopped = UserStoppedSpeaking(self._turn.pop(), covered_by_pause=self._pause is not None)
+        self._reset_silence()
+        return stopped
+
+    def _reset_silence(self) -> None:
+        self._silence_frames = 0
         self._pause = None
-        self._patience = _frames(self.pace.end)
-        return ended
+        self._timeout_frames = _frames(self.params.stop_secs)
 
-    def _say(self, *frames: "Samples") -> None:
-        self._said += frames
-        self._said_size += sum(frame.size for frame in frames)
 
-    def _all(self) -> "Samples":
+class _Buffer:
+    """Audio that arrives in pieces, with a running size: concatenating at each frame would copy the whole turn."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Samples] = []
+        self.size = 0
+
+    def append(self, *pieces: "Samples") -> None:
+        self._pieces += pieces
+        self.size += sum(piece.size for piece in pieces)
+
+    def samples(self) -> "Samples":
         import numpy as np
 
-        return np.concatenate(self._said)
+        return np.concatenate([np.zeros(0, np.float32), *self._pieces])
+
+    def pop(self) -> "Samples":
+        samples = self.samples()
+        self._pieces, self.size = [], 0
+        return samples
 
 
 def _frames(seconds: float) -> int:
-    return max(1, round(seconds / _FRAME_SECONDS))
+    return max(1, round(seconds / _FRAME_SECS))

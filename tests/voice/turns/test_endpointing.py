@@ -3,7 +3,7 @@
 import pytest
 
 from voice.stt.base import Segment, Transcript
-from voice.turns.endpointing import ORDINARY, PATIENT, SOON, is_unfinished, patience
+from voice.turns.endpointing import DEFAULT_SILENCE, LONG_SILENCE, SHORT_SILENCE, is_unfinished, silence_timeout
 
 
 def said(text: str, language: str = "en") -> Transcript:
@@ -33,7 +33,7 @@ def said(text: str, language: str = "en") -> Transcript:
 )
 def test_something_comes_after_these(text: str, language: str) -> None:
     assert is_unfinished(text, language)
-    assert patience(said(text, language), 0.99) == patience(said(text, language), None) == PATIENT
+    assert silence_timeout(said(text, language), 0.99) == silence_timeout(said(text, language), None) == LONG_SILENCE
 
 
 @pytest.mark.parametrize(
@@ -61,24 +61,24 @@ def test_nothing_has_to_come_after_these(text: str, language: str) -> None:
 
 
 def test_what_sounds_and_reads_done_is_over_soon() -> None:
-    assert patience(said("What time is it?"), 0.97) == SOON
-    assert patience(said("I am hungry."), 0.97) == SOON
-    assert patience(said(""), 0.01) == SOON, "a cough keeps nobody waiting"
+    assert silence_timeout(said("What time is it?"), 0.97) == SHORT_SILENCE
+    assert silence_timeout(said("I am hungry."), 0.97) == SHORT_SILENCE
+    assert silence_timeout(said(""), 0.01) == SHORT_SILENCE, "a cough keeps nobody waiting"
 
 
 def test_the_two_signs_check_each_other() -> None:
     # Whisper leaves out the "um" that was heard.
-    assert patience(said("I would like a table."), 0.01) == PATIENT
+    assert silence_timeout(said("I would like a table."), 0.01) == LONG_SILENCE
     # A whole question that sounds undecided, and surely unfinished.
-    assert patience(said("Is it far?"), 0.3) == SOON
-    assert patience(said("Is it far?"), 0.01) == ORDINARY
-    assert patience(said("I am hungry."), 0.3) == ORDINARY
+    assert silence_timeout(said("Is it far?"), 0.3) == SHORT_SILENCE
+    assert silence_timeout(said("Is it far?"), 0.01) == DEFAULT_SILENCE
+    assert silence_timeout(said("I am hungry."), 0.3) == DEFAULT_SILENCE
     # No mark at the end: Whisper does not take it for a sentence.
-    assert patience(said("She said she would"), 0.97) == ORDINARY
-    assert patience(said("She said she would"), 0.3) == PATIENT
+    assert silence_timeout(said("She said she would"), 0.97) == DEFAULT_SILENCE
+    assert silence_timeout(said("She said she would"), 0.3) == LONG_SILENCE
 
 
 def test_where_the_sound_is_not_judged_silence_decides() -> None:
-    assert {patience(said(text), None) for text in ("What time is it?", "I am hungry.", "She said she would")} == {
-        ORDINARY
-    }
+    assert {
+        silence_timeout(said(text), None) for text in ("What time is it?", "I am hungry.", "She said she would")
+    } == {DEFAULT_SILENCE}
