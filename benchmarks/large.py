@@ -27,15 +27,15 @@ from typing import Any
 import torch
 
 from assistant.messages import Message, assistant, user
-from assistant.models.local.compiled import StaticKVCache, CompiledDecoder
+from assistant.models.local.compiled import CompiledDecoder, StaticKVCache
 from assistant.models.local.decoders.transformers import TransformersDecoder
-from assistant.models.local.image_encoder import Pictures
-from assistant.models.local.loader import Loaded, read_weights
+from assistant.models.local.image_encoder import ImageEncoder
+from assistant.models.local.loader import LoadedModel, read_weights
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import Placement, choose_device
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
-from assistant.models.memory import estimate, precision, profile_of
+from assistant.models.memory import estimate, precision_for, profile_of
 from benchmarks.decode import ask, picture
 from benchmarks.figures import Figure, save, table
 from benchmarks.shapes import QWEN3_VL
@@ -122,7 +122,7 @@ def parley_figures(
     folder: Path, config: Any, placement: Placement, runs: int, tokens: int, backend: str
 ) -> tuple[Measured, list[Figure]]:
     """What Parley takes; and the time it compiles, what it compiles again, and its memory against the estimate."""
-    if placement.kind == "cuda":
+    if placement.device_type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     context = min(CONTEXT, config.text_config.max_position_embeddings)
     started = time.perf_counter()
@@ -181,21 +181,21 @@ def build(
     processor = Processor(config)
     with torch.inference_mode():
         model = read_weights(folder, config, placement)
-        pictures = Pictures(model, processor)
+        pictures = ImageEncoder(model, processor)
         decoder = _Unguessing(model, processor, pictures)
         cache = StaticKVCache.for_model(model, context)
         steps = CompiledDecoder(model, cache, uses_mrope=decoder.uses_mrope, backend=None if backend == "none" else backend)
         steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
         decoder.use_compiled(steps)
     # No token ends a reply: one that random weights write by chance would cut a measurement short.
-    loaded = Loaded(
+    loaded = LoadedModel(
         name="benchmark",
         bundled=False,
         decoder=decoder,
-        pictures=pictures,
+        image_encoder=pictures,
         processor=processor,
         config=config,
-        end_tokens=None,
+        eos_token_ids=None,
         placement=placement,
         context_tokens=context,
     )
@@ -282,21 +282,21 @@ def copied_bytes_a_second(device: str) -> float:
 
 def read_bytes(config: Any, placement: Placement, reply: int) -> int:
     """Bytes that have to be read for a token: the decoder, the output layer, keys and values halfway through."""
-    shape, held = profile_of(config), precision(placement.quantization, placement.kind)
+    shape, held = profile_of(config), precision_for(placement.quantization, placement.device_type)
     text = config.text_config
     tokens = 32 + reply // 2
-    kept: int = held.kept * text.vocab_size * text.hidden_size + held.cache * shape.cache_values * tokens
-    return round(shape.quantizable * held.quantizable) + kept
+    kept: int = held.other * text.vocab_size * text.hidden_size + held.cache * shape.kv_values * tokens
+    return round(shape.decoder_linear_params * held.quantizable) + kept
 
 
 def _expected(config: Any, placement: Placement, context: int) -> int:
-    estimated = estimate(profile_of(config), precision(placement.quantization, placement.kind), context)
-    return estimated.total if placement.kind == "cuda" else estimated.weights + estimated.cache
+    estimated = estimate(profile_of(config), precision_for(placement.quantization, placement.device_type), context)
+    return estimated.total if placement.device_type == "cuda" else estimated.weights + estimated.cache
 
 
 def _taken(decoder: Any, placement: Placement) -> int:
     """Bytes at the peak; where no allocator tells it, those of the weights, and of the keys and values."""
-    if placement.kind == "cuda":
+    if placement.device_type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     taken: int = 0
     for parameter in decoder._model.parameters():  # noqa: SLF001 - a decoder shows its model to nobody else
@@ -363,7 +363,7 @@ def _shares(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]
 
 def device_of(placement: Placement) -> SimpleNamespace:
     """What the figures were measured on, beside the processor."""
-    if placement.kind != "cuda":
+    if placement.device_type != "cuda":
         return SimpleNamespace(name="cpu", cuda=None)
     return SimpleNamespace(name=torch.cuda.get_device_name(placement.device), cuda=torch.version.cuda)
 
@@ -381,14 +381,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
     chosen = parser.parse_args(arguments)
     placement = choose_device(chosen.device)
-    sizes = chosen.sizes or (["2b", "8b"] if placement.kind == "cuda" else ["tiny"])
+    sizes = chosen.sizes or (["2b", "8b"] if placement.device_type == "cuda" else ["tiny"])
     if unknown := set(sizes) - QWEN3_VL.keys():
         parser.error(f"there is no size {', '.join(sorted(unknown))}: choose from {', '.join(QWEN3_VL)}")
     if chosen.runs < 1 or chosen.tokens < 2:
         parser.error("--runs takes a number from 1 up, and --tokens one from 2 up")
     disable_progress_bar()
     device = device_of(placement)
-    proof = "tiny" in sizes or placement.kind != "cuda"
+    proof = "tiny" in sizes or placement.device_type != "cuda"
     for size in sizes:
         figures = measure(size, placement.device, chosen.runs, chosen.tokens, chosen.backend)
         print(f"Qwen3-VL {size} on {device.name}\n{table(figures)}\n", flush=True)
@@ -401,7 +401,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "compiler": chosen.backend,
             "bitsandbytes": version("bitsandbytes"),
         }
-        save(figures, chosen.out / f"large-{size}-{placement.kind}-{datetime.now(UTC).date()}.json", about)
+        save(figures, chosen.out / f"large-{size}-{placement.device_type}-{datetime.now(UTC).date()}.json", about)
 
 
 if __name__ == "__main__":

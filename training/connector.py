@@ -46,7 +46,7 @@ LONGEST_CAPTION = 24
 
 
 class Eyes(nn.Module):
-    """The trained parts of `PocketEyes`, fed with features and probabilities computed before."""
+    """The trained parts of `PocketVisionEncoder`, fed with features and probabilities computed before."""
 
     def __init__(
         self, recipe: Recipe, vocabulary: Vocabulary, class_names: list[str], tokenizer: Tokenizer, embedding: Tensor

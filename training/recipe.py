@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from assistant.models.pocket.vision_encoder import PocketEyesConfig
+from assistant.models.pocket.vision_encoder import PocketVisionConfig
 from training.words import SEED, WORD_HIDDEN
 
 __all__ = ["DEV_ROOMS", "SEED", "Recipe"]
@@ -40,9 +40,9 @@ class Recipe:
     substitution: float = 0.36
     """How many of the photos of one dog become another animal by their tags and words, so that tags are believed."""
 
-    def eyes(self, vocabulary: int) -> PocketEyesConfig:
+    def eyes(self, vocabulary: int) -> PocketVisionConfig:
         """The configuration of the eyes that this recipe trains."""
-        config = PocketEyesConfig(
+        config = PocketVisionConfig(
             grid=self.grid, positions=self.positions, vocabulary=vocabulary, word_hidden=WORD_HIDDEN
         )
         if not self.tags:

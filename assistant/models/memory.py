@@ -175,11 +175,6 @@ def free_bytes(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def format_gigabytes(count: int) -> str:
-    """Format a number of bytes, such as "1.2 GB"."""
-    return f"{count / 1e9:.1f} GB"
-
-
 def _without_weights(config: "Any") -> "Any":
     import torch
     from transformers import AutoModelForImageTextToText

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from assistant.models.pocket import assemble
 from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, EfficientNetLite, InvertedResidual
-from assistant.models.pocket.vision_encoder import PocketEyes, PocketEyesConfig
+from assistant.models.pocket.vision_encoder import PocketVisionConfig, PocketVisionEncoder
 from training import prepare
 from training.decoder import PROJECTIONS
 from training.export import EYES_OPTIONS
@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-CONFIG = PocketEyesConfig(
+CONFIG = PocketVisionConfig(
     variant="lite0", grid=2, hidden_size=WIDTH, connector_width=32, vocabulary=120, word_hidden=16,
     classes=3, class_slots=5, words=4, word_slots=6,
 )  # fmt: skip
@@ -53,7 +53,7 @@ CONFIG = PocketEyesConfig(
 @pytest.fixture(scope="session")
 def decoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The GGUF of a decoder."""
-    path = tmp_path_factory.mktemp("decoder parcel") / "decoder.gguf"
+    path = tmp_path_factory.mktemp("decoder asset") / "decoder.gguf"
     write_decoder(path)
     return path
 
@@ -61,7 +61,7 @@ def decoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tower_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published state dict of a tower."""
-    path = tmp_path_factory.mktemp("tower parcel") / "tower.pth"
+    path = tmp_path_factory.mktemp("tower asset") / "tower.pth"
     torch.manual_seed(0)
     torch.save(as_published(EfficientNetLite(CONFIG.variant)), path)
     return path
@@ -74,7 +74,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     trained = {
         name: value.half().contiguous()
-        for name, value in PocketEyes(CONFIG).state_dict().items()
+        for name, value in PocketVisionEncoder(CONFIG).state_dict().items()
         if not name.startswith("tower.") and name not in ("tagger.table", "tagger.lengths")
     }
     save_file(trained, folder / "eyes.safetensors")
@@ -135,7 +135,7 @@ def noise(seed: int, side: tuple[int, int] = (150, 201)) -> PIL.Image.Image:
 
 
 def write_decoder(path: Path) -> None:
-    """A Llama with random weights and a byte-level tokenizer, in the format of the decoder's parcel."""
+    """A Llama with random weights and a byte-level tokenizer, in the format of the decoder's asset."""
     text = [
         *(question for questions in ASK.values() for question in questions),
         *map(str, EVERYDAY),

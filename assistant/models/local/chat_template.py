@@ -1,7 +1,7 @@
 """Messages written out as the model's chat template wants them.
 
 What people say is never taken for markup: a special token spelled out in a message (`<|im_end|>`, `<image>`) would
-otherwise end their turn, speak as the system, or ask for a picture that is not there. `ChatFormat.neutral` is the one
+otherwise end their turn, speak as the system, or ask for a picture that is not there. `ChatTemplate.neutral` is the one
 place that sees to it.
 """
 
@@ -17,7 +17,7 @@ _BREAKS = ("\N{ZERO WIDTH SPACE}", " ")
 _PROBE = "probe"
 
 
-class ChatFormat:
+class ChatTemplate:
     """The chat template of a model, by its `processor` (transformers'). Raises `ModelError` if it has none."""
 
     def __init__(self, processor: Any, model_name: str) -> None:
@@ -37,26 +37,26 @@ class ChatFormat:
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt up to where the reply begins, each picture as the template's placeholder. Raises `ModelError`."""
-        return self._render([self._entry(message) for message in messages], opens_reply=True)
+        return self._render([self._entry(message) for message in messages], add_generation_prompt=True)
 
-    def neutral(self, text: str) -> str:
+    def escape_special_tokens(self, text: str) -> str:
         """`text` with an unseen mark inside everything that the tokenizer would read as a special token."""
         # Again until nothing is left: tokens may overlap, and breaking one can leave another.
         while self._markup.search(text):
             text = self._markup.sub(lambda found: found[0][0] + self._break + found[0][1:], text)
         return text
 
-    def tokens(self, reply: str) -> list[int]:
+    def tokenize_reply(self, reply: str) -> list[int]:
         """The ids of a given reply, as they follow what `render` writes."""
-        ids: list[int] = self._tokenizer(self.neutral(reply), add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokenizer(self.escape_special_tokens(reply), add_special_tokens=False)["input_ids"]
         return ids
 
-    def end_tokens(self, *more: int | Sequence[int] | None) -> frozenset[int]:
+    def eos_token_ids(self, *more: int | Sequence[int] | None) -> frozenset[int]:
         """The ids that end a reply: the tokenizer's, what the template writes after a reply, and `more`."""
         ids = {self._tokenizer.eos_token_id}
         for one in more:
             ids |= {one} if isinstance(one, int) else set(one or ())
-        after = self._render([_say("user", _PROBE), _say("assistant", _PROBE)], opens_reply=False).rpartition(_PROBE)[2]
+        after = self._render([_say("user", _PROBE), _say("assistant", _PROBE)], add_generation_prompt=False).rpartition(_PROBE)[2]
         first = self._tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
         ids |= set(first) & self._special_ids
         return frozenset(ids - {None})
@@ -71,19 +71,19 @@ class ChatFormat:
         for part in message.parts:
             match part:
                 case Text():
-                    content.append({"type": "text", "text": self.neutral(part.text)})
+                    content.append({"type": "text", "text": self.escape_special_tokens(part.text)})
                 case Image():
                     content.append({"type": "image"})
                 case Audio():
                     raise ModelError(f"{self._model_name} cannot listen to recordings: say it in words.")
         return {"role": message.role, "content": content}
 
-    def _render(self, conversation: list[dict[str, Any]], *, opens_reply: bool) -> str:
+    def _render(self, conversation: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
         from jinja2 import TemplateError
 
         try:
             prompt: str = self._processor.apply_chat_template(
-                conversation, chat_template=self._template, tokenize=False, add_generation_prompt=opens_reply
+                conversation, chat_template=self._template, tokenize=False, add_generation_prompt=add_generation_prompt
             )
         except (TemplateError, TypeError) as error:
             # A TypeError comes from templates that join words and know nothing of parts.

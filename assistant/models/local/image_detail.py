@@ -13,10 +13,10 @@ from typing import Any
 
 LEVELS = ("auto", "low", "high")
 """What people can ask for."""
-LOW, HIGH = 2**18, 2**22
+LOW_PIXELS, HIGH_PIXELS = 2**18, 2**22
 """Pixels of a picture that are shown at the lowest and at the highest detail."""
 
-_STEPS = (HIGH, 2**21, 2**20, 2**19, LOW)
+_STEPS = (HIGH_PIXELS, 2**21, 2**20, 2**19, LOW_PIXELS)
 # More take minutes to read there, however much memory there is.
 _MOST_ON_CPU = 2**20
 # Of the finest family; the others have fewer for the same picture.
@@ -25,19 +25,19 @@ _PIXELS_OF_A_TOKEN = 32 * 32
 _PICTURES_IN_CONTEXT = 16
 
 
-def steps(level: str, kind: str) -> tuple[int, ...]:
+def pixel_budgets(level: str, kind: str) -> tuple[int, ...]:
     """Pixels that may be shown at `level` on that kind of device ("cpu", "cuda"), the most wanted first."""
     if level != "auto":
-        return (LOW,) if level == "low" else (HIGH,)
+        return (LOW_PIXELS,) if level == "low" else (HIGH_PIXELS,)
     return tuple(pixels for pixels in _STEPS if kind != "cpu" or pixels <= _MOST_ON_CPU)
 
 
-def is_worth(pixels: int, context_tokens: int) -> bool:
+def fits_conversation(pixels: int, context_tokens: int) -> bool:
     """Whether a context has room for a conversation about pictures of so many pixels."""
     return pixels // _PIXELS_OF_A_TOKEN * _PICTURES_IN_CONTEXT <= context_tokens
 
 
-def options(image_processor: Any, pixels: int) -> dict[str, Any]:
+def processor_options(image_processor: Any, pixels: int) -> dict[str, Any]:
     """What to tell an image processor (transformers') to show at most `pixels`; empty if it knows only one size."""
     size = dict(getattr(image_processor, "size", None) or {})
     if getattr(image_processor, "merge_size", None) and size.get("shortest_edge"):

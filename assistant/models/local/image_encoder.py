@@ -29,7 +29,7 @@ _MOST_BYTES = 2**30
 
 
 @dataclass
-class Picture:
+class EncodedImage:
     """A picture as it is known: `key` names what is seen of it, `text` stands for it in a prompt, in `places` tokens.
 
     `inputs` are what the vision tower takes, until it has taken them; `rows` what it made of them, each (places,
@@ -39,54 +39,54 @@ class Picture:
 
     key: str
     text: str
-    places: int
+    num_tokens: int
     inputs: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    rows: tuple[Tensor, ...] = field(default=(), repr=False)
-    grid: Tensor | None = None
+    features: tuple[Tensor, ...] = field(default=(), repr=False)
+    grid_thw: Tensor | None = None
 
     @property
-    def bytes(self) -> int:
+    def num_bytes(self) -> int:
         """What it takes of the memory."""
-        return sum(tensor.nbytes for tensor in (*self.inputs.values(), *self.rows))
+        return sum(tensor.nbytes for tensor in (*self.inputs.values(), *self.features))
 
 
-class Pictures:
+class ImageEncoder:
     """The pictures that a `model` was shown, prepared by its `processor` (transformers') with at most `pixels` each."""
 
     def __init__(
         self,
         model: Any,
         processor: Any,
-        pixels: int = image_detail.HIGH,
+        max_pixels: int = image_detail.HIGH_PIXELS,
         *,
-        most_bytes: int = _MOST_BYTES,
-        cores: int | None = None,
+        max_bytes: int = _MOST_BYTES,
+        num_threads: int | None = None,
     ) -> None:
         """No more than `most_bytes` of them are kept. `cores` encode them, None as many as the thread computes on."""
         self._model = model
         self._processor = processor
-        self._most_bytes = most_bytes
-        self._cores = cores
-        self._known: OrderedDict[str, Picture] = OrderedDict()
+        self._most_bytes = max_bytes
+        self._cores = num_threads
+        self._cache: OrderedDict[str, EncodedImage] = OrderedDict()
         self._kind: type = list
-        self.options = self._options(pixels)
+        self.processor_options = self._options(max_pixels)
         """What the image processor is told."""
 
-    def replica(self, processor: Any, count: int) -> "Pictures":
+    def replica(self, processor: Any, count: int) -> "ImageEncoder":
         """Other pictures of the same model, prepared by another `processor` in the same way, to be used on a thread of
         their own. `count` of them keep together what one may keep.
         """
         most_bytes, cores = self._most_bytes // count, torch.get_num_threads()
-        replica = Pictures(self._model, processor, most_bytes=most_bytes, cores=cores)
-        replica.options = self.options
+        replica = ImageEncoder(self._model, processor, max_bytes=most_bytes, num_threads=cores)
+        replica.processor_options = self.processor_options
         return replica
 
-    def look_less_closely(self) -> bool:
+    def lower_resolution(self) -> bool:
         """Show pictures at the lowest detail from here on; False if they are shown like that already."""
-        before, self.options = self.options, self._options(image_detail.LOW)
-        return self.options != before
+        before, self.processor_options = self.processor_options, self._options(image_detail.LOW_PIXELS)
+        return self.processor_options != before
 
-    def place(self, text: str, images: Sequence[Image]) -> tuple[str, list[Picture]]:
+    def expand_placeholders(self, text: str, images: Sequence[Image]) -> tuple[str, list[EncodedImage]]:
         """`text` with each placeholder of one of `images` written out, and these in order.
 
         Raises `ModelError` if there are not as many placeholders, `AttachmentError` for what cannot be shown.
@@ -99,7 +99,7 @@ class Pictures:
         written = (picture.text + words for picture, words in zip(pictures, after, strict=True))
         return "".join((before, *written)), pictures
 
-    def rows(self, pictures: Sequence[Picture], start: int, end: int) -> tuple[Tensor, ...]:
+    def features(self, pictures: Sequence[EncodedImage], start: int, end: int) -> tuple[Tensor, ...]:
         """What the model sees in the places from `start` up to `end`, counted through all `pictures`.
 
         The first are embeddings, the others what later layers add, each (places, width) on the model's device. Empty
@@ -108,15 +108,15 @@ class Pictures:
         parts: list[tuple[Tensor, ...]] = []
         first = 0
         for picture in pictures:
-            begin, stop = max(start - first, 0), min(end - first, picture.places)
+            begin, stop = max(start - first, 0), min(end - first, picture.num_tokens)
             if begin < stop:
                 self._encode(picture)
-                parts.append(tuple(rows[begin:stop] for rows in picture.rows))
-            first += picture.places
+                parts.append(tuple(rows[begin:stop] for rows in picture.features))
+            first += picture.num_tokens
         device = self._model.device
         return tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
 
-    def as_encoded(self, rows: Sequence[Tensor]) -> Any:
+    def as_encoder_output(self, rows: Sequence[Tensor]) -> Any:
         """`rows` in the form in which the model takes what its vision tower has made, as one picture."""
         embeddings, *added = rows
         seen = SimpleNamespace(pooler_output=embeddings if issubclass(self._kind, Tensor) else [embeddings])
@@ -124,23 +124,23 @@ class Pictures:
             seen.deepstack_features = [[layer] for layer in added]
         return seen
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Forget all of them."""
-        self._known.clear()
+        self._cache.clear()
 
     def _options(self, pixels: int) -> dict[str, Any]:
-        return image_detail.options(getattr(self._processor, "image_processor", None), pixels)
+        return image_detail.processor_options(getattr(self._processor, "image_processor", None), pixels)
 
-    def _prepared(self, image: Image) -> Picture:
+    def _prepared(self, image: Image) -> EncodedImage:
         # What was seen of it with other options is another picture to the model.
-        key = f"{image.digest} {self.options}"
-        picture = self._known.pop(key, None) or self._prepare(image, key)
-        self._known[key] = picture
+        key = f"{image.digest} {self.processor_options}"
+        picture = self._cache.pop(key, None) or self._prepare(image, key)
+        self._cache[key] = picture
         return picture
 
-    def _prepare(self, image: Image, key: str) -> Picture:
+    def _prepare(self, image: Image, key: str) -> EncodedImage:
         placeholder = self._processor.image_token
-        options = {"images_kwargs": self.options} if self.options else {}
+        options = {"images_kwargs": self.processor_options} if self.processor_options else {}
         try:
             inputs = dict(
                 self._processor(
@@ -160,10 +160,10 @@ class Pictures:
         for name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
             inputs.pop(name, None)
         places = int((ids == self._model.config.image_token_id).sum())
-        return Picture(key, written["replacement"], places, inputs, grid=inputs.get("image_grid_thw"))
+        return EncodedImage(key, written["replacement"], places, inputs, grid_thw=inputs.get("image_grid_thw"))
 
-    def _encode(self, picture: Picture) -> None:
-        if picture.rows:
+    def _encode(self, picture: EncodedImage) -> None:
+        if picture.features:
             return
         device, dtype = self._model.device, self._model.dtype
         moved = {
@@ -175,17 +175,17 @@ class Pictures:
         self._kind = type(output.pooler_output)
         layers = (output.pooler_output, *(getattr(output, "deepstack_features", None) or ()))
         rows = tuple(_rows(layer).cpu() for layer in layers)
-        if len(rows[0]) != picture.places:
-            raise image_token_mismatch(len(rows[0]), picture.places)
-        picture.rows, picture.inputs = rows, {}
+        if len(rows[0]) != picture.num_tokens:
+            raise image_token_mismatch(len(rows[0]), picture.num_tokens)
+        picture.features, picture.inputs = rows, {}
 
     def _forget_surplus(self, latest: set[str]) -> None:
         """Forget pictures beyond what may be kept, the longest unused first, never those of the `latest` prompt."""
-        surplus = sum(picture.bytes for picture in self._known.values()) - self._most_bytes
-        for key in [key for key in self._known if key not in latest]:
+        surplus = sum(picture.num_bytes for picture in self._cache.values()) - self._most_bytes
+        for key in [key for key in self._cache if key not in latest]:
             if surplus <= 0:
                 break
-            surplus -= self._known.pop(key).bytes
+            surplus -= self._cache.pop(key).num_bytes
 
 
 def image_token_mismatch(wanted: int, found: int) -> ModelError:

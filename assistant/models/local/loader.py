@@ -23,12 +23,12 @@ from assistant.models.local import image_detail
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.protocol import ScoringDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
-from assistant.models.local.image_encoder import Pictures
+from assistant.models.local.image_encoder import ImageEncoder
 from assistant.models.local.int8 import Int8LinearFn, quantize_linears
 from assistant.models.local.llama import LlamaDecoder, LoraAdapter, float_linear, is_plain_llama
-from assistant.models.local.placement import Placement, fit, settle
+from assistant.models.local.placement import Placement, plan_context, resolve_quantization
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
-from assistant.models.memory import Shape, free_bytes, linear_layers_outside_decoder, profile_of, showing
+from assistant.models.memory import ModelProfile, free_bytes, linear_layers_outside_decoder, profile_of, with_pixels
 from assistant.progress import Progress, no_progress
 
 IMAGE_ADAPTER_FILE = "picture_adapter.safetensors"
@@ -49,7 +49,7 @@ _NEEDS = {
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model ready to run, its processor (transformers'), what it is called, and whether it is the bundled one.
 
     `context_tokens` is the longest prompt and reply together for which there is memory; `notices` are for people.
@@ -58,15 +58,15 @@ class Loaded:
     name: str
     bundled: bool
     decoder: ScoringDecoder
-    pictures: Pictures
+    image_encoder: ImageEncoder
     processor: Any
     config: Any
-    end_tokens: Any
+    eos_token_ids: Any
     placement: Placement
     context_tokens: int
     notices: tuple[str, ...] = ()
 
-    def replicas(self, count: int) -> "list[Loaded]":
+    def replicas(self, count: int) -> "list[LoadedModel]":
         """So many on the same weights, each to be used on a thread of its own, none beside this one.
 
         Empty for a model that cannot be shared so.
@@ -78,12 +78,12 @@ class Loaded:
         return [_twin(self, self.decoder, processor, count) for processor in processors]
 
 
-def _twin(loaded: Loaded, decoder: LlavaDecoder, processor: Any, count: int) -> Loaded:
-    pictures = loaded.pictures.replica(processor, count)
-    return replace(loaded, decoder=decoder.replica(processor, pictures), pictures=pictures, processor=processor)
+def _twin(loaded: LoadedModel, decoder: LlavaDecoder, processor: Any, count: int) -> LoadedModel:
+    pictures = loaded.image_encoder.replica(processor, count)
+    return replace(loaded, decoder=decoder.replica(processor, pictures), image_encoder=pictures, processor=processor)
 
 
-def load(source: str, placement: Placement, progress: Progress | None = None, level: str = "auto") -> Loaded:
+def load(source: str, placement: Placement, progress: Progress | None = None, detail: str = "auto") -> LoadedModel:
     """Load the model in the folder `source`, or with that name in the catalogue or id on the hub.
 
     `level` is one of `detail.LEVELS`. Raises `ModelError` and `MissingExtraError`.
@@ -100,19 +100,19 @@ def load(source: str, placement: Placement, progress: Progress | None = None, le
         name = "pocket" if bundled else source if named is None else folder.resolve().name
         processor = _processor(folder, source)
         shape = profile_of(config)
-        placement = settle(placement, shape)
-        room = _room(name, config, processor, shape, placement, level)
+        placement = resolve_quantization(placement, shape)
+        room = _room(name, config, processor, shape, placement, detail)
         report = _Report(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
             model = read_weights(folder, config, placement)
             report.read()
-            pictures = Pictures(model, processor, room.pixels)
+            pictures = ImageEncoder(model, processor, room.pixels)
             decoder = _decoder(model, processor, placement, folder, pictures, report.layer)
-            slow = _speed_up(decoder, model, name, placement, room.context_tokens, report) if placement.compiled else ""
+            slow = _speed_up(decoder, model, name, placement, room.context_tokens, report) if placement.should_compile else ""
     report.finish()
     end_tokens = getattr(model.generation_config, "eos_token_id", None)
     notices = (*room.notices, *filter(None, (slow,)))
-    return Loaded(
+    return LoadedModel(
         name, bundled, decoder, pictures, processor, config, end_tokens, placement, room.context_tokens, notices
     )
 
@@ -126,21 +126,21 @@ class _Room:
     notices: tuple[str, ...]
 
 
-def _room(name: str, config: Any, processor: Any, shape: Shape, placement: Placement, level: str) -> _Room:
+def _room(name: str, config: Any, processor: Any, shape: ModelProfile, placement: Placement, level: str) -> _Room:
     """The highest detail of `level` whose memory leaves a context to talk in. `ModelError` if not even the lowest."""
     image_processor = getattr(processor, "image_processor", None)
     longest = config.get_text_config().max_position_embeddings
     free = free_bytes(placement.device)
-    *higher, lowest = image_detail.steps(level, placement.kind)
-    flexible = bool(image_detail.options(image_processor, lowest))
+    *higher, lowest = image_detail.pixel_budgets(level, placement.device_type)
+    flexible = bool(image_detail.processor_options(image_processor, lowest))
     for pixels in higher if flexible else ():
         with suppress(ModelError):
-            context_tokens, notice = fit(name, showing(shape, config, pixels), placement, longest, free)
-            if image_detail.is_worth(pixels, context_tokens):
+            context_tokens, notice = plan_context(name, with_pixels(shape, config, pixels), placement, longest, free)
+            if image_detail.fits_conversation(pixels, context_tokens):
                 return _Room(context_tokens, pixels, tuple(filter(None, (placement.notice, notice))))
     if flexible:
-        shape = showing(shape, config, lowest)
-    context_tokens, notice = fit(name, shape, placement, longest, free)
+        shape = with_pixels(shape, config, lowest)
+    context_tokens, notice = plan_context(name, shape, placement, longest, free)
     one_size = f"{name} looks at every picture in the same size: --detail {level} changes nothing."
     notices = (placement.notice, notice, "" if flexible or level == "auto" else one_size)
     return _Room(context_tokens, lowest, tuple(filter(None, notices)))
@@ -271,7 +271,7 @@ def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
         raise ModelError(
             f"{folder} lacks {len(lacking)} of the model's weights, {lacking[0]} for one: get a fresh copy of it."
         )
-    if placement.kind == "cpu" and placement.quantization == "nf4":
+    if placement.device_type == "cpu" and placement.quantization == "nf4":
         _check_packable(model, folder)
     moved = placement.device == "cpu" or placement.uses_bitsandbytes
     return model.eval() if moved else model.eval().to(placement.device)
@@ -308,7 +308,7 @@ def _bitsandbytes(config: Any, placement: Placement) -> Any:
 
 
 def _decoder(
-    model: Any, processor: Any, placement: Placement, folder: Path, pictures: Pictures, done: Callable[[], None]
+    model: Any, processor: Any, placement: Placement, folder: Path, pictures: ImageEncoder, done: Callable[[], None]
 ) -> ScoringDecoder:
     adapter_file = folder / IMAGE_ADAPTER_FILE
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
@@ -357,7 +357,7 @@ def _speed_up(
         return f"{name} is of a family that cannot be compiled: it decodes as transformers does." if asked else ""
     report.compiling()
     # What it compiles with, before what it compiles without: a GPU's graphs need no compiler.
-    backends = ("inductor", None) if placement.kind == "cuda" else ("inductor",)
+    backends = ("inductor", None) if placement.device_type == "cuda" else ("inductor",)
     reason = ""
     for backend in backends:
         cache = StaticKVCache.for_model(model, context_tokens)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from assistant.models.local.image_encoder import Picture
+    from assistant.models.local.image_encoder import EncodedImage
 
 Key = int | str
 """What stands at one place of a prompt: a token id, or the key of the picture of which it is a part."""
@@ -38,7 +38,7 @@ class Prompt:
     ids: list[int]
     keys: list[Key]
     atomic_spans: list[tuple[int, int]] = field(default_factory=list)
-    pictures: "list[Picture]" = field(default_factory=list)
+    images: "list[EncodedImage]" = field(default_factory=list)
     inputs: "dict[str, Tensor]" = field(default_factory=dict)
     positions: "Tensor | None" = None
     rope_delta: int = 0
@@ -56,25 +56,25 @@ class Prompt:
 class PromptCache:
     """The keys of all that the decoder remembers, in order."""
 
-    known: list[Key] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
 
-    def match(self, prompt: Prompt) -> int:
+    def match_prefix(self, prompt: Prompt) -> int:
         """How many tokens of `prompt` are remembered, not counting a part of a span, and always leaving one to read,
         since the first token of a reply follows from reading the last of its prompt.
         """
-        count = common_prefix(self.known, prompt.keys[:-1])
+        count = common_prefix_length(self.keys, prompt.keys[:-1])
         return _outside(count, prompt.atomic_spans)
 
-    def keep(self, count: int) -> None:
+    def crop(self, count: int) -> None:
         """Only the first `count` tokens are remembered from here on."""
-        del self.known[count:]
+        del self.keys[count:]
 
-    def add(self, keys: Sequence[Key]) -> None:
+    def extend(self, keys: Sequence[Key]) -> None:
         """These were read after the others."""
-        self.known.extend(keys)
+        self.keys.extend(keys)
 
 
-def common_prefix(one: Sequence[Key], other: Sequence[Key]) -> int:
+def common_prefix_length(one: Sequence[Key], other: Sequence[Key]) -> int:
     """How many keys both begin with."""
     for count, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
@@ -82,7 +82,7 @@ def common_prefix(one: Sequence[Key], other: Sequence[Key]) -> int:
     return min(len(one), len(other))
 
 
-def pieces(prompt: Prompt, start: int, size: int) -> Iterator[tuple[int, int]]:
+def chunks(prompt: Prompt, start: int, size: int) -> Iterator[tuple[int, int]]:
     """Cut the rest of `prompt` from `start` on into pieces of about `size` tokens, none of which ends inside a span."""
     stop = len(prompt)
     while start < stop:

@@ -6,7 +6,7 @@ other model's.
 
 from transformers import AutoConfig, AutoModel
 
-from assistant.models.pocket.vision_encoder import PocketEyes, PocketEyesConfig
+from assistant.models.pocket.vision_encoder import PocketVisionConfig, PocketVisionEncoder
 
-AutoConfig.register(PocketEyesConfig.model_type, PocketEyesConfig)
-AutoModel.register(PocketEyesConfig, PocketEyes)
+AutoConfig.register(PocketVisionConfig.model_type, PocketVisionConfig)
+AutoModel.register(PocketVisionConfig, PocketVisionEncoder)

@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from assistant.models.pocket.efficientnet import HEAD_WIDTH, IMAGENET_CLASSES, VARIANTS, EfficientNetLite
 
 
-class PocketEyesConfig(PreTrainedConfig):
+class PocketVisionConfig(PreTrainedConfig):
     """Shapes of the eyes.
 
     `grid` x `grid` visual tokens; `class_slots` and `word_slots` tag tokens, which hold the likeliest `classes` of the
@@ -98,7 +98,7 @@ class WordHead(nn.Module):
 class Connector(nn.Module):
     """Visual tokens (batch, grid², hidden_size) from the tower's feature map."""
 
-    def __init__(self, config: PocketEyesConfig) -> None:
+    def __init__(self, config: PocketVisionConfig) -> None:
         super().__init__()
         self.grid = config.grid
         self.norm = nn.LayerNorm(HEAD_WIDTH)
@@ -122,7 +122,7 @@ class Tagger(nn.Module):
     table: Tensor
     lengths: Tensor
 
-    def __init__(self, config: PocketEyesConfig) -> None:
+    def __init__(self, config: PocketVisionConfig) -> None:
         super().__init__()
         names = IMAGENET_CLASSES + config.vocabulary
         self.config = config
@@ -161,15 +161,15 @@ class Tagger(nn.Module):
         return filled
 
 
-class PocketEyes(PreTrainedModel):
+class PocketVisionEncoder(PreTrainedModel):
     """Pixels (batch, 3, side, side), normalised as (x - 127) / 128, to tokens (batch, tokens, hidden_size)."""
 
-    config_class = PocketEyesConfig
-    config: PocketEyesConfig
+    config_class = PocketVisionConfig
+    config: PocketVisionConfig
     main_input_name = "pixel_values"
     _no_split_modules: list[str] = []  # noqa: RUF012 - as transformers declares it
 
-    def __init__(self, config: PocketEyesConfig) -> None:
+    def __init__(self, config: PocketVisionConfig) -> None:
         super().__init__(config)
         self.tower = EfficientNetLite(config.variant)
         self.word_head = WordHead(config.vocabulary, config.word_hidden)

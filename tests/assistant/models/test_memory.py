@@ -36,7 +36,7 @@ def real_configs() -> dict[str, Any]:
 
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
 def test_the_catalogue_knows_the_shapes_of_the_real_models(entry: Any, real_configs: dict[str, Any]) -> None:
-    assert profile_of(real_configs[entry.name]) == entry.shape
+    assert profile_of(real_configs[entry.name]) == entry.profile
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_catalogue_knows_the_shapes_of_the_real_models(entry: Any, real_conf
     ],
 )
 def test_they_add_up_to_the_published_number_of_parameters(name: str, published: int) -> None:
-    assert next(entry for entry in CATALOG if entry.name == name).profile.parameters == published
+    assert next(entry for entry in CATALOG if entry.name == name).profile.num_parameters == published
 
 
 @pytest.mark.parametrize("family", ["qwen", "gemma"])
@@ -67,7 +67,7 @@ def test_weights_and_cache_take_what_was_estimated(family: str, quantize: str, r
         decoder.forward(prompt, 0, len(prompt))
     weights = sum(parameter.nbytes for parameter in decoder._model.parameters())
     # Layers that see a window hold one token less than it once it is full.
-    cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder._cache.layers)
+    cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in decoder._kv_cache.layers)
     expected = estimate(profile_of(loaded.config), precision_for(quantize, "cpu"), len(prompt))
     assert weights == expected.weights
     assert cache == pytest.approx(expected.cache, rel=0.05)
@@ -114,7 +114,7 @@ def test_a_context_is_made_to_fit_and_said_where_it_becomes_short() -> None:
 
 def test_small_models_are_not_quantized_on_a_gpu_unless_asked() -> None:
     undecided = replace(ON_CUDA, quantization="auto")
-    small = replace(QWEN_8B, quantizable=10**8)
+    small = replace(QWEN_8B, decoder_linear_params=10**8)
     assert resolve_quantization(undecided, small).quantization == "none"
     assert resolve_quantization(undecided, QWEN_8B).quantization == "nf4"
     assert resolve_quantization(ON_CUDA, small).quantization == "nf4"

@@ -1,1 +1,1 @@
-"""Model families behind one protocol: read `protocol`, then `llava`, `transformers`, and `prompts`, which both use."""
+"""Model families behind one protocol: read `protocol`, then `llava` and `transformers`; both use `prompts`."""

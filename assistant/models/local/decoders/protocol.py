@@ -1,4 +1,8 @@
-"""The decoder protocols: what `LocalModel` needs of a model family."""
+"""The decoder protocols: the interface between `LocalModel` and a model family.
+
+A decoder is stateful: it holds the keys and values of the tokens it has processed. `prompt_cache` decides how many of
+them a new prompt can reuse.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -10,30 +14,41 @@ from assistant.models.local.prompt_cache import Prompt
 
 
 class Decoder(Protocol):
-    """A model that remembers the tokens it has read."""
+    """A language model with a KV cache."""
 
     def build_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
-        """The tokens of `text`, in which `images` have their placeholders. Raises `ModelError`, `AttachmentError`."""
+        """Tokenize `text`, which has a placeholder for each of `images`.
+
+        Raises:
+            ModelError: The number of placeholders and of images differ.
+            AttachmentError: An image cannot be decoded or preprocessed.
+        """
         ...
 
-    def crop(self, prompt: Prompt, count: int) -> int:
-        """Forget all but the first `count` tokens, which are those of `prompt`; fewer where that cannot be done.
+    def crop(self, prompt: Prompt, length: int) -> int:
+        """Shorten the KV cache to the first `length` tokens, which are those of `prompt`.
 
-        Returns how many are remembered.
+        Returns:
+            The number of tokens kept: `length`, or fewer (often 0) if the cache cannot be cut there.
         """
         ...
 
     def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        """Read these tokens of `prompt`, those before `start` being remembered; logits (vocabulary,) after the last."""
+        """Process tokens `start` to `end` of `prompt`; the KV cache must hold exactly the tokens before `start`.
+
+        Returns:
+            Logits (vocab_size,) after the last of these tokens.
+        """
         ...
 
 
 class ScoringDecoder(Decoder, Protocol):
-    """A decoder that can also look into several futures of what it has read."""
+    """A decoder that can also score several continuations of the same prompt."""
 
-    def score_continuations(self, prompt: Prompt, options: Sequence[Sequence[int]]) -> list[Tensor]:
-        """Read each of `options` (ids of tokens) as what follows `prompt`, which is remembered; remember none of them.
+    def score_continuations(self, prompt: Prompt, continuations: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Process each continuation (token ids) after `prompt`, which the KV cache must hold. The cache stays as it is.
 
-        Returns for each the logits (its tokens, vocabulary) after every one of its tokens.
+        Returns:
+            Logits (len(continuation), vocab_size) after every token, for each continuation.
         """
         ...

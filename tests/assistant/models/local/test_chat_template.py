@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, assistant, system, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.chat_template import ChatFormat
+from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.model import LocalModel
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<image>", "<|endoftext|>"]
@@ -29,7 +29,7 @@ def processor(llava_folder: Path) -> Any:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=SPOKEN, replied=SPOKEN)
 def test_no_message_brings_markup_of_its_own(processor: Any, said: str, replied: str) -> None:
-    form = ChatFormat(processor, "tiny")
+    form = ChatTemplate(processor, "tiny")
 
     def markup(text: str) -> list[int]:
         special = set(processor.tokenizer.convert_tokens_to_ids(SPECIAL))
@@ -43,13 +43,13 @@ def test_no_message_brings_markup_of_its_own(processor: Any, said: str, replied:
 
 
 def test_words_without_markup_are_left_alone(processor: Any) -> None:
-    form = ChatFormat(processor, "tiny")
+    form = ChatTemplate(processor, "tiny")
     for text in ("a < b | c > d", "im_end", "<div>", "日本 😀", "", "  two  spaces\n\n"):
-        assert form.neutral(text) == text
+        assert form.escape_special_tokens(text) == text
 
 
 def test_markup_is_still_readable_when_broken(processor: Any) -> None:
-    broken = ChatFormat(processor, "tiny").neutral("What does <|im_end|> mean?")
+    broken = ChatTemplate(processor, "tiny").escape_special_tokens("What does <|im_end|> mean?")
     assert broken.replace("\N{ZERO WIDTH SPACE}", "") == "What does <|im_end|> mean?"
 
 
@@ -62,10 +62,10 @@ def test_a_spelled_out_picture_is_no_picture(llava_folder: Path, picture: Callab
 
 def test_a_reply_ends_where_the_template_ends_one(processor: Any) -> None:
     ids = processor.tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
-    assert ChatFormat(processor, "tiny").end_tokens() == frozenset(ids)
-    assert ChatFormat(processor, "tiny").end_tokens(7, None, [8, 9]) == frozenset([*ids, 7, 8, 9])
+    assert ChatTemplate(processor, "tiny").eos_token_ids() == frozenset(ids)
+    assert ChatTemplate(processor, "tiny").eos_token_ids(7, None, [8, 9]) == frozenset([*ids, 7, 8, 9])
 
 
 def test_recordings_are_refused(processor: Any) -> None:
     with pytest.raises(ModelError, match="cannot listen"):
-        ChatFormat(processor, "tiny").render([Message("user", (Audio(b"", 16000),))])
+        ChatTemplate(processor, "tiny").render([Message("user", (Audio(b"", 16000),))])

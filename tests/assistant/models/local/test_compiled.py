@@ -15,10 +15,10 @@ from assistant.errors import ModelError
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local import compiled
-from assistant.models.local.compiled import StaticKVCache, CompiledDecoder, is_supported
+from assistant.models.local.compiled import CompiledDecoder, StaticKVCache, is_supported
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
-from assistant.models.local.placement import place
+from assistant.models.local.placement import choose_device
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from tests.assistant.models.conftest import EVEN, make_llava, speed_up
 from tests.assistant.models.local.test_prompt_cache import finish, forget
@@ -216,9 +216,9 @@ def test_families_are_told_apart(name: str, fits: bool) -> None:
 
 
 def test_who_asks_for_what_cannot_be_is_told(gemma_folder: Path, llava_folder: Path) -> None:
-    told = load(str(gemma_folder), place("cpu", "none", "on")).notices
+    told = load(str(gemma_folder), choose_device("cpu", "none", "on")).notices
     assert told == ("tiny-gemma is of a family that cannot be compiled: it decodes as transformers does.",)
-    told = load(str(llava_folder), place("cpu", "none", "on")).notices
+    told = load(str(llava_folder), choose_device("cpu", "none", "on")).notices
     assert told == ("tiny-llava decodes by code of its own, which is not compiled.",)
 
 

@@ -12,7 +12,7 @@ import pytest
 from assistant.messages import assistant, user
 from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
-from assistant.models.local.placement import place
+from assistant.models.local.placement import choose_device
 from tests.assistant.models.conftest import make_picture
 
 pytestmark = pytest.mark.gpu_stack
@@ -33,7 +33,7 @@ def folder(family: str, request: pytest.FixtureRequest) -> Path:
 
 
 def test_every_picture_has_its_places_where_it_was_shown(family: str, folder: Path) -> None:
-    loaded = load(str(folder), place("cpu", "none"))
+    loaded = load(str(folder), choose_device("cpu", "none"))
     talk = [user("Which is which?", SQUARISH, WIDE), assistant("A dog."), user("And this?", SQUARISH)]
     prompt = loaded.decoder.build_prompt(ChatTemplate(loaded.processor, "tiny").render(talk), [SQUARISH, WIDE, SQUARISH])
     token = loaded.config.image_token_id

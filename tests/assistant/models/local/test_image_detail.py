@@ -10,11 +10,11 @@ import torch
 
 from assistant.errors import ModelError
 from assistant.messages import Image
-from assistant.models.catalog import CATALOGUE
+from assistant.models.catalog import CATALOG
 from assistant.models.local import image_detail, loader
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import Placement
-from assistant.models.memory import showing
+from assistant.models.memory import with_pixels
 from tests.fakes.model_shapes import configs
 
 PHOTO = PIL.Image.new("RGB", (3000, 2000))
@@ -45,7 +45,7 @@ def smolvlm() -> Any:
 
 def tokens(processor: Any, pixels: int) -> int:
     """What a photo of six megapixels takes of a prompt."""
-    shown = processor(images=[PHOTO], return_tensors="pt", **image_detail.options(processor, pixels))
+    shown = processor(images=[PHOTO], return_tensors="pt", **image_detail.processor_options(processor, pixels))
     if "image_grid_thw" in shown:
         return int(shown["image_grid_thw"].prod()) // 4
     if "num_patches" in shown:
@@ -61,7 +61,7 @@ def test_a_photo_takes_as_many_tokens_as_the_detail_allows(
     processor: Callable[[], Any], low: int, middle: int, high: int
 ) -> None:
     each = processor()
-    assert [tokens(each, pixels) for pixels in (image_detail.LOW, 2**20, image_detail.HIGH)] == [low, middle, high]
+    assert [tokens(each, pixels) for pixels in (image_detail.LOW_PIXELS, 2**20, image_detail.HIGH_PIXELS)] == [low, middle, high]
 
 
 def test_a_small_picture_is_not_made_larger_than_its_family_would() -> None:
@@ -69,16 +69,16 @@ def test_a_small_picture_is_not_made_larger_than_its_family_would() -> None:
     small = PIL.Image.new("RGB", (320, 320))
     sizes = [
         each(images=[small], return_tensors="pt", **options)["image_grid_thw"].tolist()
-        for options in ({}, *(image_detail.options(each, pixels) for pixels in (image_detail.LOW, image_detail.HIGH)))
+        for options in ({}, *(image_detail.processor_options(each, pixels) for pixels in (image_detail.LOW_PIXELS, image_detail.HIGH_PIXELS)))
     ]
     assert sizes == [[[1, 20, 20]]] * 3
 
 
 def test_a_higher_detail_is_chosen_where_there_is_memory_for_it_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = next(entry for entry in CATALOGUE if entry.name == "qwen3-vl-8b")
+    entry = next(entry for entry in CATALOG if entry.name == "qwen3-vl-8b")
     config = configs()["qwen3-vl-8b"]
-    work = [showing(entry.shape, config, pixels).work_values for pixels in (image_detail.LOW, 2**20, image_detail.HIGH)]
-    assert work[0] <= work[1] == entry.shape.work_values < work[2]
+    work = [with_pixels(entry.profile, config, pixels).activation_values for pixels in (image_detail.LOW_PIXELS, 2**20, image_detail.HIGH_PIXELS)]
+    assert work[0] <= work[1] == entry.profile.activation_values < work[2]
 
     class Processor:
         image_processor = qwen()
@@ -86,11 +86,11 @@ def test_a_higher_detail_is_chosen_where_there_is_memory_for_it_and_counted(monk
     def room(level: str, gigabytes: float) -> Any:
         placement = Placement("cuda:0", torch.bfloat16, "nf4")
         monkeypatch.setattr(loader, "free_bytes", lambda _: int(gigabytes * 1e9))
-        return loader._room("big", config, Processor(), entry.shape, placement, level)
+        return loader._room("big", config, Processor(), entry.profile, placement, level)
 
     chosen = [room("auto", gigabytes) for gigabytes in (80, 16, 12, 10, 9)]
     assert [each.pixels // 1024 for each in chosen] == [4096, 2048, 1024, 512, 256]
-    assert room("high", 12).pixels == image_detail.HIGH
+    assert room("high", 12).pixels == image_detail.HIGH_PIXELS
     assert room("high", 12).context_tokens < chosen[2].context_tokens
     with pytest.raises(ModelError, match=r"has 7\.0 GB free"):
         room("auto", 7)
@@ -119,9 +119,9 @@ def test_chat_looks_less_closely_when_asked_to(
     # A tile of the tiny towers, or the fewest tokens of the tiny Qwen.
     monkeypatch.setattr(image_detail, "LOW", 64 * 64 if family == "qwen3_vl" else 32 * 32)
     model = LocalModel.load(str(folder), device="cpu", quantize="none", detail="low")
-    pictures = model._pictures
+    pictures = model._image_encoder
     assert pictures is not None
-    low = pictures.place(pictures._processor.image_token, [picture(1, 96, 48)])[1][0].places
-    high = LocalModel.load(str(folder), device="cpu", quantize="none", detail="high")._pictures
+    low = pictures.expand_placeholders(pictures._processor.image_token, [picture(1, 96, 48)])[1][0].num_tokens
+    high = LocalModel.load(str(folder), device="cpu", quantize="none", detail="high")._image_encoder
     assert high is not None
-    assert low < high.place(pictures._processor.image_token, [picture(1, 96, 48)])[1][0].places
+    assert low < high.expand_placeholders(pictures._processor.image_token, [picture(1, 96, 48)])[1][0].num_tokens

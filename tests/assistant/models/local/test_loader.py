@@ -13,7 +13,7 @@ import torch
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models.local.model import LocalModel
-from assistant.models.local.placement import place
+from assistant.models.local.placement import choose_device
 
 Damage = Callable[[Path], object]
 
@@ -134,8 +134,8 @@ def test_out_of_reach_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_device_and_quantization_are_chosen_in_one_place() -> None:
-    assert place("cpu").quantization in {"int8", "none"}
-    assert place("cpu", "none").dtype is torch.float32
+    assert choose_device("cpu").quantization in {"int8", "none"}
+    assert choose_device("cpu", "none").dtype is torch.float32
     for device, quantize in (
         ("cpu", "int3"),
         ("toaster", "auto"),
@@ -144,7 +144,7 @@ def test_device_and_quantization_are_chosen_in_one_place() -> None:
         ("mps", "nf4"),
     ):
         with pytest.raises(ConfigError):
-            place(device, quantize)
+            choose_device(device, quantize)
 
 
 def test_a_driver_that_is_too_old_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch, llava_folder: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_driver_that_is_too_old_is_named_as_the_reason(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_available", warn)
     reason = "The NVIDIA driver on your system is too old (found version 11040)"
     with pytest.raises(ConfigError, match=re.escape(f"No CUDA device can be used here ({reason}): choose --device")):
-        place("cuda")
+        choose_device("cuda")
     model = LocalModel.load(str(llava_folder))
     assert model.info.device == "cpu"
     assert model.notices == (f"The GPU is not used: {reason}.",)

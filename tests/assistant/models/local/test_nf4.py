@@ -17,8 +17,8 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
-from assistant.models.local.placement import place
-from assistant.models.memory import estimate, precision, profile_of
+from assistant.models.local.placement import choose_device
+from assistant.models.memory import estimate, precision_for, profile_of
 from tests.assistant.models.conftest import EVEN, make_gemma, save_adapter
 
 
@@ -31,12 +31,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def load_raw(folder: Path) -> Any:
-    return load(str(folder), place("cpu", "nf4")).decoder._model  # type: ignore[attr-defined]
+    return load(str(folder), choose_device("cpu", "nf4")).decoder._model  # type: ignore[attr-defined]
 
 
 def logits_of(folder: Path, quantize: str, picture: Image) -> torch.Tensor:
     """What the model makes of a question about `picture`: logits (vocabulary,) of the first word."""
-    loaded = load(str(folder), place("cpu", quantize))
+    loaded = load(str(folder), choose_device("cpu", quantize))
     text = ChatTemplate(loaded.processor, "tiny").render([user("Look!", picture)])
     with torch.inference_mode():
         prompt = loaded.decoder.build_prompt(text, [picture])
@@ -101,7 +101,7 @@ def test_its_weights_take_what_was_estimated(folder: Path) -> None:
         taken += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
             taken += state.absmax.nbytes + state.state2.absmax.nbytes
-    expected = estimate(profile_of(AutoConfig.from_pretrained(folder)), precision("nf4", "cpu"), 1).weights
+    expected = estimate(profile_of(AutoConfig.from_pretrained(folder)), precision_for("nf4", "cpu"), 1).weights
     assert taken == pytest.approx(expected, rel=0.02)
 
 

@@ -65,10 +65,10 @@ def told(events: list[Event]) -> list[str]:
 def model(llava_folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalModel:
     # As if pictures of a LLaVA could be made smaller, which leaves their tokens as they are.
     monkeypatch.setattr(
-        image_detail, "options", lambda _, pixels: {"rescale_factor": 1 / 255 if pixels > image_detail.LOW else 0.5}
+        image_detail, "options", lambda _, pixels: {"rescale_factor": 1 / 255 if pixels > image_detail.LOW_PIXELS else 0.5}
     )
     notices: list[str] = []
-    loaded = LocalModel.load(str(llava_folder), device="cpu", quantize="none", detail="high", note=notices.append)
+    loaded = LocalModel.load(str(llava_folder), device="cpu", quantize="none", detail="high", on_notice=notices.append)
     loaded.told = notices  # type: ignore[attr-defined]
     return loaded
 
@@ -124,7 +124,7 @@ def test_a_prompt_that_fits_in_no_way_is_refused_and_forgets_nothing(model: Loca
     with pytest.raises(OutOfMemory, match="tiny-llava ran out of memory: shorten the conversation"):
         asyncio.run(say(session, user("Hello.")))
     assert session.messages == []
-    assert not model._cache.known
+    assert not model._cache.keys
 
 
 def test_memory_that_runs_out_in_a_reply_keeps_what_was_said(model: LocalModel) -> None:

@@ -15,9 +15,9 @@ from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local import kv_cache
-from assistant.models.local.image_encoder import Pictures
+from assistant.models.local.image_encoder import ImageEncoder
 from assistant.models.local.model import LocalModel
-from assistant.models.local.prompt_cache import Prompt, PromptCache, common_prefix, pieces
+from assistant.models.local.prompt_cache import Prompt, PromptCache, chunks, common_prefix_length
 from tests.assistant.models.conftest import speed_up
 
 WORDS = st.sampled_from(["What is this?", "And now?", "A dog <image> runs", "日本 😀", " ", "in this picture " * 6])
@@ -84,12 +84,12 @@ def _watched(model: LocalModel) -> dict[int, torch.Tensor]:
 
 def forget(model: LocalModel) -> None:
     model._forget()
-    pictures(model).forget()
+    pictures(model).clear()
 
 
-def pictures(model: LocalModel) -> Pictures:
-    assert model._pictures is not None
-    return model._pictures
+def pictures(model: LocalModel) -> ImageEncoder:
+    assert model._image_encoder is not None
+    return model._image_encoder
 
 
 def counted(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
@@ -242,10 +242,10 @@ def test_many_pictures_are_encoded_once_and_no_more_of_them_kept_than_there_is_m
     with pytest.raises(ContextOverflow):
         finish(model.stream([user("", *map(picture, range(50, 200)))], options, threading.Event()))
     assert len(encoded) == 50
-    most = 5 * next(iter(pictures(model)._known.values())).bytes
+    most = 5 * next(iter(pictures(model)._cache.values())).num_bytes
     monkeypatch.setattr(pictures(model), "_most_bytes", most)
     finish(model.stream([user("", picture(1))], options, threading.Event()))
-    assert 0 < sum(seen.bytes for seen in pictures(model)._known.values()) <= most
+    assert 0 < sum(seen.num_bytes for seen in pictures(model)._cache.values()) <= most
 
 
 def test_pictures_are_looked_at_one_by_one_so_that_stop_can_come_between(
@@ -283,7 +283,7 @@ def test_a_model_that_breaks_down_says_so_and_forgets(
             patched.setattr(decoder._llama, "forward", broken)
             with pytest.raises(ModelError):
                 finish(pair.warm.stream(question, options, threading.Event()))
-        assert not pair.warm._cache.known
+        assert not pair.warm._cache.keys
     assert pair.ask(question)[0] == expected
 
 
@@ -333,7 +333,7 @@ def test_a_long_prompt_is_read_in_pieces_that_stop_can_come_between(llava_folder
 
 @given(st.lists(st.sampled_from([1, 2, "a", "b"]), max_size=8), st.lists(st.sampled_from([1, 2, "a", "b"]), max_size=8))
 def test_a_common_prefix_is_common_and_ends_where_they_differ(one: list[int | str], other: list[int | str]) -> None:
-    count = common_prefix(one, other)
+    count = common_prefix_length(one, other)
     assert one[:count] == other[:count]
     assert one[count : count + 1] != other[count : count + 1] or count in {len(one), len(other)}
 
@@ -345,8 +345,8 @@ def test_pieces_cover_the_prompt_and_never_cut_a_span(data: st.DataObject) -> No
     spans = list(zip(cuts[::2], cuts[1::2], strict=False))
     prompt = Prompt(list(range(length)), list(range(length)), spans)
     known = PromptCache(list(range(data.draw(st.integers(0, length)))))
-    start = known.match(prompt)
-    found = list(pieces(prompt, start, data.draw(st.integers(1, 20))))
+    start = known.match_prefix(prompt)
+    found = list(chunks(prompt, start, data.draw(st.integers(1, 20))))
     assert start < length
     assert [place for first, end in found for place in range(first, end)] == list(range(start, length))
     assert not any(first < end < last for _, end in found for first, last in spans)

@@ -77,7 +77,7 @@ def test_each_computes_on_its_share_of_the_cores_and_nobody_else_on_fewer(model:
 def test_a_picture_is_encoded_on_as_many_cores_as_by_the_model_itself(
     model: LocalModel, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    eyes = model._pictures._model  # type: ignore[union-attr]
+    eyes = model._image_encoder._model  # type: ignore[union-attr]
     encode, cores = eyes.get_image_features, []
 
     def watch(**inputs: object) -> object:
@@ -115,7 +115,7 @@ def test_closing_one_leaves_the_others_and_closing_all_frees_the_weights(
     model: LocalModel, picture: Callable[[int], Image]
 ) -> None:
     first, second = model.replicas(2)
-    weights = weakref.ref(model._pictures._model)  # type: ignore[union-attr]
+    weights = weakref.ref(model._image_encoder._model)  # type: ignore[union-attr]
     model.close()
     with pytest.raises(ModelError, match="has been closed"):
         say(model, "Look!")
@@ -133,12 +133,12 @@ def test_together_they_keep_no_more_pictures_than_one(
 ) -> None:
     model = LocalModel.load(str(llava_folder), device="cpu", quantize="none", detail="low")
     say(model, "Look!", picture(1))
-    assert model._pictures is not None
-    monkeypatch.setattr(model._pictures, "_most_bytes", 4 * next(iter(model._pictures._known.values())).bytes)
+    assert model._image_encoder is not None
+    monkeypatch.setattr(model._image_encoder, "_most_bytes", 4 * next(iter(model._image_encoder._cache.values())).num_bytes)
     for replica in model.replicas(2):
         for number in range(6):
             say(replica, "Look!", picture(number))
-        assert replica._pictures is not None
-        assert replica._pictures.options == model._pictures.options
+        assert replica._image_encoder is not None
+        assert replica._image_encoder.processor_options == model._image_encoder.processor_options
         # The latest is there before it is encoded, when it still takes more.
-        assert 1 <= len(replica._pictures._known) <= 2
+        assert 1 <= len(replica._image_encoder._cache) <= 2

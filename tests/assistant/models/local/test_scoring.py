@@ -50,7 +50,7 @@ def one_by_one(model: LocalModel, messages: Sequence[Message], option: str) -> t
         model._reuse(prompt)
         logits = model._read_prompt(prompt, model._reuse(prompt), threading.Event())
         chances = []
-        for token in model._format.tokens(option):
+        for token in model._format.tokenize_reply(option):
             assert logits is not None
             chances.append(float(torch.log_softmax(logits, 0)[token]))
             prompt.append(token)
@@ -93,7 +93,7 @@ def test_the_likeliest_reply_is_the_one_it_gives(load: Callable[[], LocalModel])
     question = [user("What is in this picture?")]
     stream = model.stream(question, GenerationOptions(max_tokens=1), threading.Event())
     first = next(stream)
-    if "\N{REPLACEMENT CHARACTER}" in first or len(model._format.tokens(first)) != 1:
+    if "\N{REPLACEMENT CHARACTER}" in first or len(model._format.tokenize_reply(first)) != 1:
         pytest.skip("The first token of these random weights is no text of its own.")
     given, *others = score(model, question, first, "Yes", "dog", "A")
     assert all(given[0] >= chances[0] for chances in others)
