@@ -1,9 +1,8 @@
-"""A skill over many pictures: a bounded number at a time, and the outcomes in the order of the pictures.
+"""Run a skill over many files with a bounded number of workers, and yield the outcomes in order.
 
-    sources ─▶ a window of tasks ─▶ threads, each with a model of its own while it works ─▶ outcomes, in order
-                                                     or a seat at the table of one
+    sources ─▶ bounded window of tasks ─▶ threads, each with a model or a client of a shared one ─▶ outcomes, in order
 
-No more pictures are held than are being worked on, so memory does not grow with their number.
+Only the files being worked on are in memory, so memory does not grow with their number.
 """
 
 import queue
@@ -25,13 +24,20 @@ if TYPE_CHECKING:
     from skills.definition import Dependency
     from skills.files import Source
 
-# Tasks that wait for each thread: a quick one beside a slow one does not leave its thread without work.
-_AHEAD = 4
+# Queued tasks per thread: a fast thread has work while a slow one holds up the order.
+_QUEUED_PER_WORKER = 4
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one picture: a result, or the sentence that says why there is none."""
+    """Outcome for one file: a result, or an error message.
+
+    Attributes:
+        source: The file.
+        result: Result of the skill, None after an error.
+        error: Error message, "" after success.
+        notices: Sentences about the file, such as that it was shortened.
+    """
 
     source: "Source"
     result: "BaseModel | None"
@@ -40,45 +46,54 @@ class Outcome:
 
 
 Work = Callable[["Source", "Dependency | None"], "tuple[BaseModel, Sequence[str]]"]
-"""Runs a skill on one picture; returns its result and what is to be known of the picture."""
+"""Runs a skill on one file and returns its result and notices."""
 
 
 def run_all(
-    sources: Iterable["Source"], work: Work, models: Sequence["Dependency | None"], stop: threading.Event
+    sources: Iterable["Source"], work: Work, dependencies: Sequence["Dependency | None"], stop: threading.Event
 ) -> Iterator[Outcome]:
-    """Do `work` on each of `sources`, as many at a time as there are `models`; None is a model for skills without.
+    """Run `work` on each of `sources`, on one thread for each of `dependencies`.
 
-    However the iteration ends, `stop` is set and no work goes on after it. What is wrong with one picture is its
-    outcome; what is wrong with the call, the model or a package would be the same for all others and is raised.
+    An error that concerns one file is its outcome.
+
+    Args:
+        sources: Files; consumed as threads become free.
+        work: Runs the skill. Called with one of `dependencies`, which no other thread uses meanwhile.
+        dependencies: One per thread; None for skills without a dependency.
+        stop: Set when the iteration ends in any way. No work continues after that.
+
+    Raises:
+        ModelError: The model failed; so do the errors below, this would repeat for every file.
+        MissingExtraError: A package is missing.
+        SkillUsageError: The call is wrong.
     """
-    free: queue.SimpleQueue[Dependency | None] = queue.SimpleQueue()
-    for model in models:
-        free.put(model)
+    idle: queue.SimpleQueue[Dependency | None] = queue.SimpleQueue()
+    for each in dependencies:
+        idle.put(each)
 
-    def one(source: "Source") -> Outcome:
-        model = free.get()
+    def run_one(source: "Source") -> Outcome:
+        dependency = idle.get()
         try:
-            # Others at the table wait for the questions of this one, until it is done.
-            with model if isinstance(model, BatchClient) else nullcontext():
-                result, notices = work(source, model)
+            with dependency if isinstance(dependency, BatchClient) else nullcontext():
+                result, notices = work(source, dependency)
             return Outcome(source, result, notices=notices)
         except (ModelError, MissingExtraError, SkillUsageError):
             raise
         except AssistantError as error:
             return Outcome(source, None, str(error))
         finally:
-            free.put(model)
+            idle.put(dependency)
 
-    waiting: deque[Future[Outcome]] = deque()
+    tasks: deque[Future[Outcome]] = deque()
     remaining = iter(sources)
-    executor = ThreadPoolExecutor(len(models), "skill")
+    executor = ThreadPoolExecutor(len(dependencies), "skill")
     try:
         while True:
-            room = _AHEAD * len(models) - len(waiting)
-            waiting.extend(executor.submit(one, source) for source in islice(remaining, room))
-            if not waiting:
+            capacity = _QUEUED_PER_WORKER * len(dependencies) - len(tasks)
+            tasks.extend(executor.submit(run_one, source) for source in islice(remaining, capacity))
+            if not tasks:
                 return
-            yield waiting.popleft().result()
+            yield tasks.popleft().result()
     finally:
         stop.set()
         executor.shutdown(cancel_futures=True)

@@ -1,20 +1,19 @@
-"""Several threads that ask one model, or replicas of it, which answer the questions at a table together.
+"""Collect the questions of several threads into batches for one model.
 
     skill on a thread ─▶ BatchClient.ask ─┐
-    skill on a thread ─▶ BatchClient.ask ─┼─▶ all who sit at the table have asked ─▶ BatchModel.generate_batch ─▶ each its answer
+    skill on a thread ─▶ BatchClient.ask ─┼─▶ BatchScheduler: all registered have asked ─▶ BatchModel.generate_batch
     skill on a thread ─▶ BatchClient.ask ─┘
 
-Skills know nothing of it: each asks its questions one after the other, as of any model. Nobody waits for a clock: the
-model is asked when nobody who has taken a seat is still busy with something else. Where a model has replicas, each has a
-table of its own, and none waits for another.
+Skills ask one question after another, as of any model. A batch starts without a timer: when every registered client
+waits for a reply. Each replica of the model has a scheduler and a thread of its own, and a client stays with its
+replica, whose caches hold the image that the client asks about.
 """
 
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
-from types import TracebackType
 from typing import Protocol, Self, TypeGuard
 
 from assistant.errors import AttachmentError, ContextOverflow
@@ -23,151 +22,130 @@ from assistant.messages import Message
 from assistant.models.base import BatchModel, ChatModel, GenerationOptions, ModelInfo, Scorer
 from skills.vision_model import VisionClient
 
-Answers = list[str | AttachmentError | ContextOverflow]
-
 
 class BatchScoringModel(ChatModel, Scorer, BatchModel, Protocol):
-    """A `ChatModel` that can do all that is asked at a table."""
+    """A `ChatModel` that batches and scores: all that a `BatchScheduler` needs."""
 
 
 def supports_batching(model: ChatModel) -> TypeGuard[BatchScoringModel]:
-    """Whether there is something to gain from a table for `model`."""
+    """Return True if `model` answers faster in batches."""
     return isinstance(model, BatchModel) and model.batch_size > 1 and isinstance(model, Scorer)
 
 
-@dataclass
-class _Question:
-    """What one of them asks; `answers` to all that were sent with it once it has been sent, its own at `place`."""
+def create_clients(
+    model: BatchScoringModel, stop: threading.Event, max_clients: int, workers: int | None = None
+) -> "list[BatchClient]":
+    """Create a client for each thread that should ask `model`.
 
+    Args:
+        model: Its replicas share the clients evenly; neighbours in the list use different replicas.
+        stop: Ends all questions within one token.
+        max_clients: Number of questions there are; more clients would be idle.
+        workers: Number of clients. None fills the batches of all replicas, in rounds of equal size: with 13 questions
+            and room for 12, two rounds of 7 instead of one of 12 and one of 1.
+    """
+    replicas = model.replicas(min(max_clients, workers or max_clients))
+    capacity = workers or sum(replica.batch_size for replica in replicas)
+    rounds = ceil(max_clients / capacity)
+    schedulers = [BatchScheduler(replica, stop) for replica in replicas]
+    return [BatchClient(schedulers[index % len(schedulers)]) for index in range(ceil(max_clients / rounds))]
+
+
+@dataclass(frozen=True)
+class _Request:
     messages: Sequence[Message]
     options: GenerationOptions
-    answers: "Future[Answers] | None" = None
-    place: int = 0
+    reply: "Future[str]" = field(default_factory=Future)
 
 
 class BatchScheduler:
-    """A model that those at its seats ask together. It computes on one thread of its own."""
+    """One model as a `ChatModel` and `Scorer` for several threads. The model runs on a thread of its own."""
 
     def __init__(self, model: BatchScoringModel, stop: threading.Event) -> None:
-        self.model = model
         self.stop = stop
-        self._thread = ThreadPoolExecutor(1, "model")
-        self._sent = threading.Condition()
-        self._asked: list[_Question] = []
-        self._taken = 0
-
-    def take(self) -> None:
-        """One more will ask: the others wait for it."""
-        with self._sent:
-            self._taken += 1
-
-    def leave(self) -> None:
-        """One less will ask."""
-        with self._sent:
-            self._taken -= 1
-            self._send_if_all_have_asked()
-
-    def ask(self, messages: Sequence[Message], options: GenerationOptions) -> str:
-        """The answer, once all who sit here have asked something. Raises what the model raises about this question."""
-        question = _Question(messages, options)
-        with self._sent:
-            self._asked.append(question)
-            self._send_if_all_have_asked()
-            self._sent.wait_for(lambda: question.answers is not None)
-        assert question.answers is not None
-        answer = question.answers.result()[question.place]
-        if isinstance(answer, str):
-            return answer
-        raise answer
-
-    def score(self, messages: Sequence[Message], options: Sequence[str]) -> list[tuple[float, ...]]:
-        """As the model scores them, in between."""
-        return self._thread.submit(self.model.score, messages, options, self.stop).result()
-
-    def _send_if_all_have_asked(self) -> None:
-        if len(self._asked) < self._taken:
-            return
-        for options in dict.fromkeys(question.options for question in self._asked):
-            group = [question for question in self._asked if question.options == options]
-            answers = self._thread.submit(_answers, self.model, [each.messages for each in group], options, self.stop)
-            for place, question in enumerate(group):
-                question.answers, question.place = answers, place
-        self._asked = []
-        self._sent.notify_all()
-
-
-def create_clients(
-    model: BatchScoringModel, stop: threading.Event, most: int, jobs: int | None = None
-) -> "list[BatchClient]":
-    """A seat for each of as many threads as should ask `model` at a time, and never more than `most`.
-
-    There is a table for each of the model's replicas, and neighbours sit at different ones. `jobs` is the most seats there
-    may be; None is what suits the model.
-    """
-    replicas = model.replicas(min(most, jobs or most))
-    full = jobs or sum(replica.batch_size for replica in replicas)
-    # All rounds alike, because a last one of a few would be waited for at one table while nobody sits at the others.
-    count = ceil(most / ceil(most / full))
-    tables = [BatchScheduler(replica, stop) for replica in replicas]
-    return [BatchClient(tables[place % len(tables)]) for place in range(count)]
-
-
-class BatchClient(VisionClient):
-    """A `VisionModel` at a table. To be held in a `with` block for as long as questions may come from it."""
-
-    def __init__(self, table: BatchScheduler) -> None:
-        super().__init__(_AtTable(table), table.stop)
-        self._table = table
-
-    def __enter__(self) -> Self:
-        self._table.take()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._table.leave()
-
-
-class _AtTable:
-    """What a seat asks: a `ChatModel` and `Scorer` whose replies come in one piece."""
-
-    def __init__(self, table: BatchScheduler) -> None:
-        self._table = table
+        self._model = model
+        self._model_thread = ThreadPoolExecutor(1, "model")
+        self._lock = threading.Lock()
+        self._registered = 0
+        self._pending: list[_Request] = []
 
     @property
     def info(self) -> ModelInfo:
-        return self._table.model.info
+        return self._model.info
+
+    def register(self) -> None:
+        """Let batches wait for the questions of one more client."""
+        with self._lock:
+            self._registered += 1
+
+    def unregister(self) -> None:
+        """Stop waiting for one client."""
+        with self._lock:
+            self._registered -= 1
+            self._start_batch_if_all_wait()
 
     def stream(
         self,
         messages: Sequence[Message],
         options: GenerationOptions,
-        stop: threading.Event,  # noqa: ARG002 - one for all at the table
+        stop: threading.Event,  # noqa: ARG002 - `self.stop` ends the whole batch
     ) -> Generator[str, None, Usage]:
-        yield self._table.ask(messages, options)
+        """Yield the reply in one piece once the batch is done. Its usage is not known."""
+        request = _Request(messages, options)
+        with self._lock:
+            self._pending.append(request)
+            self._start_batch_if_all_wait()
+        yield request.reply.result()
         return Usage()
 
     def score(
         self,
         messages: Sequence[Message],
-        options: Sequence[str],
+        candidates: Sequence[str],
         stop: threading.Event,  # noqa: ARG002
     ) -> list[tuple[float, ...]]:
-        return self._table.score(messages, options)
+        """Score alone, between two batches."""
+        return self._model_thread.submit(self._model.score, messages, candidates, self.stop).result()
 
     def close(self) -> None:
-        self._table.model.close()
+        self._model.close()
+
+    def _start_batch_if_all_wait(self) -> None:
+        if len(self._pending) < self._registered:
+            return
+        for options in dict.fromkeys(request.options for request in self._pending):
+            batch = [request for request in self._pending if request.options == options]
+            self._model_thread.submit(self._run_batch, batch, options)
+        self._pending = []
+
+    def _run_batch(self, batch: Sequence[_Request], options: GenerationOptions) -> None:
+        try:
+            replies = self._model.generate_batch([request.messages for request in batch], options, self.stop)
+        except (AttachmentError, ContextOverflow) as error:
+            if len(batch) == 1:
+                batch[0].reply.set_exception(error)
+                return
+            # One request is at fault: run each alone to find it.
+            for request in batch:
+                self._run_batch([request], options)
+        except Exception as error:  # noqa: BLE001 - raised in each thread that waits
+            for request in batch:
+                request.reply.set_exception(error)
+        else:
+            for request, reply in zip(batch, replies, strict=True):
+                request.reply.set_result(reply)
 
 
-def _answers(
-    model: BatchModel, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
-) -> Answers:
-    """The answer to each, or what is wrong with it. Raises what is wrong with the model."""
-    try:
-        return list(model.generate_batch(conversations, options, stop))
-    except (AttachmentError, ContextOverflow) as error:
-        # One of them is to blame, and it is found by asking each alone.
-        if len(conversations) == 1:
-            return [error]
-        return [_answers(model, [each], options, stop)[0] for each in conversations]
+class BatchClient(VisionClient):
+    """A `VisionModel` for one thread. Batches wait for its questions while it is in a `with` block."""
+
+    def __init__(self, scheduler: BatchScheduler) -> None:
+        super().__init__(scheduler, scheduler.stop)
+        self._scheduler = scheduler
+
+    def __enter__(self) -> Self:
+        self._scheduler.register()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._scheduler.unregister()
