@@ -1,7 +1,9 @@
 """Fixtures for all tests: a machine without settings, and audio files."""
 
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,13 @@ def write_wave(tmp_path: Path) -> WriteWave:
         return path
 
     return write
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name in one line what this machine lacks for the tests that were skipped."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        listed = "; ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items()))
+        terminalreporter.write_line(f"Not run on this machine: {listed}")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # As pip writes it into the log. It waits for seconds of a clock that each `sleep` of the script moves on.
 PIP = """#!/bin/sh
 case "$*" in *--version*) exit ;; esac
-case "$*" in *--editable*) ;; *) exit ;; esac
+case "$*" in *requirements.lock*) ;; *) exit ;; esac
 after() { until [ "$(wc -l <seconds)" -ge "$1" ]; do /bin/sleep 0.01; done; }
 echo "Collecting torch==2.13.0 (from -c requirements.lock (line 9))"
 echo "  Downloading torch-2.13.0-cp311-cp311-linux_x86_64.whl (915.0 MB)"
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     for name, text in {
         "scripts/setup": (ROOT / "scripts" / "setup").read_text(),
         "pyproject.toml": "",
-        "requirements.lock": "pip==1\nsetuptools==1\n",
+        "requirements.lock": "torch==2.13.0\n",
         ".venv/bin/python": PIP,
         "fast/sleep": SLEEP,
     }.items():
