@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from assistant.conversation.session import Session, Turn
-from assistant.errors import AssistantError
+from assistant.errors import ParleyError
 from assistant.events import Event, Notice, SpeechFinished, TextDelta, UserTranscript
 from assistant.messages import Image, user
 from voice.audio.types import SAMPLE_RATE
@@ -176,7 +176,7 @@ class SpokenConversation:
     async def run(self, microphone: "AsyncIterable[Samples]") -> None:
         """Converse until `microphone` ends or this is cancelled; then a reply being spoken is cut and kept.
 
-        Raises what the microphone and the ears raise, and what ends a turn without being an `AssistantError`; a turn
+        Raises what the microphone and the ears raise, and what ends a turn without being an `ParleyError`; a turn
         that fails with one is told as a `Notice`, and so is a voice or a speaker that fails: replies are in writing
         then, until one can be spoken again.
         """
@@ -210,7 +210,7 @@ class SpokenConversation:
         if self._feel is not None:
             try:
                 await asyncio.to_thread(self._feel.prepare, self._session.model)
-            except AssistantError as error:
+            except ParleyError as error:
                 self._give_up_feeling(error)
 
     @property
@@ -493,7 +493,7 @@ class SpokenConversation:
                 advice = None
                 if self._feel is not None:
                     advice = partial(self._advice, self._feel, words, said, sound, asyncio.get_running_loop())
-                turn = self._session.turn(message, speech, advice=advice, commands=False)
+                turn = self._session.turn(message, speech, turn_instructions=advice, commands=False)
                 async with aclosing(turn):
                     async for event in turn:
                         if isinstance(event, TextDelta):
@@ -501,7 +501,7 @@ class SpokenConversation:
                                 took["first_token_seconds"] = clock() - said.speech_ended
                             speech.write(event.text)
                         self._show(event)
-        except AssistantError as error:
+        except ParleyError as error:
             if turn is None or turn.outcome.reply is None:
                 # A turn that left no trace has not shown them.
                 self._pictures = [*pictures, *self._pictures]
@@ -542,7 +542,7 @@ class SpokenConversation:
         samples = np.concatenate(sound)[-LONGEST_SECONDS * SAMPLE_RATE :]
         try:
             mood = feel(self._session.model, words, samples)
-        except AssistantError as error:
+        except ParleyError as error:
             loop.call_soon_threadsafe(self._give_up_feeling, error)
             return ""
         if mood is None:
@@ -566,11 +566,11 @@ class SpokenConversation:
         if mood.distress:
             self._show(Notice(f"You sound {mood.distress}: the model is told."))
 
-    def _give_up_feeling(self, error: AssistantError) -> None:
+    def _give_up_feeling(self, error: ParleyError) -> None:
         self._feel = None
         self._show(Notice(f"{error} The conversation goes on without knowing how you feel."))
 
-    def _tell_failure(self, error: AssistantError) -> None:
+    def _tell_failure(self, error: ParleyError) -> None:
         """The voice or the speaker has failed: told once, until something was spoken again."""
         self._log("voice failed", reason=str(error))
         if not self._told_failure:

@@ -1,1 +1,1 @@
-"""A conversation and its turns: read `session`, then `context_window`."""
+"""A conversation and its turns. Reading order: `session`, `context_window`, `turn_log`, `model_command`."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 
 from assistant.async_bridge import wait_uncancelled
-from assistant.errors import AssistantError
+from assistant.errors import ParleyError
 from assistant.events import Event, LoadProgress, Notice
 from assistant.progress import Progress
 
@@ -50,7 +50,7 @@ async def run_model_command(change_model: ChangeModel, name: str) -> AsyncGenera
     finally:
         abandoned.set()
         if not change.done():
-            with suppress(AssistantError, _AbandonedError):
+            with suppress(ParleyError, _AbandonedError):
                 await wait_uncancelled(change)
 
 

@@ -71,7 +71,7 @@ def build_session(
             lambda: session.model, EmotionBackends(settings, chat_model=lambda: session.model), load_audio
         ),
         models=ModelLoader(settings, history.notices.append),
-        chosen=settings.model,
+        model_name=settings.model,
     )
     return session
 

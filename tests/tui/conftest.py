@@ -14,7 +14,8 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from assistant.conversation.session import Session, TurnStore
+from assistant.conversation.session import Session
+from assistant.conversation.turn_log import TurnStore
 from assistant.messages import Message
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress

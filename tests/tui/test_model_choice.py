@@ -32,7 +32,7 @@ class Slow:
 
 async def test_a_model_is_chosen_from_the_palette_and_answers_the_next_message(use: Use) -> None:
     slow = Slow(ScriptedModel("Two.", context_tokens=1000))
-    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=slow, chosen="scripted"))
+    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=slow, model_name="scripted"))
     async with use(app) as person:
         await person.sees("ready", "StatusBar")
         await person.type("Count.")
@@ -60,7 +60,7 @@ async def test_a_model_is_chosen_from_the_palette_and_answers_the_next_message(u
 async def test_it_is_told_at_once_though_the_hub_has_not_answered_yet(use: Use) -> None:
     slow = Slow(ScriptedModel())
     slow.found.clear()
-    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=slow, chosen="scripted"))
+    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=slow, model_name="scripted"))
     async with use(app) as person:
         await person.sees("ready", "StatusBar")
         await person.type("/model other")
@@ -73,7 +73,7 @@ async def test_it_is_told_at_once_though_the_hub_has_not_answered_yet(use: Use) 
 
 
 async def test_a_model_that_cannot_be_had_is_a_notice_and_the_input_is_free(use: Use) -> None:
-    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=Slow(ScriptedModel()), chosen="scripted"))
+    app = ParleyApp(lambda _: Session(ScriptedModel("One."), models=Slow(ScriptedModel()), model_name="scripted"))
     async with use(app) as person:
         await person.sees("ready", "StatusBar")
         await person.type("/model third")
@@ -88,7 +88,7 @@ async def test_a_model_that_cannot_be_had_is_a_notice_and_the_input_is_free(use:
 
 async def test_leaving_ends_the_loading_of_another_model(use: Use) -> None:
     slow = Slow(ScriptedModel())
-    app = ParleyApp(lambda _: Session(ScriptedModel(), models=slow, chosen="scripted"))
+    app = ParleyApp(lambda _: Session(ScriptedModel(), models=slow, model_name="scripted"))
     async with use(app) as person:
         await person.sees("ready", "StatusBar")
         await person.type("/model other")

@@ -99,7 +99,7 @@ async def test_the_model_can_be_changed_after_something_was_said(use: Use) -> No
     call = FakeCall("What is it?")
     slow = Slow(ScriptedModel("A dog."))
     app = ParleyApp(
-        lambda _: Session(ScriptedModel("A cat."), models=slow, chosen="scripted"), build_call=lambda _: call
+        lambda _: Session(ScriptedModel("A cat."), models=slow, model_name="scripted"), build_call=lambda _: call
     )
     async with use(app) as person:
         await person.press("f2")

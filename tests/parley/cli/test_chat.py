@@ -20,7 +20,7 @@ from assistant.progress import Progress
 from parley.cli.chat import converse
 
 
-class Heard:
+class Conversed:
     """What was written and what was told, and whether all went well."""
 
     def __init__(self, session: Session, *lines: str) -> None:
@@ -42,7 +42,7 @@ def photo(tmp_path: Path) -> Path:
 
 def test_each_line_is_a_turn_of_one_conversation() -> None:
     model = ScriptedModel("Hello.", "You said hi.")
-    heard = Heard(Session(model), "Hi!\n", "\n", "   \n", "What did I say?")
+    heard = Conversed(Session(model), "Hi!\n", "\n", "   \n", "What did I say?")
     assert heard.written == "Hello.\nYou said hi.\n"
     assert heard.well
     assert not heard.told
@@ -52,17 +52,17 @@ def test_each_line_is_a_turn_of_one_conversation() -> None:
 
 def test_a_byte_order_mark_and_foreign_line_ends_are_no_words() -> None:
     model = ScriptedModel()
-    Heard(Session(model), "\ufeffHi!\r\n")
+    Conversed(Session(model), "\ufeffHi!\r\n")
     assert model.prompts[0][0].text == "Hi!"
 
 
 def test_words_are_written_as_they_come() -> None:
-    assert Heard(Session(ScriptedModel("one two three")), "Count.").pieces == ["one", " two", " three", "\n"]
+    assert Conversed(Session(ScriptedModel("one two three")), "Count.").pieces == ["one", " two", " three", "\n"]
 
 
 def test_pictures_named_in_a_line_are_shown_to_the_model(photo: Path) -> None:
     model = ScriptedModel()
-    Heard(Session(model), f'What is in this picture? "{photo}"\n')
+    Conversed(Session(model), f'What is in this picture? "{photo}"\n')
     message = model.prompts[0][0]
     assert [image.name for image in message.images] == ["my photo.png"]
     assert message.text == "What is in this picture?"
@@ -70,7 +70,7 @@ def test_pictures_named_in_a_line_are_shown_to_the_model(photo: Path) -> None:
 
 def test_a_line_with_a_missing_picture_is_told_and_the_next_goes_on(tmp_path: Path) -> None:
     model = ScriptedModel("Fine.")
-    heard = Heard(Session(model), f"What is this? {tmp_path}/gone.jpg\n", "How are you?\n")
+    heard = Conversed(Session(model), f"What is this? {tmp_path}/gone.jpg\n", "How are you?\n")
     assert heard.written == "Fine.\n"
     assert not heard.well
     [told] = heard.told
@@ -82,7 +82,7 @@ def test_a_line_with_a_missing_picture_is_told_and_the_next_goes_on(tmp_path: Pa
 def test_what_is_to_know_about_a_picture_is_told_and_not_written(tmp_path: Path) -> None:
     frames = [PIL.Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "cat.gif", save_all=True, append_images=frames[1:])
-    heard = Heard(Session(ScriptedModel("A cat.")), f"{tmp_path}/cat.gif what is it?")
+    heard = Conversed(Session(ScriptedModel("A cat.")), f"{tmp_path}/cat.gif what is it?")
     assert heard.written == "A cat.\n"
     assert heard.well
     assert "cat.gif is animated" in heard.told[0]
@@ -98,7 +98,7 @@ def test_a_failure_half_way_ends_its_line() -> None:
                 raise ModelError("Out of memory.")
             return usage
 
-    heard = Heard(Session(Failing("A cat", "A dog.")), "one", "two")
+    heard = Conversed(Session(Failing("A cat", "A dog.")), "one", "two")
     assert heard.written == "A cat\nA dog.\n"
     assert heard.told == ["line 1: Out of memory."]
     assert not heard.well
@@ -106,7 +106,7 @@ def test_a_failure_half_way_ends_its_line() -> None:
 
 def test_an_overlong_line_says_how_long_and_keeps_the_conversation() -> None:
     model = ScriptedModel("Noted.", "Blue.", context_tokens=60)
-    heard = Heard(Session(model), "My colour is blue.", "word " * 100, "Which colour?")
+    heard = Conversed(Session(model), "My colour is blue.", "word " * 100, "Which colour?")
     assert heard.written == "Noted.\nBlue.\n"
     assert "takes 100 tokens and the model has room for 59" in heard.told[0]
     assert model.prompts[1][0].text == "My colour is blue."
@@ -117,7 +117,7 @@ def test_a_history_that_cannot_be_written_is_told_once_and_does_not_go_well() ->
         def append(self, user: Message, reply: Message, usage: Usage) -> None:
             raise HistoryError("The disk is full.")
 
-    heard = Heard(Session(ScriptedModel("one", "two"), store=Full()), "a", "b")
+    heard = Conversed(Session(ScriptedModel("one", "two"), store=Full()), "a", "b")
     assert heard.written == "one\ntwo\n"
     assert len(heard.told) == 1
     assert not heard.well
@@ -167,7 +167,7 @@ def test_an_interruption_still_tells_that_nothing_was_saved() -> None:
 
 def test_a_picture_without_words_is_refused_and_the_next_line_goes_on(photo: Path) -> None:
     model = ScriptedModel("Fine.")
-    heard = Heard(Session(model), f'"{photo}"', "How are you?")
+    heard = Conversed(Session(model), f'"{photo}"', "How are you?")
     assert heard.told == ["line 1: There are no words to send yet: type a question."]
     assert heard.written == "Fine.\n"
     assert not heard.well
@@ -175,7 +175,7 @@ def test_a_picture_without_words_is_refused_and_the_next_line_goes_on(photo: Pat
 
 def test_a_page_in_a_line_is_talked_about_while_links_are_off() -> None:
     model = ScriptedModel("It is an example.")
-    assert Heard(Session(model), "tell me about https://example.com please").well
+    assert Conversed(Session(model), "tell me about https://example.com please").well
     assert model.prompts[0][0].text == "tell me about https://example.com please"
 
 
@@ -194,8 +194,8 @@ class OneOther:
 
 
 def test_a_line_can_choose_another_model() -> None:
-    session = Session(ScriptedModel("One."), models=OneOther(ScriptedModel("Two.")), chosen="scripted")
-    heard = Heard(session, "Count.", "/model other", "Go on.", "/model third")
+    session = Session(ScriptedModel("One."), models=OneOther(ScriptedModel("Two.")), model_name="scripted")
+    heard = Conversed(session, "Count.", "/model other", "Go on.", "/model third")
     assert heard.written == "One.\nTwo.\n"
     assert heard.told == ["scripted answers from here on.", "line 4: There is no model third."]
     assert not heard.well
