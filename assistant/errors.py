@@ -1,6 +1,6 @@
 """Everything that can go wrong in a way a person can act on.
 
-    AssistantError
+    ParleyError
     ├── ConfigError          a setting or a command line that makes no sense together
     ├── ModelError           a model that cannot be fetched, loaded or run
     │   └── ContextOverflow  a prompt with more tokens than the model can hold
@@ -18,15 +18,15 @@ sentence and exits with 1 (2 where it is the command line or a setting that make
 """
 
 
-class AssistantError(Exception):
+class ParleyError(Exception):
     """Root of the tree; catch this to catch all that Parley raises on purpose."""
 
 
-class ConfigError(AssistantError):
+class ConfigError(ParleyError):
     """A setting has no valid value, or two contradict each other."""
 
 
-class ModelError(AssistantError):
+class ModelError(ParleyError):
     """A model cannot be fetched, loaded or run."""
 
 
@@ -58,11 +58,11 @@ class OutOfMemory(ContextOverflow):
         self.args = (f"{model_name} ran out of memory: shorten the conversation or attach fewer pictures.",)
 
 
-class AttachmentError(AssistantError):
+class AttachmentError(ParleyError):
     """A picture cannot be read, is refused, or may not be fetched."""
 
 
-class SkillError(AssistantError):
+class SkillError(ParleyError):
     """A skill cannot do its work on this input."""
 
 
@@ -70,13 +70,19 @@ class SkillUsageError(SkillError):
     """A skill is called with inputs that make no sense together."""
 
 
-class VoiceError(AssistantError):
+class VoiceError(ParleyError):
     """Speech cannot be heard or spoken."""
 
 
-class HistoryError(AssistantError):
+class HistoryError(ParleyError):
     """A conversation cannot be read, written or found."""
 
 
-class MissingExtraError(AssistantError):
+class MissingExtraError(ParleyError):
     """An optional package or system library is needed and not there."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of a library, without its full stop, to be quoted in a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from assistant.errors import AssistantError, MissingExtraError, ModelError, SkillUsageError
+from assistant.errors import MissingExtraError, ModelError, ParleyError, SkillUsageError
 from skills.batching import BatchClient
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_all(
             return Outcome(source, result, notices=notices)
         except (ModelError, MissingExtraError, SkillUsageError):
             raise
-        except AssistantError as error:
+        except ParleyError as error:
             return Outcome(source, None, str(error))
         finally:
             idle.put(dependency)

@@ -18,7 +18,7 @@ from functools import cached_property, update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, get_type_hints
 
-from assistant.errors import AssistantError, SkillError
+from assistant.errors import ParleyError, SkillError
 from assistant.messages import Image
 from skills.emotion_models import EmotionModels
 from skills.parameters import Parameter, ParameterKind, parse_parameter
@@ -142,7 +142,7 @@ class Skill(Generic[P, R]):
             arguments[self._dependency] = dependency
         try:
             result: object = self._function(**arguments)  # type: ignore[call-arg]
-        except AssistantError:
+        except ParleyError:
             raise
         except Exception as error:
             if self.is_built_in:

@@ -16,7 +16,7 @@ from textual.message import Message
 
 from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
-from assistant.errors import AssistantError
+from assistant.errors import ParleyError
 from tui.screens.chat import ChatScreen
 from tui.skill_commands import SkillCommands
 from tui.voice_controller import VoiceController
@@ -125,7 +125,7 @@ class ParleyApp(App[None]):
         self._conversation.show_loading("loading …")
         try:
             self._session = await self._built(self._build, self._report)
-        except AssistantError as error:
+        except ParleyError as error:
             await self._conversation.show_failure(str(error))
         else:
             await self._conversation.begin(self._session)

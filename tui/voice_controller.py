@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from assistant.conversation.session import Session
-from assistant.errors import AssistantError
+from assistant.errors import ParleyError
 from tui.screens.chat import ChatScreen
 from voice.conversation import SpokenConversation
 from voice.voice_session import VoiceSession
@@ -87,7 +87,7 @@ class VoiceController:
                 pictures=screen.take_images,
                 changed=lambda _: screen.show_voice(),
             )
-        except AssistantError as error:
+        except ParleyError as error:
             screen.show_notice(f"{error} Typing goes on as before.", failure=True)
         finally:
             screen.spoken = None

@@ -57,7 +57,7 @@ class EmotionDetector(Protocol):
     def prepare(self, model: ChatModel) -> None:
         """Begin to listen to somebody: load what is needed beside `model`, which is not asked anything.
 
-        Raises `AssistantError`.
+        Raises `ParleyError`.
         """
         ...
 
@@ -65,6 +65,6 @@ class EmotionDetector(Protocol):
         """The mood in mono `samples` of 16 kHz and their `words`; None if there is too little to tell.
 
         Without `words` (in a language that they cannot be judged in) by the sound alone. Called on the thread of
-        `model`, which may be asked. Raises `AssistantError`.
+        `model`, which may be asked. Raises `ParleyError`.
         """
         ...

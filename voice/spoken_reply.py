@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self
 
 from assistant.async_bridge import stream_in_thread
-from assistant.errors import AssistantError, VoiceError
+from assistant.errors import ParleyError, VoiceError
 from voice.tts.base import SENTENCE_GAP_SECONDS, TextToSpeech, language_of, speak_sentence
 from voice.tts.sentence_splitter import SentenceSplitter
 from voice.tts.text_cleanup import spoken_text
@@ -69,7 +69,7 @@ class Speech:
         language: str = "en",
         *,
         began: Callable[[], None] | None = None,
-        failed: Callable[[AssistantError], None] | None = None,
+        failed: Callable[[ParleyError], None] | None = None,
     ) -> None:
         """`began` is called when its first sound is handed to the `output`."""
         self._voice = voice
@@ -146,7 +146,7 @@ class Speech:
             # There is nothing left to wait for.
             return self._added
 
-    def _fall_silent(self, error: AssistantError) -> None:
+    def _fall_silent(self, error: ParleyError) -> None:
         if not self._silent:
             self._silent = True
             self._failed(error)
@@ -159,7 +159,7 @@ class Speech:
             written = begin + len(piece)
             try:
                 await self._say(piece, begin)
-            except AssistantError as error:
+            except ParleyError as error:
                 self._fall_silent(error)
 
     async def _say(self, piece: str, begin: int) -> None:

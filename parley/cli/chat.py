@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from assistant.attachments.images import ImageLoader, extract_images
 from assistant.conversation.session import Session
-from assistant.errors import AssistantError, AttachmentError
+from assistant.errors import ParleyError, AttachmentError
 from assistant.messages import Message, user
 from assistant.progress import OnNotice
 from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved
@@ -27,7 +27,7 @@ def run_repl(
         True if every line was answered and every turn is saved.
     """
     all_answered = True
-    with asyncio.Runner() as runner, warn_if_unsaved(session, notify) as notify:
+    with asyncio.Runner() as runner, warn_if_unsaved(session, notify) as notify_once:
         # One event loop for all turns, but none running while a line is read: there Ctrl-C has to interrupt at once.
         for number, raw_line in enumerate(lines, 1):
             # Some editors begin a file with a byte order mark.
@@ -35,11 +35,11 @@ def run_repl(
             if not line:
                 continue
             try:
-                message = read_message(line, notify, image_loader)
-                runner.run(TranscriptPrinter(write, notify).run(session, message))
-            except AssistantError as error:
+                message = read_message(line, notify_once, image_loader)
+                runner.run(TranscriptPrinter(write, notify_once).run(session, message))
+            except ParleyError as error:
                 all_answered = False
-                notify(f"line {number}: {error}")
+                notify_once(f"line {number}: {error}")
         runner.run(session.close())
     return all_answered and session.save_error is None
 

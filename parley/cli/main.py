@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from assistant import __version__
-from assistant.errors import AssistantError, ConfigError, SkillUsageError
+from assistant.errors import ParleyError, ConfigError, SkillUsageError
 from assistant.stderr import reserve_stderr
 from parley.cli import INTERRUPTED
 from parley.cli.ask import ask
@@ -48,7 +48,7 @@ class ParleyGroup(click.Group):
         silence_libraries()
         try:
             return super().invoke(ctx)
-        except AssistantError as error:
+        except ParleyError as error:
             notify(str(error))
             # As click does for what it finds wrong with the command line itself.
             ctx.exit(2 if isinstance(error, ConfigError | SkillUsageError) else 1)
@@ -100,7 +100,9 @@ class ParleyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group("parley", cls=ParleyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "parley", cls=ParleyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @chat_options
 @config_option
 @click.version_option(__version__, "--version", "-V", prog_name="parley", message="%(prog)s %(version)s")

@@ -74,7 +74,7 @@ def survive_any_encoding() -> None:
 def silence_libraries() -> None:
     """Keep advice, warnings and progress bars of libraries off the screen. To be called before they are imported.
 
-    What a person can act on arrives as an `AssistantError`. Variables that are set already stay as they are, and
+    What a person can act on arrives as an `ParleyError`. Variables that are set already stay as they are, and
     `python -W` brings the warnings back.
     """
     for variable, value in {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 
 from assistant.conversation.session import Session
-from assistant.errors import AssistantError
+from assistant.errors import ParleyError
 from assistant.events import Event, Notice, SpeechFinished, TextDelta, TurnFinished, Usage, UserTranscript
 from assistant.messages import Message
 from assistant.progress import OnNotice
@@ -47,7 +47,7 @@ class TranscriptPrinter:
             async with aclosing(session.turn(message)) as turn:
                 async for event in turn:
                     self(event)
-        except (AssistantError, asyncio.CancelledError):
+        except (ParleyError, asyncio.CancelledError):
             self.end_line()
             raise
 
@@ -103,12 +103,12 @@ def warn_if_unsaved(session: Session, notify: OnNotice) -> Iterator[OnNotice]:
     """
     sentences: list[str] = []
 
-    def recording_notify(sentence: str) -> None:
+    def notify_once(sentence: str) -> None:
         sentences.append(sentence)
         notify(sentence)
 
     try:
-        yield recording_notify
+        yield notify_once
     finally:
         if session.save_error is not None and not any(str(session.save_error) in sentence for sentence in sentences):
             notify(f"The last turns are not saved. {session.save_error}")

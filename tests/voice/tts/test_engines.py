@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assistant.errors import AssistantError, ConfigError, MissingExtraError, VoiceError
+from assistant.errors import ParleyError, ConfigError, MissingExtraError, VoiceError
 from assistant.progress import no_progress
 from assistant.settings import load
 from parley.factory.voice import build_tts
@@ -313,7 +313,7 @@ def test_what_xtts_has_not_is_named_with_what_it_has(xtts_folder: Path, tmp_path
         ({"voice": "Eve"}, ConfigError, "no speaker 'Eve': choose one of Ada"),
         ({"language": "fr"}, ConfigError, "does not speak 'fr': choose one of en, de"),
         ({"voice": str(tmp_path / "gone.wav")}, VoiceError, "There is no recording"),
-        ({"voice": str(tmp_path / "noise.wav")}, AssistantError, "cannot be imitated|apt install ffmpeg"),
+        ({"voice": str(tmp_path / "noise.wav")}, ParleyError, "cannot be imitated|apt install ffmpeg"),
     ):
         with pytest.raises(kind, match=said):
             xtts.Xtts.load(str(xtts_folder), device="cpu", **options)
