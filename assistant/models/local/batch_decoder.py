@@ -1,4 +1,7 @@
-"""Several conversations that a lean Llama goes on with at once, a token of each at a time."""
+"""Batched decoding with a `LlamaDecoder`: one token of every sequence per step.
+
+Each step reads every weight once, for one sequence or for eight, so that a batch shares the cost.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,68 +12,66 @@ from torch.nn import functional as F
 
 from assistant.models.local.llama import LlamaDecoder
 
-# More tokens for which memory is taken than are needed at once: a caption's worth.
+# Tokens allocated beyond those needed now: about one caption.
 _GROWTH = 64
 
 
 class BatchDecoder:
-    """Several conversations that one decoder goes on with at once, a token of each at a time.
+    """Decodes several sequences at once. The decoder prefills each one, then `add` copies its KV cache here."""
 
-    Decoding reads every weight for each step, whether of one conversation or of eight: side by side they share that.
-    Each is begun by the decoder alone (`join`), and none sees another.
-    """
-
-    def __init__(self, llama: LlamaDecoder, room: int) -> None:
-        """`room` is for how many; their memory is taken at once, for as long as this object lives."""
+    def __init__(self, llama: LlamaDecoder, batch_size: int) -> None:
+        """Create an empty batch for up to `batch_size` sequences; its KV buffer is freed with this object."""
         self._llama = llama
         self._lengths: list[int] = []
-        self._memory = llama.kv_cache[:, :, None, :, :0].expand(-1, -1, room, -1, -1, -1)
+        # (num_layers, 2, batch_size, num_kv_heads, capacity, head_dim); capacity 0 for now.
+        self._kv_buffer = llama.kv_cache[:, :, None, :, :0].expand(-1, -1, batch_size, -1, -1, -1)
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def add(self) -> None:
-        """What the decoder remembers now is one more conversation, the last of them."""
+        """Append the sequence that is in the decoder's KV cache."""
         length = self._llama.length
         self._reserve(length + 1)
-        self._memory[:, :, len(self), :, :length] = self._llama.kv_cache
+        self._kv_buffer[:, :, len(self), :, :length] = self._llama.kv_cache
         self._lengths.append(length)
 
     def remove(self, index: int) -> None:
-        """The conversation in this place is over; the last one takes its place."""
+        """Remove the sequence at `index`; the last one moves there."""
         last = len(self) - 1
         length = self._lengths[last]
         if index != last:
-            self._memory[:, :, index, :, :length] = self._memory[:, :, last, :, :length]
+            self._kv_buffer[:, :, index, :, :length] = self._kv_buffer[:, :, last, :, :length]
             self._lengths[index] = length
         del self._lengths[last]
 
     def step(self, ids: Sequence[int]) -> Tensor:
-        """Append a token to each conversation; logits (conversations, vocabulary) of the ones after them."""
-        self._reserve(max(self._lengths) + 1)
-        places = torch.tensor(self._lengths, device=self._memory.device)
-        # What lies behind a shorter conversation is not its own.
-        mask = torch.arange(max(self._lengths) + 1, device=places.device) <= places[:, None]
-        x = self._llama.embed(torch.tensor(ids, device=places.device))
-        x = self._llama.forward_layers(x, places, partial(self._attend, places, mask[:, None, None]))
+        """Append one token id to each sequence. Return logits (batch, vocab_size) after it."""
+        kv_len = max(self._lengths) + 1
+        self._reserve(kv_len)
+        positions = torch.tensor(self._lengths, device=self._kv_buffer.device)
+        # Behind a shorter sequence lies padding.
+        mask = torch.arange(kv_len, device=positions.device) <= positions[:, None]
+        x = self._llama.embed(torch.tensor(ids, device=positions.device))
+        x = self._llama.forward_layers(x, positions, partial(self._attend, positions, mask[:, None, None]))
         self._lengths = [length + 1 for length in self._lengths]
         return self._llama.logits(x)
 
-    def _attend(self, places: Tensor, mask: Tensor, layer: int, query: Tensor, new: Tensor) -> Tensor:
-        """See `Attend`. Each token belongs to a conversation of its own."""
-        memory = self._memory[layer, :, : len(self)]
-        memory[:, torch.arange(len(self)), :, places] = new
-        keys, values = memory[..., : mask.shape[-1], :]
+    def _attend(self, positions: Tensor, mask: Tensor, layer: int, query: Tensor, new_kv: Tensor) -> Tensor:
+        """Store and attend (an `AttentionFn`), where each token belongs to a sequence of its own."""
+        buffer = self._kv_buffer[layer, :, : len(self)]
+        buffer[:, torch.arange(len(self)), :, positions] = new_kv
+        keys, values = buffer[..., : mask.shape[-1], :]
         return F.scaled_dot_product_attention(query[:, :, None], keys, values, attn_mask=mask, enable_gqa=True)[:, :, 0]
 
     def _reserve(self, tokens: int) -> None:
-        capacity = self._memory.shape[4]
+        capacity = self._kv_buffer.shape[4]
         if tokens <= capacity:
             return
-        shape = list(self._memory.shape)
+        shape = list(self._kv_buffer.shape)
         shape[4] = tokens + _GROWTH
         self._llama.reserve(shape[4])
-        # Of zeros, because what is masked is multiplied by none, and none of what is no number is no number.
-        memory = self._memory.new_zeros(shape)
-        memory[..., :capacity, :] = self._memory
-        self._memory = memory
+        # Zero-filled: masked positions get weight 0, and 0 x NaN is NaN.
+        buffer = self._kv_buffer.new_zeros(shape)
+        buffer[..., :capacity, :] = self._kv_buffer
+        self._kv_buffer = buffer

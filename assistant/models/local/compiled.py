@@ -1,15 +1,15 @@
-"""Tokens of a reply decoded at fixed shapes: compiled once at load, and on a GPU recorded and played back.
+"""Decoding with static shapes: compiled once at load, and on a GPU captured as CUDA graphs.
 
-    a prompt     read by transformers' own code, its keys and values written into blocks of memory that never move
-    a token      always the same operations on the same blocks; only a few numbers differ: its id and its place
+    prefill      transformers' own code, which writes keys and values into blocks of memory that never move
+    each token   the same operations on the same blocks; only the token id and its position differ
 
-Plain transformers starts each of a few thousand small kernels from Python for every token, which takes longer than the
-kernels do. Here they are fused by the compiler, and a CUDA graph starts them all at once. The attention looks at a
-window of the blocks, a power of two that holds all that was read so far: the compiler sees its size as unknown, so that
-one compilation serves them all, and each has a graph of its own, recorded when it is first needed.
+Without it, transformers launches a few thousand small kernels from Python for each token, which takes longer than the
+kernels run. Here the compiler fuses them, and one CUDA graph launches them all. Attention reads a window of the blocks:
+a power of two that covers all tokens so far. The compiler treats the window's size as unknown, so that one compilation
+serves every size; each size has its own CUDA graph, captured on first use.
 
-What lies in the blocks beyond what is remembered is hidden by the mask and overwritten later, so that forgetting the
-end of a conversation is a matter of one number.
+Blocks may hold stale data beyond the cache's length. The mask hides it and later tokens overwrite it, so that cropping
+the cache only changes one number.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,100 +27,102 @@ from transformers.masking_utils import sdpa_mask
 from assistant.models.memory import DEFAULT_CONTEXT
 
 _ATTENTION = "parley_grouped"
-_LEAST_WINDOW = 512
-# Before a graph is recorded: libraries choose their kernels and take their workspaces on the first call.
-_TRIES = 2
-# Places that no window reaches: one as long as its block would be compiled apart, since nothing is cut off it.
-_BEYOND = 8
+_MIN_WINDOW = 512
+# Calls before a graph is captured: libraries choose their kernels and allocate workspaces on the first.
+_WARMUP_CALLS = 2
+# Extra positions that no window reaches: a window as long as its block would need no slicing and be compiled apart.
+_PADDING = 8
 
 
 def is_supported(model: Any) -> bool:
-    """Whether `model` (transformers') can be run like this: it traces to one graph, and every layer sees everything."""
-    kinds, _ = get_layer_types_and_kwargs(model.config.get_text_config(decoder=True))
+    """Return True if transformers' `model` traces to one graph and has only full-attention layers."""
+    layer_types, _ = get_layer_types_and_kwargs(model.config.get_text_config(decoder=True))
     attention = model.get_decoder().config._attn_implementation  # noqa: SLF001 - it can be read nowhere else
     traceable = bool(getattr(model, "_can_compile_fullgraph", False))
-    return traceable and attention == "sdpa" and set(kinds) == {"full_attention"}
+    return traceable and attention == "sdpa" and set(layer_types) == {"full_attention"}
 
 
 class StaticKVCache(Cache):
-    """Keys and values of `length` tokens, in blocks that hold `capacity` of them and double when they are full, up to
-    `most`.
+    """KV cache in blocks of fixed capacity, which doubles when they are full. transformers can prefill into it.
 
-    `keys` and `values` have a block (1, heads, capacity, head size) for each layer. transformers reads prompts into it
-    as into any of its own caches.
+    Attributes:
+        length: Number of tokens in the cache.
+        capacity: Number of tokens that fit into the blocks.
+        max_capacity: Number of tokens for which there is memory.
+        reallocations: How often a block was replaced. Pointers into blocks are stale after that.
+        keys: One block (1, num_kv_heads, capacity + padding, head_dim) per layer.
+        values: As `keys`.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]], capacity: int, dtype: torch.dtype, device: Any) -> None:
-        """`shapes` are the heads of keys and their size, layer by layer."""
+        """Allocate blocks; `shapes` holds (num_kv_heads, head_dim) of each layer."""
         super().__init__(layers=[])
         self.length = 0
         self.capacity = capacity
-        """How many tokens there is room for."""
         self.max_capacity = 2**31
-        self.moves = 0
-        """How often a block has moved: what points at one is out of date then."""
+        self.reallocations = 0
         self.keys, self.values = (
             [
-                _block(torch.zeros(1, heads, capacity + _BEYOND, size, dtype=dtype, device=device))
+                _static_block(torch.zeros(1, heads, capacity + _PADDING, size, dtype=dtype, device=device))
                 for heads, size in shapes
             ]
             for _ in range(2)
         )
-        self._used = 0
+        self._written = 0
 
     @classmethod
     def for_model(cls, model: Any, context_tokens: int) -> "StaticKVCache":
-        """An empty one for `model`, with room for a usual context, or for all of a shorter one."""
+        """Return an empty cache for `model`, with capacity for the default context, or all of a shorter one."""
         text = model.config.get_text_config(decoder=True)
-        size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-        shapes = [(heads, size)] * text.num_hidden_layers
+        head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        num_kv_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        shapes = [(num_kv_heads, head_dim)] * text.num_hidden_layers
         cache = cls(shapes, min(context_tokens, DEFAULT_CONTEXT), model.dtype, model.device)
         cache.max_capacity = context_tokens
         return cache
 
     def window(self, tokens: int) -> int:
-        """How many places are looked at to see `tokens`."""
-        return min(max(_LEAST_WINDOW, 1 << (tokens - 1).bit_length()), self.capacity)
+        """Return the number of positions that attention reads to cover `tokens`."""
+        return min(max(_MIN_WINDOW, 1 << (tokens - 1).bit_length()), self.capacity)
 
     def reserve(self, tokens: int) -> None:
-        """Make room for `tokens` in all; the blocks move where there is not enough.
+        """Make room for `tokens` in all, in new blocks if necessary.
 
-        Where memory runs out on the way, some blocks are larger than `capacity` says, which does no harm.
+        If memory runs out midway, some blocks are larger than `capacity` says, which does no harm.
         """
-        # Whatever comes of it, this much may be written to from here on.
-        self._used = max(self._used, tokens)
+        # Whatever happens next, up to here the blocks may be written to.
+        self._written = max(self._written, tokens)
         capacity = self.capacity
         if tokens <= capacity:
             return
         while capacity < tokens:
             capacity *= 2
-        # Memory was found for so many.
+        # Memory was planned for `max_capacity`.
         capacity = max(tokens, min(capacity, self.max_capacity))
         for blocks in (self.keys, self.values):
             for layer, block in enumerate(blocks):
-                self.moves += 1
-                larger = block.new_zeros(*block.shape[:2], capacity + _BEYOND, block.shape[3])
+                self.reallocations += 1
+                larger = block.new_zeros(*block.shape[:2], capacity + _PADDING, block.shape[3])
                 larger[:, :, : self.length] = block[:, :, : self.length]
-                blocks[layer] = _block(larger)
+                blocks[layer] = _static_block(larger)
         self.capacity = capacity
 
-    def crop(self, count: int) -> None:
-        """Forget all but the first `count` tokens."""
-        self.length = min(self.length, count)
+    def crop(self, length: int) -> None:
+        """Drop all but the first `length` tokens."""
+        self.length = min(self.length, length)
 
     @torch.inference_mode()
     def clear(self) -> None:
-        """Forget everything and wipe it out: what a failure left behind that is no number shows through any mask."""
+        """Drop all tokens and zero the blocks: a NaN left behind by a failure would show through any mask."""
         for block in (*self.keys, *self.values):
-            block[:, :, : self._used].zero_()
-        self.length = self._used = 0
+            block[:, :, : self._written].zero_()
+        self.length = self._written = 0
 
     def advance(self, length: int) -> None:
-        """`length` tokens are remembered from here on."""
+        """Set the number of tokens to `length`, after they were written."""
         self.length = length
 
-    # What transformers asks of a cache.
+    # transformers' interface of a cache.
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
@@ -144,154 +146,159 @@ class StaticKVCache(Cache):
         return self.window(end), 0
 
 
-class _Window(Cache):
-    """What a compiled step sees of a `StaticKVCache`: where to write and how much to look at, as tensors and sizes."""
+class _StaticWindow(Cache):
+    """A `StaticKVCache` as a compiled step uses it: write positions as a tensor, the window as a size."""
 
-    def __init__(self, keys: list[Tensor], values: list[Tensor], places: Tensor, size: int) -> None:
+    def __init__(self, keys: list[Tensor], values: list[Tensor], positions: Tensor, window: int) -> None:
         super().__init__(layers=[])
-        self._keys, self._values, self._places, self._size = keys, values, places, size
+        self._keys, self._values, self._positions, self._window = keys, values, positions, window
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
         keys, values = self._keys[layer_idx], self._values[layer_idx]
-        keys.index_copy_(2, self._places, key_states)
-        values.index_copy_(2, self._places, value_states)
-        return keys[:, :, : self._size], values[:, :, : self._size]
+        keys.index_copy_(2, self._positions, key_states)
+        values.index_copy_(2, self._positions, value_states)
+        return keys[:, :, : self._window], values[:, :, : self._window]
 
 
 @dataclass(frozen=True)
-class _Recorded:
-    """A CUDA graph, what it reads its numbers from, and where it leaves the logits."""
+class _CapturedStep:
+    """A CUDA graph with its input and output buffers."""
 
     graph: Any
-    numbers: Tensor
+    inputs: Tensor
     logits: Tensor
 
 
 class CompiledDecoder:
-    """Reads one token after the other, or a few at once, into `cache`.
+    """Decodes one token at a time, or a few for a draft, into a `StaticKVCache`.
 
-    `uses_mrope` says that the family counts positions in time, height and width. `backend` is one of torch.compile's, None
-    for none. On CUDA each step is recorded as a graph.
+    A step's input is one int64 tensor (q_len + 2,): the token ids, the cache index of the first, its RoPE position.
+    More than ten attributes: one per thing that compiled code or a graph holds on to.
     """
 
     def __init__(
         self, model: Any, cache: StaticKVCache, *, uses_mrope: bool = False, backend: str | None = "inductor"
     ) -> None:
+        """Prepare `model` for static decoding, on CUDA with graphs.
+
+        Args:
+            model: Transformers' model; its attention implementation is replaced until `restore_attention`.
+            cache: The KV cache to decode into.
+            uses_mrope: True for families whose positions have three axes (time, height, width).
+            backend: A backend of `torch.compile`; None compiles nothing.
+        """
         self.cache = cache
         self._model = model
-        self._axes = 3 if uses_mrope else 0
-        self._order = torch.arange(cache.capacity, device=model.device)
-        self._moves = cache.moves
+        self._mrope_axes = 3 if uses_mrope else 0
+        self._indices = torch.arange(cache.capacity, device=model.device)
+        self._reallocations = cache.reallocations
         self._windows: dict[int, Tensor] = {}
         self._run: Callable[[Tensor, Tensor], Tensor] = self._forward
         self._compiled = backend is not None
         if backend is not None:
-            self._forget_compiled()
-            # Widths of steps are compiled apart, for their kernels differ; windows are not.
+            self._reset_compiler()
+            # Each q_len is compiled apart, since its kernels differ; windows are not.
             self._run = torch.compile(self._forward, backend=backend, fullgraph=True, dynamic=False)
-        self._recorded: dict[tuple[int, int], _Recorded] = {}
+        self._captured: dict[tuple[int, int], _CapturedStep] = {}
         self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
         self._config = model.get_decoder().config
-        self._attention: str = self._config._attn_implementation  # noqa: SLF001
-        self._config._attn_implementation = _ATTENTION  # noqa: SLF001 - the tower keeps its own
+        self._original_attention: str = self._config._attn_implementation  # noqa: SLF001
+        self._config._attn_implementation = _ATTENTION  # noqa: SLF001 - the vision tower keeps its own
 
-    def undo(self) -> None:
-        """Leave the model as it was found."""
-        self._config._attn_implementation = self._attention  # noqa: SLF001
+    def restore_attention(self) -> None:
+        """Give the model its original attention implementation back."""
+        self._config._attn_implementation = self._original_attention  # noqa: SLF001
 
-    def warmup(self, widths: Sequence[int], done: Callable[[], None] = lambda: None) -> None:
-        """Compile and record steps of so many tokens; `done` is called after each. Forgets what was read.
+    def warmup(self, q_lens: Sequence[int]) -> None:
+        """Compile and capture steps of so many tokens, and empty the cache.
 
-        Raises what compilers raise, `RuntimeError` for most.
+        Raises:
+            RuntimeError: The compiler failed; other exceptions of the compiler pass through as well.
         """
-        for width in widths:
+        for q_len in q_lens:
             self.cache.clear()
-            # bitsandbytes packs weights for the CPU when they are first used, which no compiler can follow.
-            self._forward(self._numbers([0] * width, 0, 0), self._window(self.cache.window(width)))
-            # Once more: only the second call shows that nothing is compiled anew.
+            # bitsandbytes packs weights for the CPU on first use, which no compiler can trace.
+            self._forward(self._inputs([0] * q_len, 0, 0), self._window(self.cache.window(q_len)))
+            # Twice: only the second call shows that nothing is recompiled.
             for _ in range(2):
-                self.step([0] * width, 0)
-            done()
+                self.step([0] * q_len, 0)
         self.cache.clear()
 
     def step(self, tokens: Sequence[int], position: int) -> Tensor:
-        """Read `tokens` after all that is remembered, the first of them at `position`.
-
-        Returns the logits (tokens, vocabulary) after each.
-        """
-        start, count = self.cache.length, len(tokens)
-        end = start + count
+        """Append `tokens` to the cache, the first at RoPE position `position`. Return logits (q_len, vocab_size)."""
+        start, q_len = self.cache.length, len(tokens)
+        end = start + q_len
         self.cache.reserve(end)
-        if self.cache.moves != self._moves:
-            # Graphs point at where the blocks were, and a prompt may have moved them too.
-            self._forget_compiled()
-            self._moves = self.cache.moves
-            self._recorded.clear()
+        if self.cache.reallocations != self._reallocations:
+            # Graphs hold pointers into the old blocks. A prefill may have replaced them too.
+            self._reset_compiler()
+            self._reallocations = self.cache.reallocations
+            self._captured.clear()
             self._windows.clear()
-            self._order = torch.arange(self.cache.capacity, device=self._order.device)
-        size = self.cache.window(end)
-        numbers = self._numbers(tokens, start, position)
-        logits = self._run(numbers, self._window(size)) if self._pool is None else self._play(numbers, count, size)
+            self._indices = torch.arange(self.cache.capacity, device=self._indices.device)
+        window = self.cache.window(end)
+        inputs = self._inputs(tokens, start, position)
+        logits = self._run(inputs, self._window(window)) if self._pool is None else self._replay(inputs, q_len, window)
         self.cache.advance(end)
         return logits
 
-    def _forget_compiled(self) -> None:
-        # What was compiled for other blocks, or for a model before this one, counts towards the compiler's limit of 8.
+    def _reset_compiler(self) -> None:
+        # Code compiled for other blocks, or for an earlier model, counts towards the compiler's limit of 8.
         if self._compiled:
             torch._dynamo.reset()  # noqa: SLF001 - documented under this name
 
-    def _forward(self, numbers: Tensor, order: Tensor) -> Tensor:
-        """One step: `numbers` are the ids of its tokens, their first place and position, `order` counts the window."""
-        count = numbers.shape[0] - 2
-        ids, following = numbers[:count], torch.arange(count, device=numbers.device)
-        places, positions = numbers[count] + following, (numbers[count + 1] + following)[None]
-        seen = order[None] <= places[:, None]
+    def _forward(self, inputs: Tensor, window: Tensor) -> Tensor:
+        """Run one step: `inputs` as in the class docstring, `window` the indices 0 to its size."""
+        q_len = inputs.shape[0] - 2
+        ids, offsets = inputs[:q_len], torch.arange(q_len, device=inputs.device)
+        indices, positions = inputs[q_len] + offsets, (inputs[q_len + 1] + offsets)[None]
+        mask = window[None] <= indices[:, None]
         logits: Tensor = self._model(
             input_ids=ids[None],
-            attention_mask=seen[None, None],
-            position_ids=positions.expand(self._axes, 1, -1) if self._axes else positions,
-            past_key_values=_Window(self.cache.keys, self.cache.values, places, order.shape[0]),
+            attention_mask=mask[None, None],
+            position_ids=positions.expand(self._mrope_axes, 1, -1) if self._mrope_axes else positions,
+            past_key_values=_StaticWindow(self.cache.keys, self.cache.values, indices, window.shape[0]),
             use_cache=True,
         ).logits
         return logits[0]
 
-    def _numbers(self, tokens: Sequence[int], place: int, position: int) -> Tensor:
-        return torch.tensor([*tokens, place, position], device=self._order.device)
+    def _inputs(self, tokens: Sequence[int], start: int, position: int) -> Tensor:
+        return torch.tensor([*tokens, start, position], device=self._indices.device)
 
     def _window(self, size: int) -> Tensor:
         if size not in self._windows:
-            self._windows[size] = self._order[:size].clone()
+            self._windows[size] = self._indices[:size].clone()
             torch._dynamo.mark_dynamic(self._windows[size], 0)  # noqa: SLF001 - documented under this name
         return self._windows[size]
 
-    def _play(self, numbers: Tensor, count: int, size: int) -> Tensor:
-        recorded = self._recorded.get((count, size))
-        if recorded is None:
-            recorded = self._recorded[count, size] = self._record(numbers, size)
-        recorded.numbers.copy_(numbers)
-        recorded.graph.replay()
-        # A copy: the next one is played into the same memory.
-        return recorded.logits.clone()
+    def _replay(self, inputs: Tensor, q_len: int, window: int) -> Tensor:
+        captured = self._captured.get((q_len, window))
+        if captured is None:
+            captured = self._captured[q_len, window] = self._capture(inputs, window)
+        captured.inputs.copy_(inputs)
+        captured.graph.replay()
+        # Copied, because the next replay writes to the same memory.
+        return captured.logits.clone()
 
-    def _record(self, numbers: Tensor, size: int) -> _Recorded:
-        """Record a step. Its tries write what the step will write, to the same places."""
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(_TRIES):
-                self._run(numbers, self._window(size))
-        torch.cuda.current_stream().wait_stream(aside)
+    def _capture(self, inputs: Tensor, window: int) -> _CapturedStep:
+        """Capture a step. Its warm-up calls write the same values to the same positions as the step itself."""
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
+            for _ in range(_WARMUP_CALLS):
+                self._run(inputs, self._window(window))
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile: to listen and to speak.
+        # Other threads may use the GPU meanwhile: for speech recognition and synthesis.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            logits = self._run(numbers, self._window(size))
-        return _Recorded(graph, numbers, logits)
+            logits = self._run(inputs, self._window(window))
+        return _CapturedStep(graph, inputs, logits)
 
 
-def _block(tensor: Tensor) -> Tensor:
-    # The compiler may then write to it in place, and a graph remember where it is.
+def _static_block(tensor: Tensor) -> Tensor:
+    # Lets compiled code write to it in place, and a graph hold its address.
     torch._dynamo.mark_static_address(tensor)  # noqa: SLF001 - documented under this name
     return tensor
 
@@ -299,18 +306,19 @@ def _block(tensor: Tensor) -> Tensor:
 def _grouped_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
-    """Transformers' attention; for one token, heads that share keys are taken for tokens that do.
+    """Attention of transformers, with query heads that share keys treated as tokens where there is a single token.
 
-    Compiled, transformers would copy the keys and values of the whole window for each head instead.
+    Compiled, transformers would copy the keys and values of the whole window for each query head instead.
+    Shapes: query (batch, num_heads, q_len, head_dim), key and value (batch, num_kv_heads, window, head_dim).
     """
-    batch, heads, count, size = query.shape
-    if count != 1 or attention_mask is None:
+    batch, num_heads, q_len, head_dim = query.shape
+    if q_len != 1 or attention_mask is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    packed = query.reshape(batch, key.shape[1], heads // key.shape[1], size)
+    packed = query.reshape(batch, key.shape[1], num_heads // key.shape[1], head_dim)
     attended = F.scaled_dot_product_attention(
         packed, key, value, attn_mask=attention_mask, scale=options.get("scaling")
     )
-    return attended.reshape(batch, heads, 1, size).transpose(1, 2).contiguous(), None
+    return attended.reshape(batch, num_heads, 1, head_dim).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(_ATTENTION, _grouped_attention)

@@ -1,7 +1,8 @@
-"""How many cores a thread may compute on, where several compute at the same time.
+"""The number of CPU threads that torch uses, for several models computing at the same time.
 
-torch has one number for the whole process, which a thread takes over at its first operation, and one for each thread
-after that. Setting it changes both: so the process's is put back, lest whatever thread comes next computes on too few.
+torch keeps one number for the process, which a thread adopts with its first operation, and one for each thread from
+then on. `torch.set_num_threads` changes both. The process's number is therefore put back here, or else the next new
+thread would compute with too few.
 """
 
 import threading
@@ -11,23 +12,23 @@ from contextlib import contextmanager
 
 import torch
 
-_changing = threading.Lock()
+_lock = threading.Lock()
 
 
 def set_num_threads(count: int) -> None:
-    """Have this thread compute on `count` cores from here on; no other does so."""
-    # To be asked first makes it take over the process's number now, and not after its own has been set.
+    """Set the number of CPU threads for operations of the calling thread only."""
+    # Reading the number makes this thread adopt the process's now, and not after its own has been set.
     if torch.get_num_threads() == count:
         return
-    with _changing, ThreadPoolExecutor(1, "cores") as newcomer:
-        before = newcomer.submit(torch.get_num_threads).result()
+    with _lock, ThreadPoolExecutor(1, "cpu-threads") as new_thread:
+        before = new_thread.submit(torch.get_num_threads).result()
         torch.set_num_threads(count)
-        newcomer.submit(torch.set_num_threads, before).result()
+        new_thread.submit(torch.set_num_threads, before).result()
 
 
 @contextmanager
 def num_threads(count: int | None) -> Iterator[None]:
-    """Have this thread compute on `count` cores for as long as the block takes; None leaves it as it is."""
+    """Set the number of CPU threads of the calling thread inside a `with` block; None changes nothing."""
     before = torch.get_num_threads()
     set_num_threads(count or before)
     try:
@@ -36,7 +37,7 @@ def num_threads(count: int | None) -> Iterator[None]:
         set_num_threads(before)
 
 
-def split_evenly(cores: int, count: int) -> list[int]:
-    """`cores` dealt out to `count`, all of them, and as evenly as can be."""
-    each, over = divmod(cores, count)
-    return [each + (place < over) for place in range(count)]
+def split_evenly(total: int, parts: int) -> list[int]:
+    """Split `total` into `parts` numbers that differ by one at most, the larger first."""
+    quotient, remainder = divmod(total, parts)
+    return [quotient + (index < remainder) for index in range(parts)]

@@ -1,9 +1,11 @@
-"""A lean Llama: fused linear layers, and keys and values in one block of memory, which moves only to grow.
+"""A minimal Llama: fused linear layers, and one KV buffer for all layers that is reallocated only to grow.
 
-transformers' Llama spends more time between its matrix products than in them when one token is decoded, and copies
-all keys and values for each new token. This one takes its weights out of transformers' modules and does the same
-arithmetic. With int8 layers it attends in float64: sums then differ between one call and another by less than anything
-after them can see, and as everything else works row by row, a token's result does not depend on how a prompt was cut.
+When one token is decoded, transformers' Llama spends more time between its matrix products than in them, and copies all
+keys and values for each new token. This one takes the weights from transformers' modules and does the same arithmetic.
+
+With int8 layers it computes attention in float64. Sums taken in another order then differ by about 1e-16, which
+rounding to float32 removes for all but about one value in 10^9. Everything else works row by row. Up to that exception,
+a token's logits do not depend on how a prompt was cut into chunks.
 """
 
 import copy
@@ -20,40 +22,47 @@ from torch.nn import functional as F
 
 from assistant.errors import ModelError
 
-Rows = Callable[[Tensor], Tensor]
-"""A linear map of rows: (tokens, inputs) to (tokens, outputs)."""
+LinearFn = Callable[[Tensor], Tensor]
+"""A linear map: (tokens, in_features) to (tokens, out_features)."""
 
-MakeLinear = Callable[[Tensor, float], Rows]
-"""What makes such a map of a weight (outputs, inputs), told the most an input can be in absolute value."""
+MakeLinear = Callable[[Tensor, float], LinearFn]
+"""Build a `LinearFn` from a weight (out_features, in_features) and a bound on the absolute value of its inputs."""
 
-Attend = Callable[[int, Tensor, Tensor], Tensor]
-"""Attention in the layer with that number: from queries (tokens, heads, head size) and the keys and values of the same
-tokens (tokens, 2, heads of them, head size), which it remembers, to what they attend to (tokens, heads, head size)."""
+AttentionFn = Callable[[int, Tensor, Tensor], Tensor]
+"""Attention of one layer, given by its index.
 
-_FIRST_CAPACITY = 512
+Takes the queries (tokens, num_heads, head_dim) and the keys and values (tokens, 2, num_kv_heads, head_dim) of the same
+tokens, which it may store, and returns the attention output (tokens, num_heads, head_dim).
+"""
+
+_INITIAL_CAPACITY = 512
 _LORA_SUFFIXES = ("lora_A", "lora_B")
 
 
 @dataclass(frozen=True)
 class LoraAdapter:
-    """A low-rank change of some weights (LoRA, Hu et al. 2021): W + alpha/r · B A.
+    """A low-rank change of some weights (LoRA, Hu et al. 2021): W + alpha / rank * B A.
 
-    `tensors` holds `layers.{i}.{self_attn.q_proj|…|mlp.down_proj}.lora_A` (r, inputs) and `.lora_B` (outputs, r).
+    Attributes:
+        tensors: `layers.{i}.{self_attn.q_proj|...|mlp.down_proj}.lora_A` (rank, in_features) and `.lora_B`
+            (out_features, rank).
+        alpha: Scale of the change.
+        rank: Rank of the change.
     """
 
     tensors: Mapping[str, Tensor]
     alpha: float
     rank: int
 
-    def merged(self, name: str, weight: Tensor) -> Tensor:
-        """`weight` of the module `name` with the change added; itself where there is none."""
+    def merge(self, name: str, weight: Tensor) -> Tensor:
+        """Return `weight` of the module `name` with the change added, or unchanged if the adapter has none for it."""
         down, up = (self.tensors.get(f"{name}.{suffix}") for suffix in _LORA_SUFFIXES)
         if down is None or up is None:
             return weight
         change = (up.float() @ down.float()) * (self.alpha / self.rank)
         return (weight.float() + change.to(weight.device)).to(weight.dtype)
 
-    def check(self, module: nn.Module) -> None:
+    def validate(self, module: nn.Module) -> None:
         """Raise `ModelError` unless every tensor belongs to a linear layer of `module` and has its shape."""
         layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
         for key, tensor in self.tensors.items():
@@ -69,11 +78,11 @@ class LoraAdapter:
 @dataclass(frozen=True)
 class _Layer:
     attention_norm: Tensor
-    query_key_value: Rows
-    attention_out: Rows
+    qkv: LinearFn
+    attention_out: LinearFn
     mlp_norm: Tensor
-    gate_up: Rows
-    down: Rows
+    gate_up: LinearFn
+    down: LinearFn
 
 
 Layers = list[_Layer]
@@ -81,32 +90,31 @@ Layers = list[_Layer]
 
 
 def is_plain_llama(decoder: nn.Module) -> bool:
-    """Whether `LlamaDecoder` does what transformers' `decoder` does."""
+    """Return True if `LlamaDecoder` computes the same as transformers' `decoder`."""
     from transformers import LlamaModel
 
     if type(decoder) is not LlamaModel:
         return False
     config = decoder.config
     rope = (config.rope_parameters or {}).get("rope_type")
-    # Other kinds of rotary embeddings change their frequencies with the length of the prompt.
+    # Other RoPE types change their frequencies with the length of the prompt.
     constant = rope in {"default", "linear", "llama3"}
     return config.hidden_act == "silu" and not config.attention_bias and not config.mlp_bias and constant
 
 
-def float_linear(weight: Tensor, bound: float) -> Rows:  # noqa: ARG001 - unquantized, any input is fine
-    """The unquantized linear map by `weight` (outputs, inputs)."""
-    return lambda rows: F.linear(rows, weight)
+def float_linear(weight: Tensor, bound: float) -> LinearFn:  # noqa: ARG001 - unquantized, any input is fine
+    """Build the unquantized linear map of `weight` (out_features, in_features)."""
+    return lambda x: F.linear(x, weight)
 
 
 class LlamaDecoder:
-    """The decoder of a Llama and the keys and values of the tokens it has read, `length` of them.
+    """The decoder of a Llama, with the KV cache of one sequence.
 
-    Takes the weights away from `decoder` (a transformers `LlamaModel`), which is of no use afterwards. `make_linear`
-    makes each linear map out of a weight; `dtype` is that of everything between them, `attention_dtype` another for
-    keys, values and attention. Raises `ModelError` if `adapter` does not fit.
+    More than ten attributes: the sizes of the model, its weights, and the cache; all are read on the hot path.
     """
 
     length: int
+    """Number of tokens in the KV cache. Lower it to crop the cache."""
 
     def __init__(
         self,
@@ -117,211 +125,235 @@ class LlamaDecoder:
         adapter: LoraAdapter | None = None,
         dtype: torch.dtype = torch.float32,
         attention_dtype: torch.dtype | None = None,
-        progress: Callable[[], None] = lambda: None,
+        on_layer: Callable[[], None] | None = None,
     ) -> None:
+        """Take the weights from transformers' modules.
+
+        Args:
+            decoder: A `LlamaModel`. Its layers are replaced one by one as they are taken over; it is unusable after.
+            head: Weight of the output layer (vocab_size, hidden_size).
+            make_linear: Builds each linear map from its weight.
+            adapter: A LoRA adapter that `set_adapter` switches on and off.
+            dtype: Type of the activations.
+            attention_dtype: Type of keys, values and attention; None for `dtype`.
+            on_layer: Called after each layer.
+
+        Raises:
+            ModelError: `adapter` does not fit the model.
+        """
         config = decoder.config
         self.context_tokens: int = config.max_position_embeddings
         self.embedding: Tensor = decoder.embed_tokens.weight.data
-        self._width: tuple[int] = (config.hidden_size,)
-        self._heads: int = config.num_attention_heads
-        self._kv_heads: int = config.num_key_value_heads
+        self._hidden_shape: tuple[int] = (config.hidden_size,)
+        self._num_heads: int = config.num_attention_heads
+        self._num_kv_heads: int = config.num_key_value_heads
         self._head_dim: int = decoder.layers[0].self_attn.head_dim
-        self._inner: int = config.intermediate_size
+        self._intermediate_size: int = config.intermediate_size
         self._eps: float = config.rms_norm_eps
         self._norm: Tensor = decoder.norm.weight.data.to(dtype)
         self._head = make_linear(head, rms_norm_bound(self._norm))
         self._attention_dtype = attention_dtype or dtype
         self._rotary_emb = decoder.rotary_emb
         if adapter is not None:
-            adapter.check(decoder)
-        self._plain: Layers = []
-        self._adapted: Layers = self._plain if adapter is None else []
+            adapter.validate(decoder)
+        self._base_layers: Layers = []
+        self._adapted_layers: Layers = self._base_layers if adapter is None else []
         for index in range(len(decoder.layers)):
             layer = decoder.layers[index]
             prefix = f"layers.{index}."
-            self._plain.append(_fused(layer, prefix, None, make_linear, dtype))
+            self._base_layers.append(_fuse_layer(layer, prefix, None, make_linear, dtype))
             if adapter is not None:
-                self._adapted.append(_fused(layer, prefix, adapter, make_linear, dtype))
-            # Freed at once: both forms of all layers together are the peak of memory otherwise.
+                self._adapted_layers.append(_fuse_layer(layer, prefix, adapter, make_linear, dtype))
+            # Freed at once: otherwise peak memory holds both forms of every layer.
             decoder.layers[index] = nn.Identity()
-            progress()
-        self.start()
+            if on_layer is not None:
+                on_layer()
+        self._reset()
 
-    def start(self) -> None:
-        """Have memory of its own, with nothing in it."""
+    def _reset(self) -> None:
+        """Allocate an empty KV buffer (num_layers, 2, num_kv_heads, capacity, head_dim) and switch the adapter off."""
         self.length = 0
-        self._layers = self._plain
-        self._rope_table = self._new_rotation(_FIRST_CAPACITY)
-        self._kv_buffer = self._new_memory(_FIRST_CAPACITY)
-        """Keys and values, (layers, 2, heads of them, tokens, head size)."""
+        self._layers = self._base_layers
+        self._rope_table = self._build_rope_table(_INITIAL_CAPACITY)
+        self._kv_buffer = self._allocate(_INITIAL_CAPACITY)
 
     def replica(self) -> "LlamaDecoder":
-        """A decoder on the same weights, which may be used on another thread at the same time."""
+        """Return a decoder with the same weights and a KV cache of its own, for use on another thread."""
         replica = copy.copy(self)
-        replica.start()
+        replica._reset()  # noqa: SLF001 - of the same class
         return replica
 
     @property
     def kv_cache(self) -> Tensor:
-        """Keys and values of the tokens it has read, (layers, 2, heads of them, tokens, head size)."""
+        """Keys and values of the processed tokens (num_layers, 2, num_kv_heads, length, head_dim)."""
         return self._kv_buffer[:, :, :, : self.length]
 
-    @property
-    def adapted(self) -> bool:
-        """Whether the adapter is in use."""
-        return self._layers is not self._plain
-
     def set_adapter(self, *, enabled: bool) -> None:
-        """Decode with or without the adapter from here on; changing that forgets every token."""
-        layers = self._adapted if enabled else self._plain
+        """Switch the adapter on or off. A change empties the KV cache."""
+        layers = self._adapted_layers if enabled else self._base_layers
         if layers is not self._layers:
             self._layers = layers
             self.length = 0
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Token ids (tokens,) to their embeddings (tokens, width)."""
+        """Return the embeddings (tokens, hidden_size) of token ids (tokens,)."""
         return F.embedding(ids, self.embedding).to(self._norm.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Append tokens by their embeddings (tokens, width); logits (vocabulary,) of the one after the last."""
+        """Append tokens, given by their embeddings (tokens, hidden_size). Return logits (vocab_size,) of the last."""
         return self.logits(self._append(x)[-1:])[0]
 
     def forward_all(self, x: Tensor) -> Tensor:
-        """Like `read`; logits (tokens, vocabulary) of what follows each."""
+        """Append tokens, given by their embeddings (tokens, hidden_size). Return logits (tokens, vocab_size)."""
         return self.logits(self._append(x))
 
     def _append(self, x: Tensor) -> Tensor:
-        count, start = x.shape[0], self.length
-        end = start + count
-        self.reserve(end)
-        # One new token may look at everything; of several each only at those before it.
-        mask = None if count == 1 else torch.ones(count, end, dtype=torch.bool, device=x.device).tril_(start)
-        x = self.forward_layers(x, slice(start, end), partial(self._attend, mask))
-        self.length = end
+        q_len, start = x.shape[0], self.length
+        kv_len = start + q_len
+        self.reserve(kv_len)
+        # A single new token attends to everything; of several, each only to those before it.
+        mask = None if q_len == 1 else torch.ones(q_len, kv_len, dtype=torch.bool, device=x.device).tril_(start)
+        x = self.forward_layers(x, slice(start, kv_len), partial(self._attend, mask))
+        self.length = kv_len
         return x
 
     def score_continuations(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Read several continuations of what is remembered, side by side, and remember none of them.
+        """Process several continuations of the cached tokens in one pass, without changing the KV cache.
 
-        `x` (tokens, width) holds their embeddings one after the other, `lengths` how many tokens each has. Returns the
-        logits (tokens, vocabulary) after every token; each sees what is remembered and its own continuation alone.
+        Each continuation attends to the cached tokens and to itself only.
+
+        Args:
+            x: Embeddings of all continuations, one after the other (tokens, hidden_size).
+            lengths: Number of tokens of each.
+
+        Returns:
+            Logits (tokens, vocab_size).
         """
-        count, start = x.shape[0], self.length
-        if not count:
+        q_len, start = x.shape[0], self.length
+        if not q_len:
             return torch.empty(0, 0, device=x.device)
-        self.reserve(start + count)
+        self.reserve(start + q_len)
         own = [torch.ones(length, length, dtype=torch.bool, device=x.device).tril_() for length in lengths]
-        mask = torch.cat((torch.ones(count, start, dtype=torch.bool, device=x.device), torch.block_diag(*own)), 1)
-        places = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
-        return self.logits(self.forward_layers(x, places, partial(self._attend, mask)))
+        mask = torch.cat((torch.ones(q_len, start, dtype=torch.bool, device=x.device), torch.block_diag(*own)), 1)
+        positions = torch.cat([torch.arange(start, start + length, device=x.device) for length in lengths])
+        # `length` is not raised, so the next tokens overwrite theirs.
+        return self.logits(self.forward_layers(x, positions, partial(self._attend, mask)))
 
-    def hidden_states(self, x: Tensor, depths: Sequence[int]) -> Tensor:
-        """Hidden states (depths, tokens, width) of a text after so many layers, by its embeddings (tokens, width).
+    def hidden_states(self, x: Tensor, layers: Sequence[int]) -> Tensor:
+        """Compute the hidden states of a text by itself, without the adapter and without changing the KV cache.
 
-        It is read alone and without the adapter; what is remembered stays as it is. `depths` ascend; layers beyond the
-        last are not computed.
+        Args:
+            x: Embeddings (tokens, hidden_size).
+            layers: Layer counts in ascending order, such as (8, 16): after that many layers. Later ones are skipped.
+
+        Returns:
+            Hidden states (len(layers), tokens, hidden_size).
         """
-        count = x.shape[0]
-        self.reserve(count)
-        attend = partial(_attend_alone, torch.ones(count, count, dtype=torch.bool, device=x.device).tril_())
-        found: list[Tensor] = []
-        for start, end in itertools.pairwise((0, *depths)):
-            x = self.forward_layers(x, slice(0, count), attend, self._plain[start:end])
-            found.append(x)
-        return torch.stack(found)
+        q_len = x.shape[0]
+        self.reserve(q_len)
+        attend = partial(_attend_uncached, torch.ones(q_len, q_len, dtype=torch.bool, device=x.device).tril_())
+        states: list[Tensor] = []
+        for start, end in itertools.pairwise((0, *layers)):
+            x = self.forward_layers(x, slice(0, q_len), attend, self._base_layers[start:end])
+            states.append(x)
+        return torch.stack(states)
 
-    def forward_layers(self, x: Tensor, places: slice | Tensor, attend: Attend, layers: Layers | None = None) -> Tensor:
-        """Take tokens (tokens, width) at these `places` of their prompts through all layers, or through those given."""
-        count = x.shape[0]
-        cos, sin = self._rotary(places)
+    def forward_layers(
+        self, x: Tensor, positions: slice | Tensor, attend: AttentionFn, layers: Layers | None = None
+    ) -> Tensor:
+        """Run tokens (tokens, hidden_size) at these RoPE positions through `layers`, by default all of them."""
+        q_len = x.shape[0]
+        cos, sin = self._rotary(positions)
         for index, layer in enumerate(self._layers if layers is None else layers):
-            normed = F.rms_norm(x, self._width, layer.attention_norm, self._eps)
-            heads = layer.query_key_value(normed).view(count, -1, self._head_dim)
-            # The halves of a head change places for the rotation. Values are turned too, by nothing: one write for all.
-            swapped = heads.view(count, -1, 2, self._head_dim // 2).flip(2).view_as(heads)
-            # Two products and a sum, not one fused call: at the end of a vector some processors round that differently.
+            normed = F.rms_norm(x, self._hidden_shape, layer.attention_norm, self._eps)
+            heads = layer.qkv(normed).view(q_len, -1, self._head_dim)
+            # RoPE on queries, keys and values at once: values get cos 1 and sin 0, which saves splitting them off.
+            swapped = heads.view(q_len, -1, 2, self._head_dim // 2).flip(2).view_as(heads)
+            # Two products and a sum, not one fused call: some processors round that differently at a vector's end.
             heads = heads * cos + swapped * sin
-            new = heads[:, self._heads :].view(count, 2, -1, self._head_dim)
-            attended = attend(index, heads[:, : self._heads], new)
-            x = x + layer.attention_out(attended.reshape(count, -1).to(x.dtype))
-            normed = F.rms_norm(x, self._width, layer.mlp_norm, self._eps)
-            gate, up = layer.gate_up(normed).split(self._inner, -1)
+            new_kv = heads[:, self._num_heads :].view(q_len, 2, -1, self._head_dim)
+            attended = attend(index, heads[:, : self._num_heads], new_kv)
+            x = x + layer.attention_out(attended.reshape(q_len, -1).to(x.dtype))
+            normed = F.rms_norm(x, self._hidden_shape, layer.mlp_norm, self._eps)
+            gate, up = layer.gate_up(normed).split(self._intermediate_size, -1)
             x = x + layer.down(F.silu(gate).mul_(up))
         return x
 
-    def _attend(self, mask: Tensor | None, layer: int, query: Tensor, new: Tensor) -> Tensor:
-        """See `Attend`. The tokens follow each other, and `mask` says which of them each may look at.
+    def _attend(self, mask: Tensor | None, layer: int, query: Tensor, new_kv: Tensor) -> Tensor:
+        """Store the new keys and values behind the cached ones and attend to all (an `AttentionFn`).
 
-        Their keys and values are put into the memory after those remembered.
+        `mask` (q_len, kv_len) is True where a token may attend; None for everywhere.
         """
-        end = self.length + query.shape[0]
-        memory = self._kv_buffer[layer]
-        memory[:, :, self.length : end] = new.permute(1, 2, 0, 3)
-        keys, values = memory[:, None, :, :end]
+        kv_len = self.length + query.shape[0]
+        buffer = self._kv_buffer[layer]
+        buffer[:, :, self.length : kv_len] = new_kv.permute(1, 2, 0, 3)
+        keys, values = buffer[:, None, :, :kv_len]
         query = query.transpose(0, 1)[None]
         attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)
         return attended[0].transpose(0, 1)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits (tokens, vocabulary) from what has come through all layers (tokens, width)."""
-        return self._head(F.rms_norm(x, self._width, self._norm, self._eps))
+        """Return logits (tokens, vocab_size) for the output of the last layer (tokens, hidden_size)."""
+        return self._head(F.rms_norm(x, self._hidden_shape, self._norm, self._eps))
 
     def reserve(self, tokens: int) -> None:
-        """Have room for so many tokens, and places for them."""
+        """Grow the KV buffer and the RoPE table to hold at least `tokens` tokens."""
         capacity = self._kv_buffer.shape[3]
         if tokens <= capacity:
             return
         while capacity < tokens:
             capacity *= 2
-        memory = self._new_memory(capacity)
-        memory[:, :, :, : self.length] = self._kv_buffer[:, :, :, : self.length]
-        self._kv_buffer = memory
-        self._rope_table = self._new_rotation(capacity)
+        buffer = self._allocate(capacity)
+        buffer[:, :, :, : self.length] = self._kv_buffer[:, :, :, : self.length]
+        self._kv_buffer = buffer
+        self._rope_table = self._build_rope_table(capacity)
 
-    def _new_memory(self, capacity: int) -> Tensor:
-        shape = (len(self._layers), 2, self._kv_heads, capacity, self._head_dim)
+    def _allocate(self, capacity: int) -> Tensor:
+        shape = (len(self._layers), 2, self._num_kv_heads, capacity, self._head_dim)
         return torch.empty(shape, dtype=self._attention_dtype, device=self.embedding.device)
 
-    def _new_rotation(self, positions: int) -> Tensor:
-        """Cosines and sines (2, positions, 1, head size), computed by transformers, so with any scaling it knows.
+    def _build_rope_table(self, positions: int) -> Tensor:
+        """Compute cosines and sines (2, positions, 1, head_dim) by transformers, with whatever scaling it applies.
 
-        The first half of the sines has its sign turned, so that swapped halves can be multiplied as they are.
+        The first half of the sines is negated, so that they multiply heads with swapped halves directly.
         """
-        places = torch.arange(positions, device=self.embedding.device)[None]
-        cos, sin = (table[0].to(self._attention_dtype) for table in self._rotary_emb(self._norm, places))
+        indices = torch.arange(positions, device=self.embedding.device)[None]
+        cos, sin = (table[0].to(self._attention_dtype) for table in self._rotary_emb(self._norm, indices))
         sin[:, : self._head_dim // 2].neg_()
         return torch.stack((cos, sin))[:, :, None]
 
-    def _rotary(self, places: slice | Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for every head of the tokens at these `places`, (tokens, heads, head size) each."""
-        cos, sin = self._rope_table[:, places].expand(-1, -1, self._heads + 2 * self._kv_heads, -1).clone()
-        values = self._heads + self._kv_heads
-        cos[:, values:] = 1
-        sin[:, values:] = 0
+    def _rotary(self, positions: slice | Tensor) -> tuple[Tensor, Tensor]:
+        """Look up cosines and sines for all query, key and value heads, (tokens, heads, head_dim) each."""
+        cos, sin = self._rope_table[:, positions].expand(-1, -1, self._num_heads + 2 * self._num_kv_heads, -1).clone()
+        first_value = self._num_heads + self._num_kv_heads
+        cos[:, first_value:] = 1
+        sin[:, first_value:] = 0
         return cos, sin
 
 
-def _attend_alone(mask: Tensor, layer: int, query: Tensor, new: Tensor) -> Tensor:  # noqa: ARG001 - the same in each
-    """See `Attend`. The tokens are all that there is, and nothing is remembered of them."""
-    keys, values = new.permute(1, 2, 0, 3)[:, None]
+def _attend_uncached(mask: Tensor, layer: int, query: Tensor, new_kv: Tensor) -> Tensor:  # noqa: ARG001 - the same in each
+    """Attend to the new tokens only and store nothing (an `AttentionFn`)."""
+    keys, values = new_kv.permute(1, 2, 0, 3)[:, None]
     query = query.transpose(0, 1)[None]
     return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, enable_gqa=True)[0].transpose(0, 1)
 
 
-def _fused(layer: Any, prefix: str, adapter: LoraAdapter | None, make_linear: MakeLinear, dtype: torch.dtype) -> _Layer:
+def _fuse_layer(
+    layer: Any, prefix: str, adapter: LoraAdapter | None, make_linear: MakeLinear, dtype: torch.dtype
+) -> _Layer:
     def weight(*names: str) -> Tensor:
         weights = [layer.get_submodule(name).weight.data for name in names]
         if adapter is not None:
-            weights = [adapter.merged(prefix + name, weight) for name, weight in zip(names, weights, strict=True)]
+            weights = [adapter.merge(prefix + name, weight) for name, weight in zip(names, weights, strict=True)]
         return weights[0] if len(weights) == 1 else torch.cat(weights)
 
     attention_norm, mlp_norm = layer.input_layernorm.weight.data, layer.post_attention_layernorm.weight.data
-    query_key_value = weight("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
-    value = query_key_value[-layer.self_attn.v_proj.out_features :]
+    qkv = weight("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+    value = qkv[-layer.self_attn.v_proj.out_features :]
     return _Layer(
         attention_norm.to(dtype),
-        make_linear(query_key_value, rms_norm_bound(attention_norm)),
-        make_linear(weight("self_attn.o_proj"), _attended_bound(attention_norm, value)),
+        make_linear(qkv, rms_norm_bound(attention_norm)),
+        make_linear(weight("self_attn.o_proj"), _attention_bound(attention_norm, value)),
         mlp_norm.to(dtype),
         make_linear(weight("mlp.gate_proj", "mlp.up_proj"), rms_norm_bound(mlp_norm)),
         make_linear(weight("mlp.down_proj"), math.inf),
@@ -329,13 +361,14 @@ def _fused(layer: Any, prefix: str, adapter: LoraAdapter | None, make_linear: Ma
 
 
 def rms_norm_bound(norm: Tensor) -> float:
-    """The most that any element of a root-mean-square norm with weights `norm` can be, in absolute value."""
+    """Bound the absolute value of any output element of an RMS norm with weight `norm` (hidden_size,)."""
     return math.sqrt(len(norm)) * float(norm.abs().max())
 
 
-def _attended_bound(norm: Tensor, value: Tensor) -> float:
-    """The most that attention can return: a mean of values, each the product of a row of `value` and a normed vector.
+def _attention_bound(norm: Tensor, value: Tensor) -> float:
+    """Bound the absolute value of any attention output.
 
-    By Cauchy and Schwarz, and a quarter more for what rounding the weights to few bits may add.
+    It is a mean of values, each the product of a row of `value` and a normed vector (Cauchy-Schwarz); a quarter more
+    covers what rounding the weights to few bits may add.
     """
     return 1.25 * math.sqrt(len(norm)) * float((value.float() * norm.float()).norm(dim=1).max())

@@ -1,4 +1,4 @@
-"""From logits to words: which token comes next, and when its bytes are whole characters."""
+"""Sample tokens from logits, and decode them to text as they come."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,15 +8,15 @@ from torch import Tensor
 from assistant.errors import ModelError
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# Some tokenizers show every byte as a replacement that is decoded together with an unfinished character, those of the
-# finished one before it included: seven at most. What ends in more was never going to be text.
-_LONGEST_TAIL = 7
+# Some tokenizers decode a run of bytes that ends in an incomplete character to one replacement character per byte: up
+# to three for that character, and four for the complete one before it. A longer tail is not text.
+_MAX_INCOMPLETE = 7
 
 
 class Sampler:
-    """Chooses tokens: the likeliest at temperature 0, otherwise one drawn from softmax(logits / temperature).
+    """Chooses the next token: greedily at temperature 0, else by sampling from softmax(logits / temperature).
 
-    The same seed draws the same tokens; without one every reply differs.
+    The same seed samples the same tokens; without a seed every reply differs.
     """
 
     def __init__(self, temperature: float, seed: int | None) -> None:
@@ -28,42 +28,41 @@ class Sampler:
             self._generator.manual_seed(seed)
 
     def __call__(self, logits: Tensor) -> int:
-        """The id of the token to write next, given its logits (vocabulary,). `ModelError` if they are no numbers."""
-        likeliest, token = logits.max(0)
-        if not likeliest.isfinite():
+        """Return the next token id, given its logits (vocab_size,). Raises `ModelError` if they are not finite."""
+        highest, token = logits.max(0)
+        if not highest.isfinite():
             raise ModelError(
-                "The model computed what is no number: its weights are damaged or too large for this device."
+                "The model produced NaN or infinite logits: its weights are damaged or too large for this device."
             )
         if self._temperature <= 0:
             return int(token)
-        # float64, because a temperature near 0 must not turn two large logits into infinities.
-        chances = torch.softmax(logits.double().cpu() / self._temperature, 0)
-        return int(torch.multinomial(chances, 1, generator=self._generator))
+        # float64: at a temperature near 0, float32 would turn two large logits into infinities.
+        probs = torch.softmax(logits.double().cpu() / self._temperature, 0)
+        return int(torch.multinomial(probs, 1, generator=self._generator))
 
 
 class Detokenizer:
-    """Turns tokens into text as they come, holding back bytes that are not yet a whole character.
-
-    `decode` turns token ids into text, without special tokens. Some tokenizers write a token differently at the start
-    of a text, so each is decoded together with the ones before it, back to the last place where text was handed out.
-    """
+    """Decodes tokens incrementally and holds back bytes that are not yet a complete character."""
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        """Create an empty detokenizer; `decode` turns token ids into text, without special tokens."""
         self._decode = decode
+        # Some tokenizers decode a token differently at the start of a text, so each is decoded together with those
+        # before it, back to the last position where all text had been returned.
         self._context: list[int] = []
         self._pending: list[int] = []
-        self._shown = 0
+        self._returned = 0
 
     def push(self, token: int) -> str:
-        """What can be shown now that `token` has come; often nothing."""
+        """Add a token and return the text that is complete now, often none."""
         self._pending.append(token)
         text = self._decode(self._context + self._pending)
-        whole = len(text.rstrip(_REPLACEMENT))
-        first = self._shown
-        if 0 < len(text) - whole <= _LONGEST_TAIL:
+        complete = len(text.rstrip(_REPLACEMENT))
+        start = self._returned
+        if 0 < len(text) - complete <= _MAX_INCOMPLETE:
             # A token can end one character and begin the next.
-            self._shown = max(first, whole)
-            return text[first:whole]
+            self._returned = max(start, complete)
+            return text[start:complete]
         self._context, self._pending = self._pending, []
-        self._shown = len(self._decode(self._context))
-        return text[first:]
+        self._returned = len(self._decode(self._context))
+        return text[start:]

@@ -16,7 +16,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.llama import LoraAdapter
-from assistant.models.local.loader import read_adapter
+from assistant.models.local.checkpoint import read_adapter
 from assistant.models.local.model import LocalModel
 
 
@@ -94,7 +94,7 @@ def test_the_adapter_changes_pictures_as_merged_weights_do_and_words_not_at_all(
     def merge(model: Any) -> None:
         for name, layer in model.model.language_model.named_modules():
             if isinstance(layer, torch.nn.Linear):
-                layer.weight.data = adapter.merged(name, layer.weight.data)
+                layer.weight.data = adapter.merge(name, layer.weight.data)
 
     words, shown = [user("What is this?")], [user("What is this?", picture(1))]
     model = LocalModel.load(str(adapted_folder), device="cpu", quantize="none")
@@ -163,5 +163,5 @@ def test_an_adapter_for_another_model_is_refused(adapted_folder: Path, tmp_path:
 def test_a_change_of_low_rank_is_added_as_its_formula_says() -> None:
     down, up, weight = torch.randn(2, 5), torch.randn(3, 2), torch.randn(3, 5)
     adapter = LoraAdapter({"x.lora_A": down, "x.lora_B": up}, alpha=6, rank=2)
-    torch.testing.assert_close(adapter.merged("x", weight), weight + 3 * up @ down)
-    assert adapter.merged("y", weight) is weight
+    torch.testing.assert_close(adapter.merge("x", weight), weight + 3 * up @ down)
+    assert adapter.merge("y", weight) is weight

@@ -73,7 +73,7 @@ def test_cold_it_takes_the_likeliest() -> None:
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_is_no_number_is_an_error_and_no_word(temperature: float) -> None:
-    with pytest.raises(ModelError, match="no number"):
+    with pytest.raises(ModelError, match="NaN"):
         Sampler(temperature, 1)(torch.tensor([0.0, float("nan"), 1.0]))
 
 
