@@ -1,0 +1,76 @@
+"""Changing the model of a session: order of loading, failures, and what the new model receives."""
+
+import pytest
+
+from assistant.conversation.model_command import parse_model_command
+from assistant.conversation.session import Session
+from assistant.errors import ConfigError, ModelError
+from assistant.models.scripted import ScriptedModel
+from assistant.progress import no_progress
+from tests.fakes.conversation import FakeModelSource, OverflowingModel, ask, texts
+
+
+async def test_the_new_model_is_fetched_first_and_loaded_once_the_old_one_is_freed() -> None:
+    one, two = ScriptedModel("One."), ScriptedModel("Two.")
+    source = FakeModelSource(one, one=one, two=two)
+    steps: list[tuple[str, int, int]] = []
+    session = Session(one, models=source, model_name="one")
+    await ask(session, "Count.")
+    assert await session.change_model("", no_progress) == (
+        "scripted answers. Another is chosen with /model NAME, as --model takes it."
+    )
+    assert await session.change_model("two", lambda *step: steps.append(step)) == "scripted answers from here on."
+    assert await ask(session, "Go on.") == "Two."
+    assert source.log == ["fetch two", "load two, the old one freed"]
+    assert steps == [("fetching", 1, 2)]
+    assert texts(two.prompts[0]) == ["Count.", "One.", "Go on."]
+    assert texts(session.messages) == ["Count.", "One.", "Go on.", "Two."]
+
+
+async def test_a_larger_context_brings_back_what_was_left_out() -> None:
+    large = ScriptedModel()
+    session = Session(OverflowingModel(max_turns=2), models=FakeModelSource(other=large), model_name="small")
+    for number in range(4):
+        await ask(session, str(number))
+    await session.change_model("other", no_progress)
+    await ask(session, "4")
+    assert [message.text for message in large.prompts[0] if message.role == "user"] == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_model_that_cannot_be_fetched_leaves_the_old_one() -> None:
+    one = ScriptedModel("One.")
+    session = Session(one, models=FakeModelSource(one=one), model_name="one")
+    with pytest.raises(ModelError, match=r"^There is no model none\.$"):
+        await session.change_model("none", no_progress)
+    assert not one.closed
+    assert await ask(session, "Count.") == "One."
+
+
+async def test_a_model_that_cannot_be_loaded_brings_the_old_one_back() -> None:
+    one = ScriptedModel("One.", "Two.")
+    source = FakeModelSource(one=one)
+    session = Session(one, models=source, model_name="one")
+    await ask(session, "Count.")
+    with pytest.raises(ModelError, match=r"^There is not enough memory for large\. scripted answers on\.$"):
+        await session.change_model("large", no_progress)
+    assert await ask(session, "Go on.") == "Two."
+    assert source.log == ["fetch large", "load large", "load one"]
+
+
+async def test_a_session_without_a_source_of_models_cannot_change_its_model() -> None:
+    with pytest.raises(ConfigError, match="cannot be changed"):
+        await Session(ScriptedModel()).change_model("two", no_progress)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("/model qwen3-vl-2b", "qwen3-vl-2b"),
+        (" /model  ~/my models/x ", "~/my models/x"),
+        ("/model", ""),
+        ("/models", None),
+        ("What is a /model?", None),
+    ],
+)
+def test_the_model_command_is_parsed(text: str, name: str | None) -> None:
+    assert parse_model_command(text) == name

@@ -1,0 +1,37 @@
+"""Recording turns: what happens while the store cannot be written."""
+
+from assistant.conversation.turn_log import TurnLog
+from assistant.events import Usage
+from assistant.messages import assistant, user
+from tests.fakes.conversation import RecordingStore, texts
+
+
+async def test_turns_that_could_not_be_saved_are_saved_later_in_order() -> None:
+    store, reported = RecordingStore(full=True), list[str]()
+    log = TurnLog(store=store, on_notice=reported.append)
+    await log.append(user("a"), assistant("one"), Usage())
+    await log.append(user("b"), assistant("two"), Usage())
+    assert log.save_error is not None
+    assert len(reported) == 1, "one notice, not one a turn"
+    assert "the disk is full" in reported[0]
+    assert texts(log.messages) == ["a", "one", "b", "two"]
+    store.full = False
+    await log.append(user("c"), assistant("three"), Usage())
+    assert log.save_error is None
+    assert store.turns == [("a", "one", False), ("b", "two", False), ("c", "three", False)]
+
+
+async def test_a_second_failure_is_reported_again() -> None:
+    store, reported = RecordingStore(full=True), list[str]()
+    log = TurnLog(store=store, on_notice=reported.append)
+    for full in (True, False, True):
+        store.full = full
+        await log.append(user("a"), assistant("one"), Usage())
+    assert len(reported) == 2
+
+
+async def test_without_a_store_turns_are_kept_in_memory() -> None:
+    log = TurnLog([user("Hi."), assistant("Hello.")])
+    await log.append(user("a"), assistant("one"), Usage())
+    assert texts(log.messages) == ["Hi.", "Hello.", "a", "one"]
+    assert log.save_error is None
