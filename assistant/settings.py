@@ -190,8 +190,15 @@ def default_config_file() -> Path:
     return user_config_path("parley", appauthor=False) / "config.toml"
 
 
-def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = None) -> LoadedSettings:
-    """Settings out of `overrides` (the command line; None means not given), environment, TOML file and defaults.
+def load(
+    overrides: Mapping[str, Any] | None = None,
+    config_file: Path | None = None,
+    *,
+    overrides_origin: str = "command line",
+) -> LoadedSettings:
+    """Settings out of `overrides` (None means not given), environment, TOML file and defaults.
+
+    `overrides_origin` names where the overrides come from: the command line unless told otherwise.
 
     Raises `ConfigError`, naming the file or variable and the key, for a value that makes no sense, for an unknown
     key, for a file that is no TOML, and for a `config_file` that does not exist (without one, the default may be
@@ -202,7 +209,7 @@ def load(overrides: Mapping[str, Any] | None = None, config_file: Path | None = 
     for found, origin in (
         _from_file(config_file),
         _from_environment(),
-        ({name: value for name, value in (overrides or {}).items() if value is not None}, "command line"),
+        ({name: value for name, value in (overrides or {}).items() if value is not None}, overrides_origin),
     ):
         values |= found
         origins |= dict.fromkeys(found, origin)

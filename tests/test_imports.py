@@ -30,7 +30,7 @@ def loaded_by(program: str) -> set[str]:
     return set(finished.stderr.rpartition("LOADED")[2].split())
 
 
-@pytest.mark.parametrize("module", ["assistant", "parley.cli", "assistant.messages", "tui", "skills", "voice"])
+@pytest.mark.parametrize("module", ["assistant", "assistant.messages", "parley", "parley.cli", "skills", "tui", "voice"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 

@@ -11,7 +11,8 @@ from parley.cli.terminal import ProgressLine, decode_argument, notify, read_inpu
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
     from assistant.messages import Message
-    from parley.cli.chat import Write
+    from assistant.progress import OnNotice
+    from parley.cli.transcript_printer import TranscriptPrinter
 
 
 @click.command()

@@ -117,7 +117,7 @@ def _run_over(
 
     def work(source: "Source", helper: "Dependency | None") -> "tuple[BaseModel, Sequence[str]]":
         value, notices = _read(source, places, settings)
-        return skill.run({**values, places[source.kind(places)].name: value}, helper), notices
+        return skill.run({**values, places[source.media_type(places)].name: value}, helper), notices
 
     key = PICTURE if list(places) == ["photo"] else FILE
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
@@ -167,7 +167,7 @@ def _refuse_two_of_a_kind(
     for source in sources if given else ():
         # What a file of no known kind is, is said when its turn comes.
         with suppress(AttachmentError):
-            if each := given.get(source.kind(places)):
+            if each := given.get(source.media_type(places)):
                 raise SkillUsageError(
                     f"{decode_argument(source.name)} is for {each.option}, which is given as well: leave one of them out."
                 )
@@ -256,7 +256,7 @@ def _read(
     kind: "ParameterKind | None" = None,
 ) -> tuple[Any, Sequence[str]]:
     """What is in a file, which is of `kind`, or of whichever its ending says; and what is to be known of it."""
-    match kind or source.kind(places):
+    match kind or source.media_type(places):
         case "sound":
             from parley.factory.voice import load_audio
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from assistant.attachments.images import ImageLoader, extract_images
 from assistant.conversation.session import Session
-from assistant.errors import ParleyError, AttachmentError
+from assistant.errors import AttachmentError, ParleyError
 from assistant.messages import Message, user
 from assistant.progress import OnNotice
 from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved

@@ -1,4 +1,4 @@
-"""Licences that a person has to accept before a model is fetched: asked about once, on a terminal."""
+"""Ask a person on a terminal to accept the license of a voice before it is downloaded."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -12,24 +12,31 @@ if TYPE_CHECKING:
 
 
 def ask_for_license(settings: "Settings") -> None:
-    """Ask, and remember a yes, where XTTS is to speak, nobody has accepted its licence and there is somebody to ask.
+    """Ask once whether the license of the selected voice is accepted, and record a yes.
 
-    What happens without it is for `parley.factory.voice.build_tts` to say. Raises `VoiceError` if there is no recording to
-    imitate.
+    Nothing is asked if the voice has no license or it is accepted already, without a terminal, and while the voice's
+    package is missing. Loading the voice reports an error in these cases.
+
+    Raises:
+        ConfigError: There is no such voice.
+        VoiceError: The audio file to clone does not exist, or the acceptance cannot be recorded.
     """
-    kind, _, which = settings.voice.partition(":")
-    if kind != "xtts" or settings.xtts_licence_accepted:
-        return
-    from voice.tts import coqui, xtts
+    from voice.tts.registry import parse_voice_name
 
-    xtts.reference_recording(which)
-    if xtts.is_accepted(settings.data_dir) or not is_terminal() or not coqui.is_installed():
+    parsed = parse_voice_name(settings.voice)
+    if parsed is None:
         return
-    notify(xtts.LICENCE)
+    engine, argument = parsed
+    if engine.license is None or engine.license.is_accepted(settings):
+        return
+    engine.check(argument)
+    if not is_terminal() or not engine.is_installed():
+        return
+    notify(engine.license.text)
     if click.confirm("Do you accept it?", default=False, err=True):
-        xtts.accept(settings.data_dir)
+        engine.license.accept(settings.data_dir)
 
 
 def is_terminal() -> bool:
-    """Whether there is somebody who sees a question and can answer it."""
+    """Tell whether a person can see a question and answer it."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

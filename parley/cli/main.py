@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from assistant import __version__
-from assistant.errors import ParleyError, ConfigError, SkillUsageError
+from assistant.errors import ConfigError, ParleyError, SkillUsageError
 from assistant.stderr import reserve_stderr
 from parley.cli import INTERRUPTED
 from parley.cli.ask import ask
@@ -138,7 +138,7 @@ def _open_app(choices: ChatOptions) -> None:
     settings, resume, keep = choices
     app = ParleyApp(
         lambda progress: start_session(settings, progress, resume=resume, save=keep),
-        build_call=lambda progress: build_voice_session(settings, progress),
+        build_voice_session=lambda progress: build_voice_session(settings, progress),
         image_loader=ImageLoader.from_settings(settings),
     )
     with reserve_stderr():

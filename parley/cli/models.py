@@ -65,9 +65,9 @@ def pull(ctx: click.Context, model: str) -> None:
 
             folder = assemble_pocket(load_settings(ctx).settings, progress, verify_hashes=True)
         else:
-            from assistant.models.local.loader import fetch_model
+            from assistant.models.local.checkpoint import fetch_checkpoint
 
-            folder = fetch_model(model, progress)
+            folder = fetch_checkpoint(model, progress)
     write_out(f"{folder}\n")
 
 

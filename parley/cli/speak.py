@@ -48,8 +48,7 @@ def speak(
     if clone is not None:
         if options["voice"] is not None:
             raise click.UsageError("--clone speaks with XTTS: leave --voice out.", ctx)
-        _check_recording(ctx, clone)
-        options["voice"] = f"xtts:{clone}"
+        options["voice"] = _clone_voice_name(ctx, clone)
     settings = load_settings(ctx, options).settings
     text = " ".join(words)
     if words and text != "-" and not text.strip():
@@ -79,13 +78,15 @@ def speak(
         sys.stdout.buffer.flush()
 
 
-def _check_recording(ctx: click.Context, clone: str) -> None:
-    from voice.tts.xtts import RECORDINGS, reference_recording
+def _clone_voice_name(ctx: click.Context, clone: str) -> str:
+    """Return the name of the voice that clones the one in the audio file `clone`. Raises `VoiceError` without it."""
+    from voice.tts import xtts
 
-    if not clone.lower().endswith(RECORDINGS):
+    if not clone.lower().endswith(xtts.AUDIO_SUFFIXES):
         # It would be taken for the name of a speaker.
-        raise click.UsageError(f"--clone takes a recording that ends with {', '.join(RECORDINGS)}.", ctx)
-    reference_recording(clone)
+        raise click.UsageError(f"--clone takes a recording that ends with {', '.join(xtts.AUDIO_SUFFIXES)}.", ctx)
+    xtts.reference_audio(clone)
+    return xtts.voice_name_of_clone(clone)
 
 
 def _check_target(output: str | None, speaker: str) -> None:

@@ -98,9 +98,9 @@ class ModelLoader:
         settings = self._settings_for(name)
         if is_remote(settings) or name == "auto" or name.partition(":")[0] == SCRIPTED_MODEL:
             return
-        from assistant.models.local import loader
+        from assistant.models.local import checkpoint
 
-        loader.fetch(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
+        checkpoint.fetch_and_validate(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
 
     def load(self, name: str, progress: Progress = no_progress) -> ChatModel:
         """Load the model that `--model name` selects. Blocks and raises as `build_model` does."""

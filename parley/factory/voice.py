@@ -1,10 +1,9 @@
 """Build the parts of a spoken conversation, and read audio files for skills."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, MissingExtraError, ModelError, VoiceError
+from assistant.errors import ConfigError, ModelError, VoiceError
 from assistant.messages import Audio
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.models import cache_error
@@ -54,7 +53,7 @@ def assemble_whisper(settings: "Settings", progress: Progress = no_progress, *, 
     from voice.stt import whisper_weights
 
     try:
-        return whisper_weights.ensure(settings.cache_dir, progress, thorough=verify_hashes)
+        return whisper_weights.ensure(settings.cache_dir, progress, verify_hashes=verify_hashes)
     except OSError as error:
         raise cache_error("Whisper", settings, error) from error
 
@@ -78,49 +77,10 @@ def build_end_of_turn_model(
 def build_tts(
     settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice
 ) -> "TextToSpeech":
-    """Load the voice that `settings` ask for, fetching it first where that is needed.
+    """Load the voice that `settings` select: see `voice.tts.registry.load_voice`. Blocks like `build_stt`."""
+    from voice.tts.registry import load_voice
 
-    "auto" is a fast voice of Coqui's on a GPU, and else the bundled one, both of which speak English, as far as their
-    packages are installed; without them, and for any other language that is set, espeak-ng. `on_notice` hears why it is
-    not Coqui's. Blocks like `build_stt`. Raises `ModelError`, `VoiceError`, `MissingExtraError`, and
-    `ConfigError` for a voice there is not.
-    """
-    from voice.tts import coqui, piper
-    from voice.tts.espeak import Espeak
-
-    english = settings.language in ("auto", "en")
-    kind, _, which = settings.voice.partition(":")
-    if settings.voice == "auto" and english and coqui.is_installed() and coqui.is_on_gpu(settings.device):
-        try:
-            return coqui.Coqui.load(coqui.FAST_VOICE, device=settings.device)
-        except (VoiceError, MissingExtraError) as error:
-            on_notice(f"{error} Until then another voice speaks.")
-    if settings.voice.endswith(".onnx"):
-        return piper.Piper.load(Path(settings.voice))
-    if settings.voice == "piper" or (settings.voice == "auto" and english and piper.is_installed()):
-        return piper.Piper.load(piper.fetch_bundled(settings.cache_dir, progress))
-    if kind == "espeak" or settings.voice == "auto":
-        return Espeak.load(which or ("en-us" if english else settings.language))
-    if kind == "xtts":
-        from voice.tts import xtts
-
-        # Before a package, a licence and a download are asked for.
-        xtts.reference_recording(which)
-        coqui.library()
-        if not (settings.xtts_licence_accepted or xtts.is_accepted(settings.data_dir)):
-            raise ConfigError(
-                f"{xtts.LICENCE} (to accept it, run `parley speak --voice xtts hello` on a terminal and say yes, or "
-                "set PARLEY_XTTS_LICENCE_ACCEPTED=true)."
-            )
-        # Its manager would ask again, on standard output.
-        os.environ["COQUI_TOS_AGREED"] = "1"
-        return xtts.Xtts.load(voice=which, language="en" if english else settings.language, device=settings.device)
-    if kind == "coqui" and which:
-        return coqui.Coqui.load(str(Path(which).expanduser()), device=settings.device)
-    raise ConfigError(
-        f"There is no voice {settings.voice}: choose auto, piper (the bundled one), the .onnx file of a Piper voice, "
-        "espeak, espeak:de, coqui:FOLDER_OR_NAME, xtts, xtts:SPEAKER or xtts:RECORDING.wav."
-    )
+    return load_voice(settings, progress, on_notice)
 
 
 def build_voice_session(settings: "Settings", progress: Progress = no_progress) -> "VoiceSession":

@@ -1,0 +1,345 @@
+"""The Python API of conversations, as plain and as async calls.
+
+A session is asynchronous and belongs to one event loop. An `Assistant` runs its session on a private loop in a thread
+of its own, so that plain calls also work where a loop is running already, as in Jupyter:
+
+    caller's thread or loop            thread "parley"
+    ask, stream, caption ──────────▶   lock ─▶ Session.turn or a skill ─▶ model
+                         ◀── text ──
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, cast
+
+from assistant.async_bridge import wait_uncancelled
+from assistant.errors import ParleyError
+from assistant.events import Notice, TextDelta
+from assistant.messages import user
+from assistant.progress import OnNotice, Progress
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from assistant.conversation.session import Session
+    from parley.factory.emotion import EmotionBackends
+    from skills.definition import Skill
+
+T = TypeVar("T")
+Result = TypeVar("Result", bound="BaseModel")
+
+_logger = logging.getLogger("parley")
+
+FilePath = str | PathLike[str]
+"""Path of a file; `~` is the home directory. Images may also be http(s) URLs if the setting `allow_urls` is on."""
+
+
+class SettingsOptions(TypedDict, total=False):
+    """Settings that `Assistant` accepts as keyword arguments: see `assistant.settings.Settings` for each."""
+
+    model: str
+    device: str
+    quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"]
+    compile: Literal["auto", "on", "off"]
+    detail: Literal["auto", "low", "high"]
+    system: str
+    max_tokens: int
+    temperature: float
+    seed: int
+    allow_urls: bool
+    max_image_megapixels: float
+    backend: Literal["auto", "local", "remote"]
+    base_url: str
+    data_dir: str | Path
+    cache_dir: str | Path
+
+
+class Assistant:
+    """A conversation with one model. Each call continues it.
+
+    Methods may be called from any thread; calls run one after the other. Use it as a context manager, or call `close`,
+    to free the model's memory.
+
+    Each method raises `ParleyError` for what goes wrong with a file, a setting or the model.
+    """
+
+    def __init__(
+        self,
+        *,
+        history: bool = False,
+        on_notice: OnNotice = _logger.warning,
+        progress: Progress | None = None,
+        **settings: Unpack[SettingsOptions],
+    ) -> None:
+        """Create an assistant. The model is loaded by the first call that needs it, and downloaded before if needed.
+
+        Args:
+            history: Save the conversation where `parley history` finds it. By default nothing is written to disk.
+            on_notice: Receives sentences that you should know and that are no error, such as that only the first frame
+                of an animation is used. They are logged by default. Called from another thread.
+            progress: Receives the progress of downloads and loading: label, bytes done, bytes in total. By default a
+                progress bar appears on a terminal, and elsewhere each label is logged.
+            settings: Override environment and configuration file, which apply as on the command line.
+
+        Raises:
+            ConfigError: A setting has no valid value.
+        """
+        from assistant.settings import load
+
+        if unknown := settings.keys() - SettingsOptions.__annotations__.keys():
+            raise TypeError(f"Assistant() got an unexpected keyword argument {min(unknown)!r}")
+        self._settings = load(settings, overrides_origin="the arguments").settings
+        self._history = history
+        self._on_notice = on_notice
+        self._progress = progress
+        self._session: Session | None = None
+        self._emotion_backends: EmotionBackends | None = None
+        self._streams: set[_TextStream] = set()
+        # One turn or skill at a time: they share the model.
+        self._lock = asyncio.Lock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="parley", daemon=True)
+        self._thread.start()
+        # Ends the thread of an assistant that is dropped without `close`, and of any at exit.
+        self._stop_thread = weakref.finalize(self, _stop, self._loop, self._thread)
+
+    def ask(self, prompt: str, *images: FilePath) -> str:
+        """Return the reply to `prompt`, which may be about `images` and about everything said before."""
+        return "".join(self.stream(prompt, *images))
+
+    def stream(self, prompt: str, *images: FilePath) -> Generator[str, None, None]:
+        """Yield the reply piece by piece, as the model writes it.
+
+        Leaving the loop early stops the model; the conversation keeps the reply as far as it was yielded.
+        """
+        stream = self._open_stream(prompt, images)
+        try:
+            while (text := self._run(stream.next())) is not None:
+                yield text
+        finally:
+            self._close_stream(stream)
+
+    async def ask_async(self, prompt: str, *images: FilePath) -> str:
+        """Return the reply, like `ask`. Cancelling the task stops the model."""
+        async with aclosing(self.stream_async(prompt, *images)) as texts:
+            return "".join([text async for text in texts])
+
+    async def stream_async(self, prompt: str, *images: FilePath) -> AsyncGenerator[str, None]:
+        """Yield the reply piece by piece, like `stream`.
+
+        If you may leave the loop early, iterate inside `contextlib.aclosing`, which stops the model at once.
+        """
+        stream = self._open_stream(prompt, images)
+        try:
+            while (text := await self._run_async(stream.next())) is not None:
+                yield text
+        finally:
+            self._streams.discard(stream)
+            await self._run_async(stream.aclose())
+
+    def run_skill(self, skill: "Skill[..., Result]", **values: Any) -> Result:
+        """Run any skill on this assistant's model, without the conversation.
+
+        Args:
+            skill: A skill, such as those of other packages.
+            values: Its arguments by name, with paths of files in place of images and audio.
+        """
+        self._check_usable()
+        return self._run(self._skill_result(skill, values))
+
+    def close(self) -> None:
+        """Stop open streams and free the model's memory. The assistant cannot be used afterwards."""
+        if not self._stop_thread.alive:
+            return
+        try:
+            while self._streams:
+                self._run(self._streams.pop().aclose())
+            self._run(self._close())
+        finally:
+            self._stop_thread()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Everything below runs on the private loop or in threads started from it.
+
+    async def _texts(self, prompt: str, images: Sequence[FilePath]) -> AsyncGenerator[str, None]:
+        async with self._lock:
+            message = user(prompt, *[await self._in_thread(self._load_image, image) for image in images])
+            session = await self._in_thread(self._get_session)
+            async with aclosing(session.turn(message, commands=False)) as turn:
+                async for event in turn:
+                    match event:
+                        case TextDelta(text):
+                            yield text
+                        case Notice(text):
+                            self._on_notice(text)
+
+    async def _skill_result(self, skill: "Skill[..., Result]", values: dict[str, Any]) -> Result:
+        stop = threading.Event()
+        async with self._lock:
+            running = asyncio.ensure_future(self._in_thread(self._call_skill, skill, values, stop))
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                stop.set()
+                await asyncio.wait([running])
+                raise
+
+    def _call_skill(self, skill: "Skill[..., Result]", values: dict[str, Any], stop: threading.Event) -> Result:
+        from parley.factory.emotion import EmotionBackends
+        from parley.factory.voice import load_audio
+        from skills.vision_model import VisionClient
+
+        values = dict(values)
+        for parameter in skill.parameters:
+            path = values.get(parameter.name)
+            if parameter.kind == "photo" and path is not None:
+                values[parameter.name] = self._load_image(path)
+            elif parameter.kind == "sound" and path is not None:
+                values[parameter.name], notices = load_audio(str(path))
+                for notice in notices:
+                    self._on_notice(notice)
+        if skill.needs_emotion_models:
+            if self._emotion_backends is None:
+                session = self._session
+                self._emotion_backends = EmotionBackends(
+                    self._settings,
+                    chat_model=None if session is None else lambda: session.model,
+                    progress_display=self._progress_display,
+                    on_notice=self._on_notice,
+                )
+            return cast("Result", skill.run(values, self._emotion_backends))
+        client = VisionClient(self._get_session().model, stop) if skill.needs_model else None
+        return cast("Result", skill.run(values, client))
+
+    def _load_image(self, path: FilePath) -> Any:
+        from assistant.attachments.images import ImageLoader
+
+        loaded = ImageLoader.from_settings(self._settings).load(path if isinstance(path, str) else Path(path))
+        for notice in loaded.notices:
+            self._on_notice(notice)
+        return loaded.image
+
+    def _get_session(self) -> "Session":
+        from parley.factory.session import start_session
+
+        if self._session is None:
+            with self._progress_display() as progress:
+                self._session = start_session(self._settings, progress, save=self._history)
+        return self._session
+
+    def _progress_display(self) -> "AbstractContextManager[Progress]":
+        from parley.cli.terminal import ProgressLine
+
+        if self._progress is not None:
+            return nullcontext(self._progress)
+        on_terminal = sys.stderr is not None and sys.stderr.isatty()
+        return ProgressLine() if on_terminal else nullcontext(_LabelLogger())
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        return await wait_uncancelled(self._loop.run_in_executor(None, partial(function, *args)))
+
+    async def _close(self) -> None:
+        async with self._lock:
+            if self._emotion_backends is not None:
+                self._emotion_backends.close()
+            if self._session is not None:
+                await self._session.close()
+
+    # Everything below runs where the caller is.
+
+    def _open_stream(self, prompt: str, images: Sequence[FilePath]) -> "_TextStream":
+        self._check_usable()
+        stream = _TextStream(self._texts(prompt, images))
+        self._streams.add(stream)
+        return stream
+
+    def _close_stream(self, stream: "_TextStream") -> None:
+        self._streams.discard(stream)
+        if not self._stop_thread.alive:
+            return
+        closing = asyncio.run_coroutine_threadsafe(stream.aclose(), self._loop)
+        # The garbage collector may close an abandoned stream on the private thread, which cannot wait for itself.
+        if threading.current_thread() is not self._thread:
+            closing.result()
+
+    def _check_usable(self) -> None:
+        if not self._stop_thread.alive:
+            raise ParleyError("This assistant is closed: create another one.")
+        if any(stream.caller == _current_caller() for stream in self._streams):
+            # The call would wait for the reply, and the reply for the caller.
+            raise ParleyError("A reply is still being streamed: read it to its end, or close the stream first.")
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the private loop and wait for it. Ctrl-C meanwhile cancels it."""
+        if not self._stop_thread.alive:
+            coroutine.close()
+            self._check_usable()
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def _run_async(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+
+class _TextStream:
+    """The reply of one turn. Its methods run on the private loop, each in a task of its own."""
+
+    def __init__(self, texts: AsyncGenerator[str, None]) -> None:
+        self.caller = _current_caller()
+        self._texts = texts
+        # A step that is cancelled takes a moment to stop the model; closing waits for it.
+        self._step = asyncio.Lock()
+
+    async def next(self) -> str | None:
+        """Return the next piece of the reply, or None at its end."""
+        async with self._step:
+            return await anext(self._texts, None)
+
+    async def aclose(self) -> None:
+        """Stop the turn, and return when the model has stopped."""
+        async with self._step:
+            await self._texts.aclose()
+
+
+class _LabelLogger:
+    """Log each new label of a progress once."""
+
+    def __init__(self) -> None:
+        self._label = ""
+
+    def __call__(self, label: str, done_bytes: int, total_bytes: int) -> None:  # noqa: ARG002 - a `Progress`
+        if label != self._label:
+            self._label = label
+            _logger.info(label)
+
+
+def _current_caller() -> object:
+    """Return what waits while a call runs: the task in an event loop, and else the thread."""
+    try:
+        return asyncio.current_task() or threading.get_ident()
+    except RuntimeError:
+        return threading.get_ident()
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    if thread is not threading.current_thread():
+        thread.join()
+        loop.close()
