@@ -17,6 +17,8 @@ sentence and exits with 1 (2 where it is the command line or a setting that make
 `SkillUsageError`), the terminal app shows it as a notice; neither ever shows a traceback for one of these.
 """
 
+from http import HTTPStatus
+
 
 class ParleyError(Exception):
     """Root of the tree; catch this to catch all that Parley raises on purpose."""
@@ -80,6 +82,14 @@ class HistoryError(ParleyError):
 
 class MissingExtraError(ParleyError):
     """An optional package or system library is needed and not there."""
+
+
+def http_status(code: int) -> str:
+    """Return an HTTP status as in "404 Not Found". The phrase is the standard's: a server's own could hold anything."""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
 
 
 def first_line(error: BaseException) -> str:

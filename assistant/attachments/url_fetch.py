@@ -22,7 +22,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from assistant.errors import AttachmentError
+from assistant.errors import AttachmentError, http_status
 
 MAX_BYTES = 32 * 2**20
 MAX_REDIRECTS = 5
@@ -104,7 +104,9 @@ def fetch(
                     parts = _checked_url(location, base=parts.geturl())
                     continue
                 if response.status != HTTPStatus.OK:
-                    raise AttachmentError(f"{shown_url(parts)} answered {_status(response.status)}: check the link.")
+                    raise AttachmentError(
+                        f"{shown_url(parts)} answered {http_status(response.status)}: check the link."
+                    )
                 return Download(_body(response, shown_url(parts), max_bytes, deadline), _name(parts))
         except TimeoutError as error:
             raise AttachmentError(f"{shown_url(parts)} took too long to answer: try again later.") from error
@@ -264,11 +266,3 @@ def _port(parts: SplitResult) -> int:
 
 def _name(parts: SplitResult) -> str:
     return unquote(parts.path).rstrip("/").rpartition("/")[2] or parts.hostname or ""
-
-
-def _status(code: int) -> str:
-    # Our own words for the code: the server's could hold anything.
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)

@@ -1,11 +1,12 @@
-"""Questions to a server over HTTP, which can be given up at any moment, also while nothing has come back yet.
+"""HTTP requests to a model server that can be cancelled at any moment, even before the first byte of a response.
 
-    request ─▶ connected ─▶ 200 ─▶ events as they come ─▶ end
-                  │          │             │
-                  └──────────┴─────────────┴─▶ `ServerError`: why, what the server said, and whether to try again
+    request -> connected -> 200 -> server-sent events as they come -> end
+                  |          |             |
+                  +----------+-------------+--> `ServerError`: what happened, what the server said, whether to retry
 
-The client is asynchronous, because that is what can be cancelled while it waits. Its event loop belongs to one
-request, turns only while the caller waits for the next event, and takes the connection with it when the caller leaves.
+The client is asynchronous, because only a coroutine can be cancelled while it waits for the network. Callers are
+synchronous: each request has an event loop of its own, which runs only while the caller waits for the next event and
+closes the connection when the caller leaves.
 """
 
 import asyncio
@@ -24,155 +25,171 @@ from typing import Any
 import httpx2
 
 from assistant import __version__
-from assistant.errors import ConfigError, ModelError
+from assistant.errors import ConfigError, ModelError, http_status
 
 IsCancelled = Callable[[], bool]
-"""Asked often during a wait: whether nobody wants the answer any more. What it raises ends the wait as well."""
+"""Polled during a wait; True ends the request. An exception it raises ends the request as well and passes through."""
 
 CONNECT_TIMEOUT = 10.0
+"""Seconds."""
 READ_TIMEOUT = 600.0
-"""How long a server may say nothing: a long prompt on a busy machine takes minutes before its first word."""
+"""Seconds without a byte from the server. A long prompt on a busy machine takes minutes until the first token."""
 RETRY_DELAYS = (0.5, 1.0, 2.0)
-"""The waits before a second, a third and a fourth try."""
+"""Seconds before the second, third and fourth attempt."""
 MAX_RETRY_DELAY = 60.0
-"""A server that asks for more patience than this is not waited for."""
+"""Seconds. A server that asks for a longer delay (Retry-After) is not tried again."""
 
-_TICK_SECONDS = 0.02
-_LARGEST_EVENT = 2**20
-_LARGEST_ANSWER = 4 * 2**20
-_LONGEST_WORDS = 300
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+_POLL_SECONDS = 0.02
+_MAX_EVENT_BYTES = 2**20
+_MAX_BODY_BYTES = 4 * 2**20
+_MAX_MESSAGE_CHARACTERS = 300
+_RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class ServerError(ModelError):
-    """The server did not give what it was asked for.
+    """A request to the server failed.
 
-    `passing` says whether another try may help, and `retry_delays` when the server asks for it. `status` is that of
-    HTTP, 0 if it did not come to one, and `body` the beginning of what came with it.
+    Attributes:
+        retryable: True if another attempt may succeed.
+        status: HTTP status; 0 if there was no response.
+        body: First megabytes of the response.
+        retry_after: Seconds after which the server asks to be tried again; None if it does not say.
     """
 
     def __init__(
         self,
-        sentence: str,
+        message: str,
         *,
-        passing: bool = False,
+        retryable: bool = False,
         status: int = 0,
         body: bytes = b"",
-        retry_delays: float | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(sentence)
-        self.passing = passing
+        super().__init__(message)
+        self.retryable = retryable
         self.status = status
         self.body = body
-        self.retry_delays = retry_delays
+        self.retry_after = retry_after
 
 
 class RetryPolicy:
-    """The tries of one question that are left, with `seconds` between them."""
+    """The attempts left for one request."""
 
-    def __init__(self, seconds: tuple[float, ...] = RETRY_DELAYS) -> None:
-        self._left = list(seconds)
+    def __init__(self, delays: tuple[float, ...] = RETRY_DELAYS) -> None:
+        """Allow one more attempt after each of `delays` (seconds)."""
+        self._delays = list(delays)
 
     def wait(self, error: ServerError, is_cancelled: IsCancelled) -> None:
-        """Wait before the next try, as long as the server asks for if it does. Raises `error` if there is none."""
-        if not error.passing or not self._left:
+        """Wait before the next attempt, at least as long as the server asks. Raises `error` if there is none."""
+        if not error.retryable or not self._delays:
             raise error
-        seconds = max(self._left.pop(0), error.retry_delays or 0)
-        if seconds > MAX_RETRY_DELAY:
+        delay = max(self._delays.pop(0), error.retry_after or 0)
+        if delay > MAX_RETRY_DELAY:
             raise error
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not is_cancelled():
-            time.sleep(min(left, _TICK_SECONDS))
+        end = time.monotonic() + delay
+        while (remaining := end - time.monotonic()) > 0 and not is_cancelled():
+            time.sleep(min(remaining, _POLL_SECONDS))
 
 
 class ApiClient:
-    """An HTTP server below `base_url`; it may be silent for `read_timeout`.
+    """An HTTP client for the API below one base URL. Requests raise `ServerError`.
 
-    `key` goes with every request, and is taken out of whatever the server says. All methods raise `ServerError`.
+    Attributes:
+        base_url: Address of the API, usually ending in `/v1`.
+        host: Host name and port, for display.
     """
 
     def __init__(self, base_url: str, key: str | None = None, *, read_timeout: float = READ_TIMEOUT) -> None:
+        """Create a client; nothing is sent yet.
+
+        Args:
+            base_url: Address of the API.
+            key: API key, sent with every request and removed from every message of the server.
+            read_timeout: Seconds without a byte after which a request fails.
+
+        Raises:
+            ConfigError: `base_url` is not a URL, or `key` not a possible header value.
+        """
         if key is not None and not (key.isascii() and key.isprintable() and key == key.strip()):
-            raise ConfigError("The API key has characters that no key has, such as a line break: set it again.")
+            raise ConfigError("The API key contains characters that no key has, such as a line break: set it again.")
         try:
             url = httpx2.URL(base_url)
         except httpx2.InvalidURL as error:
             raise ConfigError(
-                f"{base_url} is no address of a server: give one like http://localhost:8000/v1."
+                f"{base_url} is not the address of a server: give one like http://localhost:8000/v1."
             ) from error
         self.base_url = base_url
         self.host = url.netloc.decode()
-        """Name and port, for people."""
         self._key = key
         self._headers = {"User-Agent": f"parley/{__version__}", "Accept-Encoding": "identity"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeout = httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT)
-        # Made once: reading all certificates of the system takes longer than most requests.
-        self._certificates = _trusted_certificates() if url.scheme == "https" else False
-        # A proxy is for reaching other machines, whatever the environment says about this one.
-        self._proxies = url.host not in _LOOPBACK
+        # Created once: reading all certificates of the system takes longer than most requests.
+        self._ssl_context = _default_ssl_context() if url.scheme == "https" else False
+        # A proxy set in the environment is for other machines, not for this one.
+        self._use_environment = url.host not in _LOOPBACK
 
     def get(self, path: str, is_cancelled: IsCancelled) -> bytes:
-        """The body found at `path`, of at most a few megabytes; empty if given up."""
+        """Return the body at `path`, at most a few megabytes; empty if cancelled."""
         left = threading.Event()
-        # On a thread, because whoever sets up a conversation may do so inside an event loop, which bears no second one.
+        # In a thread, because the caller may be inside an event loop, and event loops cannot nest.
         with ThreadPoolExecutor(1) as executor:
             body = executor.submit(self._get, path, left.is_set)
             try:
                 while not body.done() and not is_cancelled():
-                    wait([body], _TICK_SECONDS)
+                    wait([body], _POLL_SECONDS)
             finally:
                 left.set()
             return body.result()
 
-    def events(self, path: str, body: dict[str, Any], is_cancelled: IsCancelled) -> Generator[str, None, None]:
+    def stream_events(self, path: str, body: dict[str, Any], is_cancelled: IsCancelled) -> Generator[str, None, None]:
         """Post `body` as JSON to `path` and yield the data of each server-sent event as it comes.
 
-        Ends where the server does, or as soon as it is given up. Leaving it early closes the connection. To be called
-        outside of event loops, like everything that blocks.
+        Ends with the stream or when cancelled. Closing the generator early closes the connection. Not to be called in a
+        thread that runs an event loop.
         """
         queue: asyncio.Queue[str | None] = asyncio.Queue()
 
-        async def pump() -> None:
+        async def read_events() -> None:
             try:
-                async with self._answer("POST", path, body) as response:
-                    kind = response.headers.get("content-type", "something unnamed")
-                    if not kind.startswith("text/event-stream"):
-                        raise await self._refusal(response, f"answers with {kind} where events should be")
-                    async for event in httpx2.EventSource(response, _LARGEST_EVENT):
+                async with self._request("POST", path, body) as response:
+                    media_type = response.headers.get("content-type", "no content type")
+                    if not media_type.startswith("text/event-stream"):
+                        raise await self._response_error(response, f"answered with {media_type} instead of events")
+                    async for event in httpx2.EventSource(response, _MAX_EVENT_BYTES):
                         queue.put_nowait(event.data)
             finally:
                 queue.put_nowait(None)
 
         with _event_loop() as loop:
-            pumping = loop.create_task(pump())
+            reading = loop.create_task(read_events())
             while True:
-                coming = loop.create_task(queue.get())
-                if not loop.run_until_complete(_is_done(coming, is_cancelled)):
+                next_event = loop.create_task(queue.get())
+                if not loop.run_until_complete(_wait_unless_cancelled(next_event, is_cancelled)):
                     return
-                data = coming.result()
+                data = next_event.result()
                 if data is None:
                     break
                 yield data
-            loop.run_until_complete(pumping)
+            loop.run_until_complete(reading)
 
-    def words(self, body: bytes) -> str:
-        """What a server says in the `body` of an error, as part of a sentence; empty if that is not for people."""
-        return _one_line(_message(body).replace(self._key or "\0", "…"))
+    def error_message(self, body: bytes) -> str:
+        """Return the message in the body of an error response, fit to be quoted in a sentence; empty if it has none."""
+        return _single_line(_find_message(body).replace(self._key or "\0", "…"))
 
     def _get(self, path: str, is_cancelled: IsCancelled) -> bytes:
         async def fetch() -> bytes:
-            async with self._answer("GET", path) as response:
-                return await _beginning(response)
+            async with self._request("GET", path) as response:
+                return await _read_body(response)
 
         with _event_loop() as loop:
             task = loop.create_task(fetch())
-            return task.result() if loop.run_until_complete(_is_done(task, is_cancelled)) else b""
+            return task.result() if loop.run_until_complete(_wait_unless_cancelled(task, is_cancelled)) else b""
 
     @asynccontextmanager
-    async def _answer(
+    async def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> AsyncIterator[httpx2.Response]:
         try:
@@ -181,71 +198,73 @@ class ApiClient:
                 client.stream(method, f"{self.base_url}{path}", json=body) as response,
             ):
                 if response.status_code != HTTPStatus.OK:
-                    raise await self._refusal(response, f"answers {_status(response.status_code)}")
+                    raise await self._response_error(response, f"answered {http_status(response.status_code)}")
                 yield response
         except httpx2.RequestError as error:
-            raise self._failure(error) from error
+            raise self._transport_error(error) from error
 
     def _client(self) -> httpx2.AsyncClient:
         try:
             return httpx2.AsyncClient(
-                headers=self._headers, timeout=self._timeout, verify=self._certificates, trust_env=self._proxies
+                headers=self._headers, timeout=self._timeout, verify=self._ssl_context, trust_env=self._use_environment
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise ServerError(
-                f"The proxy that the environment names cannot be used: {_one_line(str(error))}."
+                f"The proxy set in the environment cannot be used: {_single_line(str(error))}."
             ) from error
 
-    async def _refusal(self, response: httpx2.Response, what: str) -> ServerError:
-        body = await _beginning(response)
-        said = self.words(body)
-        passing = response.status_code in _PASSING
-        seconds = _retry_seconds(response.headers.get("retry-after", "")) if passing else None
-        advice = "check the address" if not said and not passing else "try again later" if passing else ""
-        if seconds is not None and seconds > MAX_RETRY_DELAY:
-            advice = f"try again in {seconds:.0f} seconds"
-        sentence = f"The server at {self.base_url} {_one_line(what)}{f' ({said})' if said else ''}"
+    async def _response_error(self, response: httpx2.Response, problem: str) -> ServerError:
+        """Describe a response that is not the expected one."""
+        body = await _read_body(response)
+        message = self.error_message(body)
+        retryable = response.status_code in _RETRYABLE_STATUS
+        retry_after = _parse_retry_after(response.headers.get("retry-after", "")) if retryable else None
+        advice = "check the address" if not message and not retryable else "try again later" if retryable else ""
+        if retry_after is not None and retry_after > MAX_RETRY_DELAY:
+            advice = f"try again in {retry_after:.0f} seconds"
+        sentence = f"The server at {self.base_url} {_single_line(problem)}{f' ({message})' if message else ''}"
         return ServerError(
             f"{sentence}: {advice}." if advice else f"{sentence}.",
-            passing=passing,
+            retryable=retryable,
             status=response.status_code,
             body=body,
-            retry_delays=seconds,
+            retry_after=retry_after,
         )
 
-    def _failure(self, error: httpx2.RequestError) -> ServerError:
+    def _transport_error(self, error: httpx2.RequestError) -> ServerError:
+        """Describe a request without a complete response."""
         server = f"The server at {self.base_url}"
         match error:
-            case httpx2.ConnectError() | httpx2.ConnectTimeout() if _is_about_certificates(error):
+            case httpx2.ConnectError() | httpx2.ConnectTimeout() if _is_certificate_error(error):
                 return ServerError(f"{server} has no valid certificate, so nothing was sent: check the address.")
             case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
                 return ServerError(
-                    f"No server answers at {self.base_url}: start it, or check --base-url.", passing=True
+                    f"No server answers at {self.base_url}: start it, or check --base-url.", retryable=True
                 )
             case httpx2.TimeoutException():
                 return ServerError(
-                    f"{server} has said nothing for {self._timeout.read:g} seconds: see what it is doing."
+                    f"{server} has sent nothing for {self._timeout.read:g} seconds: check what it is doing."
                 )
             case httpx2.SSEError() | httpx2.DecodingError():
-                return ServerError(f"{server} sends what is no stream of events: see whether it is the right one.")
+                return ServerError(f"{server} sent an invalid event stream: check that it is the right server.")
             case _:
-                return ServerError(f"{server} broke off its answer: see whether it still runs.", passing=True)
+                return ServerError(f"{server} broke off its answer: check that it is still running.", retryable=True)
 
 
-def _trusted_certificates() -> ssl.SSLContext:
+def _default_ssl_context() -> ssl.SSLContext:
     try:
         return httpx2.create_ssl_context()
     except OSError as error:
         raise ConfigError(
-            f"The certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be read: {error.strerror or error}."
+            f"The certificates set in SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error.strerror or error}."
         ) from error
 
 
 @contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop that ends all that still goes on in it when it is left."""
+    """Create an event loop; cancel whatever still runs in it when the block is left."""
     loop = asyncio.new_event_loop()
-    # How a request ends that was given up is nobody's concern.
+    # Nobody needs to know how a cancelled request ended.
     loop.set_exception_handler(lambda _loop, _context: None)
     try:
         yield loop
@@ -257,66 +276,61 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
                 loop.run_until_complete(asyncio.wait(tasks))
             loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
-            # Unlike `asyncio.Runner`, this waits for no name server that is still being asked.
+            # Unlike `asyncio.Runner`, this does not wait for a DNS lookup in progress.
             loop.close()
 
 
-async def _is_done(task: "asyncio.Task[Any]", is_cancelled: IsCancelled) -> bool:
-    """True when `task` is done, False as soon as it is given up; waits for one of both."""
+async def _wait_unless_cancelled(task: "asyncio.Task[Any]", is_cancelled: IsCancelled) -> bool:
+    """Wait for `task`. Return False as soon as the request is cancelled."""
     while not is_cancelled():
-        if (await asyncio.wait([task], timeout=_TICK_SECONDS))[0]:
+        if (await asyncio.wait([task], timeout=_POLL_SECONDS))[0]:
             return True
     return False
 
 
-async def _beginning(response: httpx2.Response) -> bytes:
+async def _read_body(response: httpx2.Response) -> bytes:
+    """Read at most `_MAX_BODY_BYTES`."""
     body = b""
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _LARGEST_ANSWER:
+        if len(body) > _MAX_BODY_BYTES:
             break
-    return body[:_LARGEST_ANSWER]
+    return body[:_MAX_BODY_BYTES]
 
 
-def _message(body: bytes) -> str:
-    """The words for people in the usual shapes of error: `{"error": {"message": …}}` and what varies from it."""
+def _find_message(body: bytes) -> str:
+    """Return the message in the usual shapes of an error: `{"error": {"message": ...}}` and its variants."""
     try:
-        found = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return ""
     for _ in range(4):
-        if isinstance(found, list) and found:
-            found = found[0]
-        if not isinstance(found, dict):
+        if isinstance(value, list) and value:
+            value = value[0]
+        if not isinstance(value, dict):
             break
-        found = next((found[name] for name in ("error", "message", "detail", "msg") if found.get(name)), None)
-    return found if isinstance(found, str) else ""
+        value = next((value[name] for name in ("error", "message", "detail", "msg") if value.get(name)), None)
+    return value if isinstance(value, str) else ""
 
 
-def _one_line(text: str) -> str:
+def _single_line(text: str) -> str:
+    """Remove control characters and line breaks from `text`, and cut it to a readable length."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split()).rstrip(".:")
-    return line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS]}…"
+    return line if len(line) <= _MAX_MESSAGE_CHARACTERS else f"{line[:_MAX_MESSAGE_CHARACTERS]}…"
 
 
-def _status(code: int) -> str:
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
-
-
-def _retry_seconds(header: str) -> float | None:
-    """Seconds from now that a Retry-After header names, as a number or a date."""
+def _parse_retry_after(header: str) -> float | None:
+    """Return the seconds from now in a Retry-After header, which holds a number or a date; None if it is neither."""
     if header.strip().isdecimal():
         return float(header)
     try:
-        moment = parsedate_to_datetime(header)
+        date = parsedate_to_datetime(header)
     except ValueError:
         return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def _is_about_certificates(error: BaseException | None) -> bool:
+def _is_certificate_error(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return True

@@ -1,13 +1,13 @@
-"""What is said to servers with OpenAI's chat completions, and what they say: messages out, chunks, lists and errors in.
+"""The OpenAI chat completions API: messages out; chunks, model lists and errors in.
 
-vLLM, SGLang, llama.cpp, Ollama, LM Studio and `transformers serve` agree on the requests and the chunks. How long a
-context is and that a prompt does not fit, each says in its own way; those are read here.
+vLLM, SGLang, llama.cpp, Ollama, LM Studio and `transformers serve` agree on requests and chunks. Each has its own way
+to report the length of its context, and a prompt that exceeds it.
 """
 
 import base64
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import PIL.Image
@@ -18,46 +18,46 @@ from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
 
 MAX_IMAGE_SIDE = 2048
-"""Larger pictures are scaled down to this many pixels before they are sent, as OpenAI's own service does with them."""
+"""Pixels. Larger images are scaled down before they are sent, as OpenAI's own service does with them."""
 
 _JPEG_QUALITY = 95
-_DONE = "[DONE]"
+_END_OF_STREAM = "[DONE]"
 
 
-class _Read(BaseModel):
+class _Response(BaseModel):
     # Servers add fields of their own everywhere.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class PromptDetails(_Read):
-    """What a server says about its prompt cache."""
+class PromptDetails(_Response):
+    """Use of the server's prompt cache."""
 
     cached_tokens: int | None = None
 
 
-class ServerUsage(_Read):
-    """Tokens as a server counts them."""
+class ServerUsage(_Response):
+    """Token counts of the server."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     prompt_tokens_details: PromptDetails | None = None
 
 
-class Delta(_Read):
-    """The next piece of a reply."""
+class Delta(_Response):
+    """New text of a reply."""
 
     content: str | None = None
 
 
-class Choice(_Read):
-    """One of the replies asked for; there is only one."""
+class Choice(_Response):
+    """One of the replies requested; Parley requests one."""
 
     delta: Delta = Delta()
     finish_reason: str | None = None
 
 
-class Chunk(_Read):
-    """One event of a reply being written."""
+class Chunk(_Response):
+    """One event of a streamed reply."""
 
     choices: list[Choice] = Field(default_factory=list)
     usage: ServerUsage | None = None
@@ -66,26 +66,26 @@ class Chunk(_Read):
 
     @property
     def text(self) -> str:
-        """The next piece; often empty."""
+        """New text; often empty."""
         return (self.choices[0].delta.content or "") if self.choices else ""
 
     @property
     def failed(self) -> bool:
-        """Whether this is no piece of a reply but the reason why there will be no more."""
+        """True if this event reports an error that ends the reply."""
         return self.error is not None or self.object == "error"
 
     @property
     def finished(self) -> bool:
-        """Whether the server says that the reply is complete."""
+        """True if the reply is complete."""
         return bool(self.choices and self.choices[0].finish_reason)
 
 
-DONE = Chunk(choices=[Choice(finish_reason="done")])
-"""What the marker at the end of a stream stands for."""
+FINISHED = Chunk(choices=[Choice(finish_reason="done")])
+"""The chunk for the end marker of a stream."""
 
 
-class ServerModel(_Read):
-    """One model of a server."""
+class ServerModel(_Response):
+    """A model in the server's list."""
 
     id: str
     max_model_len: int | None = None
@@ -94,64 +94,67 @@ class ServerModel(_Read):
 
     @property
     def context_tokens(self) -> int:
-        """The longest prompt and reply together, 0 where the server does not tell."""
-        # llama.cpp also names the context of the training, which is not the one it was started with.
-        told = (self.max_model_len, self.context_length, (self.meta or {}).get("n_ctx"))
-        return next((count for count in told if isinstance(count, int) and count > 0), 0)
+        """Longest prompt and reply together; 0 if the server does not report it."""
+        # llama.cpp also reports the context of the training, which is not the one it was started with.
+        reported = (self.max_model_len, self.context_length, (self.meta or {}).get("n_ctx"))
+        return next((count for count in reported if isinstance(count, int) and count > 0), 0)
 
     @property
-    def chats(self) -> bool:
-        """Whether it can answer: LM Studio and Ollama list models that only make embeddings beside the others."""
+    def is_chat_model(self) -> bool:
+        """False for embedding models, which LM Studio and Ollama list as well."""
         return "embed" not in self.id.lower()
 
 
-class ServerModelList(_Read):
-    """All models of a server."""
-
+class _ServerModelList(_Response):
     data: list[ServerModel]
 
 
 def parse_chunk(data: str) -> Chunk:
-    """The chunk in the data of an event. Raises `ValueError` if it is none."""
-    return DONE if data.strip() == _DONE else Chunk.model_validate_json(data)
+    """Parse the data of an event. Raises `ValueError`."""
+    return FINISHED if data.strip() == _END_OF_STREAM else Chunk.model_validate_json(data)
 
 
 def parse_models(body: bytes) -> list[ServerModel]:
-    """The models in an answer to `/models`. Raises `ValueError` if it is none."""
-    return ServerModelList.model_validate_json(body).data
+    """Parse a response of `/models`. Raises `ValueError`."""
+    return _ServerModelList.model_validate_json(body).data
 
 
-def written(message: Message, pictures: dict[str, str]) -> dict[str, Any]:
-    """`message` as the API wants it, with the data URL in `pictures` for each digest. Raises `ModelError` for audio."""
+def to_openai_message(message: Message, data_urls: Mapping[str, str]) -> dict[str, Any]:
+    """Convert `message` to the API's format. Raises `ModelError` for audio.
+
+    Args:
+        message: The message.
+        data_urls: Data URL of each of its images, by digest.
+    """
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         match part:
             case Text():
                 parts.append({"type": "text", "text": part.text})
             case Image():
-                parts.append({"type": "image_url", "image_url": {"url": pictures[part.digest]}})
+                parts.append({"type": "image_url", "image_url": {"url": data_urls[part.digest]}})
             case Audio():
-                raise ModelError("Recordings cannot be sent to a server: say it in words.")
-    # Plain text is what every server and every chat template takes.
+                raise ModelError("Audio cannot be sent to a server: type the message instead.")
+    # Every server and chat template accepts a plain string.
     return {"role": message.role, "content": parts if message.images else message.text}
 
 
 def data_url(image: Image) -> str:
-    """`image` as a data URL, as it is shown: upright, on white, at most `MAX_IMAGE_SIDE` pixels wide and high.
+    """Encode `image` as a data URL: upright, on white, at most `MAX_IMAGE_SIDE` pixels wide and high.
 
-    Made anew from the pixels, because servers read fewer formats than Parley, heed no EXIF rotation, and need not
-    learn where a photo was taken. Raises `AttachmentError` if it does not decode.
+    Re-encoded from the pixels, because servers read fewer formats than Parley, ignore EXIF rotation, and need not learn
+    where a photo was taken. Raises `AttachmentError` if the image cannot be decoded.
     """
     pixels = decode(image)
     pixels.thumbnail((MAX_IMAGE_SIDE, MAX_IMAGE_SIDE), PIL.Image.Resampling.LANCZOS)
     data = io.BytesIO()
     if image.media_type == "image/jpeg":
-        kind = "jpeg"
+        subtype = "jpeg"
         pixels.save(data, "JPEG", quality=_JPEG_QUALITY)
     else:
-        kind = "png"
+        subtype = "png"
         pixels.save(data, "PNG")
-    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
+    return f"data:image/{subtype};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 _OVERFLOW = re.compile(
@@ -159,13 +162,13 @@ _OVERFLOW = re.compile(
     r"max_model_len|too many tokens|prompt is too long",
     re.IGNORECASE,
 )
-# In the words of vLLM (three versions), SGLang, llama.cpp, LM Studio and OpenAI.
-_LIMITS = (
+# Wordings of vLLM (three versions), SGLang, llama.cpp, LM Studio and OpenAI.
+_CONTEXT_TOKENS = (
     r"maximum context length (?:is|of) (\d+)",
     r"context (?:length|size|window) (?:of only |of )?\(?(\d+)",
     r"(?:model|maximum) (?:model )?length of (\d+)",
 )
-_PROMPTS = (
+_PROMPT_TOKENS = (
     r"has (?:at least )?(\d+) input tokens",
     r"contains (?:at least )?(\d+) (?:input )?tokens",
     r"\((\d+) in the messages",
@@ -177,14 +180,17 @@ _PROMPTS = (
 
 
 def parse_context_overflow(body: bytes | str) -> tuple[int, int] | None:
-    """Tokens of the prompt and of the context, 0 where not told, if `body` says that the one exceeds the other."""
+    """Return (prompt_tokens, context_tokens) if an error says that the prompt exceeds the context; 0 for unknown.
+
+    None for every other error.
+    """
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
     if not _OVERFLOW.search(text):
         return None
-    prompt = _number(text, (r'"n_prompt_tokens": ?(\d+)', *_PROMPTS))
-    return prompt, _number(text, (r'"n_ctx": ?(\d+)', *_LIMITS))
+    prompt_tokens = _first_number(text, (r'"n_prompt_tokens": ?(\d+)', *_PROMPT_TOKENS))
+    return prompt_tokens, _first_number(text, (r'"n_ctx": ?(\d+)', *_CONTEXT_TOKENS))
 
 
-def _number(text: str, patterns: Sequence[str]) -> int:
-    found = next(filter(None, (re.search(pattern, text) for pattern in patterns)), None)
-    return int(found[1]) if found else 0
+def _first_number(text: str, patterns: Sequence[str]) -> int:
+    match = next(filter(None, (re.search(pattern, text) for pattern in patterns)), None)
+    return int(match[1]) if match else 0

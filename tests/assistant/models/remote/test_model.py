@@ -79,9 +79,12 @@ class TestTheModel:
         assert connect(server).info.name == "qwen"
 
     @pytest.mark.parametrize(
-        ("name", "supports_grounding"), [("Qwen/Qwen3-VL-8B-Instruct", True), ("qwen3vl:4b", True), ("qwen2.5-vl", False)]
+        ("name", "supports_grounding"),
+        [("Qwen/Qwen3-VL-8B-Instruct", True), ("qwen3vl:4b", True), ("qwen2.5-vl", False)],
     )
-    def test_one_that_draws_boxes_is_known_by_its_name(self, server: ChatServer, name: str, supports_grounding: bool) -> None:
+    def test_one_that_draws_boxes_is_known_by_its_name(
+        self, server: ChatServer, name: str, supports_grounding: bool
+    ) -> None:
         server.models = [name]
         assert connect(server).info.supports_grounding == supports_grounding
 
@@ -130,7 +133,7 @@ class TestTheRequest:
             assert seen.convert("RGB").tobytes() == random.Random(1).randbytes(40 * 30 * 3)
 
     def test_a_recording_is_refused_before_anything_is_sent(self, server: ChatServer) -> None:
-        with pytest.raises(ModelError, match="say it in words"):
+        with pytest.raises(ModelError, match="type the message instead"):
             ask(connect(server), Message("user", (Audio(b"\0" * 4, 16_000),)))
         assert not server.requests
 
@@ -277,24 +280,24 @@ class TestMisbehaviour:
     @pytest.mark.parametrize(
         ("trouble", "sentence"),
         [
-            (chat_server.garbled, "sends what is no piece of a reply"),
+            (chat_server.garbled, "sent an invalid chunk"),
             (chat_server.cut_off, "broke off its answer"),
-            (chat_server.huge, "sends what is no stream of events"),
-            (chat_server.failing_half_way, r"cannot go on \(CUDA out of memory\)"),
-            (sending(b"<html>Welcome to nginx</html>", "text/html"), "answers with text/html where events should be"),
-            (sending(b"x" * 8 * 2**20, "application/octet-stream"), "octet-stream where events should be"),
+            (chat_server.huge, "sent an invalid event stream"),
+            (chat_server.failing_half_way, r"stopped with an error \(CUDA out of memory\)"),
+            (sending(b"<html>Welcome to nginx</html>", "text/html"), "answered with text/html instead of events"),
+            (sending(b"x" * 8 * 2**20, "application/octet-stream"), "octet-stream instead of events"),
             (sending(b'{"error": {"message": "no such slot"}}', "application/json"), "no such slot"),
             (sending(b"\xff\xfe\x00\x01" * 100), "broke off"),
-            (sending(b"data: [1, 2]\n\n"), "no piece of a reply"),
-            (sending(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'), "no piece of a reply"),
-            (sending(b'data: {"object": "error", "message": "Oh no", "code": 400}\n\n'), r"cannot go on \(Oh no\)"),
+            (sending(b"data: [1, 2]\n\n"), "invalid chunk"),
+            (sending(b'data: {"choices": [{"delta": {"content": 7}}]}\n\n'), "invalid chunk"),
+            (sending(b'data: {"object": "error", "message": "Oh no", "code": 400}\n\n'), r"stopped with an error \(Oh no\)"),
             (
                 sending(b'{"detail": [{"msg": "Input should be a string"}]}', "application/json", 422),
                 "422 .*be a string",
             ),
             (sending(b'{"error": "image input is not supported"}', "application/json", 400), "image input is not"),
             (sending(b"", "text/plain", 307), "307 Temporary Redirect: check the address"),
-            (sending(b"", "text/plain", 599), "answers 599"),
+            (sending(b"", "text/plain", 599), "answered 599"),
             (chat_server.speaking_no_http, "broke off"),
         ],
     )
@@ -316,7 +319,7 @@ class TestMisbehaviour:
 
     def test_a_server_that_falls_silent_is_left(self, server: ChatServer) -> None:
         server.behaviours.append(chat_server.silent_after_a_word)
-        with pytest.raises(ModelError, match=r"has said nothing for 0\.2 seconds"):
+        with pytest.raises(ModelError, match=r"has sent nothing for 0\.2 seconds"):
             ask(connect(server, read_timeout=0.2))
 
     def test_an_end_without_its_marker_is_an_end(self, server: ChatServer) -> None:
@@ -334,7 +337,7 @@ class TestMisbehaviour:
             RemoteModel.connect("http://no-such-host.invalid/v1", retry_delays=())
 
     def test_what_is_no_address_is_one_sentence(self) -> None:
-        with pytest.raises(ConfigError, match="no address of a server"):
+        with pytest.raises(ConfigError, match="not the address of a server"):
             RemoteModel.connect("http://[::1/v1")
 
     def test_a_certificate_of_nobody_is_refused(self, server: ChatServer) -> None:
@@ -354,7 +357,7 @@ class TestTheKey:
         caplog.set_level(logging.DEBUG)
         model = connect(server, key=self.KEY)
         server.behaviours.append(failing(401, f"Incorrect API key provided: {self.KEY}."))
-        with pytest.raises(ModelError, match="lets nobody in without the right key") as caught:
+        with pytest.raises(ModelError, match="requires a valid API key") as caught:
             ask(model)
         assert self.KEY not in str(caught.value)
         assert self.KEY not in caplog.text
@@ -363,13 +366,13 @@ class TestTheKey:
 
     def test_is_asked_for_where_the_server_wants_one(self, server: ChatServer) -> None:
         server.lists = failing(401, "Unauthorized")
-        with pytest.raises(ModelError, match="put it into the environment as PARLEY_API_KEY"):
+        with pytest.raises(ModelError, match="set it in the environment as PARLEY_API_KEY"):
             connect(server)
         assert "Authorization" not in server.headers[0]
 
     @pytest.mark.parametrize("key", ["two\nlines", "ключ", " spaced"])
     def test_that_is_none_is_told_without_showing_it(self, server: ChatServer, key: str) -> None:
-        with pytest.raises(ConfigError, match="API key has characters") as caught:
+        with pytest.raises(ConfigError, match="API key contains characters") as caught:
             connect(server, key=key)
         assert key not in str(caught.value)
 
@@ -509,11 +512,11 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ALL_PROXY", "socks9://127.0.0.1:9")
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    with pytest.raises(ModelError, match="The proxy that the environment names cannot be used"):
+    with pytest.raises(ModelError, match="The proxy set in the environment cannot be used"):
         RemoteModel.connect("http://server.invalid/v1", retry_delays=())
 
 
 def test_certificates_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    with pytest.raises(ConfigError, match="certificates that SSL_CERT_FILE"):
+    with pytest.raises(ConfigError, match="certificates set in SSL_CERT_FILE"):
         RemoteModel.connect("https://server.invalid/v1", retry_delays=())
