@@ -5,9 +5,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -17,199 +17,190 @@ from textual.message import Message
 from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import ParleyError
+from tui.background_thread import run_in_daemon_thread
 from tui.screens.chat import ChatScreen
 from tui.skill_commands import SkillCommands
+from tui.turn_view import percentage
 from tui.voice_controller import VoiceController
 
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    # Fetching needs modules that the first paint can do without.
     from assistant.progress import Progress
     from voice.voice_session import VoiceSession
 
-Built = TypeVar("Built")
-
-# How soon it is noticed that the terminal has gone.
-_SECONDS_BETWEEN_LOOKS = 2.0
+_TERMINAL_CHECK_SECS = 2.0
 
 
 class ParleyApp(App[None]):
-    """A conversation in the terminal.
-
-    `build` makes the session; it may block for as long as a download takes, and it reports how far it is. It runs on
-    a thread of its own, after the screen was painted once. `image_loader` loads the images a person attaches.
-    `build_call` makes what it takes to talk, when that is wanted; it may block like `build`.
-    """
+    """A conversation in the terminal."""
 
     TITLE = "Parley"
     CSS_PATH = "styles.tcss"
     COMMANDS = App.COMMANDS | {SkillCommands}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "voice", "Voice on or off", priority=True),
-        # Terminals tell of keys that are pressed and not of those that are let go: it is pushed again to send.
+        # Terminals report key presses but no releases, so the key is pressed again to send.
         Binding("f3", "push_to_talk", "Push to talk, push to send", priority=True),
         Binding("f4", "mute", "Mute the microphone", priority=True),
     ]
-    # Textual declares these two as belonging to the instance.
+    # Textual declares these two as instance attributes.
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-tall")]  # noqa: RUF012
 
-    class Progressed(Message):
-        """What is being built has come a step further: the session, or what it takes to talk."""
+    @dataclass
+    class BuildProgressed(Message):
+        """Building the session, or with `for_voice` the voice session, came a step further.
 
-        def __init__(self, what: str, done: int, total: int, *, voice: bool) -> None:
-            super().__init__()
-            self.what = what
-            """What is being done, like "fetching the decoder"."""
-            self.done = done
-            """Bytes so far."""
-            self.total = total
-            """Bytes in all, 0 if there is nothing to count."""
-            self.voice = voice
-            """Whether it is for talking."""
+        Attributes:
+            label: The step, such as "fetching the decoder".
+            done_bytes: Bytes so far.
+            total_bytes: Bytes in all, 0 if unknown.
+            for_voice: True for the voice session.
+        """
+
+        label: str
+        done_bytes: int
+        total_bytes: int
+        for_voice: bool
 
     def __init__(
         self,
-        build: "Callable[[Progress], Session]",
+        build_session: "Callable[[Progress], Session]",
         *,
-        build_call: "Callable[[Progress], VoiceSession] | None" = None,
+        build_voice_session: "Callable[[Progress], VoiceSession] | None" = None,
         image_loader: ImageLoader | None = None,
     ) -> None:
+        """Create the app.
+
+        Args:
+            build_session: Return the session. Runs on a thread of its own after the first paint, and may block for as
+                long as a download takes.
+            build_voice_session: Return the speech engines and devices, on a thread of its own as well. Without it
+                there is no voice.
+            image_loader: Loads the images that the user attaches.
+        """
         super().__init__()
-        self._build = build
-        self._build_call = build_call
+        self._build_session = build_session
+        self._build_voice_session = build_voice_session
         self._session: Session | None = None
-        self._session_there = asyncio.Event()
-        self._leaving = threading.Event()
-        self._conversation = ChatScreen(image_loader or ImageLoader())
-        self._talking = VoiceController(self._conversation, self._built_call, self._wait_for_session, self._raise_later)
+        self._session_ready = asyncio.Event()
+        self._shutting_down = threading.Event()
+        self._chat = ChatScreen(image_loader or ImageLoader())
+        self._voice = VoiceController(self._chat, self._load_voice_session, self._wait_for_session, self._raise_later)
 
     def get_default_screen(self) -> ChatScreen:
-        return self._conversation
+        return self._chat
+
+    # Start and end
 
     def on_mount(self) -> None:
         # Building imports torch, which takes seconds and most of the interpreter: the first paint goes before it.
         self.call_after_refresh(self._load)
         if sys.platform != "win32":
-            # A closed terminal window or a `kill` keeps the reply just as Ctrl+Q does.
-            for ending in (signal.SIGHUP, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(ending, self.call_later, self.action_quit)
-            # Who ignores hang-ups (nohup) or controls no terminal is not told, and would read from it for ever.
-            if _has_terminal():
-                self.set_interval(_SECONDS_BETWEEN_LOOKS, self._leave_without_terminal)
+            self._quit_with_terminal()
 
     async def on_unmount(self) -> None:
-        self._leaving.set()
-        await self._talking.close()
-        await self._conversation.leave()
+        self._shutting_down.set()
+        await self._voice.close()
+        await self._chat.shutdown()
         if self._session is not None:
             await self._session.close()
 
     async def action_quit(self) -> None:
-        """Keep what was said of a running reply, then leave."""
-        self._leaving.set()
-        await self._talking.end()
-        await self._conversation.shown()
-        await self._conversation.leave()
+        """Save a running reply as far as it got, then leave."""
+        self._shutting_down.set()
+        await self._voice.stop()
+        await self._chat.flush()
+        await self._chat.shutdown()
         save_error = self._session.save_error if self._session is not None else None
         self.exit(message=f"The last turns are not saved. {save_error}" if save_error else None)
 
-    async def _leave_without_terminal(self) -> None:
+    def _quit_with_terminal(self) -> None:
+        """Treat a closed terminal window and `kill` like Ctrl+Q, so that they save the reply too."""
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.call_later, self.action_quit)
+        # SIGHUP does not reach a process that ignores it (nohup) or that does not control the terminal. It would go on
+        # reading for ever.
+        if _has_terminal():
+            self.set_interval(_TERMINAL_CHECK_SECS, self._quit_without_terminal)
+
+    async def _quit_without_terminal(self) -> None:
         if not _has_terminal():
             await self.action_quit()
+
+    # Loading
 
     @on(ChatScreen.RetryRequested)
     @work(exclusive=True, group="load")
     async def _load(self) -> None:
-        self._conversation.show_loading("loading …")
+        self._chat.show_loading("loading …")
         try:
-            self._session = await self._built(self._build, self._report)
+            self._session = await run_in_daemon_thread(partial(self._build_session, self._report))
         except ParleyError as error:
-            await self._conversation.show_failure(str(error))
+            await self._chat.show_build_failure(str(error))
         else:
-            await self._conversation.begin(self._session)
-            self._session_there.set()
+            await self._chat.start(self._session)
+            self._session_ready.set()
 
-    async def action_voice(self) -> None:
-        """Begin to listen and to answer aloud, or end that."""
-        if self._build_call is not None:
-            await self._talking.toggle()
-
-    async def action_push_to_talk(self) -> None:
-        """Listen to what is said now; the second time, answer it."""
-        if self._build_call is not None:
-            await self._talking.push()
-
-    def action_mute(self) -> None:
-        """Listen to nobody who does not push to talk, or again to everybody."""
-        self._talking.mute()
-
-    def get_system_commands(self, screen: "Screen[object]") -> Iterable[SystemCommand]:
-        """What the palette offers: Textual's own, and talking."""
-        yield from super().get_system_commands(screen)
-        if self._build_call is not None:
-            yield SystemCommand("Voice", "Listen and answer aloud, or end that (F2)", self.action_voice)
-            yield SystemCommand("Push to talk", "Speak, and push again to send (F3)", self.action_push_to_talk)
-            yield SystemCommand("Mute", "Listen only to who pushes to talk, or again to all (F4)", self.action_mute)
-
-    async def _built_call(self) -> "VoiceSession":
-        assert self._build_call is not None
-        return await self._built(self._build_call, partial(self._report, voice=True))
+    async def _load_voice_session(self) -> "VoiceSession":
+        assert self._build_voice_session is not None
+        return await run_in_daemon_thread(partial(self._build_voice_session, partial(self._report, for_voice=True)))
 
     async def _wait_for_session(self) -> Session:
-        await self._session_there.wait()
+        await self._session_ready.wait()
         assert self._session is not None
         return self._session
 
+    def _report(self, label: str, done_bytes: int, total_bytes: int, *, for_voice: bool = False) -> None:
+        """Report progress from the building thread. Once the app shuts down, this raises and so ends the building."""
+        if self._shutting_down.is_set():
+            raise _AbandonedError
+        self.post_message(self.BuildProgressed(label, done_bytes, total_bytes, for_voice))
+
+    @on(BuildProgressed)
+    def _show_progress(self, event: BuildProgressed) -> None:
+        state = f"{event.label} {percentage(event.done_bytes, event.total_bytes)}"
+        if event.for_voice:
+            self._chat.show_voice(f"voice: {state}")
+        else:
+            self._chat.show_loading(state)
+
+    # Voice
+
+    async def action_voice(self) -> None:
+        """F2: start or end the spoken conversation."""
+        if self._build_voice_session is not None:
+            await self._voice.toggle()
+
+    async def action_push_to_talk(self) -> None:
+        """F3: listen; pressed again, answer."""
+        if self._build_voice_session is not None:
+            await self._voice.push_to_talk()
+
+    def action_mute(self) -> None:
+        """F4: mute or unmute the microphone."""
+        self._voice.toggle_mute()
+
+    def get_system_commands(self, screen: "Screen[object]") -> Iterable[SystemCommand]:
+        """Return the entries of the command palette: those of Textual, and voice."""
+        yield from super().get_system_commands(screen)
+        if self._build_voice_session is not None:
+            yield SystemCommand("Voice", "Start or end a spoken conversation (F2)", self.action_voice)
+            yield SystemCommand("Push to talk", "Speak, and push again to send (F3)", self.action_push_to_talk)
+            yield SystemCommand("Mute", "Mute the microphone except for push to talk (F4)", self.action_mute)
+
     def _raise_later(self, error: BaseException) -> None:
-        def again() -> None:
+        """Raise `error` inside the app, which ends it with a traceback."""
+
+        def raise_error() -> None:
             raise error
 
-        self.call_later(again)
-
-    async def _built(self, build: "Callable[[Progress], Built]", report: "Progress") -> Built:
-        """What `build` makes, on a thread that the interpreter does not wait for when the app is left meanwhile.
-
-        Assembling a model has long steps that cannot be interrupted, and whatever they leave half done is made anew.
-        """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Built] = loop.create_future()
-
-        def settle(settle_with: Callable[[], None]) -> None:
-            # The loop is closed, and the future cancelled, once nobody waits any more.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(lambda: None if done.done() else settle_with())
-
-        def work() -> None:
-            try:
-                built = build(report)
-            except BaseException as error:  # noqa: BLE001 - raised where the session is awaited
-                reason = error
-                settle(lambda: done.set_exception(reason))
-            else:
-                settle(lambda: done.set_result(built))
-
-        threading.Thread(target=work, name="build", daemon=True).start()
-        return await done
-
-    @on(Progressed)
-    def _show_progress(self, event: Progressed) -> None:
-        percent = f"{100 * event.done // event.total} %" if event.total else "…"
-        if event.voice:
-            self._conversation.show_voice(f"voice: {event.what} {percent}")
-        else:
-            self._conversation.show_loading(f"{event.what} {percent}")
-
-    def _report(self, what: str, done: int, total: int, *, voice: bool = False) -> None:
-        """Pass progress on from the thread that builds. Ends that thread's work once the app is being left."""
-        if self._leaving.is_set():
-            raise _AbandonedError
-        self.post_message(self.Progressed(what, done, total, voice=voice))
+        self.call_later(raise_error)
 
 
 class _AbandonedError(Exception):
-    """Nobody waits for the session any more. Raised into `build`, and seen by no one: its task is cancelled."""
+    """Nobody waits for the session any more. Raised into the building thread; its awaiting task is cancelled."""
 
 
 def _has_terminal() -> bool:

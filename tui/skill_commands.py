@@ -1,4 +1,4 @@
-"""The skills, and the choice of a model, in the command palette: each begins a message with its slash command."""
+"""Slash commands in the command palette: choosing one puts it before the message being typed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,26 +11,26 @@ from tui.screens.chat import ChatScreen
 
 
 class SkillCommands(Provider):
-    """An entry for each slash command, by its name."""
+    """One entry for each slash command."""
 
     async def discover(self) -> Hits:
-        for name, summary in await asyncio.to_thread(summaries):
-            yield DiscoveryHit(f"/{name}", partial(self._begin, name), help=summary)
+        for name, summary in await asyncio.to_thread(command_summaries):
+            yield DiscoveryHit(f"/{name}", partial(self._choose, name), help=summary)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for name, summary in await asyncio.to_thread(summaries):
+        for name, summary in await asyncio.to_thread(command_summaries):
             if score := max(matcher.match(f"/{name}"), matcher.match(summary)):
-                yield Hit(score, matcher.highlight(f"/{name}"), partial(self._begin, name), help=summary)
+                yield Hit(score, matcher.highlight(f"/{name}"), partial(self._choose, name), help=summary)
 
-    def _begin(self, name: str) -> None:
+    def _choose(self, name: str) -> None:
         if isinstance(self.screen, ChatScreen):
-            self.screen.begin_command(name)
+            self.screen.prepend_command(name)
 
 
 @cache
-def summaries() -> Sequence[tuple[str, str]]:
-    """Names of slash commands, and what they do. Skills of other packages are imported for that, once."""
-    foreign = {skill.name: skill.summary for skill in registry.all_skills()[0] if not skill.is_built_in}
-    skills = [(name, foreign.get(name) or registry.summary(name)) for name in registry.names()]
+def command_summaries() -> Sequence[tuple[str, str]]:
+    """Return the name and summary of each slash command. The first call imports the skills of other packages."""
+    external = {skill.name: skill.summary for skill in registry.all_skills()[0] if not skill.is_built_in}
+    skills = [(name, external.get(name) or registry.summary(name)) for name in registry.names()]
     return [("model", "Have another model answer from here on."), *skills]

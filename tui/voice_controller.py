@@ -1,6 +1,6 @@
-"""VoiceController in the terminal app: beginning and ending a spoken conversation beside the written one.
+"""Start and stop the spoken conversation of the app, beside the typed one.
 
-F2 ─▶ ears, voice and devices, built behind the screen ─▶ VoiceSession.run ─▶ the conversation's screen shows what happens
+F2 -> build speech engines and devices on a thread -> VoiceSession.run -> the chat screen shows its events
 """
 
 import asyncio
@@ -10,90 +10,96 @@ from assistant.conversation.session import Session
 from assistant.errors import ParleyError
 from tui.screens.chat import ChatScreen
 from voice.conversation import SpokenConversation
+from voice.options import FrontEnd
 from voice.voice_session import VoiceSession
 
 
 class VoiceController:
-    """What is spoken on `screen`. `call` builds what that needs, and `session` waits for what answers."""
+    """Runs at most one spoken conversation at a time and shows it on the chat screen."""
 
     def __init__(
         self,
         screen: ChatScreen,
-        call: Callable[[], Awaitable[VoiceSession]],
-        session: Callable[[], Awaitable[Session]],
-        failed: Callable[[BaseException], None],
+        build_voice_session: Callable[[], Awaitable[VoiceSession]],
+        wait_for_session: Callable[[], Awaitable[Session]],
+        on_error: Callable[[BaseException], None],
     ) -> None:
-        """`failed` is told of what nobody could be told in a sentence."""
+        """Create a controller.
+
+        Args:
+            screen: Shows the conversation.
+            build_voice_session: Return the speech engines and devices. Called when voice is first turned on.
+            wait_for_session: Return the session once it is built.
+            on_error: Receives unexpected exceptions.
+        """
         self._screen = screen
-        self._build = call
-        self._session = session
-        self._failed = failed
-        self._call: VoiceSession | None = None
+        self._build_voice_session = build_voice_session
+        self._wait_for_session = wait_for_session
+        self._on_error = on_error
+        self._voice_session: VoiceSession | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def toggle(self, *, muted: bool = False) -> None:
-        """Begin to listen, or end that; `muted` listens only to somebody who pushes to talk."""
+        """Turn voice on or off. If `muted`, only push to talk is listened to."""
         if self._task is not None:
-            await self.end()
+            await self.stop()
         else:
-            self._task = asyncio.create_task(self._talk(muted=muted))
-            self._task.add_done_callback(self._ended)
+            self._task = asyncio.create_task(self._run(muted=muted))
+            self._task.add_done_callback(self._on_done)
 
-    async def push(self) -> None:
-        """Listen to what somebody says now, or, pushed again, answer it. Begins to be able to, if it was not."""
+    async def push_to_talk(self) -> None:
+        """Listen from here on; called again, answer what was said. Turns voice on if it is off."""
         if self._task is None:
             await self.toggle(muted=True)
-        elif self._screen.spoken is not None:
-            self._screen.spoken.push()
-            self._screen.show_voice()
+        elif self._screen.voice is not None:
+            self._screen.voice.press_push_to_talk()
+            self._screen.show_voice_state()
 
-    def mute(self) -> None:
-        """Listen to nobody who does not push to talk, or again to everybody."""
-        if self._screen.spoken is not None:
-            self._screen.spoken.muted = not self._screen.spoken.muted
-            self._screen.show_voice()
+    def toggle_mute(self) -> None:
+        """Mute or unmute the microphone. Push to talk works all the same."""
+        if self._screen.voice is not None:
+            self._screen.voice.muted = not self._screen.voice.muted
+            self._screen.show_voice_state()
         elif self._task is None:
-            self._screen.show_notice("Nobody is listened to, so there is nothing to mute: F2 begins to listen.")
+            self._screen.show_notice("Voice is off, so there is nothing to mute: F2 turns it on.")
         else:
-            self._screen.show_notice("Nobody is listened to yet: F4 mutes once voice is loaded.")
+            self._screen.show_notice("Voice is still loading: F4 mutes once it listens.")
 
-    async def end(self) -> None:
-        """End the spoken conversation, if there is one, and return when what it said is kept."""
+    async def stop(self) -> None:
+        """Turn voice off, and return when the last reply is saved as far as it was heard."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """End it, and free its engines."""
-        await self.end()
-        if self._call is not None:
-            self._call.close()
+        """Turn voice off and free the speech engines."""
+        await self.stop()
+        if self._voice_session is not None:
+            self._voice_session.close()
 
-    async def _talk(self, *, muted: bool) -> None:
+    async def _run(self, *, muted: bool) -> None:
         screen = self._screen
 
-        def ready(conversation: SpokenConversation) -> None:
-            screen.spoken = conversation
+        def on_ready(conversation: SpokenConversation) -> None:
+            screen.voice = conversation
             conversation.muted = muted
 
         try:
             screen.show_voice("voice: loading …")
-            self._call = self._call or await self._build()
-            session = await self._session()
-            await self._call.run(
-                session,
-                screen.show_event,
-                ready=ready,
-                pictures=screen.take_images,
-                changed=lambda _: screen.show_voice(),
+            if self._voice_session is None:
+                self._voice_session = await self._build_voice_session()
+            await self._voice_session.run(
+                await self._wait_for_session(),
+                FrontEnd(screen.show_event, lambda _: screen.show_voice_state(), screen.take_images),
+                on_ready=on_ready,
             )
         except ParleyError as error:
             screen.show_notice(f"{error} Typing goes on as before.", failure=True)
         finally:
-            screen.spoken = None
-            screen.show_voice("")
+            screen.voice = None
+            screen.show_voice_state()
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
         self._task = None
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(error)
+            self._on_error(error)

@@ -56,6 +56,7 @@ def _run_voice_session(session: "Session", voice_session: "VoiceSession", images
     import asyncio
 
     from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
+    from voice.options import FrontEnd
 
     printer = TranscriptPrinter(write_out, notify, show_speakers=True)
 
@@ -70,7 +71,8 @@ def _run_voice_session(session: "Session", voice_session: "VoiceSession", images
 
     async def run() -> None:
         try:
-            await voice_session.run(session, printer, ready=on_ready, pictures=take_images)
+            front_end = FrontEnd(printer, take_images=take_images)
+            await voice_session.run(session, front_end, on_ready=on_ready)
         finally:
             printer.end_line()
             await session.close()

@@ -1,4 +1,4 @@
-"""The app in front of a model on a server."""
+"""The app with a model on a server."""
 
 from functools import partial
 
@@ -8,46 +8,43 @@ from assistant.settings import Settings
 from parley.factory.models import build_model
 from tests.fakes import chat_server
 from tests.fakes.chat_server import ChatServer, running
-from tests.tui.conftest import Use
+from tests.fakes.tui import WAIT_SECS, RunApp
 from tui.app import ParleyApp
 
 
-def open_app(server: ChatServer) -> ParleyApp:
+def make_app(server: ChatServer) -> ParleyApp:
     def build(progress: Progress) -> Session:
         return Session(build_model(Settings(base_url=server.url), progress))
 
     return ParleyApp(build)
 
 
-async def test_the_reply_of_a_server_is_shown_with_its_name(use: Use) -> None:
+async def test_reply_of_a_server_is_shown_with_the_name_of_its_model(run_app: RunApp) -> None:
     with running(ChatServer(reply="It is a red square.")) as server:
-        async with use(open_app(server)) as person:
-            await person.type("What is this?")
-            await person.press("enter")
+        async with run_app(make_app(server)) as person:
+            await person.send("What is this?")
             await person.sees("It is a red square.")
             await person.sees("ready")
             await person.sees("tiny-vlm")
 
 
-async def test_escape_hangs_up_while_the_server_has_said_nothing(use: Use) -> None:
+async def test_esc_closes_the_connection_to_a_silent_server(run_app: RunApp) -> None:
     with running(ChatServer(reply="It is a red square.")) as server:
         server.behaviours.append(chat_server.silent)
-        async with use(open_app(server)) as person:
-            await person.type("What is this?")
-            await person.press("enter")
-            await person.until(lambda: server.requests)
+        async with run_app(make_app(server)) as person:
+            await person.send("What is this?")
+            await person.wait_until(lambda: server.requests)
             await person.press("escape")
-            await person.until(server.hung_up.is_set)
+            await person.wait_until(server.hung_up.is_set)
             await person.sees("ready")
-            await person.type("Again.")
-            await person.press("enter")
+            await person.send("Again.")
             await person.sees("It is a red square.")
 
 
-async def test_leaving_while_a_server_is_silent_takes_no_time(use: Use) -> None:
+async def test_quitting_closes_the_connection_to_a_silent_server(run_app: RunApp) -> None:
     with running(ChatServer()) as server:
         server.lists = chat_server.silent
-        async with use(open_app(server)) as person:
-            await person.until(partial(len, server.headers))
+        async with run_app(make_app(server)) as person:
+            await person.wait_until(partial(len, server.headers))
             await person.press("ctrl+q")
-        assert server.hung_up.wait(5)
+        assert server.hung_up.wait(WAIT_SECS)

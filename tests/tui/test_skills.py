@@ -1,4 +1,4 @@
-"""Skills in the app: from the palette and from the input, and what then stands in the conversation."""
+"""Skills in the app, called from the palette and from the input."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from assistant.progress import Progress
 from assistant.settings import Settings
 from parley.factory.session import build_session
 from tests.fakes.skills import InstallSkill, skill_installer
-from tests.tui.conftest import Use
+from tests.fakes.tui import RunApp
 from tui import skill_commands
 from tui.app import ParleyApp
 
@@ -30,54 +30,51 @@ def app_with_skills(model: ScriptedModel, folder: Path) -> ParleyApp:
     return ParleyApp(build)
 
 
-async def test_the_palette_begins_a_call_before_what_was_typed(use: Use, tmp_path: Path, picture: Path) -> None:
+async def test_palette_puts_the_command_before_the_typed_text(
+    run_app: RunApp, tmp_path: Path, image_path: Path
+) -> None:
     model = ScriptedModel("An orange disc.")
-    async with use(app_with_skills(model, tmp_path)) as person:
-        await person.paste(str(picture))
+    async with run_app(app_with_skills(model, tmp_path)) as person:
+        await person.paste(str(image_path))
         await person.sees("my holiday photo.png")
         await person.type("--style short")
-        await person.press("ctrl+p")
-        await person.until(lambda: len(person.app.screen_stack) == 2)
+        await person.open_palette()
         await person.press(*"/caption")
         await person.sees("Say what a picture shows.")
-        await person.press("enter")
-        await person.until(lambda: len(person.app.screen_stack) == 1)
-        await person.until(lambda: person.input == "/caption --style short")
+        await person.choose_in_palette()
+        await person.wait_until(lambda: person.input == "/caption --style short")
         await person.press("enter")
         await person.sees("An orange disc.", "AssistantMessage")
     [summary] = History(tmp_path / "history.sqlite3").list()
     assert summary.title == "/caption --style short"
 
 
-async def test_a_call_that_makes_no_sense_is_a_notice_and_comes_back_to_be_mended(use: Use, tmp_path: Path) -> None:
-    async with use(app_with_skills(ScriptedModel(), tmp_path)) as person:
-        await person.type("/caption")
-        await person.press("enter")
+async def test_invalid_command_is_a_notice_and_returns_to_the_input(run_app: RunApp, tmp_path: Path) -> None:
+    async with run_app(app_with_skills(ScriptedModel(), tmp_path)) as person:
+        await person.send("/caption")
         await person.sees("needs a picture: name one, or attach it")
-        await person.until(lambda: person.input == "/caption")
+        await person.wait_until(lambda: person.input == "/caption")
 
 
-async def test_a_path_after_a_command_is_a_picture_and_no_word(use: Use, tmp_path: Path, picture: Path) -> None:
+async def test_path_after_a_command_is_an_image(run_app: RunApp, tmp_path: Path, image_path: Path) -> None:
     model = ScriptedModel("An orange disc.")
-    async with use(app_with_skills(model, tmp_path)) as person:
-        await person.type(f"/caption {picture} --style short")
-        await person.press("enter")
+    async with run_app(app_with_skills(model, tmp_path)) as person:
+        await person.send(f"/caption {image_path} --style short")
         await person.sees("An orange disc.", "AssistantMessage")
         await person.sees("/caption --style short", "UserMessage")
 
 
-async def test_a_skill_of_another_package_is_in_the_palette_with_what_it_does(
-    use: Use, tmp_path: Path, install_skill: InstallSkill
+async def test_palette_lists_skills_of_other_packages(
+    run_app: RunApp, tmp_path: Path, install_skill: InstallSkill
 ) -> None:
     install_skill(
         "mood",
         "from pydantic import BaseModel\nfrom skills import Image, skill\nclass Mood(BaseModel):\n    mood: str\n"
         "@skill\ndef mood(photo: Image) -> Mood:\n    '''Say what mood a picture is in.'''\n    return Mood(mood='')\n",
     )
-    skill_commands.summaries.cache_clear()
-    async with use(app_with_skills(ScriptedModel(), tmp_path)) as person:
-        await person.press("ctrl+p")
-        await person.until(lambda: len(person.app.screen_stack) == 2)
+    skill_commands.command_summaries.cache_clear()
+    async with run_app(app_with_skills(ScriptedModel(), tmp_path)) as person:
+        await person.open_palette()
         await person.press(*"/mood")
         await person.sees("Say what mood a picture is in.")
-    skill_commands.summaries.cache_clear()
+    skill_commands.command_summaries.cache_clear()

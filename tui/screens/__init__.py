@@ -1,1 +1,1 @@
-"""What fills the terminal at one time."""
+"""The screens of the app: `chat` is the only one."""

@@ -249,7 +249,7 @@ class ChatScreen(Screen[None]):
         if self.voice is None:
             self.show_voice("")
         else:
-            self.show_voice("hearing you … (F3 sends)" if self.voice.pushed else _VOICE_STATUS[self.voice.state])
+            self.show_voice("hearing you … (F3 sends)" if self.voice.push_to_talk_active else _VOICE_STATUS[self.voice.state])
 
     def show_voice(self, status: str) -> None:
         """Show `status` as that of the spoken conversation."""

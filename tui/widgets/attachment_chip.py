@@ -1,4 +1,4 @@
-"""A picture that will go with the next message."""
+"""One image attached to the next message."""
 
 from textual.widgets import Static
 
@@ -6,13 +6,16 @@ from assistant.messages import Image
 
 
 class AttachmentChip(Static):
-    """One line with the picture's name and size. Clicking on it takes it back."""
+    """One line with the image's name and size. A click removes it.
+
+    Attributes:
+        image: The attached image.
+    """
 
     def __init__(self, image: Image) -> None:
         super().__init__(f"▣ {image.name} · {image.width}×{image.height}  ✕", markup=False)
-        self.tooltip = "Click to take this picture back."
+        self.tooltip = "Click to remove this picture."
         self.image = image
-        """What will be sent."""
 
     async def on_click(self) -> None:
         await self.remove()

@@ -1,6 +1,7 @@
-"""The input: some lines of text, sent with Enter; what was sent before comes back with the arrow keys."""
+"""The prompt: some lines of text, sent with Enter. The arrow keys bring back earlier messages."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -11,60 +12,61 @@ from assistant.attachments.images import extract_images
 
 
 class Prompt(TextArea):
-    """What a person is about to say."""
+    """The text of the next message."""
 
     # Most terminals cannot tell Shift+Enter or Alt+Enter from Enter; all of them can send Ctrl+J.
     NEW_LINE_KEYS: ClassVar[frozenset[str]] = frozenset({"ctrl+j", "shift+enter", "alt+enter"})
 
+    @dataclass
     class Submitted(Message):
-        """Enter was pressed. The input is empty again; `restore` undoes that."""
+        """Enter was pressed. The prompt has been cleared; `restore` undoes that."""
 
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-            """All that was in the input."""
+        text: str
 
+    @dataclass
     class ImagesPasted(Message):
-        """The paths of pictures, and nothing else, were pasted or dropped."""
+        """Paths of images, and nothing else, were pasted or dropped.
 
-        def __init__(self, text: str, sources: Sequence[str]) -> None:
-            super().__init__()
-            self.text = text
-            """What was pasted."""
-            self.sources = sources
-            """The paths and addresses in it."""
+        Attributes:
+            text: The pasted text.
+            sources: The paths and URLs in it.
+        """
+
+        text: str
+        sources: Sequence[str]
 
     class BackspacedWhenEmpty(Message):
-        """Backspace was pressed with nothing left to delete."""
+        """Backspace was pressed in an empty prompt."""
 
     def __init__(self) -> None:
         super().__init__(placeholder="Ask something", highlight_cursor_line=False)
-        self._sent: list[str] = []
-        # Position in `_sent` while looking through it, and what was being typed before that.
-        self._recalled: int | None = None
+        self._history: list[str] = []
+        self._history_index: int | None = None
+        """Position in the history while browsing it."""
         self._draft = ""
+        """The text from before browsing the history."""
 
-    def remember(self, text: str) -> None:
-        """Let the arrow keys bring this text back."""
-        if self._sent[-1:] != [text]:
-            self._sent.append(text)
+    def add_to_history(self, text: str) -> None:
+        """Let the arrow keys bring back `text`."""
+        if self._history[-1:] != [text]:
+            self._history.append(text)
 
-    def begin(self, words: str) -> None:
-        """Put `words` before what has been typed, and the cursor at the end."""
-        self.load_text(words + self.text)
+    def prepend(self, text: str) -> None:
+        """Put `text` before what has been typed, move the cursor to the end, and take the focus."""
+        self.load_text(text + self.text)
         self.move_cursor(self.document.end)
         self.focus()
 
     def restore(self, text: str) -> None:
-        """Return a text that was sent, above what was typed since."""
+        """Put back a text that was sent, above anything typed since."""
         if text:
             self.load_text(f"{text}\n{self.text}" if self.text else text)
             self.move_cursor(self.document.end)
 
     def on_key(self, event: events.Key) -> None:
-        # Not as bindings: Textual runs those out of turn with the letters, and fast typing would end up in disorder.
+        # Not as bindings: Textual runs those out of order with the letters, which would garble fast typing.
         if event.key == "enter":
-            self._recalled = None
+            self._history_index = None
             self.post_message(self.Submitted(self.text))
             self.clear()
         elif event.key in self.NEW_LINE_KEYS:
@@ -75,28 +77,28 @@ class Prompt(TextArea):
         event.prevent_default()
 
     def action_cursor_up(self, select: bool = False) -> None:  # noqa: FBT001, FBT002 the text area's signature
-        """A line up; from the first one, to what was sent before."""
+        """Move up a line; on the first one, to the previous message of the history."""
         if select or not self.navigator.is_first_wrapped_line(self.cursor_location):
             super().action_cursor_up(select)
-        elif self._recalled is None:
-            if self._sent:
+        elif self._history_index is None:
+            if self._history:
                 self._draft = self.text
-                self._recall(len(self._sent) - 1)
-        elif self._recalled > 0:
-            self._recall(self._recalled - 1)
+                self._recall(len(self._history) - 1)
+        elif self._history_index > 0:
+            self._recall(self._history_index - 1)
 
     def action_cursor_down(self, select: bool = False) -> None:  # noqa: FBT001, FBT002 the text area's signature
-        """A line down; from the last one, back towards what was being typed."""
-        if select or self._recalled is None or not self.navigator.is_last_wrapped_line(self.cursor_location):
+        """Move down a line; on the last one, to the next message of the history or back to the draft."""
+        if select or self._history_index is None or not self.navigator.is_last_wrapped_line(self.cursor_location):
             super().action_cursor_down(select)
-        elif self._recalled + 1 < len(self._sent):
-            self._recall(self._recalled + 1)
+        elif self._history_index + 1 < len(self._history):
+            self._recall(self._history_index + 1)
         else:
-            self._recalled = None
+            self._history_index = None
             self._show(self._draft)
 
     def action_delete_left(self) -> None:
-        """Delete a character, or say that there is none."""
+        """Delete the character to the left, or post that there is none."""
         if self.text:
             super().action_delete_left()
         else:
@@ -109,9 +111,9 @@ class Prompt(TextArea):
             event.prevent_default()
             self.post_message(self.ImagesPasted(event.text, found.sources))
 
-    def _recall(self, position: int) -> None:
-        self._recalled = position
-        self._show(self._sent[position])
+    def _recall(self, index: int) -> None:
+        self._history_index = index
+        self._show(self._history[index])
 
     def _show(self, text: str) -> None:
         self.load_text(text)

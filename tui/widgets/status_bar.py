@@ -1,4 +1,4 @@
-"""The bottom line: what is going on, and what the model is and does."""
+"""The status bar: state, model, and what the last reply took."""
 
 from textual.content import Content
 from textual.reactive import reactive
@@ -9,29 +9,28 @@ from assistant.models.base import ModelInfo
 
 
 class StatusBar(Widget):
-    """One line: the state at its left; the model, its device and speed at its right, as many of them as fit."""
+    """One line: the state on the left; the model, its device and speed on the right, as many of them as fit."""
 
     state: reactive[str] = reactive("starting …")
-    """What is going on, like "ready" or "loading …"."""
+    """State of the typed conversation, such as "ready" or "loading …"."""
 
     voice: reactive[str] = reactive("")
-    """What the spoken conversation does, like "listening"; nothing while there is none."""
+    """State of the spoken conversation, such as "listening"; empty if there is none."""
 
     model: reactive[ModelInfo | None] = reactive(None)
-    """What answers, once it is known."""
+    """The model that answers, once it is known."""
 
     usage: reactive[Usage | None] = reactive(None)
-    """What the last reply took."""
+    """Tokens and times of the last reply."""
 
     def render(self) -> Content:
         left = f"{self.state} · {self.voice}" if self.voice else self.state
-        room = self.size.width - len(left) - 2
-        right = " · ".join(_fitting(self._facts(), room))
+        right = " · ".join(_fit(self._facts(), self.size.width - len(left) - 2))
         padding = " " * max(2, self.size.width - len(left) - len(right))
         return Content.assemble((left, "bold"), padding, right)
 
     def _facts(self) -> list[tuple[int, str]]:
-        """What can be said, in order of appearance, each with its rank when room is scarce (1 is kept longest)."""
+        """Return (rank, text) pairs in the order shown. Where space is short, the highest rank is dropped first."""
         if self.model is None:
             return []
         facts = [(1, self.model.name), (4, self.model.device)]
@@ -46,8 +45,8 @@ class StatusBar(Widget):
         return facts
 
 
-def _fitting(facts: list[tuple[int, str]], room: int) -> list[str]:
-    """The most important of `facts` that fit into `room` cells with " · " between them, in their order."""
-    while facts and sum(len(text) + 3 for _, text in facts) - 3 > room:
+def _fit(facts: list[tuple[int, str]], max_cells: int) -> list[str]:
+    """Drop the highest ranks until the rest fits into `max_cells` with " · " in between."""
+    while facts and sum(len(text) + 3 for _, text in facts) - 3 > max_cells:
         facts.remove(max(facts))
     return [text for _, text in facts]

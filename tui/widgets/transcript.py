@@ -1,4 +1,4 @@
-"""Everything said so far, following its own end until someone scrolls up to read."""
+"""The transcript: all messages so far. It follows its end until the user scrolls up."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,49 +16,50 @@ from tui.widgets.welcome import Welcome
 
 
 class Transcript(VerticalScroll, can_focus=False):
-    """The turns of a conversation, oldest first."""
+    """The messages and notices of a conversation, oldest first."""
 
-    SHOWN_EARLIER: ClassVar[int] = 60
-    """How many messages of a resumed conversation are shown; a widget for each takes about ten milliseconds."""
+    MAX_EARLIER_MESSAGES: ClassVar[int] = 60
+    """Messages of a resumed conversation that are shown. The widget of each takes about ten milliseconds."""
 
     def on_mount(self) -> None:
         self.mount(Welcome())
         self.anchor()
 
     def on_resize(self, _: events.Resize) -> None:
-        for picture in self.query(ImagePreview):
-            picture.fit()
+        for preview in self.query(ImagePreview):
+            preview.fit()
 
-    async def add_user_turn(self, message: Message) -> UserMessage:
-        """Show what a person says now, and the end of the transcript with it."""
-        turn = UserMessage(message)
+    async def add_user_message(self, message: Message) -> UserMessage:
+        """Append a message of the user and scroll to it."""
+        widget = UserMessage(message)
         await self.query(Welcome).remove()
-        await self.mount(turn)
+        await self.mount(widget)
         self.anchor()
-        return turn
+        return widget
 
-    async def add_reply(self) -> AssistantMessage:
-        """Begin a reply."""
-        reply = AssistantMessage()
-        await self.mount(reply)
-        return reply
+    async def add_assistant_message(self) -> AssistantMessage:
+        """Append an empty reply."""
+        widget = AssistantMessage()
+        await self.mount(widget)
+        return widget
 
-    async def add_earlier(self, messages: Sequence[Message]) -> None:
+    async def prepend_messages(self, messages: Sequence[Message]) -> None:
         """Show a resumed conversation above what has been said since."""
         if not messages:
             return
         await self.query(Welcome).remove()
-        shown = messages[-self.SHOWN_EARLIER :]
-        widgets: list[Widget] = [
-            AssistantMessage(message.text, interrupted=message.interrupted)
-            if message.role == "assistant"
-            else UserMessage(message)
-            for message in shown
-        ]
+        shown = messages[-self.MAX_EARLIER_MESSAGES :]
+        widgets = [_message_widget(message) for message in shown]
         if hidden := len(messages) - len(shown):
             widgets.insert(0, Notice(f"{hidden} earlier messages are remembered and not shown."))
         await self.mount_all(widgets, before=0 if self.children else None)
 
     def add_notice(self, text: str, *, failure: bool = False, before: Widget | None = None) -> None:
-        """Show something a person should know, at the end or `before` a turn."""
+        """Add a notice at the end, or before the widget of a message."""
         self.mount(Notice(text, failure=failure), before=before)
+
+
+def _message_widget(message: Message) -> Widget:
+    if message.role == "assistant":
+        return AssistantMessage(message.text, interrupted=message.interrupted)
+    return UserMessage(message)

@@ -1,4 +1,4 @@
-"""What a person said, word for word, with the pictures they showed."""
+"""A message of the user, with its images."""
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -9,7 +9,7 @@ from tui.widgets.image_preview import ImagePreview
 
 
 class UserMessage(Vertical):
-    """A user's message. Its words are shown as typed, never as markup."""
+    """The images of a message and its text, which is shown as typed and never read as markup."""
 
     def __init__(self, message: Message) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What an empty conversation shows: what can be done, and with which keys."""
+"""What an empty conversation shows: how to begin, and the keys."""
 
 from textual.content import Content
 from textual.widgets import Static
