@@ -28,6 +28,7 @@ from parley.factory.models import build_model
 from parley.factory.voice import build_end_of_turn_model, build_stt, build_tts
 from voice.audio.types import SAMPLE_RATE
 from voice.conversation import SpokenConversation
+from voice.options import FrontEnd, SpeechEngines, VoiceOptions
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech
 from voice.turns.endpointing import EndOfTurnModel
@@ -104,13 +105,11 @@ async def ask(
 
     conversation = SpokenConversation(
         session,
-        ears,
-        Watched(voice, moments),
-        Ear(moments, answered, asyncio.get_running_loop()),
+        SpeechEngines(ears, Watched(voice, moments), judge),
         Taking(moments),
-        show,
-        language="en",
-        judge=judge,
+        Ear(moments, answered, asyncio.get_running_loop()),
+        FrontEnd(show),
+        VoiceOptions(language="en"),
     )
     talking = asyncio.create_task(conversation.run(microphone(question, moments)))
     await asyncio.wait([talking, waited := asyncio.create_task(answered.wait())], return_when=asyncio.FIRST_COMPLETED)

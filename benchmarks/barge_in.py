@@ -6,7 +6,7 @@ and the guard against its own words are those of a conversation. Nothing waits f
 less than that; what the sound system adds is for the live tests to say.
 
     reply ─┬──────────────── far ─▶ EchoCanceller ─▶ UserTurnDetector ─▶ UserStartedSpeaking: the reply pauses
-           └─ room ─ −10 dB ─ near ──┘                     └─▶ UserStoppedSpeaking ─▶ words? ─ its own, or none ─▶ it goes on
+           └─ room ─ −10 dB ─ near ──┘                     └─▶ UserStoppedSpeaking ─▶ own words or none ─▶ resumes
     person ─────────────────┘
 """
 

@@ -26,6 +26,7 @@ from voice.audio.types import SAMPLE_RATE
 from voice.audio.wav import WavFile
 from voice.stt.base import SpeechToText
 from voice.stt.long_form import transcribe
+from voice.stt.whisper import Whisper
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -120,7 +121,8 @@ def through_parley(ears: SpeechToText) -> Transcribe:
 
 def plainly(ears: SpeechToText) -> Transcribe:
     """The same loaded model, asked directly."""
-    model = ears._loaded  # type: ignore[attr-defined] # noqa: SLF001 - what is compared is what lies around it
+    assert isinstance(ears, Whisper)
+    model = ears.model
 
     def listen(file: Path) -> Iterator[str]:
         for segment in model.transcribe(str(file), language="en")[0]:

@@ -83,11 +83,11 @@ def spoken(words: str, voice: "TextToSpeech") -> "Samples":
     """Their sound as it is heard, at 16 kHz and without the silence around it."""
     import numpy as np
 
-    from voice.audio.devices import Resampler
+    from voice.audio.resample import Resampler
 
     sound = np.concatenate(list(voice.synthesize(words)))
-    convert = Resampler(voice.sample_rate, SAMPLE_RATE)
-    heard = np.concatenate([convert(sound), convert(None)])
+    resampler = Resampler(voice.sample_rate, SAMPLE_RATE)
+    heard = np.concatenate([resampler.process(sound), resampler.flush()])
     loud = np.flatnonzero(np.abs(heard) > 0.02)
     return heard[loud[0] : loud[-1] + 1]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parley.cli.terminal import notify
+from parley.cli.terminal import is_terminal, notify
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -30,13 +30,8 @@ def ask_for_license(settings: "Settings") -> None:
     if engine.license is None or engine.license.is_accepted(settings):
         return
     engine.check(argument)
-    if not is_terminal() or not engine.is_installed():
+    if not is_terminal(sys.stdin, sys.stderr) or not engine.is_installed():
         return
     notify(engine.license.text)
     if click.confirm("Do you accept it?", default=False, err=True):
         engine.license.accept(settings.data_dir)
-
-
-def is_terminal() -> bool:
-    """Tell whether a person can see a question and answer it."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

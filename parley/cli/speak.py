@@ -13,7 +13,8 @@ import click
 from assistant.errors import MissingExtraError, VoiceError
 from parley.cli.licenses import ask_for_license
 from parley.cli.options import DeviceParam, TextParam, load_settings
-from parley.cli.terminal import ProgressLine, notify
+from parley.cli.progress import ProgressLine
+from parley.cli.terminal import notify
 
 if TYPE_CHECKING:
     from voice.audio.devices import Speaker

@@ -7,7 +7,8 @@ import click
 from assistant.stderr import reserve_stderr
 from parley.cli.licenses import ask_for_license
 from parley.cli.options import chat_options, resolve_options
-from parley.cli.terminal import ProgressLine, notify, write_out
+from parley.cli.progress import ProgressLine
+from parley.cli.terminal import notify, write_out
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
@@ -48,7 +49,7 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
         voice_session = build_voice_session(settings, progress)
-        session = start_session(settings, progress, resume=choices.resume, save=choices.keep)
+        session = start_session(settings, progress, resume=choices.resume, save=choices.save)
     _run_voice_session(session, voice_session, loaded_images)
 
 

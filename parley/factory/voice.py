@@ -96,26 +96,27 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
     from parley.factory.emotion import build_emotion_detector
     from voice.audio.devices import find_device
     from voice.audio.streams import AudioOutput, Microphone
+    from voice.options import SpeechEngines, VoiceOptions
     from voice.voice_session import VoiceSession
 
     find_device(settings.speaker, "output")
     microphone = Microphone(settings.microphone)
     notices: list[str] = []
     tts = build_tts(settings, progress, notices.append)
-    return VoiceSession(
+    engines = SpeechEngines(
         build_stt(settings, progress),
         tts,
-        microphone,
-        AudioOutput(tts.sample_rate, settings.speaker),
-        judge=build_end_of_turn_model(settings, progress, notices.append),
-        feel=build_emotion_detector(settings) if settings.empathy else None,
-        # Shown when the first conversation starts.
-        notices=notices,
+        build_end_of_turn_model(settings, progress, notices.append),
+        build_emotion_detector(settings) if settings.empathy else None,
+    )
+    options = VoiceOptions(
         language=None if settings.language == "auto" else settings.language,
         headphones=settings.headphones,
-        log=settings.call_log,
-        keep_audio=settings.keep_audio,
+        call_log=settings.call_log,
+        audio_dir=settings.keep_audio,
     )
+    speaker = AudioOutput(tts.sample_rate, settings.speaker)
+    return VoiceSession(engines, microphone, speaker, options, notices=notices)
 
 
 def load_audio(path: str) -> tuple[Audio, list[str]]:

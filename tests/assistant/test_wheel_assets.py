@@ -23,7 +23,7 @@ import pytest
 from assistant.errors import ModelError
 from assistant.models.pocket.assemble import DECODER, TOWER
 from assistant.wheel_assets import WheelAsset, fetch, fetch_all
-from voice.stt.whisper_weights import FIRST, SECOND
+from voice.stt.whisper_weights import FIRST_PART, SECOND_PART
 from voice.tts.piper import BUNDLED_VOICE
 from voice.turns.smart_turn import SMART_TURN
 
@@ -187,7 +187,9 @@ def test_what_people_know_by_another_name_is_shown_by_that(asset: WheelAsset, ca
     assert told == {"fetching the bundled voice"}
 
 
-@pytest.mark.parametrize("shipped", [DECODER, TOWER, FIRST, SECOND, SMART_TURN, BUNDLED_VOICE[0], BUNDLED_VOICE[1]])
+@pytest.mark.parametrize(
+    "shipped", [DECODER, TOWER, FIRST_PART, SECOND_PART, SMART_TURN, BUNDLED_VOICE[0], BUNDLED_VOICE[1]]
+)
 def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: WheelAsset) -> None:
     assert re.fullmatch(r"fetching (the bundled (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
 

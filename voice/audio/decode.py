@@ -1,6 +1,6 @@
-"""Recordings of any kind, decoded by PyAV (FFmpeg inside) to what the engines hear, block by block.
+"""Decode audio and video files of any format to 16 kHz mono, block by block, with PyAV (which contains FFmpeg).
 
-Only the file itself is read: a playlist that names other files or addresses gets nothing.
+Only the file itself is read: a playlist that names other files or addresses yields nothing.
 """
 
 import shutil
@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from assistant.errors import VoiceError
-from voice.audio.types import HEARING_RATE
+from voice.audio.resample import FrameResampler
+from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -19,40 +20,47 @@ if TYPE_CHECKING:
 
     from voice.audio.types import Samples
 
-# What is piped is held in memory up to this many bytes, and on the disk beyond them.
+# Piped input stays in memory up to this size and goes to a temporary file beyond it.
 _SPOOL_BYTES = 64 << 20
 
 
-class Recording:
-    """The first sound track of an open file. `seconds` is its length as the file claims it, 0 if it does not."""
+class AudioFile:
+    """The first audio track of an open file.
+
+    Attributes:
+        name: What error messages call the file.
+        seconds: Duration according to the file's header, 0 if it does not say.
+        decode_errors: Parts that could not be decoded so far; they are left out.
+    """
 
     def __init__(self, container: "InputContainer", name: str) -> None:
         self._container = container
         self.name = name
-        self.seconds = _claimed_seconds(container)
-        self.damaged_parts = 0
-        """How many parts could not be decoded, and were left out, so far."""
+        self.seconds = _header_seconds(container)
+        self.decode_errors = 0
 
     def blocks(self) -> "Iterator[Samples]":
-        """The sound from beginning to end, once, as 16 kHz mono in blocks of any length.
+        """Decode the whole track once, as 16 kHz mono in blocks of any length.
 
-        Raises `VoiceError` if the file is damaged and none of it can be decoded.
+        Raises:
+            VoiceError: The file is damaged and nothing can be decoded, or its audio cannot be converted.
         """
-        resample = _Resampler()
-        heard = 0
+        # Computed in s16, where the sum of many channels stays in range.
+        resampler = FrameResampler(SAMPLE_RATE, "s16")
+        decoded = False
         try:
             for frame in self._frames():
-                for block in resample(frame):
-                    heard += block.size
+                if (block := resampler.process(frame)).size:
+                    decoded = True
                     yield block
-            for block in resample(None):
-                heard += block.size
+            if (block := resampler.flush()).size:
+                decoded = True
                 yield block
-        except ValueError as error:  # Which FFmpeg's own errors are, too.
+        except ValueError as error:  # FFmpeg's own errors are ValueErrors too.
             raise VoiceError(
                 f"The sound of {self.name} has a form that cannot be converted ({error}): save it as WAV or FLAC."
             ) from error
-        if self.damaged_parts and not heard:
+        if self.decode_errors and not decoded:
             raise VoiceError(f"{self.name} is damaged and none of its sound can be decoded: fetch or record it again.")
 
     def _frames(self) -> "Iterator[AudioFrame]":
@@ -65,29 +73,34 @@ class Recording:
             except StopIteration:
                 return
             except FFmpegError:
-                # Cut short or overwritten from here on. What came before is still worth hearing.
-                self.damaged_parts += 1
+                # The file is truncated or overwritten from here on. What came before is still usable.
+                self.decode_errors += 1
                 return
             try:
                 frames = packet.decode()
             except FFmpegError:
-                self.damaged_parts += 1
+                self.decode_errors += 1
                 continue
             yield from frames
 
 
 @contextmanager
-def open_recording(source: str | Path | IO[bytes], name: str = "") -> Iterator[Recording]:
-    """Open the recording at a path, or out of a stream that is read to its end; `name` is what errors call it.
+def open_audio(source: str | Path | IO[bytes], name: str = "") -> Iterator[AudioFile]:
+    """Open an audio or video file.
 
-    Raises `VoiceError` for what cannot be opened, is empty, or holds no sound that FFmpeg knows.
+    Args:
+        source: A path, or a binary stream, which is read to its end.
+        name: What error messages call it; the path by default.
+
+    Raises:
+        VoiceError: The file cannot be opened, is empty, or has no audio that FFmpeg can decode.
     """
     import av
 
     name = name or str(source)
-    with _bytes_of(source, name) as file:
+    with _open_seekable(source, name) as file:
         try:
-            # A container is handed an open file, and no protocol by which it could open another.
+            # FFmpeg gets an open file and no protocol, so that it cannot open another file or address.
             container = av.open(file, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"})
         except (av.error.FFmpegError, OSError) as error:
             raise VoiceError(
@@ -96,12 +109,12 @@ def open_recording(source: str | Path | IO[bytes], name: str = "") -> Iterator[R
         with container:
             if not container.streams.audio:
                 raise VoiceError(f"{name} has no sound in it: give a recording, or a video with a sound track.")
-            yield Recording(container, name)
+            yield AudioFile(container, name)
 
 
 @contextmanager
-def _bytes_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """`source` as a file that can be wound back, as many formats need. Raises `VoiceError`."""
+def _open_seekable(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Open `source` as a seekable file, which many formats need. Raises `VoiceError`."""
     try:
         if isinstance(source, str | Path):
             path = Path(source)
@@ -109,11 +122,11 @@ def _bytes_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
                 raise VoiceError(f"{name} is a folder: name the recordings in it.")
             file: IO[bytes] = path.open("rb")
             if not file.seekable():
-                # A pipe with a name: a FIFO, or what a shell makes of <(…).
+                # A named pipe: a FIFO, or what a shell makes of <(…).
                 with file:
-                    file = _spooled(file)
+                    file = _spool(file)
         else:
-            file = _spooled(source)
+            file = _spool(source)
     except FileNotFoundError as error:
         raise VoiceError(f"There is no file {name}: check the path.") from error
     except (OSError, ValueError) as error:
@@ -126,52 +139,16 @@ def _bytes_of(source: str | Path | IO[bytes], name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _spooled(stream: IO[bytes]) -> IO[bytes]:
-    """All that comes out of `stream`, as a file of its own."""
-    file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - who asks for it closes it
+def _spool(stream: IO[bytes]) -> IO[bytes]:
+    """Copy `stream` to a temporary file, which the caller closes."""
+    file = cast("IO[bytes]", tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115 - the caller closes it
     shutil.copyfileobj(stream, file)
     file.seek(0)
     return file
 
 
-class _Resampler:
-    """Any sound to 16 kHz mono; a track that changes its form in the middle goes on in the new one."""
-
-    def __init__(self) -> None:
-        self._resampler: Any = None
-        self._form: tuple[str, str, int] | None = None
-
-    def __call__(self, frame: "AudioFrame | None") -> "Iterator[Samples]":
-        """What `frame` gives, or, given None, what is left."""
-        import av
-
-        if frame is not None:
-            form = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if form != self._form:
-                yield from self._rest()
-                self._form = form
-                # In whole numbers FFmpeg weighs channels so that their sum stays in range; in floats it overflows.
-                self._resampler = av.AudioResampler(format="s16", layout="mono", rate=HEARING_RATE)
-            # Times in damaged files jump, which only the resampler would mind.
-            frame.pts = None
-            yield from map(_as_samples, self._resampler.resample(frame))
-        else:
-            yield from self._rest()
-
-    def _rest(self) -> "Iterator[Samples]":
-        if self._resampler is not None:
-            yield from map(_as_samples, self._resampler.resample(None))
-            self._resampler = None
-
-
-def _as_samples(frame: "AudioFrame") -> "Samples":
-    import numpy as np
-
-    return frame.to_ndarray().reshape(-1).astype(np.float32) / np.float32(32768)
-
-
-def _claimed_seconds(container: "InputContainer") -> float:
-    stream = next(iter(container.streams.audio))
+def _header_seconds(container: "InputContainer") -> float:
+    stream = container.streams.audio[0]
     if stream.duration is not None and stream.time_base is not None:
         return max(0.0, float(stream.duration * stream.time_base))
     return max(0.0, (container.duration or 0) / 1_000_000)

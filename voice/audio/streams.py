@@ -1,7 +1,7 @@
-"""Sound that flows while a conversation goes on: a microphone that is always heard, a speaker that can be stopped.
+"""Audio that flows while a conversation goes on: a microphone, and an output that can pause and be cleared.
 
-PortAudio calls from a thread of its own, which only hands samples over; everything else happens on the event loop.
-Either may be unplugged at any time: it is `lost` then, until it has been opened again.
+PortAudio calls back on its own thread, which only hands samples over; everything else happens on the event loop.
+Either device may be unplugged at any time: it is `lost` then, until it is opened again.
 """
 
 import asyncio
@@ -12,207 +12,227 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from assistant.errors import VoiceError
-from voice.audio.devices import Converter, Direction, choose, named, open_stream, quiet
-from voice.audio.types import HEARING_RATE
+from assistant.stderr import silence_stderr
+from voice.audio.devices import Direction, find_device, open_stream, translate_errors
+from voice.audio.resample import Resampler
+from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 _BLOCK_SECONDS = 0.01
-_BLOCKS_REMEMBERED = 200
-# A busy machine may hold this process up, and words that were not fetched in time are lost. PortAudio fetches them in
-# quarters of this, so that more is heard later: 0.3 s cost 70 ms of the time in which a reply has to fall silent.
-_KEPT_SECONDS = 0.15
-# What has been handed to the speaker can no longer be held back: as little as does not stutter.
-_AHEAD_SECONDS = 0.03
-# A stream begins after up to two seconds, and never pauses after that. Some sound servers that go say nothing.
-_STALLED_SECONDS = 4.0
+# Blocks of the reference signal kept until the next read: 2 s.
+_MAX_REFERENCE_BLOCKS = 200
+# Audio buffered while a busy machine holds this process up; beyond it, words are lost. PortAudio delivers it in
+# quarters, which delays what is heard: 0.3 s cost 70 ms of the time in which a reply has to fall silent.
+_INPUT_LATENCY_SECONDS = 0.15
+# Audio in the device's buffer cannot be taken back: as little as does not stutter.
+_OUTPUT_LATENCY_SECONDS = 0.03
+# A stream calls back within two seconds of its start and then all the time. Some sound servers vanish without a word.
+_STALL_SECONDS = 4.0
 
 
-class _Line:
-    """What a microphone and a speaker have in common: a device with a stream, which may go."""
+class AudioStream:
+    """A device with a stream that may be lost: the common part of microphone and output."""
 
     direction: ClassVar[Direction]
 
-    def __init__(self, wanted: str = "default") -> None:
-        """Raises `VoiceError` for a device there is not, and `MissingExtraError` without PortAudio."""
-        self._wanted = wanted
-        self._device = choose(wanted, self.direction)
+    def __init__(self, device: str = "default") -> None:
+        """Find the device; `open` starts the stream.
+
+        Args:
+            device: Query for `find_device`.
+
+        Raises:
+            VoiceError: There is no such device.
+            MissingExtraError: PortAudio is not installed.
+        """
+        self._query = device
+        self._device = find_device(device, self.direction)
         self._stream: Any = None
-        self._gone = False
-        self._alive = 0.0
+        self._ended = False
+        self._last_callback = 0.0
 
     @property
     def name(self) -> str:
-        """What the system calls it."""
+        """Name of the device."""
         return self._device.name
 
     @property
     def lost(self) -> bool:
-        """Whether it has been opened and is gone, or does not move any more."""
-        return self._gone or time.monotonic() - self._alive > _STALLED_SECONDS
+        """True when the stream was opened and has ended or stalled."""
+        return self._ended or time.monotonic() - self._last_callback > _STALL_SECONDS
 
-    def find(self, *, renew: bool) -> None:
-        """Look for it once more; `renew` as for `devices.choose`. Raises `VoiceError`."""
-        self._device = choose(self._wanted, self.direction, renew=renew)
+    def find(self, *, rescan: bool) -> None:
+        """Look for the device again; `rescan` as in `list_devices`. Raises `VoiceError` if it is not there."""
+        self._device = find_device(self._query, self.direction, rescan=rescan)
 
     def close(self) -> None:
-        """End its stream, at once. Calling it twice is fine."""
+        """End the stream at once. May be called twice."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            # A device that is gone cannot be left in any better way.
             try:
-                with named(self._device, self.direction), quiet():
+                with translate_errors(self._device, self.direction), silence_stderr():
                     stream.abort()
                     stream.close()
             except VoiceError:
-                self._gone = True
+                # The device is gone: nothing is left to close.
+                self._ended = True
 
-    def _started(self, stream: Any) -> None:
+    def _on_started(self, stream: Any) -> None:
         self._stream = stream
-        self._gone = False
-        self._alive = time.monotonic()
+        self._ended = False
+        self._last_callback = time.monotonic()
 
-    def _finished(self) -> None:
-        """PortAudio's thread: the stream is over, for whatever reason."""
-        self._gone = self._stream is not None
+    def _on_finished(self) -> None:
+        """Called by PortAudio's thread when the stream has stopped, also by `close`."""
+        self._ended = self._stream is not None
 
 
-class Microphone(_Line):
-    """What a microphone hears, as 16 kHz samples."""
+class Microphone(AudioStream):
+    """A microphone that delivers 16 kHz samples."""
 
     direction = "input"
 
-    def __init__(self, wanted: str = "default") -> None:
-        super().__init__(wanted)
-        self._heard: asyncio.Queue[tuple[Samples, Samples]] = asyncio.Queue()
+    def __init__(self, device: str = "default") -> None:
+        super().__init__(device)
+        # Captured samples at the device's rate, with the reference read at that moment.
+        self._captured: asyncio.Queue[tuple[Samples, Samples]] = asyncio.Queue()
 
-    def open(self, loop: asyncio.AbstractEventLoop, beside: "Callable[[], Samples]") -> None:
-        """Listen, for `pairs` on that `loop`. Raises `VoiceError` if it cannot be opened.
+    def open(self, loop: asyncio.AbstractEventLoop, read_reference: "Callable[[], Samples]") -> None:
+        """Start to record.
 
-        `beside` is asked for what was played whenever something was heard: the two stay together, however busy it gets.
+        Args:
+            loop: The event loop on which `pairs` is read.
+            read_reference: Return what was played since the last call. It is called with each captured block, so that
+                both stay aligned however busy the machine is.
+
+        Raises:
+            VoiceError: The microphone cannot be opened.
         """
 
-        def hand_over(samples: Any, *_: object) -> None:
-            self._alive = time.monotonic()
-            loop.call_soon_threadsafe(self._heard.put_nowait, (samples[:, 0].copy(), beside()))
+        def capture(samples: Any, *_: object) -> None:
+            self._last_callback = time.monotonic()
+            loop.call_soon_threadsafe(self._captured.put_nowait, (samples[:, 0].copy(), read_reference()))
 
         stream, rate = open_stream(
             self._device,
             "input",
-            HEARING_RATE,
-            callback=hand_over,
-            finished=self._finished,
+            SAMPLE_RATE,
+            callback=capture,
+            on_finished=self._on_finished,
             block_seconds=_BLOCK_SECONDS,
-            latency=_KEPT_SECONDS,
+            latency=_INPUT_LATENCY_SECONDS,
         )
-        self._convert = Converter(rate, HEARING_RATE)
-        self._started(stream)
+        self._resampler = Resampler(rate, SAMPLE_RATE)
+        self._on_started(stream)
 
-    def forget(self) -> None:
-        """Drop what was heard and asked for by nobody, before another conversation begins."""
-        while not self._heard.empty():
-            self._heard.get_nowait()
+    def clear(self) -> None:
+        """Drop captured samples that nobody has read, before another conversation begins."""
+        while not self._captured.empty():
+            self._captured.get_nowait()
 
-    def fall_silent(self, seconds: float) -> None:
-        """Be heard as silence for that long: so that what somebody was saying when it went has an end."""
+    def push_silence(self, seconds: float) -> None:
+        """Insert silence, so that an utterance ends that was going on when the microphone was lost."""
         import numpy as np
 
-        rate = self._convert.source
-        self._heard.put_nowait((np.zeros(round(seconds * rate), np.float32), np.zeros(0, np.float32)))
+        count = round(seconds * self._resampler.source_rate)
+        self._captured.put_nowait((np.zeros(count, np.float32), np.zeros(0, np.float32)))
 
     async def pairs(self) -> "AsyncIterator[tuple[Samples, Samples]]":
-        """What is heard, each time with what `beside` gave then. Waits while the microphone is lost."""
+        """Yield captured samples at 16 kHz with their reference. Waits while the microphone is lost."""
         while True:
-            heard, played = await self._heard.get()
-            yield self._convert(heard), played
+            captured, reference = await self._captured.get()
+            yield self._resampler.process(captured), reference
 
 
-class Playback(_Line):
-    """A speaker that plays what it is given; it can pause, and be emptied at once."""
+class AudioOutput(AudioStream):
+    """Plays a queue of samples; it can pause, and be cleared at once."""
 
     direction = "output"
 
-    def __init__(self, sample_rate: int, wanted: str = "default") -> None:
-        super().__init__(wanted)
+    def __init__(self, sample_rate: int, device: str = "default") -> None:
+        super().__init__(device)
         self.sample_rate = sample_rate
-        self._waiting: deque[Samples] = deque()
+        """Rate in Hz of the samples that are added; `rate` is the device's."""
+        self._queue: deque[Samples] = deque()
         self._lock = threading.Lock()
         self._paused = False
-        self._handed = 0
-        # When how many of the samples that were handed over will have come out of the speaker.
-        self._on_their_way: deque[tuple[float, int]] = deque()
+        # Samples handed to the device since the last `clear`, and how many of them have been heard.
+        self._handed_over = 0
         self._heard = 0
-        self._audible: deque[Samples] = deque(maxlen=_BLOCKS_REMEMBERED)
+        # For each block on its way: (time at which it will have been heard, samples handed over up to its end).
+        self._pending: deque[tuple[float, int]] = deque()
+        self._reference: deque[Samples] = deque(maxlen=_MAX_REFERENCE_BLOCKS)
 
     def open(self) -> None:
-        """Be ready to play. Raises `VoiceError` if it cannot be opened."""
+        """Start the stream. Raises `VoiceError` if the output cannot be opened."""
         with self._lock:
-            self._waiting.clear()
+            self._queue.clear()
         stream, self.rate = open_stream(
             self._device,
             "output",
             self.sample_rate,
             callback=self._fill,
-            finished=self._finished,
+            on_finished=self._on_finished,
             block_seconds=_BLOCK_SECONDS,
-            latency=_AHEAD_SECONDS,
+            latency=_OUTPUT_LATENCY_SECONDS,
         )
-        self._started(stream)
-        self.empty()
+        self._on_started(stream)
+        self.clear()
 
     def add(self, samples: "Samples") -> None:
-        """Play these after all that was added before. Raises `VoiceError` while the speaker is lost."""
+        """Queue samples. Raises `VoiceError` while the output is lost."""
         self._check()
-        converted = self._convert(samples)
+        resampled = self._resampler.process(samples)
         with self._lock:
-            self._waiting.append(converted)
+            self._queue.append(resampled)
 
     @property
-    def played(self) -> float:
-        """Seconds of what was added that have been heard since it was last emptied.
+    def played_seconds(self) -> float:
+        """Seconds of the queued audio that have been heard since the last `clear`.
 
-        What the system still keeps before it is heard does not count. Raises `VoiceError` while the speaker is lost.
+        Audio that the system still buffers does not count. Raises `VoiceError` while the output is lost.
         """
         self._check()
         now = time.monotonic()
         with self._lock:
-            while self._on_their_way and self._on_their_way[0][0] <= now:
-                self._heard = self._on_their_way.popleft()[1]
+            while self._pending and self._pending[0][0] <= now:
+                self._heard = self._pending.popleft()[1]
         return self._heard / self.rate
 
     @property
     def busy(self) -> bool:
-        """Whether there is something left to play."""
-        return bool(self._waiting)
+        """True while something is left to play."""
+        return bool(self._queue)
 
-    def audible(self) -> "Samples":
-        """What has come out of the speaker since this was last asked, silence included: at `rate`, at most 2 s.
+    def read_reference(self) -> "Samples":
+        """Return what was played since the last call, silence included: at `rate`, at most 2 s.
 
-        It is what a microphone hears as an echo.
+        This is the echo canceller's reference signal (the far end).
         """
         import numpy as np
 
         blocks: list[Samples] = []
-        while self._audible:
-            blocks.append(self._audible.popleft())
+        while self._reference:
+            blocks.append(self._reference.popleft())
         return np.concatenate([np.zeros(0, np.float32), *blocks])
 
     def pause(self) -> None:
-        """Be silent, as soon as what the system already has was heard."""
+        """Fall silent as soon as the device's buffer has been heard; keep the queue."""
         self._paused = True
 
     def resume(self) -> None:
-        """Go on where it was paused."""
+        """Continue after `pause`."""
         self._paused = False
 
-    def empty(self) -> None:
-        """Forget all that has not been played, and go on."""
+    def clear(self) -> None:
+        """Drop everything that has not been played, and resume."""
         with self._lock:
-            self._waiting.clear()
-            self._on_their_way.clear()
-            self._handed = self._heard = 0
-        self._convert = Converter(self.sample_rate, self.rate)
+            self._queue.clear()
+            self._pending.clear()
+            self._handed_over = self._heard = 0
+        self._resampler = Resampler(self.sample_rate, self.rate)
         self._paused = False
 
     def _check(self) -> None:
@@ -220,23 +240,23 @@ class Playback(_Line):
             raise VoiceError(f"The speaker {self.name!r} has gone: it is used again when it is back.")
 
     def _fill(self, out: Any, _frames: int, times: Any, _status: object) -> None:
-        """PortAudio's thread: the next block."""
-        self._alive = time.monotonic()
-        # Some systems cannot tell when a block will be heard, and say that it was long ago.
-        ahead = min(max(times.outputBufferDacTime - times.currentTime, 0.0), 1.0)
+        """Fill the next block, on PortAudio's thread."""
+        self._last_callback = time.monotonic()
+        # Some systems do not know when a block will be heard, and report a time in the past.
+        delay = min(max(times.outputBufferDacTime - times.currentTime, 0.0), 1.0)
         out.fill(0)
         done = 0
         with self._lock:
-            while done < len(out) and self._waiting and not self._paused:
-                first = self._waiting[0]
+            while done < len(out) and self._queue and not self._paused:
+                first = self._queue[0]
                 count = min(first.size, len(out) - done)
                 out[done : done + count, 0] = first[:count]
                 done += count
                 if count == first.size:
-                    self._waiting.popleft()
+                    self._queue.popleft()
                 else:
-                    self._waiting[0] = first[count:]
+                    self._queue[0] = first[count:]
             if done:
-                self._handed += done
-                self._on_their_way.append((self._alive + ahead + done / self.rate, self._handed))
-        self._audible.append(out[:, 0].copy())
+                self._handed_over += done
+                self._pending.append((self._last_callback + delay + done / self.rate, self._handed_over))
+        self._reference.append(out[:, 0].copy())

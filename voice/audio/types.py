@@ -1,4 +1,4 @@
-"""Sound as numbers: what passes between files, devices and engines."""
+"""The form of audio that files, devices and engines exchange."""
 
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples: TypeAlias = NDArray[np.float32]
-    """Mono sound, one-dimensional, in [-1, 1]."""
+    """Mono audio: float32 of shape (samples,), values in [-1, 1]."""
 
-HEARING_RATE = 16_000
-"""Samples a second of all that is listened to: what Whisper and the voice detector were trained on."""
+SAMPLE_RATE = 16_000
+"""Sample rate in Hz of everything that is listened to: Whisper and the voice detector were trained on it."""

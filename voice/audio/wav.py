@@ -1,4 +1,4 @@
-"""Writing what is spoken into WAV files, while it is being spoken."""
+"""Write speech into WAV files while it is being produced."""
 
 import wave
 from pathlib import Path
@@ -12,25 +12,33 @@ if TYPE_CHECKING:
 
 
 class WavFile:
-    """A WAV file of 16 bits, mono. To be used in a `with` block; a failed one leaves no half a file behind."""
+    """A 16-bit mono WAV file, used in a `with` block. After an exception no partial file remains."""
 
     def __init__(self, target: Path | IO[bytes], sample_rate: int) -> None:
-        """`target` may be a stream that can be wound back. Raises `VoiceError` if it cannot be written."""
+        """Create the file.
+
+        Args:
+            target: A path, or a seekable binary stream.
+            sample_rate: In Hz.
+
+        Raises:
+            VoiceError: The file cannot be written.
+        """
         self._path = target.resolve() if isinstance(target, Path) else None
         if self._path is not None and self._path.exists() and not self._path.is_file():
             raise VoiceError(f"{target} is no ordinary file: name a .wav file, or - for standard output.")
         try:
-            # Its own name only when it is whole: what was there before stays until then.
-            self._file = self._unfinished.open("wb") if isinstance(target, Path) else target
+            # Written under a temporary name: an existing file stays until the new one is complete.
+            self._file = self._temporary_path.open("wb") if isinstance(target, Path) else target
         except OSError as error:
             raise VoiceError(f"{self._path} cannot be written: {error.strerror}.") from error
-        self._wave = wave.open(self._file, "wb")  # noqa: SIM115
+        self._wave = wave.open(self._file, "wb")  # noqa: SIM115 - closed in `__exit__`
         self._wave.setnchannels(1)
         self._wave.setsampwidth(2)
         self._wave.setframerate(sample_rate)
 
     @property
-    def _unfinished(self) -> Path:
+    def _temporary_path(self) -> Path:
         assert self._path is not None
         return self._path.with_name(f".{self._path.name}.unfinished")
 
@@ -43,15 +51,15 @@ class WavFile:
             if self._path is not None:
                 self._file.close()
                 if kind is None:
-                    self._unfinished.replace(self._path)
+                    self._temporary_path.replace(self._path)
         except OSError as failure:
             raise VoiceError(f"{self._path} cannot be written: {failure.strerror}.") from failure
         finally:
             if self._path is not None:
-                self._unfinished.unlink(missing_ok=True)
+                self._temporary_path.unlink(missing_ok=True)
 
     def write(self, samples: "Samples") -> None:
-        """Add these. Raises `VoiceError` if the disk is full, say."""
+        """Append samples. Raises `VoiceError` if they cannot be written, for example when the disk is full."""
         import numpy as np
 
         try:

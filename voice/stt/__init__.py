@@ -1,1 +1,5 @@
-"""Speech to text: the engine protocol, Whisper, transcription of long recordings, subtitles."""
+"""Speech to text.
+
+Reading order: base (the engine's protocol and what a transcript is), whisper (the engine), hallucinations (what Whisper
+writes when nobody spoke), long_form (audio files of any length), subtitles, whisper_weights (the bundled model).
+"""

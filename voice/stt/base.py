@@ -1,4 +1,4 @@
-"""What was said and when, and the protocol of the engines that find it out."""
+"""The protocol of speech recognizers, and transcripts with times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Word:
-    """One word with its punctuation. `start` and `end` in seconds; `probability` is how sure the engine is of it."""
+    """One word with its punctuation. `start` and `end` in seconds; `probability` is the engine's confidence."""
 
     text: str
     start: float
@@ -20,7 +20,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A phrase or sentence, as the engine divides what it hears. `start` and `end` in seconds."""
+    """A phrase or sentence, as the engine divides the audio. `start` and `end` in seconds."""
 
     text: str
     start: float
@@ -30,10 +30,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said, nothing if nobody spoke.
+    """The text of some audio; no segments if nobody spoke.
 
-    `language` is a code like "en", and "" where none was given and nothing was said; `language_probability` is how
-    sure the engine is of that, 1 where it was given.
+    Attributes:
+        segments: In order of time.
+        language: A code like "en"; "" if none was given and nothing was said.
+        language_probability: Confidence of the language detection, 1 if the language was given.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -42,42 +44,46 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """All of it, in one line."""
+        """The text of all segments, in one line."""
         return " ".join(segment.text for segment in self.segments)
 
 
-SURE_LANGUAGE = 0.8
-"""From this probability on a language that was detected is kept: short clips and noise are taken for any."""
+MIN_LANGUAGE_PROBABILITY = 0.8
+"""Probability from which a detected language is kept for what follows. Short clips and noise pass for any language."""
 
 
 class SpeechToText(Protocol):
-    """An engine that listens. Synchronous and not thread-safe: its owner calls it from one thread at a time."""
+    """A speech recognizer. Synchronous and not thread-safe: the owner calls it from one thread at a time."""
 
     @property
     def languages(self) -> Sequence[str]:
-        """The codes of the languages it knows, "en" among them."""
+        """Codes of the supported languages, "en" among them."""
         ...
 
     def transcribe(self, samples: "Samples", language: str | None = None) -> Transcript:
-        """What is said in `samples` (16 kHz mono), in `language` or, if that is None, in the one it detects.
+        """Transcribe audio of any length, also of none, in one go. For files see `voice.stt.long_form`.
 
-        Any length is fine, none included, but all of it is worked on at once; see `voice.stt.long_form` for more than
-        minutes. Raises `VoiceError` for a language it does not know and where the engine fails.
+        Args:
+            samples: 16 kHz mono.
+            language: Code of the spoken language; None detects it.
+
+        Raises:
+            VoiceError: The language is not supported, or the engine fails.
         """
         ...
 
     def close(self) -> None:
-        """Free its memory. Calling it twice is fine."""
+        """Free the memory. May be called twice."""
         ...
 
 
-def shifted(segment: Segment, seconds: float) -> Segment:
-    """`segment` as it is timed in a recording of which it came `seconds` after the beginning."""
+def shift_segment(segment: Segment, seconds: float) -> Segment:
+    """Move a segment and its words later by `seconds`."""
     words = tuple(replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words)
     return replace(segment, start=segment.start + seconds, end=segment.end + seconds, words=words)
 
 
-def joined(transcripts: Sequence[Transcript]) -> Transcript:
-    """Parts of one utterance as a whole, in the language that is surest."""
+def join_transcripts(transcripts: Sequence[Transcript]) -> Transcript:
+    """Join the parts of one utterance, with the language of the most confident detection."""
     surest = max(transcripts, key=lambda transcript: transcript.language_probability)
     return replace(surest, segments=tuple(segment for transcript in transcripts for segment in transcript.segments))

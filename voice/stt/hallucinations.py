@@ -1,18 +1,22 @@
-"""What Whisper says when nobody spoke.
+"""Recognize segments that Whisper invents when nobody spoke.
 
-It was trained on subtitles of films, so that silence, noise and music become what stands under those: thanks for
-watching, the subtitler's name, one word for ever. A voice detector takes out most of the sound that leads to it;
-this is for what passes that.
+Whisper was trained on film subtitles. Silence, noise and music therefore become what stands under those: "Thanks for
+watching!", the subtitler's name, "[Music]", or one word over and over. The voice detector removes most of the audio
+that causes this; the rules here catch the rest:
+
+    always                  "...", "[Music] (sighs).", "Subtitles by the Amara.org community"
+    in a repetitive window  "I am, I am, I am, I am, I am"
+    where speech is doubtful  "Thank you.", "you", "Bye-bye.", "Untertitelung des ZDF, 2020"
 """
 
 import re
 from dataclasses import dataclass
 
-# Compared with whole segments, in lower case and without punctuation.
-_NEVER_SAID = re.compile(r".*\bamara ?org\b.*")
-# Descriptions of sounds alone: words between two of them were said.
-_SOUND = re.compile(r"(?:(?:\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪[^♪]*♪|♪+)[\s.,!]*)+")
-# Said by people, too: phantoms only where there is little sign of speech, one of them or several in a row.
+# Matched with complete segments, in lower case and without punctuation.
+_NEVER_SPOKEN = re.compile(r".*\bamara ?org\b.*")
+# Descriptions of sounds and nothing else; words between two descriptions were spoken.
+_SOUND_DESCRIPTIONS = re.compile(r"(?:(?:\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪[^♪]*♪|♪+)[\s.,!]*)+")
+# People say these too: they count as hallucinations only where speech is doubtful, alone or several in a row.
 _PHRASES = (
     r"(amen )?(thank you|thanks)( so much| very much)?( for (watching|listening|your attention|joining us))?( today)?",
     r"(and )?(ill |we will |well |i will )?see you (next time|later|soon|in the next (video|one))",
@@ -24,43 +28,45 @@ _PHRASES = (
     r"ご視聴ありがとうございました|시청해주셔서 감사합니다|谢谢观看|谢谢大家",
 )
 _ANY_PHRASE = "|".join(_PHRASES)
-_OFTEN_PHANTOM = re.compile(f"({_ANY_PHRASE})( ({_ANY_PHRASE}))*")
+_OFTEN_HALLUCINATED = re.compile(f"({_ANY_PHRASE})( ({_ANY_PHRASE}))*")
 
-# Single words spoken by the bundled voice, down to 0 dB of white noise, had at most 0.29 and at least -0.78; what
-# became of hums had less than -0.9.
+# Single words spoken by the bundled voice, down to 0 dB of white noise, had a no-speech probability of at most 0.29 and
+# an average log probability of at least -0.78. What Whisper made of hums was below -0.9.
 NO_SPEECH_THRESHOLD = 0.35
 LOGPROB_THRESHOLD = -0.8
 COMPRESSION_RATIO_THRESHOLD = 2.4
 """Compression ratio from which a window may be one phrase over and over; OpenAI's own limit."""
 
-# That ratio alone will not do: a text that is read twice reaches it as well.
+# The ratio alone is not enough: a text read twice reaches it too. One phrase must occur at least four times in a row.
 _LOOP = re.compile(r"(\b\w.*?)(?: \1){3,}")
 
 
 @dataclass(frozen=True)
 class SegmentStats:
-    """What the engine says about a segment.
+    """Whisper's own measures of a segment.
 
-    `no_speech` is the probability that its window holds no speech, `logprob` the mean log probability of its tokens,
-    `compression` how many times smaller the text of that window gets when it is compressed.
+    Attributes:
+        no_speech_prob: Probability that the segment's window holds no speech.
+        avg_logprob: Mean log probability of its tokens.
+        compression_ratio: Size of the window's text divided by its compressed size.
     """
 
-    no_speech: float
-    logprob: float
-    compression: float
+    no_speech_prob: float
+    avg_logprob: float
+    compression_ratio: float
 
 
-def is_hallucination(text: str, evidence: SegmentStats) -> bool:
-    """Whether the segment `text` is nothing that anybody said."""
+def is_hallucination(text: str, stats: SegmentStats) -> bool:
+    """Tell whether nobody said the segment `text`."""
     words = normalized_words(text)
-    if not words or (evidence.compression > COMPRESSION_RATIO_THRESHOLD and _LOOP.search(words)):
+    if not words or (stats.compression_ratio > COMPRESSION_RATIO_THRESHOLD and _LOOP.search(words)):
         return True
-    if _SOUND.fullmatch(text.strip()) or _NEVER_SAID.fullmatch(words):
+    if _SOUND_DESCRIPTIONS.fullmatch(text.strip()) or _NEVER_SPOKEN.fullmatch(words):
         return True
-    doubtful = evidence.no_speech > NO_SPEECH_THRESHOLD or evidence.logprob < LOGPROB_THRESHOLD
-    return doubtful and bool(_OFTEN_PHANTOM.fullmatch(words))
+    doubtful = stats.no_speech_prob > NO_SPEECH_THRESHOLD or stats.avg_logprob < LOGPROB_THRESHOLD
+    return doubtful and bool(_OFTEN_HALLUCINATED.fullmatch(words))
 
 
 def normalized_words(text: str) -> str:
-    """The words of `text` alone, in lower case, with single spaces."""
+    """Return the words of `text` in lower case, without punctuation: "Don't, Ben!" becomes "dont ben"."""
     return " ".join(re.findall(r"\w+", text.lower().replace("'", "").replace("’", "")))

@@ -1,7 +1,7 @@
-"""Whisper listens, through faster-whisper: any of its models on the processor or a CUDA device.
+"""Whisper through faster-whisper: any of its models, on the CPU or a CUDA device.
 
-samples ─▶ Silero voice detector ─▶ nothing, if nobody speaks
-                   └─▶ only what is speech ─▶ Whisper ─▶ segments with words ─▶ phantoms left out ─▶ Transcript
+samples ─▶ Silero VAD ─▶ nobody speaks: an empty transcript
+               └─▶ only the speech ─▶ Whisper ─▶ segments with words ─▶ hallucinations removed ─▶ Transcript
 """
 
 import os
@@ -9,11 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.errors import ConfigError, VoiceError
+from assistant.errors import ConfigError, VoiceError, first_line
 from assistant.languages import suggest
 from voice.audio.types import SAMPLE_RATE
 from voice.stt.base import Segment, Transcript, Word
-from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD, SegmentStats, is_hallucination, normalized_words
+from voice.stt.hallucinations import (
+    COMPRESSION_RATIO_THRESHOLD,
+    SegmentStats,
+    is_hallucination,
+    normalized_words,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +27,14 @@ if TYPE_CHECKING:
 
     from voice.audio.types import Samples
 
-# A window of Whisper's is 30 s; beyond that the language is known from the first.
-_LANGUAGE_WINDOWS = 1
-_SAMPLES_A_FRAME = 320
+# The language is detected in the first window of 30 s only.
+_LANGUAGE_DETECTION_SEGMENTS = 1
+# Samples per frame of the encoder: 20 ms.
+_FRAME_SAMPLES = 320
 
 
 class Whisper:
-    """A loaded Whisper. Keeps the promises of `SpeechToText`."""
+    """A loaded Whisper model. Implements `SpeechToText`."""
 
     def __init__(self, model: "WhisperModel", name: str) -> None:
         self._model: WhisperModel | None = model
@@ -36,10 +42,15 @@ class Whisper:
 
     @classmethod
     def load(cls, source: str, *, device: str = "auto") -> "Whisper":
-        """Load a folder in CTranslate2's format, one of faster-whisper's names, or such a model of the hub.
+        """Load a model. Blocks for a second, or for as long as a download takes.
 
-        `device` is "auto", "cpu", "mps" (which it does not know: the processor then) or "cuda:1". Blocks for a second,
-        or for as long as a download takes. Raises `VoiceError`, and `ConfigError` for a name there is not.
+        Args:
+            source: A folder in CTranslate2's format, one of faster-whisper's names, or the hub id of such a model.
+            device: "auto", "cpu", "cuda" or "cuda:1". CTranslate2 does not support "mps": it means the CPU.
+
+        Raises:
+            ConfigError: There is no model of this name.
+            VoiceError: The model cannot be loaded.
         """
         import ctranslate2
         from faster_whisper import WhisperModel
@@ -65,95 +76,104 @@ class Whisper:
                 cpu_threads=min(4, os.cpu_count() or 1),
             )
         except (OSError, RuntimeError, ValueError) as error:
-            raise VoiceError(f"Whisper {source} cannot be loaded on {device}: {_first_line(error)}.") from error
+            raise VoiceError(f"Whisper {source} cannot be loaded on {device}: {first_line(error)}.") from error
         return cls(model, Path(source).name)
 
     @property
     def languages(self) -> Sequence[str]:
-        return list(self._loaded.supported_languages)
+        return list(self.model.supported_languages)
 
     def transcribe(self, samples: "Samples", language: str | None = None) -> Transcript:
-        from faster_whisper.vad import VadOptions, get_speech_timestamps
-
-        model = self._loaded
+        model = self.model
         if language is not None and language not in self.languages:
             raise VoiceError(unknown_language_message(language, self.languages))
-        # Silero's thresholds as faster-whisper sets them; asked here first, since Whisper takes a second to detect the
-        # language of silence.
-        if not samples.size or not get_speech_timestamps(samples, VadOptions(), SAMPLE_RATE):
+        # Checked before Whisper runs, which takes a second to detect the language of silence.
+        if not samples.size or not detect_speech(samples):
             return Transcript(language=language or "", language_probability=float(language is not None))
         try:
-            found, info = model.transcribe(
+            raw_segments, info = model.transcribe(
                 samples,
                 language=language,
-                # As plain faster-whisper does: with 1, eleven clips of people had 6.3 % of their words wrong, not 4.2,
-                # and in noise of 5 dB 25 %, not 20. The encoder is what takes the time.
+                # faster-whisper's default. With 1, eleven clips of people had 6.3 % of their words wrong instead of
+                # 4.2 %, and 25 % instead of 20 % in noise of 5 dB; the encoder takes most of the time anyway.
                 beam_size=5,
                 word_timestamps=True,
                 vad_filter=True,
-                # What was said before tempts it to say it again, over and over.
+                # The previous text tempts Whisper to repeat it over and over.
                 condition_on_previous_text=False,
                 compression_ratio_threshold=COMPRESSION_RATIO_THRESHOLD,
-                # What fails is tried again more freely: twice, since each try takes as long as the first.
+                # Two retries at a higher temperature after a failure: each takes as long as the first try.
                 temperature=(0.0, 0.4, 0.8),
                 best_of=1,
-                language_detection_segments=_LANGUAGE_WINDOWS,
+                language_detection_segments=_LANGUAGE_DETECTION_SEGMENTS,
             )
-            # Here the work is done: faster-whisper decodes while it is iterated.
-            segments = _without_loops([segment for segment in map(_segment, found) if segment is not None])
+            # faster-whisper decodes while its segments are iterated: the work is done here.
+            segments = [segment for segment in map(_to_segment, raw_segments) if segment is not None]
         except RuntimeError as error:
-            raise VoiceError(f"Whisper {self.name} failed: {_first_line(error)}. Try --device cpu.") from error
+            raise VoiceError(f"Whisper {self.name} failed: {first_line(error)}. Try --device cpu.") from error
+        segments = _drop_repetitions(segments)
         return Transcript(tuple(segments), info.language, round(float(info.language_probability), 4))
 
     def encode(self, samples: "Samples") -> "NDArray[np.float32]":
-        """What the encoder makes of up to 30 s of 16 kHz sound: frames (count, width), 50 a second.
+        """Return the encoder's states of up to 30 s of audio, without padding to 30 s: 2 s take 15 ms.
 
-        No silence is added up to 30 s, as is done for transcribing: two seconds of sound take 15 ms. Raises
-        `VoiceError`.
+        Args:
+            samples: 16 kHz mono.
+
+        Returns:
+            float32 of shape (frames, width), 50 frames a second.
+
+        Raises:
+            VoiceError: The encoder fails.
         """
         import numpy as np
 
-        model = self._loaded
+        model = self.model
         try:
-            frames = model.encode(model.feature_extractor(samples))
-            return np.asarray(frames, np.float32)[0, : -(-samples.size // _SAMPLES_A_FRAME)]
+            states = model.encode(model.feature_extractor(samples))
+            return np.asarray(states, np.float32)[0, : -(-samples.size // _FRAME_SAMPLES)]
         except (RuntimeError, ValueError) as error:
-            raise VoiceError(f"Whisper {self.name} cannot hear that sound: {_first_line(error)}.") from error
+            raise VoiceError(f"Whisper {self.name} cannot hear that sound: {first_line(error)}.") from error
 
     def close(self) -> None:
         self._model = None
 
     @property
-    def _loaded(self) -> "WhisperModel":
+    def model(self) -> "WhisperModel":
+        """faster-whisper's own object."""
         assert self._model is not None, "closed"
         return self._model
 
 
 def detect_speech(samples: "Samples") -> list[tuple[int, int]]:
-    """From which to which of the 16 kHz `samples` somebody speaks, by Silero; pauses below two seconds included."""
+    """Return (start, end) of each stretch of speech in 16 kHz samples, found by Silero with faster-whisper's defaults.
+
+    Pauses under two seconds belong to the speech around them.
+    """
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     return [(span["start"], span["end"]) for span in get_speech_timestamps(samples, VadOptions(), SAMPLE_RATE)]
 
 
 def unknown_language_message(language: str, known: Sequence[str]) -> str:
-    """The sentence that says so."""
+    """Return the error message for a language that the model does not support."""
     return f"This Whisper knows no language {language!r}: {suggest(language, known)}"
 
 
-def _segment(found: Any) -> Segment | None:
-    text = found.text.strip()
-    if is_hallucination(text, SegmentStats(found.no_speech_prob, found.avg_logprob, found.compression_ratio)):
+def _to_segment(raw: Any) -> Segment | None:
+    """Convert one of faster-whisper's segments; None for a hallucination."""
+    text = raw.text.strip()
+    if is_hallucination(text, SegmentStats(raw.no_speech_prob, raw.avg_logprob, raw.compression_ratio)):
         return None
     words = tuple(
         Word(word.word.strip(), float(word.start), float(word.end), round(float(word.probability), 4))
-        for word in found.words or ()
+        for word in raw.words or ()
     )
-    return Segment(text, float(found.start), float(found.end), words)
+    return Segment(text, float(raw.start), float(raw.end), words)
 
 
-def _without_loops(segments: list[Segment]) -> list[Segment]:
-    """`segments` without those that say for at least the third time in a row what the one before said."""
+def _drop_repetitions(segments: list[Segment]) -> list[Segment]:
+    """Keep at most two segments in a row with the same words."""
     kept: list[Segment] = []
     times = 0
     for segment in segments:
@@ -161,8 +181,3 @@ def _without_loops(segments: list[Segment]) -> list[Segment]:
         if times < 3:
             kept.append(segment)
     return kept
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")

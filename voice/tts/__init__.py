@@ -1,1 +1,6 @@
-"""Text to speech: the engine protocol, the engines, and the preparation of text."""
+"""Text to speech.
+
+Reading order: base (the protocol, and how a text becomes audio), sentence_splitter, text_cleanup and
+text_normalization (how a text is prepared), engine (what the registry knows of a kind of voice), piper, espeak, coqui,
+xtts (the engines), registry (voice names).
+"""

@@ -1,6 +1,6 @@
-"""Coqui speaks: neural voices of many kinds, from a folder or by name, on the processor or a CUDA device.
+"""Coqui: neural voices of many kinds, from a folder or by name, on the CPU or a CUDA device.
 
-`coqui-tts` brings a gigabyte of its own, so it is an optional package, and this is the only module that imports it.
+`coqui-tts` with its dependencies takes a gigabyte. It is an optional package, imported only here and in `xtts`.
 """
 
 import importlib.util
@@ -9,26 +9,28 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.errors import ConfigError, MissingExtraError, VoiceError
+from assistant.errors import ConfigError, MissingExtraError, VoiceError, first_line
+from voice.tts.engine import VoiceEngine
 
 if TYPE_CHECKING:
+    from assistant.progress import Progress
+    from assistant.settings import Settings
     from voice.audio.types import Samples
 
 FAST_VOICE = "tts_models/en/ljspeech/vits"
-"""What speaks English on a GPU unless another voice is set: a VITS, of one speaker."""
+"""The voice that "auto" selects for English on a GPU: a VITS model of one speaker."""
 
-# What torch and Coqui raise for files that are no voice, and for texts that their voices cannot take.
-FAILURES = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
+# Raised by torch and Coqui for files that are not a voice, and for texts that a voice cannot process.
+COQUI_ERRORS = (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 
-# In this order: what its trainer and its published voices call the weights.
-_CHECKPOINTS = ("best_model.pth", "model.pth", "model_file.pth", "model_file.pth.tar")
+# Names of the weights in order of preference: the trainer's, then those of published voices.
+_CHECKPOINT_NAMES = ("best_model.pth", "model.pth", "model_file.pth", "model_file.pth.tar")
 
 
 class Coqui:
-    """A loaded Coqui voice. Keeps the promises of `TextToSpeech`.
+    """A loaded Coqui voice. Implements `TextToSpeech`.
 
-    Of a voice with several speakers it is the first. A sentence comes in one piece: XTTS, which does better, is in
-    `voice.tts.xtts`.
+    A model with several speakers speaks with the first. A sentence is returned in one piece; `voice.tts.xtts` streams.
     """
 
     def __init__(self, synthesizer: Any) -> None:
@@ -40,47 +42,53 @@ class Coqui:
 
     @classmethod
     def load(cls, source: str, *, device: str = "auto") -> "Coqui":
-        """Load a folder with a config.json and a checkpoint, or one of Coqui's names ("tts_models/en/vctk/vits").
+        """Load a voice.
 
-        Raises `MissingExtraError` without coqui-tts, `ConfigError` for a name it does not know, and `VoiceError` for
-        a folder that is no voice or a download that fails.
+        Args:
+            source: A folder with a config.json and a checkpoint, or one of Coqui's names ("tts_models/en/vctk/vits").
+            device: "auto", "cpu", "cuda" or "cuda:1"; "mps" means the CPU.
+
+        Raises:
+            MissingExtraError: coqui-tts is not installed.
+            ConfigError: Coqui knows no voice of this name.
+            VoiceError: The folder holds no voice, or the download failed.
         """
-        api = library()
+        api = import_library()
         folder = Path(source)
         if not folder.is_dir():
             if "xtts" in source:
                 raise ConfigError("XTTS is a choice of its own, as its licence has to be accepted: --voice xtts.")
             download(source)
-            # By its name again, since some voices come with a vocoder of another one.
-            where = {"model_name": source}
+            # Loaded by name all the same: some voices use the vocoder of another one.
+            location = {"model_name": source}
         else:
-            config, checkpoint = find(folder)
-            where = {"model_path": str(checkpoint), "config_path": str(config)}
+            config, checkpoint = find_checkpoint(folder)
+            location = {"model_path": str(checkpoint), "config_path": str(config)}
         try:
-            tts = api.TTS(**where, progress_bar=False)
+            tts = api.TTS(**location, progress_bar=False)
             tts.to(torch_device(device))
-        except FAILURES as error:
+        except COQUI_ERRORS as error:
             raise VoiceError(f"The Coqui voice {source} cannot be loaded: {first_line(error)}.") from error
         return cls(tts.synthesizer)
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         import numpy as np
 
-        if not self._knows_any_of(sentence):
+        if not self._can_speak(sentence):
             return
         try:
             samples = self._synthesizer.tts(sentence, speaker_name=self._speaker, split_sentences=False)
-        except FAILURES as error:
+        except COQUI_ERRORS as error:
             raise VoiceError(f"Coqui failed on {sentence[:40]!r}: {first_line(error)}.") from error
-        # Coqui puts almost half a second of silence behind everything.
+        # Coqui appends almost half a second of silence.
         yield np.clip(np.trim_zeros(np.asarray(samples, np.float32).reshape(-1), "b"), -1.0, 1.0)
 
-    def _knows_any_of(self, sentence: str) -> bool:
-        """Whether the voice's alphabet has something of `sentence`: with nothing at all to say, Coqui breaks."""
+    def _can_speak(self, sentence: str) -> bool:
+        """Tell whether the voice's alphabet has any character of `sentence`. Coqui fails on an empty input."""
         if not any(character.isalnum() for character in sentence):
             return False
         tokenizer = getattr(self._synthesizer.tts_model, "tokenizer", None)
-        # What is left of nothing is one blank, in voices that put blanks between letters.
+        # Voices that put blanks between letters encode nothing as one blank.
         return tokenizer is None or len(tokenizer.text_to_ids(sentence)) > 1
 
     def close(self) -> None:
@@ -88,12 +96,12 @@ class Coqui:
 
 
 def is_installed() -> bool:
-    """Whether coqui-tts can be imported, as far as can be told without doing so."""
+    """Tell whether coqui-tts is installed, without importing it."""
     return importlib.util.find_spec("TTS") is not None
 
 
-def library() -> Any:
-    """Coqui's own module. Raises `MissingExtraError`."""
+def import_library() -> Any:
+    """Import Coqui's API module. Raises `MissingExtraError` if that fails."""
     try:
         import TTS.api
     except ImportError as error:
@@ -104,22 +112,24 @@ def library() -> Any:
     return TTS.api
 
 
-def find(folder: Path) -> tuple[Path, Path]:
-    """The configuration and the weights in `folder`: Coqui itself wants both named. Raises `VoiceError`."""
+def find_checkpoint(folder: Path) -> tuple[Path, Path]:
+    """Return the paths of the configuration and the weights in `folder`. Raises `VoiceError` if one is missing."""
     config = folder / "config.json"
     if not config.is_file():
         raise VoiceError(f"{folder} is no Coqui voice: there is no config.json in it.")
-    named = [folder / name for name in _CHECKPOINTS if (folder / name).is_file()]
-    checkpoints = named or [path for path in sorted(folder.glob("*.pth")) if "speaker" not in path.name]
+    preferred = [folder / name for name in _CHECKPOINT_NAMES if (folder / name).is_file()]
+    checkpoints = preferred or [path for path in sorted(folder.glob("*.pth")) if "speaker" not in path.name]
     if not checkpoints:
         raise VoiceError(f"{folder} is no Coqui voice: there is no checkpoint (*.pth) in it.")
     return config, checkpoints[0]
 
 
 def download(name: str) -> Path:
-    """The folder of a voice that Coqui publishes, fetched by its own manager if it is not there yet.
+    """Return the folder of a voice that Coqui publishes; Coqui's model manager downloads it if needed.
 
-    Raises `ConfigError` for a name it does not know, and `VoiceError` if it cannot be had.
+    Raises:
+        ConfigError: Coqui knows no voice of this name.
+        VoiceError: The download failed or is incomplete.
     """
     from TTS.utils.manage import ModelManager
 
@@ -147,23 +157,26 @@ def download(name: str) -> Path:
 
 
 def torch_device(device: str) -> str:
-    """Where a voice runs, given the setting `device`."""
+    """Return torch's name of the device on which a voice runs, given the setting `device`."""
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    # What a voice is made of is not all there on Apple's.
+    # Some of the operators that voices need do not exist on MPS.
     return "cpu" if device == "mps" else device
 
 
 def is_on_gpu(device: str) -> bool:
-    """Whether what the setting `device` means is a CUDA device, and there is one."""
+    """Tell whether the setting `device` selects a CUDA device that exists."""
     import torch
 
     return torch.cuda.is_available() and torch_device(device).startswith("cuda")
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says first, without a full stop."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+def _load(argument: str, settings: "Settings", _progress: "Progress") -> Coqui:
+    return Coqui.load(str(Path(argument).expanduser()), device=settings.device)
+
+
+ENGINE = VoiceEngine(
+    kind="coqui", usage=("coqui:FOLDER_OR_NAME",), load=_load, is_installed=is_installed, argument="required"
+)

@@ -1,4 +1,4 @@
-"""espeak-ng speaks: the last resort, a program that most systems have a package of. Clear, and a robot."""
+"""espeak-ng: a robotic but clear voice in many languages, the last resort. Most systems have a package of it."""
 
 import re
 import shutil
@@ -9,21 +9,24 @@ from typing import IO, TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError
 from assistant.languages import suggest
+from voice.tts.engine import VoiceEngine, is_english
 
 if TYPE_CHECKING:
+    from assistant.progress import Progress
+    from assistant.settings import Settings
     from voice.audio.types import Samples
 
 PROGRAM = "espeak-ng"
-SAMPLE_RATE = 22_050
+_SAMPLE_RATE = 22_050
 
-_HEADER_BYTES = 44
+_WAV_HEADER_BYTES = 44
 _CHUNK_BYTES = 8192
 
 
 class Espeak:
-    """espeak-ng with one of its voices, like "en-us" or "de". Keeps the promises of `TextToSpeech`."""
+    """espeak-ng with one of its voices, such as "en-us" or "de". Implements `TextToSpeech`."""
 
-    sample_rate = SAMPLE_RATE
+    sample_rate = _SAMPLE_RATE
 
     def __init__(self, program: str, voice: str) -> None:
         self.language = language_code(voice)
@@ -31,18 +34,23 @@ class Espeak:
 
     @classmethod
     def load(cls, voice: str = "en-us") -> "Espeak":
-        """Raises `MissingExtraError` without the program, and `VoiceError` for a voice it does not have."""
+        """Find the program, and check that it has the voice.
+
+        Raises:
+            MissingExtraError: The program is not installed.
+            VoiceError: It has no such voice, or cannot be run.
+        """
         program = shutil.which(PROGRAM)
         if program is None:
             raise MissingExtraError(
                 "The program espeak-ng is needed and was not found: install it (`apt install espeak-ng`, "
                 "`brew install espeak-ng`), or `pip install 'parley-assistant[voice]'` for a better voice."
             )
-        asked = _run(program, "-v", voice, "-q", "--stdin")
-        if asked.returncode != 0 or b"does not exist" in asked.stderr:
-            # The second column, below its heading.
-            listed = _run(program, "--voices").stdout.decode(errors="replace").splitlines()[1:]
-            codes = dict.fromkeys(line.split()[1] for line in listed if len(line.split()) > 1)
+        result = _run(program, "-v", voice, "-q", "--stdin")
+        if result.returncode != 0 or b"does not exist" in result.stderr:
+            # The language is the second column of the table, whose first line is a heading.
+            rows = _run(program, "--voices").stdout.decode(errors="replace").splitlines()[1:]
+            codes = dict.fromkeys(row.split()[1] for row in rows if len(row.split()) > 1)
             raise VoiceError(
                 f"espeak-ng has no voice {voice!r}: {suggest(voice, codes)}"
                 if codes
@@ -58,15 +66,15 @@ class Espeak:
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
             )
         except OSError as error:
-            raise _unusable(error) from error
+            raise _cannot_run(error) from error
         with started as process:
             assert process.stdin is not None
             assert process.stdout is not None
-            # A long sentence and its sound are each more than a pipe holds: one thread writes while this one reads.
+            # A long sentence and its audio each exceed a pipe's buffer: a thread writes while this one reads.
             writer = threading.Thread(target=_write, args=(process.stdin, sentence.encode()), daemon=True)
             writer.start()
             try:
-                process.stdout.read(_HEADER_BYTES)
+                process.stdout.read(_WAV_HEADER_BYTES)
                 while data := process.stdout.read(_CHUNK_BYTES):
                     yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / np.float32(32768)
             except GeneratorExit:
@@ -79,19 +87,19 @@ class Espeak:
             raise VoiceError(f"espeak-ng {ended} while it spoke: try `espeak-ng hello` by itself.")
 
     def close(self) -> None:
-        """Nothing is held between sentences."""
+        """Do nothing: nothing is held between sentences."""
 
 
 def _run(program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
     try:
         return subprocess.run([program, *arguments], input=b"", capture_output=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise _unusable(error) from error
+        raise _cannot_run(error) from error
 
 
-def _unusable(error: OSError | subprocess.TimeoutExpired) -> VoiceError:
-    why = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else error.strerror
-    return VoiceError(f"The program espeak-ng cannot be run ({why}): install it again, or choose --voice piper.")
+def _cannot_run(error: OSError | subprocess.TimeoutExpired) -> VoiceError:
+    reason = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else error.strerror
+    return VoiceError(f"The program espeak-ng cannot be run ({reason}): install it again, or choose --voice piper.")
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:
@@ -99,10 +107,23 @@ def _write(stream: IO[bytes], data: bytes) -> None:
         with stream:
             stream.write(data)
     except BrokenPipeError:
-        # It ended before it had read all, and says so with its exit code.
+        # The program ended before it had read everything; its exit code says why.
         pass
 
 
 def language_code(voice: str) -> str:
-    """The language of one of its voices: "en" for "en-us" and for "en+f3"."""
+    """Return the language of one of espeak's voices: "en" for "en-us" and for "en+f3"."""
     return re.split(r"[-+_]", voice.lower())[0]
+
+
+def _load(argument: str, settings: "Settings", _progress: "Progress") -> Espeak:
+    return Espeak.load(argument or ("en-us" if is_english(settings) else settings.language))
+
+
+ENGINE = VoiceEngine(
+    kind="espeak",
+    usage=("espeak", "espeak:de"),
+    load=_load,
+    is_installed=lambda: shutil.which(PROGRAM) is not None,
+    argument="optional",
+)

@@ -1,6 +1,6 @@
-"""Piper speaks: a small neural voice that is several times faster than speech on one core.
+"""Piper: small neural voices, several times faster than real time on one core.
 
-`piper-tts` is under the GPL, version 3. It is an optional package, and this is the only module that imports it.
+`piper-tts` is licensed under the GPL, version 3. It is an optional package, imported only here.
 """
 
 import importlib.util
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from assistant.errors import MissingExtraError, VoiceError
 from assistant.progress import Progress
 from assistant.wheel_assets import WheelAsset, fetch_all
+from voice.tts.engine import VoiceEngine
 from voice.tts.espeak import language_code
 
 if TYPE_CHECKING:
     from piper import PiperVoice
 
+    from assistant.settings import Settings
     from voice.audio.types import Samples
 
 
@@ -31,7 +33,7 @@ def _in_wheel(name: str, sha256: str, size: int) -> WheelAsset:
     )
 
 
-# The dataset is in the public domain (CC0), the voice under the MIT licence.
+# The training data is in the public domain (CC0), the voice under the MIT license.
 BUNDLED_VOICE = (
     _in_wheel("en_US-joe-medium.onnx", "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06", 63_201_294),
     _in_wheel("en_US-joe-medium.onnx.json", "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33", 4_794),
@@ -39,7 +41,7 @@ BUNDLED_VOICE = (
 
 
 class Piper:
-    """A loaded Piper voice. Keeps the promises of `TextToSpeech`."""
+    """A loaded Piper voice. Implements `TextToSpeech`."""
 
     def __init__(self, voice: "PiperVoice") -> None:
         self._voice: PiperVoice | None = voice
@@ -48,9 +50,11 @@ class Piper:
 
     @classmethod
     def load(cls, model: Path) -> "Piper":
-        """Load a voice from its .onnx file, beside which lies its .onnx.json.
+        """Load a voice from its .onnx file and the .onnx.json beside it.
 
-        Raises `MissingExtraError` without piper-tts, and `VoiceError` for a file that is no voice.
+        Raises:
+            MissingExtraError: piper-tts is not installed.
+            VoiceError: A file is missing, or is not a voice.
         """
         try:
             from piper import PiperVoice
@@ -67,17 +71,17 @@ class Piper:
                 )
         try:
             return cls(PiperVoice.load(model, config))
-        except _failures() as error:
+        except _error_types() as error:
             raise VoiceError(f"{model} is no Piper voice, or is damaged: fetch it again.") from error
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         assert self._voice is not None, "closed"
-        # Its phonemes come from a C library, where a null ends the text.
+        # The phonemes come from a C library, where a null character ends the text.
         chunks = iter(self._voice.synthesize(sentence.replace("\0", " ")))
         while True:
             try:
                 chunk = next(chunks, None)
-            except _failures() as error:
+            except _error_types() as error:
                 raise VoiceError(
                     f"The Piper voice failed on {sentence[:40]!r}: its .onnx file may be of another kind, or its "
                     ".onnx.json of another voice."
@@ -90,19 +94,32 @@ class Piper:
         self._voice = None
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What a file that is no voice, or not wholly one, makes onnxruntime and piper-tts raise: each kind its own."""
+def _error_types() -> tuple[type[Exception], ...]:
+    """Return the exceptions that onnxruntime and piper-tts raise for files that are damaged or not a voice."""
     from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-    kinds = [each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)]
-    return (*kinds, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+    types = [each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)]
+    return (*types, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def is_installed() -> bool:
-    """Whether piper-tts can be imported, as far as can be told without doing so."""
+    """Tell whether piper-tts is installed, without importing it."""
     return importlib.util.find_spec("piper") is not None
 
 
 def fetch_bundled(cache_dir: Path, progress: Progress) -> Path:
-    """The .onnx file of the bundled voice under `cache_dir`, fetched first if need be. Raises `ModelError`."""
+    """Return the .onnx file of the bundled voice, downloading it first if needed. Raises `ModelError`."""
     return fetch_all(BUNDLED_VOICE, cache_dir, progress)[0]
+
+
+def _load(argument: str, settings: "Settings", progress: Progress) -> Piper:
+    return Piper.load(Path(argument) if argument else fetch_bundled(settings.cache_dir, progress))
+
+
+ENGINE = VoiceEngine(
+    kind="piper",
+    usage=("piper (the bundled one)", "the .onnx file of a Piper voice"),
+    load=_load,
+    is_installed=is_installed,
+    suffix=".onnx",
+)

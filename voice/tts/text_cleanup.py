@@ -5,13 +5,13 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
-from voice.tts.text_normalization import english
+from voice.tts.text_normalization import normalize_english
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-CODE_LEFT_OUT = "Code left out."
+CODE_OMITTED = "Code left out."
 """Said in the place of a block of code, in English."""
 
 _TABLE_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")
@@ -24,7 +24,7 @@ _DASHES = re.compile(r"\s*(?:[—―]|(?<=\s)[-–]+(?=\s)|--+)\s*")
 _ENDS = (".", "!", "?", "…", ":", ";", ",")
 
 
-def speakable(markdown: str, language: str = "en") -> str:
+def spoken_text(markdown: str, language: str = "en") -> str:
     """What a voice should say for `markdown`, in one line; "" if there is nothing to say.
 
     A sentence, a block or a whole text will do. Numbers and signs are put into words in English only.
@@ -62,7 +62,7 @@ def _parse(markdown: str) -> "list[Token]":
 def _block(token: "Token", language: str) -> str:
     match token.type:
         case "fence":
-            return CODE_LEFT_OUT if language == "en" else ""
+            return CODE_OMITTED if language == "en" else ""
         case "list_item_open" if token.info:
             return f"{token.info}."
         case "inline":
@@ -104,7 +104,7 @@ def _sentence(text: str, language: str) -> str:
     text = _without_emoji(text)
     text = re.sub(r"(?<=\w)_(?=\w)", " ", text)
     if language == "en":
-        text = english(text)
+        text = normalize_english(text)
     text = _MARKUP.sub(" ", text)
     text = _DASHES.sub(", ", text)
     text = re.sub(r"([!?])[!?]+", r"\1", text)

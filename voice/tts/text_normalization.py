@@ -163,7 +163,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 )
 
 
-def english(text: str) -> str:
+def normalize_english(text: str) -> str:
     """`text`, of one line and without markup, with words for what would be read as symbols."""
     for pattern, words in _RULES:
         text = pattern.sub(words, text)

@@ -13,11 +13,11 @@ from PIL import Image
 
 from assistant.errors import VoiceError
 from tests.fakes.audio import Floats, WriteWave, tone, wave_bytes
-from voice.audio.decode import open_recording
+from voice.audio.decode import open_audio
 
 
 def decoded(source: Path | io.BytesIO) -> Floats:
-    with open_recording(source) as recording:
+    with open_audio(source) as recording:
         return np.concatenate([np.zeros(0, np.float32), *recording.blocks()])
 
 
@@ -107,7 +107,7 @@ def test_what_comes_before_the_damage_is_heard(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     path.write_bytes(data)
-    with open_recording(path) as recording:
+    with open_audio(path) as recording:
         heard = sum(block.size for block in recording.blocks())
     assert 16_000 <= heard < 64_000
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.audio import Floats
-from voice.audio.echo_canceller import Canceller
+from voice.audio.echo_canceller import EchoCanceller
 
 RATE = 22_050
 SECONDS = 6
@@ -24,9 +24,9 @@ def at_hearing_rate(samples: Floats) -> Floats:
 
 
 def cleaned(heard: Floats, played: Floats) -> Floats:
-    canceller = Canceller(RATE)
+    canceller = EchoCanceller(RATE)
     blocks = range(SECONDS * 50)
-    return np.concatenate([canceller(heard[at * 320 :][:320], played[at * 441 :][:441]) for at in blocks])
+    return np.concatenate([canceller.process(heard[at * 320 :][:320], played[at * 441 :][:441]) for at in blocks])
 
 
 def decibels(samples: Floats) -> float:

@@ -1,15 +1,15 @@
-"""Phantom phrases go, and what people say stays."""
+"""Phrases that Whisper invents are dropped, and what people say is kept."""
 
 import pytest
 
-from voice.stt.hallucinations import Evidence, is_phantom
+from voice.stt.hallucinations import SegmentStats, is_hallucination
 
-SURE = Evidence(no_speech=0.05, logprob=-0.3, compression=1.1)
-SILENT = Evidence(no_speech=0.8, logprob=-0.5, compression=1.1)
-MUMBLED = Evidence(no_speech=0.2, logprob=-0.95, compression=1.1)
+CLEAR = SegmentStats(no_speech_prob=0.05, avg_logprob=-0.3, compression_ratio=1.1)
+SILENT = SegmentStats(no_speech_prob=0.8, avg_logprob=-0.5, compression_ratio=1.1)
+UNCERTAIN = SegmentStats(no_speech_prob=0.2, avg_logprob=-0.95, compression_ratio=1.1)
 
 
-@pytest.mark.parametrize("evidence", [SILENT, MUMBLED])
+@pytest.mark.parametrize("stats", [SILENT, UNCERTAIN])
 @pytest.mark.parametrize(
     "text",
     [
@@ -18,38 +18,46 @@ MUMBLED = Evidence(no_speech=0.2, logprob=-0.95, compression=1.1)
         "Untertitelung des ZDF, 2020", "Sous-titrage ST' 501", "ご視聴ありがとうございました",
     ],
 )  # fmt: skip
-def test_phantoms_go_where_nothing_speaks_for_them(text: str, evidence: Evidence) -> None:
-    assert is_phantom(text, evidence)
+def test_typical_phrases_are_dropped_where_speech_is_doubtful(text: str, stats: SegmentStats) -> None:
+    assert is_hallucination(text, stats)
 
 
 @pytest.mark.parametrize("text", ["Thank you.", "Bye.", "Okay.", "Thank you for watching.", "You.", "Music"])
-def test_the_same_words_stay_where_they_were_surely_said(text: str) -> None:
-    assert not is_phantom(text, SURE)
+def test_the_same_phrases_are_kept_where_speech_is_clear(text: str) -> None:
+    assert not is_hallucination(text, CLEAR)
 
 
-@pytest.mark.parametrize("evidence", [SURE, SILENT, MUMBLED])
-def test_other_words_stay_however_doubtful(evidence: Evidence) -> None:
-    assert not is_phantom("Thank you for the tea, it was watching paint dry.", evidence)
-    assert not is_phantom("Where is the cat?", evidence)
+@pytest.mark.parametrize("stats", [CLEAR, SILENT, UNCERTAIN])
+@pytest.mark.parametrize("text", ["Thank you for the tea, it was watching paint dry.", "Where is the cat?"])
+def test_other_words_are_always_kept(text: str, stats: SegmentStats) -> None:
+    assert not is_hallucination(text, stats)
 
 
 @pytest.mark.parametrize(
     "text", ["[Music]", "(applause)", "♪♪♪", "♪ La la ♪", "[Music] (sighs).", "...", "", " - ", "*sighs*"]
 )
-def test_descriptions_of_sounds_and_bare_punctuation_always_go(text: str) -> None:
-    assert is_phantom(text, SURE)
+def test_descriptions_of_sounds_and_bare_punctuation_are_always_dropped(text: str) -> None:
+    assert is_hallucination(text, CLEAR)
 
 
 @pytest.mark.parametrize("text", ["(music) Hello there. (music)", "[door] Come in! [door]", "*sighs* No. *coughs*"])
-def test_words_between_descriptions_stay(text: str) -> None:
-    assert not is_phantom(text, SURE)
+def test_words_between_descriptions_of_sounds_are_kept(text: str) -> None:
+    assert not is_hallucination(text, CLEAR)
 
 
-def test_one_phrase_over_and_over_goes() -> None:
-    assert is_phantom("I am, I am, I am, I am, I am, I am", Evidence(0.1, -0.2, 4.2))
-    assert is_phantom("Well: the next one is the next one is the next one is the next one is", Evidence(0.1, -0.2, 2.5))
+@pytest.mark.parametrize(
+    ("text", "compression_ratio"),
+    [
+        ("I am, I am, I am, I am, I am, I am", 4.2),
+        ("Well: the next one is the next one is the next one is the next one is", 2.5),
+    ],
+)
+def test_a_phrase_in_a_loop_is_dropped(text: str, compression_ratio: float) -> None:
+    assert is_hallucination(text, SegmentStats(0.1, -0.2, compression_ratio))
 
 
-def test_what_is_said_twice_stays() -> None:
-    assert not is_phantom("The cat sleeps. The cat sleeps.", Evidence(0.1, -0.2, 2.6))
-    assert not is_phantom("No, no, no, no!", Evidence(0.1, -0.2, 1.2))
+@pytest.mark.parametrize(
+    ("text", "compression_ratio"), [("The cat sleeps. The cat sleeps.", 2.6), ("No, no, no, no!", 1.2)]
+)
+def test_a_few_repetitions_are_kept(text: str, compression_ratio: float) -> None:
+    assert not is_hallucination(text, SegmentStats(0.1, -0.2, compression_ratio))

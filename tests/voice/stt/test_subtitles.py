@@ -1,4 +1,4 @@
-"""Subtitles as players read them: decoded again by FFmpeg, which knows both formats."""
+"""Subtitles as players read them: parsed again by FFmpeg, which knows both formats."""
 
 from pathlib import Path
 
@@ -14,7 +14,8 @@ SEGMENTS = (
 )
 
 
-def read_back(path: Path) -> list[tuple[float, float, str]]:
+def parse(path: Path) -> list[tuple[float, float, str]]:
+    """Return (start, duration, text) of each subtitle, in seconds."""
     with av.open(path) as container:
         stream = container.streams.subtitles[0]
         return [
@@ -25,11 +26,11 @@ def read_back(path: Path) -> list[tuple[float, float, str]]:
 
 
 @pytest.mark.parametrize("form", ["srt", "vtt"])
-def test_players_read_times_and_words_back(form: str, tmp_path: Path) -> None:
+def test_players_read_times_and_words(form: str, tmp_path: Path) -> None:
     path = tmp_path / f"talk.{form}"
     entries = [srt(number, segment) if form == "srt" else vtt(segment) for number, segment in enumerate(SEGMENTS, 1)]
     path.write_text((VTT_HEADER if form == "vtt" else "") + "".join(entries), encoding="utf-8")
-    first, second = read_back(path)
+    first, second = parse(path)
     assert first[:2] == pytest.approx((0.0, 1.25))
     assert second[:2] == pytest.approx((7325.0, 2.0), abs=1e-3)
     assert second[2] == "Zwei Stunden später."

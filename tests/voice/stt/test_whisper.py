@@ -1,4 +1,4 @@
-"""The bundled Whisper listens to the bundled voice: words, times, languages, silence and bad sound."""
+"""The bundled Whisper transcribes the bundled voice: words, times, languages, silence and bad audio."""
 
 import re
 from collections.abc import Callable
@@ -26,6 +26,11 @@ TEXT = (
     "A grey heron stood in the shallow water and did not move. "
     "Later we bought bread, cheese and three bottles of apple juice at the market."
 )
+# Half of them are phrases that Whisper also invents where nobody speaks.
+SHORT_ANSWERS = (
+    "Yes.", "No.", "Okay.", "Thank you.", "Thanks.", "Thank you for watching.", "Bye.", "Yeah.", "See you later.",
+    "Sure.", "Of course.", "Never mind.",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -34,120 +39,129 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def ears(settings: Settings) -> SpeechToText:
+def stt(settings: Settings) -> SpeechToText:
     return build_stt(settings)
 
 
 @pytest.fixture(scope="module")
-def mouth(settings: Settings) -> TextToSpeech:
+def tts(settings: Settings) -> TextToSpeech:
     return build_tts(settings)
 
 
 @pytest.fixture
-def heard(ears: SpeechToText, write_wave: WriteWave) -> Callable[..., Transcript]:
-    """What is understood of a recording with these samples, all of it in one transcript."""
+def transcribe_file(stt: SpeechToText, write_wave: WriteWave) -> Callable[..., Transcript]:
+    """Write samples to a file and return its transcript, in one piece."""
 
-    def hear(samples: Floats, rate: int = 16_000, channels: int = 1, language: str | None = "en") -> Transcript:
-        with open_audio(write_wave("heard.wav", samples, rate, channels)) as recording:
-            pieces = list(transcribe(ears, recording, no_progress, language))
-        return replace(pieces[0], segments=sum((piece.segments for piece in pieces), ())) if pieces else Transcript()
+    def run(samples: Floats, rate: int = 16_000, channels: int = 1, language: str | None = "en") -> Transcript:
+        with open_audio(write_wave("speech.wav", samples, rate, channels)) as audio:
+            parts = list(transcribe(stt, audio, no_progress, language))
+        return replace(parts[0], segments=sum((part.segments for part in parts), ())) if parts else Transcript()
 
-    return hear
+    return run
 
 
 @pytest.fixture(scope="module")
-def spoken(mouth: TextToSpeech) -> Floats:
-    return np.concatenate(list(speak([TEXT], mouth)))
+def spoken_text(tts: TextToSpeech) -> Floats:
+    return np.concatenate(list(speak([TEXT], tts)))
 
 
 def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower())
 
 
-def errors(said: str, understood: str) -> float:
-    """Word error rate: the edits between the two, over the words of `said`."""
-    reference, hypothesis = words(said), words(understood)
-    row = list(range(len(hypothesis) + 1))
-    for i, word in enumerate(reference, 1):
+def word_error_rate(reference: str, transcript: str) -> float:
+    """Return the edits between the two, divided by the number of words in `reference`."""
+    expected, actual = words(reference), words(transcript)
+    row = list(range(len(actual) + 1))
+    for i, word in enumerate(expected, 1):
         above, row[0] = row[0], i
-        for j, other in enumerate(hypothesis, 1):
+        for j, other in enumerate(actual, 1):
             above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (word != other))
-    return row[-1] / len(reference)
+    return row[-1] / len(expected)
 
 
-def test_what_the_voice_says_is_understood(
-    mouth: TextToSpeech, spoken: Floats, heard: Callable[..., Transcript]
+def test_the_bundled_voice_is_understood(
+    tts: TextToSpeech, spoken_text: Floats, transcribe_file: Callable[..., Transcript]
 ) -> None:
-    transcript = heard(spoken, mouth.sample_rate, language=None)
+    transcript = transcribe_file(spoken_text, tts.sample_rate, language=None)
     assert transcript.language == "en"
-    assert errors(TEXT, transcript.text) <= 0.08, transcript.text
+    assert word_error_rate(TEXT, transcript.text) <= 0.08, transcript.text
 
 
-def test_speakable_text_is_understood_as_it_was_meant(mouth: TextToSpeech, heard: Callable[..., Transcript]) -> None:
-    written = "## Prices\n\n- It costs **$5.20**, see [the list](https://example.com/x).\n- The box weighs 3 kg.\n"
-    sound = np.concatenate(list(speak([written], mouth)))
-    text = heard(sound, mouth.sample_rate).text.lower()
-    assert re.search(r"5\.20|(5|five) dollars and (20|twenty) cents", text), text
-    assert "see the list" in text
-    assert re.search(r"(3|three) (kg|kilograms)", text), text
+def test_markdown_is_heard_as_it_was_meant(tts: TextToSpeech, transcribe_file: Callable[..., Transcript]) -> None:
+    markdown = "## Prices\n\n- It costs **$5.20**, see [the list](https://example.com/x).\n- The box weighs 3 kg.\n"
+    text = transcribe_file(np.concatenate(list(speak([markdown], tts))), tts.sample_rate).text.lower()
+    expected = (r"5\.20|(5|five) dollars and (20|twenty) cents", "see the list", r"(3|three) (kg|kilograms)")
+    # Whisper may mishear one of them; markup that is read aloud spoils all.
+    assert sum(re.search(pattern, text) is not None for pattern in expected) >= 2, text
     assert not set(text) & set("*#[](")
 
 
-def test_every_word_is_where_it_is_spoken(
-    mouth: TextToSpeech, spoken: Floats, heard: Callable[..., Transcript]
+def test_words_have_the_times_at_which_they_are_spoken(
+    tts: TextToSpeech, spoken_text: Floats, transcribe_file: Callable[..., Transcript]
 ) -> None:
-    pause = np.zeros(3 * mouth.sample_rate)
-    sound = np.concatenate([pause, spoken, pause, spoken])
-    timed = [word for segment in heard(sound, mouth.sample_rate).segments for word in segment.words]
+    pause = np.zeros(3 * tts.sample_rate)
+    twice = np.concatenate([pause, spoken_text, pause, spoken_text])
+    timed = [word for segment in transcribe_file(twice, tts.sample_rate).segments for word in segment.words]
     assert all(word.start <= word.end for word in timed)
     starts = [word.start for word in timed]
     assert starts == sorted(starts)
-    length = spoken.size / mouth.sample_rate
-    second = [word.start for word in timed if word.text.lower().startswith("weather")]
-    assert second == pytest.approx([3.2, 6.2 + length], abs=0.5)
+    assert starts[0] > 2.5
+    # The second reading comes so much later, word by word.
+    shift = 3 + spoken_text.size / tts.sample_rate
+    long_words = {word for word in words(TEXT) if len(word) > 4}
+    times = {word: [each.start for each in timed if words(each.text) == [word]] for word in long_words}
+    in_time = [word for word, found in times.items() if len(found) == 2 and abs(found[1] - found[0] - shift) < 0.5]
+    assert len(in_time) >= 0.75 * len(long_words), times
 
 
 @pytest.mark.parametrize("channels", [1, 6])
-def test_clipped_quiet_fast_and_many_channels_are_understood(
-    channels: int, mouth: TextToSpeech, spoken: Floats, heard: Callable[..., Transcript]
+def test_clipped_quiet_fast_and_multichannel_audio_is_understood(
+    channels: int, tts: TextToSpeech, spoken_text: Floats, transcribe_file: Callable[..., Transcript]
 ) -> None:
-    clipped = np.clip(spoken * 8, -1, 1)
-    assert errors(TEXT, heard(clipped, mouth.sample_rate, channels).text) <= 0.1
-    assert errors(TEXT, heard(spoken * 0.02, mouth.sample_rate, channels).text) <= 0.1
-    nine_times = np.repeat(spoken, 9)
-    assert errors(TEXT, heard(nine_times, mouth.sample_rate * 9, channels).text) <= 0.1
+    clipped = np.clip(spoken_text * 8, -1, 1)
+    assert word_error_rate(TEXT, transcribe_file(clipped, tts.sample_rate, channels).text) <= 0.1
+    assert word_error_rate(TEXT, transcribe_file(spoken_text * 0.02, tts.sample_rate, channels).text) <= 0.1
+    nine_times = np.repeat(spoken_text, 9)
+    assert word_error_rate(TEXT, transcribe_file(nine_times, tts.sample_rate * 9, channels).text) <= 0.1
 
 
-def test_nobody_speaking_is_nothing(heard: Callable[..., Transcript]) -> None:
-    noise = np.random.default_rng(0)
+def test_audio_without_speech_has_no_transcript(transcribe_file: Callable[..., Transcript]) -> None:
+    generator = np.random.default_rng(0)
     seconds = np.arange(10 * 16_000) / 16_000
-    pink = np.fft.irfft(np.fft.rfft(noise.standard_normal(160_000)) / np.sqrt(np.arange(1, 80_002)))
-    for sound in (
+    pink = np.fft.irfft(np.fft.rfft(generator.standard_normal(160_000)) / np.sqrt(np.arange(1, 80_002)))
+    for samples in (
         np.zeros(160_000),
         np.zeros(10),
-        0.05 * noise.standard_normal(160_000),
+        0.05 * generator.standard_normal(160_000),
         0.5 * pink / np.abs(pink).max(),
         0.3 * np.sin(2 * np.pi * 50 * seconds),
         0.5 * np.sin(2 * np.pi * 440 * seconds),
-        0.8 * (noise.random(160_000) > 0.9995),
+        0.8 * (generator.random(160_000) > 0.9995),
     ):
-        assert heard(sound, language=None).segments == ()
+        assert transcribe_file(samples, language=None).segments == ()
 
 
-def test_short_answers_are_no_phantoms(mouth: TextToSpeech, heard: Callable[..., Transcript]) -> None:
-    for answer in ("Yes.", "Okay.", "Thank you.", "Thank you for watching."):
-        sound = np.concatenate([np.zeros(8_000), *mouth.synthesize(answer), np.zeros(8_000)])
-        assert words(heard(sound, mouth.sample_rate).text) == words(answer)
+def test_most_short_answers_are_transcribed_and_not_dropped_as_hallucinations(
+    tts: TextToSpeech, transcribe_file: Callable[..., Transcript]
+) -> None:
+    """The voice never says a word the same way twice, and Whisper mishears one now and then."""
+    heard = {}
+    for answer in SHORT_ANSWERS:
+        samples = np.concatenate([np.zeros(8_000), *tts.synthesize(answer), np.zeros(8_000)])
+        heard[answer] = transcribe_file(samples, tts.sample_rate).text
+    understood = [answer for answer, text in heard.items() if words(text) == words(answer)]
+    assert len(understood) >= 0.75 * len(SHORT_ANSWERS), heard
 
 
-def test_a_language_it_does_not_know_is_named(ears: SpeechToText, settings: Settings) -> None:
+def test_an_unsupported_language_is_an_error_that_lists_others(stt: SpeechToText, settings: Settings) -> None:
     with pytest.raises(VoiceError, match=r"no language 'xx': choose one of its .* like en, de"):
-        ears.transcribe(np.zeros(16_000, np.float32), "xx")
+        stt.transcribe(np.zeros(16_000, np.float32), "xx")
     with pytest.raises(ConfigError, match="no language 'klingon'"):
         build_stt(settings.model_copy(update={"language": "klingon"}))
 
 
-def test_what_is_no_whisper_is_named(tmp_path: Path) -> None:
+def test_a_name_or_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no Whisper called nope: choose base .* tiny"):
         Whisper.load("nope")
     with pytest.raises(VoiceError, match=r"no model\.bin"):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voice.tts.text_cleanup import CODE_LEFT_OUT, speakable
+from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from voice.tts.text_cleanup import CODE_LEFT_OUT, speakable
         ("![a dog](dog.png)", "a dog."),
         ("    an indented line", "an indented line."),
         # Code.
-        ("```python\nx = 1\n```", CODE_LEFT_OUT),
+        ("```python\nx = 1\n```", CODE_OMITTED),
         ("Call `load_image()` in `a/b.py` now.", "Call load image in a slash b dot py now."),
         ("a snake_case_name", "a snake case name."),
         # Links.
@@ -80,12 +80,12 @@ from voice.tts.text_cleanup import CODE_LEFT_OUT, speakable
     ],
 )  # fmt: skip
 def test_hard_cases(written: str, said: str) -> None:
-    assert speakable(written) == said
+    assert spoken_text(written) == said
 
 
 def test_another_language_gets_no_english_words() -> None:
-    assert speakable("Es kostet **5 €** & 3-4 km.", "de") == "Es kostet 5 € & 3-4 km."
-    assert speakable("```\ncode\n```", "de") == ""
+    assert spoken_text("Es kostet **5 €** & 3-4 km.", "de") == "Es kostet 5 € & 3-4 km."
+    assert spoken_text("```\ncode\n```", "de") == ""
 
 
 WILD = st.text(st.sampled_from(list("ab 1.,!?\n`*_~#|<>[](){}\\^&/-:@$%=+'\"°😀é你")), max_size=120)
@@ -94,7 +94,7 @@ WILD = st.text(st.sampled_from(list("ab 1.,!?\n`*_~#|<>[](){}\\^&/-:@$%=+'\"°�
 @settings(deadline=None)
 @given(WILD | st.text(max_size=120))
 def test_no_symbol_is_left_to_be_read_aloud(text: str) -> None:
-    said = speakable(text)
+    said = spoken_text(text)
     assert not set(said) & set("*_`#|~^\\{}[]<>&=+@%°$\n\r\t\x1b😀")
     assert said == " ".join(said.split())
     assert not said or any(character.isalnum() for character in said)
@@ -108,4 +108,4 @@ WORD = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=2, max_si
 def test_plain_words_stay_as_they_are(words: list[str], end: str) -> None:
     sentence = f"{' '.join(words)}{end}"
     if not set(words) & {"vs", "mm", "cm", "km"}:
-        assert speakable(sentence) == sentence
+        assert spoken_text(sentence) == sentence

@@ -1,0 +1,75 @@
+"""Descriptions of the voice engines: how their voices are named, what they need, and how one is loaded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from assistant.errors import VoiceError
+
+if TYPE_CHECKING:
+    from assistant.progress import Progress
+    from assistant.settings import Settings
+    from voice.tts.base import TextToSpeech
+
+
+@dataclass(frozen=True)
+class License:
+    """Terms that a person has to accept before a voice speaks.
+
+    Attributes:
+        text: The terms in one sentence, with the address of the full text.
+        setting: Boolean setting that accepts them.
+        accepted_file: File in the data folder that records the acceptance.
+        how_to_accept: End of the error message for a license that is not accepted.
+    """
+
+    text: str
+    setting: str
+    accepted_file: str
+    how_to_accept: str
+
+    def is_accepted(self, settings: "Settings") -> bool:
+        """Tell whether the license is accepted by a setting or was accepted on this machine before."""
+        return bool(getattr(settings, self.setting)) or (settings.data_dir / self.accepted_file).is_file()
+
+    def accept(self, data_dir: Path) -> None:
+        """Record the acceptance. Raises `VoiceError` if it cannot be written."""
+        file = data_dir / self.accepted_file
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{self.text}\n", "utf-8")
+        except OSError as error:
+            raise VoiceError(f"{file} cannot be written: {error.strerror}.") from error
+
+
+@dataclass(frozen=True)
+class VoiceEngine:
+    """A kind of voice. Its names are `kind`, `kind:argument`, or end with `suffix`.
+
+    Attributes:
+        kind: Name of the engine in voice names.
+        usage: Forms of its voice names, for error messages.
+        load: Load the voice that the argument selects, "" if there is none: (argument, settings, progress).
+        is_installed: Tell whether the engine's package or program is there, without importing it.
+        argument: Whether a name has a part after the colon.
+        suffix: Ending of names that are the argument themselves, such as files.
+        check: Raise `VoiceError` for an argument that cannot be used, before a license is asked about.
+        require: Raise `MissingExtraError` if the engine cannot be imported, before a license is asked about.
+        license: Terms to accept first, if any.
+    """
+
+    kind: str
+    usage: tuple[str, ...]
+    load: "Callable[[str, Settings, Progress], TextToSpeech]"
+    is_installed: Callable[[], bool]
+    argument: Literal["none", "optional", "required"] = "none"
+    suffix: str = ""
+    check: Callable[[str], object] = bool
+    require: Callable[[], object] = bool
+    license: License | None = None
+
+
+def is_english(settings: "Settings") -> bool:
+    """Tell whether English is spoken: it is the default while no language is set."""
+    return settings.language in ("auto", "en")
