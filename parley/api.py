@@ -241,12 +241,12 @@ class Assistant:
         return self._session
 
     def _progress_display(self) -> "AbstractContextManager[Progress]":
-        from parley.cli.terminal import ProgressLine
+        from parley.cli.progress import ProgressLine
+        from parley.cli.terminal import is_terminal
 
         if self._progress is not None:
             return nullcontext(self._progress)
-        on_terminal = sys.stderr is not None and sys.stderr.isatty()
-        return ProgressLine() if on_terminal else nullcontext(_LabelLogger())
+        return ProgressLine() if is_terminal(sys.stderr) else nullcontext(_LabelLogger())
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
         return await wait_uncancelled(self._loop.run_in_executor(None, partial(function, *args)))

@@ -12,7 +12,7 @@ from parley.api import Assistant, FilePath
 
 if TYPE_CHECKING:
     from skills.captioning import Caption, Style
-    from skills.emotions.emotion import EmotionResult
+    from skills.emotions.result import EmotionResult
     from skills.ocr import OcrResult
     from skills.question_answering import Answer
 

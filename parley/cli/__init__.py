@@ -1,16 +1,23 @@
-"""The command line. This module stays light: what a command needs is imported when it runs, so that help is instant."""
+"""The command line.
+
+Modules here import at the top only what help needs. A command imports the rest when it runs, so that help is instant.
+
+Read in this order: `main` (the chat, and the list of commands), `group` (errors, help, skills as commands), `options`,
+`terminal` and `progress` (standard streams), `transcript_printer` and `chat` (turns as text), then one module a command;
+`skills` and `batch` run skills over files.
+"""
 
 import signal
 import sys
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells report it: 128 and the number of the signal."""
+"""Exit code after Ctrl-C: 128 plus the number of SIGINT, as in shells."""
 
 
 def main() -> None:
     """Run the command line and exit.
 
-    0 is success, 1 a failure that was named, 2 a command line or a setting that makes no sense, 130 Ctrl-C.
+    Exit codes: 0 success, 1 an error, 2 invalid usage or settings, 130 Ctrl-C, 141 a closed pipe.
     """
     try:
         from parley.cli.main import root
@@ -19,5 +26,5 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:
-        # Whoever presses Ctrl-C again while Python cleans up means it, and wants no traceback.
+        # A second Ctrl-C while Python cleans up ends the process without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parley.cli.options import ChatOptions, chat_options, resolve_options
-from parley.cli.terminal import ProgressLine, decode_argument, notify, read_input, write_out
+from parley.cli.progress import ProgressLine
+from parley.cli.terminal import decode_argument, notify, read_input, write_out
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
@@ -71,7 +72,7 @@ def _start(choices: ChatOptions) -> "Session":
     from parley.factory.session import start_session
 
     with ProgressLine() as progress:
-        return start_session(choices.settings, progress, resume=choices.resume, save=choices.keep)
+        return start_session(choices.settings, progress, resume=choices.resume, save=choices.save)
 
 
 def _answer(session: "Session", message: "Message", notices: list[str] | None) -> bool:

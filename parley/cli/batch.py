@@ -10,7 +10,8 @@ import click
 
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 from parley.cli.options import SETTINGS_NAMES, load_settings
-from parley.cli.terminal import ProgressLine, RunProgress, decode_argument, notify, read_input, write_out
+from parley.cli.progress import ProgressLine, RunProgress
+from parley.cli.terminal import decode_argument, notify, read_input, write_out
 
 if TYPE_CHECKING:
     import threading
@@ -88,11 +89,11 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
     import threading
 
     from skills.definition import as_text
-    from skills.jsonl_results import as_line
+    from skills.jsonl_results import to_json_line
 
     _read_files(skill, values, settings)
     result = skill.run(values, _helpers(skill, settings, threading.Event())[0])
-    write_out(as_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
+    write_out(to_json_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
 
 
 def _run_over(
@@ -107,7 +108,7 @@ def _run_over(
 
     from skills.batch import run_all
     from skills.files import find_sources
-    from skills.jsonl_results import FILE, PICTURE
+    from skills.jsonl_results import FILE_KEY, IMAGE_KEY
 
     places = skill.by_media_type
     sources = find_sources(arguments, read_input, places)
@@ -119,7 +120,7 @@ def _run_over(
         value, notices = _read(source, places, settings)
         return skill.run({**values, places[source.media_type(places)].name: value}, helper), notices
 
-    key = PICTURE if list(places) == ["photo"] else FILE
+    key = IMAGE_KEY if list(places) == ["photo"] else FILE_KEY
     fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
     # Of the skills of others nobody knows that a field which is called like an input holds it.
     own = [each for each in skill.parameters if skill.is_built_in and each.name in fields]
@@ -188,7 +189,7 @@ class _Writer:
 
     def __call__(self, outcome: "Outcome", *, keep: bool) -> None:
         from skills.definition import as_text
-        from skills.jsonl_results import as_line, record
+        from skills.jsonl_results import make_record, to_json_line
 
         name, result = outcome.source.name, outcome.result
         for notice in outcome.notices:
@@ -201,9 +202,9 @@ class _Writer:
             )
         if self._records is not None:
             if keep:
-                self._records.write(record(name, result, outcome.error, key=self._key))
+                self._records.write(make_record(name, result, outcome.error, key=self._key))
         elif self._as_json:
-            write_out(as_line(record(name, result, outcome.error, key=self._key)))
+            write_out(to_json_line(make_record(name, result, outcome.error, key=self._key)))
         elif result is not None:
             write_out(_headed(decode_argument(name), as_text(result), alone=self._alone))
 
@@ -211,12 +212,13 @@ class _Writer:
 def _opened(
     way: RunOptions, fields: Sequence[str], key: str, same: Mapping[str, str]
 ) -> "AbstractContextManager[ResultFile | None]":
-    from skills.jsonl_results import open_result_file
+    from skills.jsonl_results import RecordSchema, open_result_file
 
     if way.out is None:
         return nullcontext()
     resume = way.resume or way.retry_errors
-    return open_result_file(way.out, fields, resume=resume, retry_errors=way.retry_errors, key=key, same=same)
+    schema = RecordSchema(fields, key, same)
+    return open_result_file(way.out, schema, resume=resume, retry_errors=way.retry_errors)
 
 
 def _headed(name: str, text: str, *, alone: bool) -> str:

@@ -1,66 +1,78 @@
-"""`parley models`: what there is to choose from, what lies on this machine, and whether it would run here."""
+"""`parley models` and `parley pull`: list models with whether they fit here, download, delete and choose them."""
 
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from assistant.formatting import format_bytes
-from parley.cli.options import load_settings
-from parley.cli.terminal import ProgressLine, notify, write_out
+from parley.cli.options import as_json_option, load_settings
+from parley.cli.progress import ProgressLine
+from parley.cli.table import format_table
+from parley.cli.terminal import notify, write_out
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from assistant.settings import Settings
 
-EMBEDDED = "pocket"
-_EMBEDDED_BYTES = 1_400_000_000
-"""What the bundled model takes while it answers about a picture, as measured."""
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+BUNDLED = "pocket"
+_BUNDLED_MEMORY_BYTES = 1_400_000_000
+"""Memory of the bundled model while it answers about an image, as measured."""
 
 
-class Row(NamedTuple):
-    """One model: `memory` in bytes as it would be held here, `held` how, `cached` bytes on the disk; 0 is none."""
+@dataclass(frozen=True)
+class ModelRow:
+    """One model of the list.
+
+    Attributes:
+        name: Name or hub id.
+        memory_bytes: Memory needed on this device; 0 if unknown.
+        quantization: Quantization on this device; empty if unknown.
+        fits: Whether there is enough free memory; None if unknown.
+        cached_bytes: Size on disk; 0 if it is not downloaded.
+        licence: Short name of the licence; empty if unknown.
+        note: What stands in the way, such as a missing package.
+    """
 
     name: str
-    memory: int
-    held: str
-    fits: str
-    cached: int
-    licence: str
-    note: str
+    memory_bytes: int = 0
+    quantization: str = ""
+    fits: bool | None = None
+    cached_bytes: int = 0
+    licence: str = ""
+    note: str = ""
 
 
 @click.group(invoke_without_command=True)
 @as_json_option
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the models to choose from, and fetch, remove and choose one."""
+    """List, download, delete and choose models."""
     if ctx.invoked_subcommand is None:
-        _print(list_rows(load_settings(ctx).settings), as_json=as_json)
+        _print_rows(list_models(load_settings(ctx).settings), as_json=as_json)
 
 
 @models.command("list")
 @as_json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """List the catalogue, and what else lies in the cache."""
-    _print(list_rows(load_settings(ctx).settings), as_json=as_json)
+    """List the catalog and other models in the cache."""
+    _print_rows(list_models(load_settings(ctx).settings), as_json=as_json)
 
 
 @models.command()
 @click.argument("model")
 @click.pass_context
 def pull(ctx: click.Context, model: str) -> None:
-    """Fetch MODEL: a name that the list shows, or an id on the hub.
+    """Download MODEL: a name from the list, or an id on the hub.
 
-    What an earlier try has fetched is kept. Prints the folder it is in.
+    An interrupted download is continued. Prints the model's folder.
     """
     with ProgressLine() as progress:
-        if model == EMBEDDED:
+        if model == BUNDLED:
             from parley.factory.models import assemble_pocket
 
             folder = assemble_pocket(load_settings(ctx).settings, progress, verify_hashes=True)
@@ -75,36 +87,104 @@ def pull(ctx: click.Context, model: str) -> None:
 @click.argument("model")
 @click.pass_context
 def rm(ctx: click.Context, model: str) -> None:
-    """Delete MODEL from this machine. It can be fetched again."""
-    if model == EMBEDDED:
-        freed = _remove_embedded(load_settings(ctx).settings.cache_dir)
+    """Delete MODEL from this machine. It can be downloaded again."""
+    if model == BUNDLED:
+        freed_bytes = _delete_bundled(load_settings(ctx).settings.cache_dir)
     else:
         from assistant.models import catalog, hub
 
         entry = catalog.find(model)
-        freed = hub.remove(entry.repository if entry else model)
-    write_out(f"Deleted {model} ({format_bytes(freed)})\n")
+        freed_bytes = hub.remove(entry.repository if entry else model)
+    write_out(f"Deleted {model} ({format_bytes(freed_bytes)})\n")
 
 
 @models.command()
 @click.argument("model")
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
-    """Have MODEL answer from now on: "auto", a name that the list shows, a folder, or an id on the hub."""
+    """Use MODEL from now on: "auto", a name from the list, a folder, or an id on the hub."""
     from assistant.settings import ENVIRONMENT_PREFIX, save_setting
     from parley.factory.models import is_remote
 
     settings = load_settings(ctx, {"model": model}).settings
     if not is_remote(settings):
-        model = _known(settings.model)
+        model = _check_name(settings.model)
     path = save_setting("model", model, ctx.find_root().params.get("config"))
     write_out(f"{model} is the model of {path}\n")
     if variable := os.environ.get(f"{ENVIRONMENT_PREFIX}MODEL"):
-        notify(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and comes before the file: unset it.")
+        notify(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and overrides the file: unset it.")
 
 
-def _known(model: str) -> str:
-    """`model` if there can be one of that name, a folder by its whole path. Raises `ModelError` if there cannot."""
+@click.command("pull")
+@click.argument("model", type=click.Choice([BUNDLED, "whisper", "voice"]))
+@click.pass_context
+def pull_bundled(ctx: click.Context, model: str) -> None:
+    """Download a bundled model ahead of time.
+
+    A damaged one is assembled anew. Prints the model's folder.
+    """
+    from parley.factory.models import assemble_pocket
+    from parley.factory.voice import assemble_whisper
+
+    settings = load_settings(ctx).settings
+    with ProgressLine() as progress:
+        match model:
+            case "whisper":
+                from voice.turns.smart_turn import fetch_bundled as fetch_smart_turn
+
+                folder = assemble_whisper(settings, progress, verify_hashes=True)
+                # Listening needs it too: it tells a pause from the end of a turn.
+                fetch_smart_turn(settings.cache_dir, progress)
+            case "voice":
+                from voice.tts.piper import fetch_bundled
+
+                folder = fetch_bundled(settings.cache_dir, progress).parent
+            case _:
+                folder = assemble_pocket(settings, progress, verify_hashes=True)
+    write_out(f"{folder}\n")
+
+
+def list_models(settings: "Settings") -> list[ModelRow]:
+    """Return the bundled model, the catalog, and other vision models in the cache."""
+    from assistant.models import catalog, hub
+    from assistant.models.local.placement import choose_device
+    from assistant.models.memory import RESERVED_FRACTION, free_bytes
+
+    placement = choose_device(settings.device, settings.quantize)
+    available = free_bytes(placement.device) * (1 - RESERVED_FRACTION)
+    cached_models = {model.repository: model for model in hub.list_cached()}
+    rows = [
+        ModelRow(
+            BUNDLED,
+            _BUNDLED_MEMORY_BYTES,
+            "int8",
+            available >= _BUNDLED_MEMORY_BYTES,
+            sum(_folder_bytes(folder) for folder in _bundled_folders(settings.cache_dir)),
+            "research only",
+        )
+    ]
+    for entry in catalog.CATALOG:
+        quantization = entry.quantization_for(placement.quantization)
+        memory_bytes = entry.memory_bytes(quantization, placement.device_type)
+        cached = cached_models.pop(entry.repository, None)
+        rows.append(
+            ModelRow(
+                entry.name,
+                memory_bytes,
+                quantization,
+                available >= memory_bytes,
+                cached.size if cached else 0,
+                entry.licence,
+                _note(entry.required_packages, gated=entry.gated, complete=cached is None or cached.complete),
+            )
+        )
+    for name, cached in cached_models.items():
+        rows.append(ModelRow(name, cached_bytes=cached.size, note=_note(complete=cached.complete)))
+    return rows
+
+
+def _check_name(model: str) -> str:
+    """Return `model`, a folder as an absolute path. Raises `ModelError` if there cannot be such a model."""
     from pathlib import Path
 
     from assistant.errors import ModelError
@@ -112,64 +192,50 @@ def _known(model: str) -> str:
 
     if Path(model).is_dir():
         return str(Path(model).resolve())
-    if model in ("auto", EMBEDDED) or catalog.find(model) or model.count("/") == 1:
+    if model in ("auto", BUNDLED) or catalog.find(model) or model.count("/") == 1:
         return model
     raise ModelError(
         f"There is no model {model}: choose one that `parley models` lists, a folder, or an id on the hub."
     )
 
 
-def list_rows(settings: "Settings") -> list[Row]:
-    """The bundled model, the catalogue, and other models with eyes in the cache."""
-    from assistant.models import catalog, hub
-    from assistant.models.local.placement import choose_device
-    from assistant.models.memory import RESERVED_FRACTION, free_bytes
-
-    placement = choose_device(settings.device, settings.quantize)
-    room = free_bytes(placement.device) * (1 - RESERVED_FRACTION)
-    cached = {model.repository: model for model in hub.list_cached()}
-    bundled = sum(_size(folder) for folder in _embedded_folders(settings.cache_dir))
-    rows = [Row(EMBEDDED, _EMBEDDED_BYTES, "int8", _fits(_EMBEDDED_BYTES, room), bundled, "research only", "")]
-    for entry in catalog.CATALOG:
-        held = entry.quantization_for(placement.quantization)
-        memory = entry.memory_bytes(held, placement.device_type)
-        found = cached.pop(entry.repository, None)
-        note = _note(entry.required_packages, gated=entry.gated, whole=found is None or found.complete)
-        rows.append(Row(entry.name, memory, held, _fits(memory, room), found.size if found else 0, entry.licence, note))
-    rows += [Row(name, 0, "", "", model.size, "", _note((), whole=model.complete)) for name, model in cached.items()]
-    return rows
-
-
-def _fits(memory: int, room: float) -> str:
-    return "yes" if memory <= room else "no"
-
-
-def _note(needs: tuple[str, ...], *, gated: bool = False, whole: bool = True) -> str:
+def _note(required_packages: tuple[str, ...] = (), *, gated: bool = False, complete: bool = True) -> str:
     from importlib.util import find_spec
 
-    missing = [package for package in needs if find_spec(package) is None]
+    missing = [package for package in required_packages if find_spec(package) is None]
     notes = [f"needs {' and '.join(missing)}"] if missing else []
     notes += ["terms to accept on the hub"] if gated else []
-    notes += [] if whole else ["not all of it is fetched"]
+    notes += [] if complete else ["download incomplete"]
     return ", ".join(notes)
 
 
-def _print(rows: list[Row], *, as_json: bool) -> None:
+def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
     if as_json:
-        fits = {"yes": True, "no": False}
-        write_out(json.dumps([{**row._asdict(), "fits": fits.get(row.fits)} for row in rows], indent=2) + "\n")
+        # The keys are an output format: they stay as they are.
+        described = [
+            {
+                "name": row.name,
+                "memory": row.memory_bytes,
+                "held": row.quantization,
+                "fits": row.fits,
+                "cached": row.cached_bytes,
+                "licence": row.licence,
+                "note": row.note,
+            }
+            for row in rows
+        ]
+        write_out(json.dumps(described, indent=2) + "\n")
         return
-    table = [("model", "held as", "memory", "fits here", "on the disk", "licence", "")]
+    fits = {True: "yes", False: "no", None: "?"}
+    cells = [("model", "held as", "memory", "fits here", "on the disk", "licence", "")]
     for row in rows:
-        memory = format_bytes(row.memory) if row.memory else "?"
-        disk = format_bytes(row.cached) if row.cached else "-"
-        table.append((row.name, row.held or "?", memory, row.fits or "?", disk, row.licence, row.note))
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    for line in table:
-        write_out("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+        memory = format_bytes(row.memory_bytes) if row.memory_bytes else "?"
+        disk = format_bytes(row.cached_bytes) if row.cached_bytes else "-"
+        cells.append((row.name, row.quantization or "?", memory, fits[row.fits], disk, row.licence, row.note))
+    write_out("\n".join(format_table(cells)) + "\n")
 
 
-def _embedded_folders(cache_dir: "Path") -> list["Path"]:
+def _bundled_folders(cache_dir: "Path") -> list["Path"]:
     from assistant.models.pocket.assemble import DECODER, TOWER
     from assistant.wheel_assets import asset_dir
 
@@ -178,19 +244,20 @@ def _embedded_folders(cache_dir: "Path") -> list["Path"]:
     return [*cache_dir.glob("models/pocket-*"), *(folder for folder in assets if folder.is_dir())]
 
 
-def _size(folder: "Path") -> int:
+def _folder_bytes(folder: "Path") -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _remove_embedded(cache_dir: "Path") -> int:
+def _delete_bundled(cache_dir: "Path") -> int:
+    """Delete the bundled model and return the bytes freed. Raises `ModelError` if it is not there."""
     import shutil
 
     from assistant.errors import ModelError
 
-    folders = _embedded_folders(cache_dir)
+    folders = _bundled_folders(cache_dir)
     if not folders:
-        raise ModelError(f"{EMBEDDED} is not on this machine: see `parley models` for what is.")
-    freed = sum(_size(folder) for folder in folders)
+        raise ModelError(f"{BUNDLED} is not on this machine: see `parley models` for what is.")
+    freed_bytes = sum(_folder_bytes(folder) for folder in folders)
     for folder in folders:
         shutil.rmtree(folder)
-    return freed
+    return freed_bytes

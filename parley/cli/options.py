@@ -1,4 +1,4 @@
-"""The options that `parley` and its commands share, and what they come to together with environment and file."""
+"""Options that `parley` and its commands share, and the settings that follow from them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class DeviceParam(click.ParamType[str]):
-    """A place to run on; checked here so that a mistyped one is a matter of usage, told before anything is loaded."""
+    """A device for a model. Checked here, so that a mistyped one is a usage error before anything is loaded."""
 
     name = "device"
 
@@ -31,7 +31,7 @@ class DeviceParam(click.ParamType[str]):
 
 
 class TextParam(click.ParamType[str]):
-    """Text for the model."""
+    """Text for the model, as valid Unicode."""
 
     name = "text"
 
@@ -45,19 +45,21 @@ SETTINGS_OPTIONS = (
     ),
     click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1."),
     click.option(
-        "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are held."
+        "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are stored."
     ),
     click.option("--compile", type=click.Choice(["auto", "on", "off"]), help="Whether decoding is compiled."),
-    click.option("--detail", type=click.Choice(["auto", "low", "high"]), help="How closely pictures are looked at."),
+    click.option("--detail", type=click.Choice(["auto", "low", "high"]), help="Resolution at which images are read."),
+    click.option("--system", "-s", type=TextParam(), metavar="TEXT", help="Instructions for the whole conversation."),
+    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest reply, in tokens."),
+    click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 always takes the likeliest token."),
+    click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Make sampling repeatable."),
+    click.option("--allow-urls/--no-urls", default=None, help="Whether images may be downloaded from the web."),
     click.option(
-        "--system", "-s", type=TextParam(), metavar="TEXT", help="Instructions that stand before the conversation."
+        "--backend",
+        type=click.Choice(["auto", "local", "remote"]),
+        help="Where the model runs: this program or a server.",
     ),
-    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="The longest reply, in tokens."),
-    click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 takes the likeliest word, always."),
-    click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Makes sampling repeatable."),
-    click.option("--allow-urls/--no-urls", default=None, help="Whether pictures may be fetched from the web."),
-    click.option("--backend", type=click.Choice(["auto", "local", "remote"]), help="Who runs the model."),
-    click.option("--base-url", metavar="URL", help="A server with OpenAI's API, like http://localhost:8000/v1."),
+    click.option("--base-url", metavar="URL", help="Server with OpenAI's API, like http://localhost:8000/v1."),
 )
 SETTINGS_NAMES = (
     *("model", "device", "quantize", "compile", "detail", "system", "max_tokens", "temperature", "seed"),
@@ -67,7 +69,7 @@ VOICE_NAMES = (
     *("whisper", "voice", "language"),
     *("microphone", "speaker", "headphones", "empathy", "call_log", "keep_audio"),
 )
-"""Settings that only the commands for speech have options for."""
+"""Settings for which only the voice commands have options."""
 
 
 def complete_conversation(
@@ -75,7 +77,7 @@ def complete_conversation(
     param: click.Parameter,  # noqa: ARG001 - click passes it by name
     incomplete: str,
 ) -> list["CompletionItem"]:
-    """Ids of conversations that begin with what was typed, with their titles."""
+    """Complete the id of a conversation; titles are shown beside the ids."""
     from click.shell_completion import CompletionItem
 
     from parley.factory.session import open_history
@@ -88,31 +90,37 @@ def complete_conversation(
 
 
 CONVERSATION_OPTIONS = (
-    click.option("--continue", "-c", "resume_latest", is_flag=True, help="Go on with the latest conversation."),
+    click.option("--continue", "-c", "resume_latest", is_flag=True, help="Continue the latest conversation."),
     click.option(
-        "--conversation", metavar="ID", help="Go on with this conversation.", shell_complete=complete_conversation
+        "--conversation", metavar="ID", help="Continue this conversation.", shell_complete=complete_conversation
     ),
-    click.option("--no-history", is_flag=True, help="Leave no trace of this conversation."),
+    click.option("--no-history", is_flag=True, help="Save nothing of this conversation."),
 )
 
 
 def chat_options(command: Function) -> Function:
-    """Give `command` the options that say which model answers, how, and in which conversation."""
+    """Add the options for model, sampling and conversation to `command`."""
     for option in reversed((*SETTINGS_OPTIONS, *CONVERSATION_OPTIONS)):
         command = option(command)
     return command
 
 
 class ChatOptions(NamedTuple):
-    """What the options come to: `resume` is the id of the conversation to go on with, `keep` whether to save turns."""
+    """Options for a conversation.
+
+    Attributes:
+        settings: Settings in force.
+        resume: Id of the conversation to continue, or None for a new one.
+        save: Whether turns are saved to the history.
+    """
 
     settings: "Settings"
     resume: str | None
-    keep: bool
+    save: bool
 
 
 def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "LoadedSettings":
-    """Settings in force: a command's `own` options, then those given before the command, environment and file."""
+    """Return the settings in force: from the command's `own` options, else from those before it, environment, file."""
     from assistant.settings import load
 
     given = _merge_options(ctx, own or {})
@@ -122,25 +130,31 @@ def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "Loa
 
 
 def resolve_options(ctx: click.Context, own: dict[str, Any]) -> ChatOptions:
-    """Everything that the conversation options decide. Raises `UsageError`, `ConfigError` and `HistoryError`."""
+    """Evaluate the conversation options.
+
+    Raises:
+        UsageError: Two options contradict each other.
+        ConfigError: A setting has no valid value.
+        HistoryError: There is no such conversation.
+    """
     given = _merge_options(ctx, own)
-    wanted, latest = given.get("conversation"), given.get("resume_latest")
-    if wanted is not None and latest:
+    id_prefix, latest = given.get("conversation"), given.get("resume_latest")
+    if id_prefix is not None and latest:
         raise click.UsageError("--continue and --conversation name two conversations: give one of them.", ctx)
     settings = load_settings(ctx, own).settings
     resume = None
-    if latest or wanted is not None:
-        # Looked up now, so that a mistyped id is told before the model is loaded.
+    if latest or id_prefix is not None:
+        # Looked up now, so that a mistyped id is reported before the model is loaded.
         from parley.factory.session import find_conversation
 
         with history_with_notices(settings) as history:
-            resume = find_conversation(history, wanted)
-    return ChatOptions(settings, resume, keep=not given.get("no_history"))
+            resume = find_conversation(history, id_prefix)
+    return ChatOptions(settings, resume, save=not given.get("no_history"))
 
 
 @contextmanager
 def history_with_notices(settings: "Settings") -> "Iterator[History]":
-    """The conversations on this machine, to be asked in the block; what is to be known about them is told after it."""
+    """Open the history for the block, and print its notices afterwards."""
     from parley.factory.session import open_history
 
     history = open_history(settings)
@@ -152,7 +166,7 @@ def history_with_notices(settings: "Settings") -> "Iterator[History]":
 
 
 def _merge_options(ctx: click.Context, own: dict[str, Any]) -> dict[str, Any]:
-    """Options given before the command, under the command's own. A flag that is not raised counts as not given."""
+    """Return the options before the command, overridden by the command's own. An unset flag counts as not given."""
     return {
         name: value
         for options in (ctx.find_root().params, own)
@@ -165,5 +179,8 @@ config_option = click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="PARLEY_CONFIG",
-    help="The TOML file with settings.",
+    help="TOML file with settings.",
 )
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+"""For every command that prints data."""

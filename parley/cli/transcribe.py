@@ -11,7 +11,8 @@ import click
 from assistant.errors import VoiceError
 from assistant.progress import Progress, no_progress
 from parley.cli.options import DeviceParam, load_settings
-from parley.cli.terminal import ProgressLine, decode_argument, format_duration, notify, write_out
+from parley.cli.progress import ProgressLine, format_duration
+from parley.cli.terminal import decode_argument, notify, write_out
 
 if TYPE_CHECKING:
     from assistant.settings import Settings

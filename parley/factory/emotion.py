@@ -134,12 +134,12 @@ class _EmotionDetector:
         self._backends.load()
         self._baseline = SpeakerBaseline(self._backends.voice_model(), self._backends.hidden_states)
 
-    def __call__(self, model: ChatModel, words: str, samples: "NDArray[np.float32]") -> "DetectedEmotion | None":
+    def detect(self, model: ChatModel, text: str, samples: "NDArray[np.float32]") -> "DetectedEmotion | None":
         from voice.empathy import DetectedEmotion
 
         assert self._baseline is not None
         self._model = model
-        estimate, sound = self._baseline.estimate(words, samples)
+        estimate, sound = self._baseline.estimate(text, samples)
         emotion = None if estimate is None else DetectedEmotion(estimate.label, estimate.confidence, estimate.parts)
         # Utterances in distress would shift the baseline they are compared with.
         if sound is not None and not (emotion is not None and emotion.distress):

@@ -96,7 +96,7 @@ def test_async_calls_leave_the_loop_free(slow: Assistant) -> None:
 
 def test_two_async_questions_are_answered_one_after_the_other(assistant: Assistant) -> None:
     async def main() -> list[str]:
-        return await asyncio.gather(assistant.ask_async("one"), assistant.ask_async("two"))
+        return list(await asyncio.gather(assistant.ask_async("one"), assistant.ask_async("two")))
 
     assert asyncio.run(main()) == ["You said: one", "You said: two"]
 

@@ -22,7 +22,7 @@ from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from parley.cli.main import root
-from parley.cli.terminal import ProgressLine
+from parley.cli.progress import ProgressLine
 
 ROOT = Path(__file__).parents[3]
 
@@ -392,7 +392,7 @@ class TestOnATerminal:
         import pty
 
         program = (
-            "from parley.cli.terminal import ProgressLine\n"
+            "from parley.cli.progress import ProgressLine\n"
             "with ProgressLine() as progress:\n"
             "    progress('decoder', 0, 98_000_000)\n"
             "    progress('decoder', 98_000_000, 98_000_000)\n"

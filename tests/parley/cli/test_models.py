@@ -195,7 +195,7 @@ class TestTheAutomaticChoice:
         assert session.model.info.name == "tiny-llava"
         assert session.model.info.quantization != "nf4"
         [notice] = session._notices
-        assert "Qwen/Qwen3-VL-8B-Instruct cannot be had from the hub" in notice
+        assert "Qwen/Qwen3-VL-8B-Instruct is not available from the hub" in notice
         assert notice.endswith("Until then the bundled model answers instead of qwen3-vl-8b.")
 
     def test_what_was_fetched_is_used_without_the_hub(

@@ -23,7 +23,7 @@ from parley.cli.main import root
 from parley.factory.models import build_model
 from parley.factory.session import start_session
 from tests.fakes import chat_server
-from tests.fakes.chat_server import ChatServer, failing, running
+from tests.fakes.chat_server import ChatServer, error_response, running
 
 ROOT = Path(__file__).parents[3]
 KEY = "sk-very-secret-1234"
@@ -58,7 +58,7 @@ def test_ask_is_answered_by_the_server(server: ChatServer, tmp_path: Path) -> No
     told = json.loads(result.stdout)
     assert (told["answer"], told["model"]) == ("It is a red square.", "tiny-vlm")
     assert (told["prompt_tokens"], told["reply_tokens"]) == (16 + 3, 5)
-    assert len(server.pictures()) == 1
+    assert len(server.images()) == 1
 
 
 def test_an_address_alone_is_enough_and_may_come_from_the_environment(
@@ -87,7 +87,7 @@ def test_the_model_is_named_like_any_other(server: ChatServer) -> None:
 
 
 def test_each_line_is_a_turn_and_one_that_fails_stops_no_other(server: ChatServer) -> None:
-    server.behaviours.extend([chat_server.cut_off, failing(400, "No.")])
+    server.behaviors.extend([chat_server.cut_off, error_response(400, "No.")])
     result = run("--base-url", server.url, stdin="Count.\nWhat?\nAnd this?\n")
     assert result.stdout == "One two three\nIt is a red square.\n"
     assert re.fullmatch(
@@ -100,21 +100,21 @@ def test_each_line_is_a_turn_and_one_that_fails_stops_no_other(server: ChatServe
 
 
 def test_a_reply_that_breaks_off_is_kept_as_far_as_it_came(server: ChatServer) -> None:
-    server.behaviours.append(chat_server.cut_off)
+    server.behaviors.append(chat_server.cut_off)
     result = run("ask", "Count.", "--base-url", server.url)
     assert (result.exit_code, result.stdout) == (1, "One two three\n")
     assert last_turn() == [("Count.", False), ("One two three", True)]
 
 
 def test_ctrl_c_hangs_up_and_keeps_what_was_said(server: ChatServer) -> None:
-    server.behaviours.append(chat_server.silent_after_a_word)
+    server.behaviors.append(chat_server.silent_after_a_word)
     command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
     asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert asking.stdout is not None
     assert asking.stdout.read(3) == b"One"
     pressed = time.monotonic()
     asking.send_signal(signal.SIGINT)
-    assert server.hung_up.wait(5)
+    assert server.client_left.wait(5)
     _, said = asking.communicate(timeout=30)
     assert time.monotonic() - pressed < 5
     assert (asking.returncode, said) == (130, b"")
@@ -122,7 +122,7 @@ def test_ctrl_c_hangs_up_and_keeps_what_was_said(server: ChatServer) -> None:
 
 
 def test_ctrl_c_ends_the_search_for_a_server_that_is_silent(server: ChatServer) -> None:
-    server.lists = chat_server.silent
+    server.models_behavior = chat_server.silent
     command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
     asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not server.headers:
@@ -139,7 +139,7 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
 ) -> None:
     monkeypatch.setenv("PARLEY_API_KEY", KEY)
     monkeypatch.setenv("PARLEY_BASE_URL", server.url)
-    server.behaviours.append(failing(403, f"The key {KEY} is not welcome."))
+    server.behaviors.append(error_response(403, f"The key {KEY} is not welcome."))
     refused = run("ask", "Hello", "--json")
     assert refused.exit_code == 1
     assert {headers["Authorization"] for headers in server.headers} == {f"Bearer {KEY}"}

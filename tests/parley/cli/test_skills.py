@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from parley.cli.main import root
-from parley.cli.terminal import RunProgress, duration
+from parley.cli.progress import RunProgress, format_elapsed
 
 ROOT = Path(__file__).parents[3]
 SHORT = "You said: Describe the photo. (and showed {})"
@@ -387,14 +387,14 @@ def test_a_result_in_the_chat_is_kept_in_history(photos: Sequence[str]) -> None:
 
 class TestPace:
     def test_says_how_far_how_fast_and_how_long_yet(self) -> None:
-        progress = RunProgress("caption", 2000, already=500)
+        progress = RunProgress("caption", 2000, already_done=500)
         for number in range(150):
             progress.step(failed=number % 50 == 0)
         assert progress.text(100) == "caption 650 of 2,000 · 1.5/s · 15 min left · 3 failed"
         assert progress.text(1500) == "caption 650 of 2,000 · 10.0 s each · 3 h 45 min left · 3 failed"
 
     def test_times_are_as_people_say_them(self) -> None:
-        assert [duration(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == [
+        assert [format_elapsed(seconds) for seconds in (0.4, 59, 61, 3599, 7500)] == [
             "0 s",
             "59 s",
             "1 min",

@@ -157,7 +157,7 @@ def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("answer", ["y", "n"])
 def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coqui, "is_installed", lambda: True)
-    monkeypatch.setattr(licenses, "is_terminal", lambda: True)
+    monkeypatch.setattr(licenses, "is_terminal", lambda *_: True)
     Path("me.wav").touch()
     for turn in range(2):
         result = run("speak", "hi", "-o", "out.wav", "--clone", "me.wav", stdin=f"{answer}\n")

@@ -59,7 +59,7 @@ def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Set
 
 
 def test_without_saving_nothing_is_written(settings: Settings) -> None:
-    asyncio.run(say(start_session(settings, keep=False), "Hello"))
+    asyncio.run(say(start_session(settings, save=False), "Hello"))
     assert open_history(settings).latest() is None
 
 
