@@ -105,23 +105,23 @@ def fetch(
                     continue
                 if response.status != HTTPStatus.OK:
                     raise AttachmentError(
-                        f"{shown_url(parts)} answered {http_status(response.status)}: check the link."
+                        f"{redacted_url(parts)} answered {http_status(response.status)}: check the link."
                     )
-                return Download(_body(response, shown_url(parts), max_bytes, deadline), _name(parts))
+                return Download(_body(response, redacted_url(parts), max_bytes, deadline), _name(parts))
         except TimeoutError as error:
-            raise AttachmentError(f"{shown_url(parts)} took too long to answer: try again later.") from error
+            raise AttachmentError(f"{redacted_url(parts)} took too long to answer: try again later.") from error
         except ssl.SSLError as error:
             raise AttachmentError(
                 f"{parts.hostname} has no valid certificate, so nothing was fetched: check the link."
             ) from error
         except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
             raise AttachmentError(
-                f"{shown_url(parts)} could not be fetched: check the link and the network connection."
+                f"{redacted_url(parts)} could not be fetched: check the link and the network connection."
             ) from error
-    raise AttachmentError(f"{shown_url(parts)} redirects more than {MAX_REDIRECTS} times: use the picture's own link.")
+    raise AttachmentError(f"{redacted_url(parts)} redirects more than {MAX_REDIRECTS} times: use the picture's link.")
 
 
-def shown_url(parts: SplitResult) -> str:
+def redacted_url(parts: SplitResult) -> str:
     """A link for error messages: without user name, password and query, which may be secrets."""
     host = parts.hostname or ""
     text = f"{parts.scheme}://{host}{parts.path}"
@@ -136,7 +136,7 @@ def _checked_url(url: str, base: str = "") -> SplitResult:
     except ValueError as error:
         raise AttachmentError("That link is not a valid address: check it.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
-        raise AttachmentError(f"{shown_url(parts)} is no http or https link: use one of these, or a file.")
+        raise AttachmentError(f"{redacted_url(parts)} is no http or https link: use one of these, or a file.")
     if parts.username is not None or parts.password is not None:
         raise AttachmentError(f"The link to {parts.hostname} carries a user name or password: take it out.")
     return parts

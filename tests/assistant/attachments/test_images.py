@@ -1,4 +1,4 @@
-"""Pictures at the door: what is shown of each kind, and what is said of those that are refused."""
+"""Loading images: the pixels of each format, and the sentence about each file that is refused."""
 
 import io
 import os
@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 from assistant import messages
 from assistant.attachments import images
 from assistant.attachments.images import ImageLoader, decode
+from assistant.attachments.pixels import PixelCache
 from assistant.attachments.url_fetch import Download
 from assistant.errors import AttachmentError
 
@@ -76,7 +77,7 @@ def refusal_of(data: bytes, name: str = "picture.png", max_megapixels: float = 5
     return str(caught.value)
 
 
-class TestWhatIsShown:
+class TestPixels:
     @pytest.mark.parametrize(
         ("format", "media_type"),
         [
@@ -88,7 +89,7 @@ class TestWhatIsShown:
             ("AVIF", "image/avif"),
         ],
     )
-    def test_each_format_is_read_whatever_its_name(self, format: str, media_type: str, tmp_path: Path) -> None:
+    def test_each_format_is_detected_by_its_content(self, format: str, media_type: str, tmp_path: Path) -> None:
         data = encoded(half_and_half(RED, BLUE), format)
         path = tmp_path / "wrong.txt"
         path.write_bytes(data)
@@ -123,7 +124,7 @@ class TestWhatIsShown:
         assert close(left, RED, 12)
         assert close(right, BLUE, 12)
 
-    def test_unreadable_exif_data_does_not_hide_the_picture(self) -> None:
+    def test_unreadable_exif_data_is_ignored(self) -> None:
         data = encoded(half_and_half(RED, BLUE), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff garbage")
         assert close(sides(data)[0], RED)
 
@@ -143,14 +144,14 @@ class TestWhatIsShown:
         assert close(left, (255, 128, 0), 1)
         assert close(right, BLUE, 1)
 
-    def test_cmyk_as_adobe_writes_it(self) -> None:
+    def test_adobe_cmyk_is_inverted(self) -> None:
         data = encoded(half_and_half((0, 255, 255, 0), (255, 255, 0, 0), "CMYK"), "JPEG", quality=95)
         assert b"Adobe" in data
         left, right = sides(data)
         assert close(left, RED, 12)
         assert close(right, BLUE, 12)
 
-    def test_cmyk_without_adobes_mark_is_not_inverted(self) -> None:
+    def test_cmyk_without_the_adobe_mark_is_not_inverted(self) -> None:
         # Pillow inverts on writing and on reading, so inverted inks without the mark are plain inks in the file.
         inverted = half_and_half((255, 0, 0, 255), (0, 0, 255, 255), "CMYK")
         data = encoded(inverted, "JPEG", quality=95)
@@ -160,22 +161,22 @@ class TestWhatIsShown:
         assert close(left, RED, 12)
         assert close(right, BLUE, 12)
 
-    def test_alpha_lies_on_white(self) -> None:
+    def test_transparency_becomes_white(self) -> None:
         assert sides(encoded(half_and_half((255, 0, 0, 255), (0, 0, 0, 0), "RGBA"))) == (RED, WHITE)
         assert sides(encoded(half_and_half((0, 255), (0, 0), "LA"))) == ((0, 0, 0), WHITE)
         assert close(sides(encoded(half_and_half((0, 0, 255, 128), (0, 0, 0, 0), "RGBA")))[0], (127, 127, 255), 1)
 
-    def test_palettes_keep_their_colours_and_holes(self) -> None:
+    def test_palettes_keep_their_colours_and_transparency(self) -> None:
         palette = half_and_half(RED, BLUE).quantize(4)
         assert sides(encoded(palette)) == (RED, BLUE)
         hole = palette.getpixel((24, 8))
         assert sides(encoded(palette, transparency=hole)) == (RED, WHITE)
         assert sides(encoded(palette, "GIF", transparency=hole)) == (RED, WHITE)
 
-    def test_a_transparent_colour_of_a_plain_picture(self) -> None:
+    def test_a_transparent_colour_becomes_white(self) -> None:
         assert sides(encoded(half_and_half(RED, BLUE), transparency=BLUE)) == (RED, WHITE)
 
-    def test_a_transparent_grey_of_sixteen_bits_is_shown_as_it_is(self) -> None:
+    def test_a_transparent_16_bit_grey_is_ignored(self) -> None:
         picture = Image.new("I;16", (8, 8), 0x8000)
         assert sides(encoded(picture, transparency=0x8000))[0] == (128, 128, 128)
 
@@ -183,7 +184,7 @@ class TestWhatIsShown:
         assert sides(encoded(half_and_half(0, 1, "1"))) == ((0, 0, 0), WHITE)
         assert sides(encoded(half_and_half(10, 200, "L"))) == ((10,) * 3, (200,) * 3)
 
-    def test_colour_profiles_are_followed(self) -> None:
+    def test_colour_profiles_are_applied(self) -> None:
         # sRGB with the red and the blue primary exchanged, under another name: red ink means blue.
         profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         profile = profile.replace("sRGB".encode("utf-16-be"), "BGRs".encode("utf-16-be"))
@@ -204,7 +205,7 @@ class TestWhatIsShown:
         assert sides(encoded(half_and_half(10, 200, "L"), icc_profile=srgb)) == ((10,) * 3, (200,) * 3)
 
     @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
-    def test_of_an_animation_the_first_frame_is_shown_and_said_so(self, format: str) -> None:
+    def test_an_animation_is_its_first_frame_with_a_notice(self, format: str) -> None:
         frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN, BLUE)]
         options = {"lossless": True} if format == "WEBP" else {}
         data = encoded(frames[0], format, save_all=True, append_images=frames[1:], duration=50, **options)
@@ -212,18 +213,18 @@ class TestWhatIsShown:
         assert attached.notices == ("dance.gif is animated: only its first frame is shown.",)
         assert pixel(decode(attached.image), 8, 8) == RED
 
-    def test_a_broken_second_frame_does_not_hide_the_first(self) -> None:
+    def test_a_broken_second_frame_is_ignored(self) -> None:
         frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, GREEN)]
         data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert pixel(decode(ImageLoader().load_bytes(data[:-12], "cut.gif").image), 8, 8) == RED
 
-    def test_the_second_view_of_a_phone_photo_is_not_mentioned(self) -> None:
+    def test_the_second_view_of_a_phone_photo_causes_no_notice(self) -> None:
         data = encoded(photo(), "MPO", save_all=True, append_images=[photo()])
         attached = ImageLoader().load_bytes(data, "phone.jpg")
         assert attached.notices == ()
         assert attached.image.media_type == "image/jpeg"
 
-    def test_nothing_is_written_on_the_terminal(self, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_decoding_prints_nothing(self, capfd: pytest.CaptureFixture[str]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
             ImageLoader().load_bytes(encoded(half_and_half(RED, BLUE), "JPEG", exif=b"Exif\0\0II*\0 bad"), "a.jpg")
@@ -232,7 +233,7 @@ class TestWhatIsShown:
         assert capfd.readouterr() == ("", "")
 
 
-class TestWhatIsRefused:
+class TestRefusals:
     def test_a_missing_file(self, tmp_path: Path) -> None:
         path = tmp_path / "nothing.jpg"
         assert refusal(path) == f"{path} does not exist: check the path."
@@ -245,14 +246,14 @@ class TestWhatIsRefused:
         (tmp_path / "empty.png").touch()
         assert refusal(tmp_path / "empty.png") == "empty.png is empty: choose another file."
 
-    def test_text_named_like_a_photo_is_refused_without_showing_it(self, tmp_path: Path) -> None:
+    def test_text_named_like_a_photo_is_refused_without_quoting_it(self, tmp_path: Path) -> None:
         path = tmp_path / "secret.jpg"
         path.write_text("the password is xyzzy")
         assert refusal(path) == "secret.jpg is no picture that can be read: use JPEG, PNG, GIF, WebP, BMP or AVIF."
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF"])
     @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-    def test_a_file_that_was_cut_short(self, format: str, share: float) -> None:
+    def test_a_truncated_file(self, format: str, share: float) -> None:
         data = encoded(photo(), format)
         cut = data[: int(len(data) * share)]
         assert refusal_of(cut, "cut.jpg") == "cut.jpg is damaged or cut short: get a fresh copy of it."
@@ -274,7 +275,7 @@ class TestWhatIsRefused:
             (b"BM is how this text begins", "is no picture that can be read"),
         ],
     )
-    def test_other_kinds_of_files_are_named(self, data: bytes, words: str) -> None:
+    def test_other_file_types_are_named(self, data: bytes, words: str) -> None:
         assert words in refusal_of(data, "file.png")
 
     def test_too_many_pixels_are_refused_by_the_header(self) -> None:
@@ -296,7 +297,7 @@ class TestWhatIsRefused:
         assert "larger than 64 MB" in refusal_of(path.read_bytes())
 
     @pytest.mark.parametrize("path", ["a\0b.jpg", "x" * 300 + ".jpg", "d/" * 3000 + "a.jpg"])
-    def test_paths_that_cannot_be(self, path: str) -> None:
+    def test_impossible_paths(self, path: str) -> None:
         sentence = refusal(path)
         assert "cannot be read" in sentence
         assert "check the path" in sentence
@@ -311,12 +312,12 @@ class TestWhatIsRefused:
         path = unprivileged / "private.png"
         assert refusal(path) == f"{path} may not be read by you: check its permissions."
 
-    def test_pipes_and_devices_are_not_waited_for(self, tmp_path: Path) -> None:
+    def test_pipes_and_devices_do_not_block(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.png")
         assert "is no ordinary file but a pipe or a device" in refusal(tmp_path / "pipe.png")
         assert "is no ordinary file but a pipe or a device" in refusal("/dev/zero")
 
-    def test_names_cannot_command_the_terminal(self, tmp_path: Path) -> None:
+    def test_control_characters_in_names_are_not_printed(self, tmp_path: Path) -> None:
         path = tmp_path / "\x1b[2Jcat\n.png"
         assert "\x1b" not in refusal(path)
         path.write_bytes(encoded(photo()))
@@ -329,9 +330,7 @@ class TestWhatIsRefused:
         changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
         length=st.integers(0, 3000),
     )
-    def test_damage_of_any_kind_is_shown_or_refused(
-        self, format: str, changes: list[tuple[int, int]], length: int
-    ) -> None:
+    def test_any_damage_decodes_or_is_refused(self, format: str, changes: list[tuple[int, int]], length: int) -> None:
         data = bytearray(encoded(photo((24, 20)), format)[:length])
         for position, value in changes:
             if position < len(data):
@@ -343,7 +342,7 @@ class TestWhatIsRefused:
         assert decode(image).size == (image.width, image.height)
 
 
-class TestWhereItComesFrom:
+class TestSources:
     @pytest.mark.parametrize("name", ["cat.png", "my cat.png", "100% é#?.png"])
     def test_file_urls(self, name: str, tmp_path: Path) -> None:
         path = tmp_path / name
@@ -359,7 +358,7 @@ class TestWhereItComesFrom:
         (tmp_path / "cat.png").write_bytes(encoded(photo()))
         assert ImageLoader().load("~/cat.png").image.name == "cat.png"
 
-    def test_links_are_off_unless_allowed(self) -> None:
+    def test_urls_are_refused_unless_allowed(self) -> None:
         def fetch(url: str) -> Download:
             pytest.fail(f"{url} was fetched")
 
@@ -370,7 +369,7 @@ class TestWhereItComesFrom:
             "set allow_urls, or save the picture to a file."
         )
 
-    def test_allowed_links_are_fetched_and_judged_like_files(self) -> None:
+    def test_allowed_urls_are_fetched_and_checked_like_files(self) -> None:
         data = encoded(photo())
         attached = ImageLoader(allow_urls=True, fetch=lambda _: Download(data, "cat.png")).load("HTTPS://example.org/x")
         assert attached.image.name == "cat.png"
@@ -417,3 +416,26 @@ def png16(row: list[tuple[int, int, int]]) -> bytes:
     header = struct.pack(">IIBBBBB", len(row), 1, 16, 2, 0, 0, 0)
     pixels = b"\0" + b"".join(struct.pack(">HHH", *colour) for colour in row)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+class TestDecodingOnce:
+    def test_an_image_is_decoded_once_from_the_loader_to_the_model(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        image = ImageLoader().load_bytes(encoded(photo()), "photo.png").image
+        monkeypatch.setattr(Image, "open", None)
+        preview, prefill = decode(image), decode(image)
+        preview.thumbnail((4, 4))
+        assert prefill.size == (64, 48), "each caller has pixels of its own"
+        assert decode(image).tobytes() == prefill.tobytes()
+
+    def test_the_cache_drops_what_was_not_used_for_longest(self) -> None:
+        cache = PixelCache(max_bytes=2 * 3 * 64 * 48)
+        for digest in "ab":
+            cache.add(digest, photo())
+        assert cache.get("a") is not None
+        cache.add("c", photo())
+        assert [digest for digest in "abc" if cache.get(digest) is not None] == ["a", "c"]
+
+    def test_the_cache_refuses_what_is_larger_than_all_of_it(self) -> None:
+        cache = PixelCache(max_bytes=100)
+        cache.add("a", photo())
+        assert cache.get("a") is None
