@@ -1,4 +1,4 @@
-"""Captions: what a picture shows, in a sentence or more, for people or for screen readers."""
+"""Captions of an image: one sentence, several, by regions, or as alt text for screen readers."""
 
 import io
 import re
@@ -16,30 +16,31 @@ from skills.vision_model import VisionModel
 
 Style = Literal["short", "detailed", "dense", "alt-text"]
 
-ALT_TEXT_LENGTH = 125
-"""In characters; some screen readers stop there."""
+MAX_ALT_TEXT_CHARACTERS = 125
+"""Some screen readers stop there."""
 
-# The plain wording is one that the bundled model was trained with.
-_SHORT = "Describe the photo."
-_DETAILED = "Describe the picture in detail."
-_TILE = "Describe the picture."
-# As the Qwen-VL family was taught to be asked.
-_GROUNDED = (
+# The bundled model was trained with these prompts and understands few others.
+_SHORT_PROMPT = "Describe the photo."
+_DETAILED_PROMPT = "Describe the picture in detail."
+_TILE_PROMPT = "Describe the picture."
+# The prompt that the Qwen-VL models were trained with.
+_GROUNDING_PROMPT = (
     "Locate the people, things and other parts that matter in the picture. Report for each its bbox_2d coordinates and "
     "a short description as its label, in JSON format."
 )
-_LONGEST_GROUNDED = 768
-_THOUSANDTHS = 1000
-_LONGEST = {"short": 48, "detailed": 256, "dense": 48, "alt-text": 48}
-"""In tokens."""
+_MAX_TOKENS = {"short": 48, "detailed": 256, "dense": 48, "alt-text": 48}
+_MAX_GROUNDING_TOKENS = 768
+# Qwen-VL's boxes are in thousandths of the image.
+_GROUNDING_SCALE = 1000
 
-# What screen readers say themselves before they read an alternative text.
+# Screen readers announce an image themselves.
 _PREAMBLE = re.compile(
     r"(?:this|the|a|an)?\s*(?:picture|photo(?:graph)?|image)\s+(?:of|shows|showing|depicts|depicting)\s+(?=\S)",
     re.IGNORECASE,
 )
-_SENTENCES = re.compile(r"(?<=[.!?])\s+")
-_SMALLEST_TILE = 32  # pixels; nothing can be told from less
+_SENTENCE_GAP = re.compile(r"(?<=[.!?])\s+")
+_MIN_TILE_PIXELS = 32
+_LARGE_IMAGE_PIXELS = 1000
 _HEADINGS = {
     "model": "In parts (as the model draws them):",
     "tiles": "In parts (tiles of the picture; this model draws no boxes of its own):",
@@ -47,16 +48,21 @@ _HEADINGS = {
 
 
 class Region(BaseModel):
-    """A part of a picture and what it shows; `box` is left, top, right and bottom in pixels of the upright picture."""
+    """A region of an image with its caption; `box` is left, top, right and bottom in pixels of the upright image."""
 
     box: tuple[int, int, int, int]
     text: str
 
 
 class Caption(BaseModel):
-    """What a picture shows.
+    """Caption of an image.
 
-    `regions_from` says how the regions were chosen: by the "model", or as "tiles", fixed parts of the picture.
+    Attributes:
+        text: Caption of the complete image.
+        style: The style that was asked for.
+        model: Name of the model.
+        regions: Captions of regions, for the style "dense".
+        regions_from: "model" if the model chose the regions, "tiles" for a fixed grid, None without regions.
     """
 
     text: str
@@ -68,7 +74,7 @@ class Caption(BaseModel):
     def __str__(self) -> str:
         if self.regions_from is None:
             return self.text
-        lines = [f"{region.text}  ({_where(region.box)})" for region in self.regions]
+        lines = [f"{region.text}  ({_format_box(region.box)})" for region in self.regions]
         return "\n".join([self.text, _HEADINGS[self.regions_from], *lines])
 
 
@@ -88,85 +94,93 @@ def caption(
     """
     if language and model.info.bundled and language.strip().lower() not in {"english", "en"}:
         raise SkillUsageError(f"The bundled model writes English only: choose another one with --model for {language}.")
-    # The bundled model knows questions in the words it was trained with, and no more.
-    wanted = f" Answer in {language}." if language and not model.info.bundled else ""
+    # The bundled model understands only the prompts that it was trained with.
+    suffix = f" Answer in {language}." if language and not model.info.bundled else ""
+    prompt = (_DETAILED_PROMPT if style == "detailed" else _SHORT_PROMPT) + suffix
+    text = model.ask(prompt, photo, max_tokens=_MAX_TOKENS[style])
     if style == "detailed":
-        text = without_repetition(model.ask(_DETAILED + wanted, photo, max_tokens=_LONGEST[style]))
-    else:
-        text = model.ask(_SHORT + wanted, photo, max_tokens=_LONGEST[style])
-    if style == "alt-text":
-        text = alt_text(text)
-    if style != "dense":
-        return Caption(text=text, style=style, model=model.info.name)
-    if model.info.supports_grounding and (
-        drawn := grounded(model.ask(_GROUNDED + wanted, photo, max_tokens=_LONGEST_GROUNDED), photo)
-    ):
-        return Caption(text=text, style=style, model=model.info.name, regions=drawn, regions_from="model")
+        text = truncate_repetition(text)
+    elif style == "alt-text":
+        text = to_alt_text(text)
+    elif style == "dense":
+        return _caption_regions(photo, text, model, suffix)
+    return Caption(text=text, style=style, model=model.info.name)
+
+
+def _caption_regions(photo: Image, text: str, model: VisionModel, suffix: str) -> Caption:
+    """Add the regions that the model draws to a caption, or those of a grid if it draws none."""
+    name = model.info.name
+    if model.info.supports_grounding:
+        reply = model.ask(_GROUNDING_PROMPT + suffix, photo, max_tokens=_MAX_GROUNDING_TOKENS)
+        if regions := _parse_regions(reply, photo):
+            return Caption(text=text, style="dense", model=name, regions=regions, regions_from="model")
     regions = [
-        Region(box=box, text=model.ask(_TILE + wanted, tile, max_tokens=_LONGEST[style])) for box, tile in tiles(photo)
+        Region(box=box, text=model.ask(_TILE_PROMPT + suffix, tile, max_tokens=_MAX_TOKENS["dense"]))
+        for box, tile in tile_image(photo)
     ]
-    return Caption(text=text, style=style, model=model.info.name, regions=regions, regions_from="tiles")
+    return Caption(text=text, style="dense", model=name, regions=regions, regions_from="tiles")
 
 
-class _Grounded(BaseModel):
-    """A part of a picture as Qwen3-VL tells of it, its box in thousandths of the picture."""
+class _GroundedRegion(BaseModel):
+    """A region as Qwen3-VL returns it; the box is in thousandths of the image."""
 
     bbox_2d: tuple[float, float, float, float]
     label: Annotated[str, Field(min_length=1)]
 
 
-def grounded(said: str, photo: Image) -> list[Region]:
-    """The regions that a model has named in JSON, as far as they are whole and lie in the picture."""
+def _parse_regions(reply: str, photo: Image) -> list[Region]:
+    """Return the complete regions in a model's JSON whose boxes have an area inside the image."""
     regions = []
-    for found in json_objects(said):
+    for found in json_objects(reply):
         try:
-            part = _Grounded.model_validate(found)
+            region = _GroundedRegion.model_validate(found)
         except ValidationError:
             continue
         sides = (photo.width, photo.height, photo.width, photo.height)
         left, top, right, bottom = (
-            round(min(max(place, 0), _THOUSANDTHS) * side / _THOUSANDTHS)
-            for place, side in zip(part.bbox_2d, sides, strict=True)
+            round(min(max(position, 0), _GROUNDING_SCALE) * side / _GROUNDING_SCALE)
+            for position, side in zip(region.bbox_2d, sides, strict=True)
         )
         if left < right and top < bottom:
-            regions.append(Region(box=(left, top, right, bottom), text=" ".join(part.label.split())))
+            regions.append(Region(box=(left, top, right, bottom), text=" ".join(region.label.split())))
     return regions
 
 
-def without_repetition(text: str) -> str:
-    """`text` up to the first sentence that was said before: there small models begin to go round in circles."""
+def truncate_repetition(text: str) -> str:
+    """Cut off `text` before the first repeated sentence. Small models repeat themselves from there on."""
     text = text.strip()
-    said: list[str] = []
+    sentences: list[str] = []
     start = 0
-    for end, after in [*(gap.span() for gap in _SENTENCES.finditer(text)), (len(text), len(text))]:
+    for end, next_start in [*(gap.span() for gap in _SENTENCE_GAP.finditer(text)), (len(text), len(text))]:
         sentence = text[start:end]
-        # The number of a list's entry is no sentence.
-        if len(sentence.split()) > 2 and any(earlier.startswith(sentence) for earlier in said):
+        # Two words or fewer: the number of a list item is no sentence.
+        if len(sentence.split()) > 2 and any(earlier.startswith(sentence) for earlier in sentences):
             return text[:start].rstrip()
-        said.append(sentence)
-        start = after
+        sentences.append(sentence)
+        start = next_start
     return text
 
 
-def alt_text(text: str) -> str:
-    """A caption as an alternative text: its first sentences as far as they fit, without "a photo of"."""
+def to_alt_text(text: str) -> str:
+    """Shorten a caption to alt text: the first sentences that fit, without "a photo of"."""
     text = " ".join(text.split())
     text = _PREAMBLE.sub("", text, count=1) if _PREAMBLE.match(text) else text
     text = text[:1].upper() + text[1:]
-    if len(text) <= ALT_TEXT_LENGTH:
+    if len(text) <= MAX_ALT_TEXT_CHARACTERS:
         return text
-    cut = text[:ALT_TEXT_LENGTH]
+    cut = text[:MAX_ALT_TEXT_CHARACTERS]
     end = max(cut.rfind(mark) for mark in (". ", "! ", "? "))
-    return cut[: end + 1] if end > 0 else cut[: ALT_TEXT_LENGTH - 1].rpartition(" ")[0].rstrip(" ,;:") + "…"
+    return cut[: end + 1] if end > 0 else cut[: MAX_ALT_TEXT_CHARACTERS - 1].rpartition(" ")[0].rstrip(" ,;:") + "…"
 
 
-def tiles(photo: Image) -> Iterator[tuple[tuple[int, int, int, int], Image]]:
-    """The parts of a picture from left to right and top to bottom, as boxes in pixels and as pictures.
+def tile_image(photo: Image) -> Iterator[tuple[tuple[int, int, int, int], Image]]:
+    """Yield the tiles of an image, row by row, as boxes in pixels and as images.
 
-    Three by three of a large picture, two by two of a small one, and fewer where they would be nothing but specks.
+    A large image has three by three tiles, a small one two by two. No tile is narrower than 32 pixels, unless the image
+    is.
     """
     pixels = decode(photo)
-    columns, rows = (_parts(pixels.width), _parts(pixels.height))
+    columns, rows = _tile_count(pixels.width), _tile_count(pixels.height)
     for row in range(rows):
         for column in range(columns):
             box = (
@@ -175,16 +189,16 @@ def tiles(photo: Image) -> Iterator[tuple[tuple[int, int, int, int], Image]]:
                 pixels.width * (column + 1) // columns,
                 pixels.height * (row + 1) // rows,
             )
-            part = pixels.crop(box)
+            tile = pixels.crop(box)
             data = io.BytesIO()
-            part.save(data, "PNG")
-            yield box, Image(data.getvalue(), "image/png", part.width, part.height, f"part of {photo.name}")
+            tile.save(data, "PNG")
+            yield box, Image(data.getvalue(), "image/png", tile.width, tile.height, f"part of {photo.name}")
 
 
-def _parts(pixels: int) -> int:
-    return min(3 if pixels > 1000 else 2, max(1, pixels // _SMALLEST_TILE))
+def _tile_count(pixels: int) -> int:
+    return min(3 if pixels > _LARGE_IMAGE_PIXELS else 2, max(1, pixels // _MIN_TILE_PIXELS))
 
 
-def _where(box: tuple[int, int, int, int]) -> str:
+def _format_box(box: tuple[int, int, int, int]) -> str:
     left, top, right, bottom = box
     return f"{left},{top} to {right},{bottom}"

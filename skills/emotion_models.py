@@ -1,4 +1,4 @@
-"""What a skill may ask beyond a model's words: what goes on in one that reads, and how a voice sounds."""
+"""The models behind the emotion skill: a chat model, hidden states of the bundled model, and a voice classifier."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class EmotionModels(Protocol):
-    """Models that are loaded when they are first asked, so that nothing waits for what it does not need."""
+    """Models for the emotion skill. Each is loaded when it is first used."""
 
     def model(self) -> "VisionModel":
-        """The model of the conversation, or the one that is set. Raises `ModelError`."""
+        """Return the model of the conversation, or the one that is set. Raises `ModelError`."""
         ...
 
-    def hidden_states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
-        """What goes on in the bundled model as it reads `pieces`: see `HiddenStateModel.states`. Raises `ModelError`."""
+    def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
+        """Return hidden states of the bundled model: see `HiddenStateModel.hidden_states`. Raises `ModelError`."""
         ...
 
     def vocal_emotion(self, samples: "NDArray[np.float32]") -> "VocalEmotion | None":
-        """How somebody sounds in mono `samples` of 16 kHz: see `VoiceEmotionClassifier.read`. Raises as `Whisper` does."""
+        """Classify mono samples at 16 kHz: see `VoiceEmotionClassifier.classify`. Raises `ModelError`, `VoiceError`."""
         ...

@@ -1,9 +1,9 @@
-"""Which pictures a command line means: paths, links, folders, patterns, and lists on standard input.
+"""Find the files that a command line names: paths, URLs, folders, patterns, and lists on standard input.
 
-    photo.jpg  pictures/  '*.jpg'  https://…  -    ─▶    one source for each picture, in order
+    photo.jpg  pictures/  '*.jpg'  https://…  -    ─▶    one `Source` per file, in order
 
-For a skill that takes them, recordings and texts as well.
-What does not exist is a source as well, and fails when it is read: of ten thousand paths some may vanish meanwhile.
+Most skills take images; some take recordings and texts as well. A path that does not exist is a source too and fails
+when it is read: of ten thousand paths some may vanish meanwhile.
 """
 
 import glob
@@ -19,72 +19,61 @@ from assistant.attachments.paths_in_text import SUFFIXES, expand_user
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
 
 STANDARD_INPUT = "standard input"
+"""Name of an image that was piped in."""
 
-SourceKind = Literal["photo", "sound", "text"]
-"""What may be in a file."""
+MediaType = Literal["photo", "sound", "text"]
 
-_SUFFIXES: Mapping[SourceKind, frozenset[str]] = {
+_SUFFIXES: Mapping[MediaType, frozenset[str]] = {
     "photo": SUFFIXES,
     "sound": frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .wma .aiff .webm .mp4 .mkv .mov".split()),
     "text": frozenset({".txt"}),
 }
-_CALLED: Mapping[SourceKind, str] = {"photo": "picture", "sound": "recording", "text": "text"}
-# How files of the commonest kinds of sound begin.
-_SOUNDS = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"FORM")
-# Characters of a text file: more than any skill reads of it.
-_MOST_TEXT = 1 << 20
+_LABELS: Mapping[MediaType, str] = {"photo": "picture", "sound": "recording", "text": "text"}
+_AUDIO_SIGNATURES = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"FORM")
+# More than any skill reads of a text.
+_MAX_TEXT_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a picture is: `name` is its path or link, or what it is called if its `data` are there already."""
+    """Location of a file: a path, a URL, or a name for `data` that has already been read."""
 
     name: str
     data: bytes | None = None
 
     @property
     def identity(self) -> str:
-        """What is the same for the same picture, however its path is written."""
-        return identity(self.name) if self.data is None else self.name
+        """Key that is equal for the same file however its path is spelled."""
+        return path_identity(self.name) if self.data is None else self.name
 
-    def kind(self, kinds: Collection[str]) -> SourceKind:
-        """Which of `kinds` it is, by the ending of its name, else by how it begins. Raises `AttachmentError` if none.
+    def media_type(self, candidates: Collection[str]) -> MediaType:
+        """Return which of `candidates` this is, by suffix, else by content.
 
-        Where there is only one, or no file to look at, what reads it is to say that it is not.
+        With one candidate, or no file to look at, the first candidate is returned and reading reports the error.
+        Raises `AttachmentError` if the content is none of them.
         """
-        possible = [kind for kind in _SUFFIXES if kind in kinds]
-        named = self.named_kind(kinds)
-        if named or len(possible) == 1:
-            return named or possible[0]
-        head = self._head()
+        possible = [each for each in _SUFFIXES if each in candidates]
+        by_suffix = self.media_type_by_suffix(candidates)
+        if by_suffix or len(possible) == 1:
+            return by_suffix or possible[0]
+        head = self._read_head()
         if not head or detect_type(head):
             return possible[0]
-        if "sound" in possible and head.startswith(_SOUNDS):
+        if "sound" in possible and head.startswith(_AUDIO_SIGNATURES):
             return "sound"
         remedy = "let the name of a text end in .txt" if "text" in possible else "check which file it is"
-        raise AttachmentError(f"{self.name} is no {_listed_or(_CALLED[each] for each in possible)}: {remedy}.")
+        raise AttachmentError(f"{self.name} is no {_join_or(_LABELS[each] for each in possible)}: {remedy}.")
 
-    def named_kind(self, kinds: Collection[str]) -> SourceKind | None:
-        """Which of `kinds` it is by the ending of its name, None if none."""
-        ending = Path(self.name).suffix.lower()
-        return next((kind for kind in _SUFFIXES if kind in kinds and ending in _SUFFIXES[kind]), None)
-
-    def _head(self) -> bytes:
-        """How it begins; nothing where that cannot be told before it is read."""
-        path = expand_user(self.name)
-        if self.data is not None or "://" in self.name or not path.is_file():
-            return (self.data or b"")[:HEAD_BYTES]
-        try:
-            with path.open("rb") as file:
-                return file.read(HEAD_BYTES)
-        except OSError:
-            return b""
+    def media_type_by_suffix(self, candidates: Collection[str]) -> MediaType | None:
+        """Return which of `candidates` the suffix belongs to, or None."""
+        suffix = Path(self.name).suffix.lower()
+        return next((each for each in _SUFFIXES if each in candidates and suffix in _SUFFIXES[each]), None)
 
     def read_text(self) -> str:
-        """The words in it. Raises `AttachmentError`."""
+        """Read a UTF-8 text. Raises `AttachmentError`."""
         try:
             with expand_user(self.name).open(encoding="utf-8-sig") as file:
-                return file.read(_MOST_TEXT)
+                return file.read(_MAX_TEXT_CHARACTERS)
         except FileNotFoundError as error:
             raise AttachmentError(f"{self.name} does not exist: check the path.") from error
         except OSError as error:
@@ -96,78 +85,93 @@ class Source:
         """Load the image. Raises `AttachmentError`."""
         return loader.load(self.name) if self.data is None else loader.load_bytes(self.data, self.name)
 
+    def _read_head(self) -> bytes:
+        """Return the first bytes, or none for a URL and for a file that cannot be opened."""
+        path = expand_user(self.name)
+        if self.data is not None or "://" in self.name or not path.is_file():
+            return (self.data or b"")[:HEAD_BYTES]
+        try:
+            with path.open("rb") as file:
+                return file.read(HEAD_BYTES)
+        except OSError:
+            return b""
 
-def identity(name: str) -> str:
-    """The path of the file that `name` leads to, whether it is there or not; a link is itself."""
+
+def path_identity(name: str) -> str:
+    """Return the real path that `name` leads to, whether it exists or not. A URL is returned as it is."""
     return name if "://" in name or name == STANDARD_INPUT else os.path.realpath(expand_user(name))
 
 
 def find_sources(
-    arguments: Sequence[str], read_input: Callable[[], bytes], kinds: Collection[str] = ("photo",)
+    arguments: Sequence[str], read_input: Callable[[], bytes], media_types: Collection[str] = ("photo",)
 ) -> list[Source]:
-    """The pictures that `arguments` mean, in their order; those of a folder or a pattern in order of their names.
+    """Return the files that `arguments` name, in order; those of a folder or pattern sorted by name.
 
-    Of folders everything that by its ending is of one of `kinds` is taken.
+    Args:
+        arguments: Paths, URLs, folders and patterns. A `-` reads standard input: an image, or a list of paths, one per
+            line or (as `find -print0` writes it) each ended by NUL.
+        read_input: Return the bytes of standard input.
+        media_types: Files of a folder are included if their suffix belongs to one of these.
 
-    A `-` stands for standard input, `read_input`: a picture, or a list of paths with one on each line (or, as
-    `find -print0` writes it, ended by a NUL each). Raises `SkillError` where a folder, a pattern or a list means none,
-    and `SkillUsageError` for an empty argument.
+    Raises:
+        SkillError: A folder, a pattern or a list names no file.
+        SkillUsageError: An argument is empty.
     """
     if "" in arguments:
-        # As a path it would be the current folder, and it comes of a variable of the shell that is not set.
+        # An unset shell variable. As a path it would be the current folder.
         raise SkillUsageError("One of the paths is empty: name a file, a folder or a pattern.")
     sources: list[Source] = []
     for argument in arguments:
-        sources += _listed(read_input(), kinds) if argument == "-" else _meant(argument, kinds)
+        sources += _parse_input(read_input(), media_types) if argument == "-" else _expand(argument, media_types)
     return sources
 
 
-def _listed(data: bytes, kinds: Collection[str]) -> Iterator[Source]:
+def _parse_input(data: bytes, media_types: Collection[str]) -> Iterator[Source]:
     if detect_type(data[:HEAD_BYTES]) in FORMATS:
         yield Source(STANDARD_INPUT, data)
         return
-    if any(data.startswith(beginning) for beginning in _SOUNDS):
+    if data.startswith(_AUDIO_SIGNATURES):
         raise SkillError("A recording on standard input is not read: give it by its path.")
     separator = b"\0" if b"\0" in data else b"\n"
     paths = [os.fsdecode(line.removesuffix(b"\r")) for line in data.removeprefix(b"\xef\xbb\xbf").split(separator)]
     if not any(paths):
         raise SkillError("Standard input names no files: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
-        yield from _in_folder(path, kinds) if os.path.isdir(expand_user(path)) else [Source(path)]
+        yield from _list_folder(path, media_types) if os.path.isdir(expand_user(path)) else [Source(path)]
 
 
-def _meant(argument: str, kinds: Collection[str]) -> Iterator[Source]:
+def _expand(argument: str, media_types: Collection[str]) -> Iterator[Source]:
     if "://" in argument:
         yield Source(argument)
         return
     path = expand_user(argument)
     if os.path.isdir(path):
-        yield from _in_folder(argument, kinds)
+        yield from _list_folder(argument, media_types)
     elif glob.has_magic(argument) and not os.path.exists(path):
-        # Not pathlib's, which knows no absolute patterns.
-        found = sorted(each for each in glob.iglob(str(path), recursive=True) if os.path.isfile(each))
-        if not found:
+        # Not `Path.glob`, which refuses absolute patterns.
+        matches = sorted(each for each in glob.iglob(str(path), recursive=True) if os.path.isfile(each))
+        if not matches:
             raise SkillError(f"No file matches {argument}: check the pattern.")
-        yield from map(Source, found)
+        yield from map(Source, matches)
     else:
         yield Source(argument)
 
 
-def _in_folder(folder: str, kinds: Collection[str]) -> Iterator[Source]:
-    """The files below `folder` whose endings are those of `kinds`, hidden folders and files left out."""
-    endings = frozenset[str]().union(*(_SUFFIXES[kind] for kind in _SUFFIXES if kind in kinds))
-    found = False
+def _list_folder(folder: str, media_types: Collection[str]) -> Iterator[Source]:
+    """Yield the files below `folder` with a suffix of `media_types`, without hidden files and folders."""
+    suffixes = frozenset[str]().union(*(_SUFFIXES[each] for each in _SUFFIXES if each in media_types))
+    is_empty = True
     for parent, folders, files in os.walk(expand_user(folder)):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in endings and not name.startswith("."):
-                found = True
+            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
+                is_empty = False
                 yield Source(str(Path(parent) / name))
-    if not found:
-        what = _listed_or(f"{_CALLED[kind]}s" for kind in _SUFFIXES if kind in kinds)
-        raise SkillError(f"There are no {what} in {folder}: name another folder.")
+    if is_empty:
+        wanted = _join_or(f"{_LABELS[each]}s" for each in _SUFFIXES if each in media_types)
+        raise SkillError(f"There are no {wanted} in {folder}: name another folder.")
 
 
-def _listed_or(names: Iterable[str]) -> str:
+def _join_or(names: Iterable[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last

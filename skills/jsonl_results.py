@@ -1,7 +1,7 @@
-"""The file that a long run writes its results to: a JSON object on each line, in the order of the pictures.
+"""The results file of a long run (`--out`): JSON lines, one record per file, in order.
 
-A line is written whole by one call. Should the machine or the program die in the middle of it, the piece is taken off
-before the run goes on. Only one run at a time writes to a file.
+Each record is one write. A partial last line, left by a crash, is removed before the run is resumed. A lock admits one
+run at a time.
 """
 
 import json
@@ -9,47 +9,63 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from assistant.errors import SkillError
-from skills.files import identity
+from skills.files import path_identity
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-PICTURE = "photo"
-"""The key that has the path of its picture, as it was given, in every record of a skill that takes pictures alone."""
+IMAGE_KEY = "photo"
+"""Record key of the file's name, as it was given, for skills that take only images."""
 
-FILE = "file"
-"""That key in the records of a skill that takes other files as well."""
+FILE_KEY = "file"
+"""Record key of the file's name for other skills."""
 
-ERROR = "error"
-"""The key of a record without a result: why there is none."""
+ERROR_KEY = "error"
+"""Record key of the error message, in records without a result."""
 
 
-def record(name: str, result: "BaseModel | None", error: str = "", *, key: str = PICTURE) -> dict[str, Any]:
-    """What is written down of one picture: its `name` under `key`, and the result's own fields or the error."""
+def make_record(name: str, result: "BaseModel | None", error: str = "", *, key: str = IMAGE_KEY) -> dict[str, Any]:
+    """Return the record of a file: its name under `key`, and the fields of the result or the error."""
     if result is None:
-        return {key: name, ERROR: error}
+        return {key: name, ERROR_KEY: error}
     return {key: name, **{field: value for field, value in result.model_dump(mode="json").items() if field != key}}
 
 
-def as_line(entry: dict[str, Any]) -> str:
-    """A record as a line of JSON."""
-    # A path that is no UTF-8 has lone surrogates in it, which no reader of JSON takes as text: they stay escaped.
-    text = json.dumps(entry, ensure_ascii=False)
-    return (text if _is_text(text) else json.dumps(entry)) + "\n"
+def to_json_line(record: dict[str, Any]) -> str:
+    """Return a record as one line of JSON."""
+    # A path that is not UTF-8 contains lone surrogates, which JSON parsers reject as text: escape them.
+    text = json.dumps(record, ensure_ascii=False)
+    return (text if _is_encodable(text) else json.dumps(record)) + "\n"
+
+
+@dataclass(frozen=True)
+class RecordSchema:
+    """Expected content of the records.
+
+    Attributes:
+        fields: Field names of the results.
+        key: Record key of the file's name.
+        fixed_fields: Fields that have one value in all records, such as the question of a run.
+    """
+
+    fields: Collection[str]
+    key: str = IMAGE_KEY
+    fixed_fields: Mapping[str, Any] | None = None
 
 
 class ResultFile:
-    """A file of records, open for more.
+    """A results file, open for appending.
 
-    `done` counts the pictures that it has, by the file that their names lead to (see `skills.files.identity`); `failed`
-    of them have an error.
+    Attributes:
+        done: Number of records per file, by `skills.files.path_identity`.
+        failed: Number of records with an error.
     """
 
     def __init__(self, path: Path, descriptor: int, done: Counter[str], failed: int) -> None:
@@ -58,9 +74,9 @@ class ResultFile:
         self._path = path
         self._descriptor = descriptor
 
-    def write(self, entry: dict[str, Any]) -> None:
-        """Add a record. Raises `SkillError` if it cannot be written."""
-        data = as_line(entry).encode()
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record. Raises `SkillError` if it cannot be written."""
+        data = to_json_line(record).encode()
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -72,112 +88,125 @@ class ResultFile:
 
 @contextmanager
 def open_result_file(
-    path: Path,
-    fields: Collection[str],
-    *,
-    resume: bool,
-    retry_errors: bool = False,
-    key: str = PICTURE,
-    same: Mapping[str, Any] | None = None,
+    path: Path, schema: RecordSchema, *, resume: bool, retry_errors: bool = False
 ) -> Iterator[ResultFile]:
-    """The records in the file `path`: a new file, or with `resume` one to be gone on with, if it is there.
+    """Open the results file `path`, new or to be resumed.
 
-    `fields` are those of the results that it is for, and `key` is where the name of the picture stands. With
-    `retry_errors` the records of errors are taken out of it, so that those pictures count as not done.
+    Args:
+        path: The file. Its folder must exist.
+        schema: Expected content of the records.
+        resume: Continue an existing file.
+        retry_errors: Remove records of errors, so that those files are processed again.
 
-    Raises `SkillError` if it exists and is not to be gone on with, holds something else, or is being written.
+    Raises:
+        SkillError: The file exists and `resume` is False, belongs to another skill, is in use, or cannot be written.
     """
     if not path.absolute().parent.is_dir():
         raise SkillError(f"There is no folder {path.parent} for {path.name}: make it first.")
+    with _locked(path), _opened(path) as descriptor:
+        done, failed = Counter[str](), 0
+        if os.fstat(descriptor).st_size > 0:
+            if not resume:
+                raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
+            done, failed = _repair(path, descriptor, schema)
+            if failed and retry_errors:
+                _remove_errors(path, descriptor)
+                done, failed = _repair(path, descriptor, schema)
+        yield ResultFile(path, descriptor, done, failed)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
     lock = FileLock(f"{path}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise SkillError(f"Another run is writing to {path}: wait until it is done, or name another file.") from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _not_writable(path, error) from error
     try:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        try:
-            has_records = os.fstat(descriptor).st_size > 0
-            if has_records and not resume:
-                raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
-            wanted = {key, *fields}
-            repair = partial(_repaired, path, descriptor, wanted, key, same or {})
-            done, failed = repair() if has_records else (Counter[str](), 0)
-            if failed and retry_errors:
-                _take_out_errors(path, descriptor)
-                done, failed = repair()
-            yield ResultFile(path, descriptor, done, failed)
-        finally:
-            os.close(descriptor)
+        yield
     finally:
-        # While it is still held, so that nobody can hold a file that is about to go.
+        # Removed before it is released: otherwise another run could lock a file that is about to be removed.
         with suppress(OSError):
             Path(lock.lock_file).unlink()
         lock.release()
 
 
-def _repaired(
-    path: Path, descriptor: int, fields: Collection[str], key: str, same: Mapping[str, Any]
-) -> tuple[Counter[str], int]:
-    """The pictures that the file has records of, after taking off a last line that was never finished.
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
-    And how many of them are records of an error.
-    """
+
+def _repair(path: Path, descriptor: int, schema: RecordSchema) -> tuple[Counter[str], int]:
+    """Check the records and cut off a partial last line. Return records per file, and the number of errors."""
     done: Counter[str] = Counter()
     failed = 0
-    whole = 0
+    complete_bytes = 0
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break
-            try:
-                entry = json.loads(line)
-                done[identity(entry[key])] += 1
-            except (ValueError, KeyError, TypeError) as error:
-                raise SkillError(
-                    f"Line {number} of {path} is no record of a file: name another file, or put that line right."
-                ) from error
-            if ERROR not in entry and entry.keys() != fields:
-                raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
-            for name, value in same.items():
-                if entry.get(name, value) != value:
-                    raise SkillError(
-                        f"Line {number} of {path} has the {name} “{entry[name]}” and not “{value}”: name another file."
-                    )
-            failed += ERROR in entry
-            whole += len(line)
-    os.ftruncate(descriptor, whole)
+            identity, is_error = _parse_record(path, number, line, schema)
+            done[identity] += 1
+            failed += is_error
+            complete_bytes += len(line)
+    os.ftruncate(descriptor, complete_bytes)
     return done, failed
 
 
-def _take_out_errors(path: Path, descriptor: int) -> None:
-    """Put in the place of the file, and behind `descriptor`, one without its records of errors."""
+def _parse_record(path: Path, number: int, line: bytes, schema: RecordSchema) -> tuple[str, bool]:
+    """Return the identity of the file in line `number`, and whether it failed.
+
+    Raises `SkillError` if the line does not fit the schema.
+    """
+    try:
+        record: dict[str, Any] = json.loads(line)
+        identity = path_identity(record[schema.key])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SkillError(
+            f"Line {number} of {path} is no record of a file: name another file, or put that line right."
+        ) from error
+    if ERROR_KEY not in record and record.keys() != {schema.key, *schema.fields}:
+        raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
+    for name, value in (schema.fixed_fields or {}).items():
+        if record.get(name, value) != value:
+            raise SkillError(
+                f"Line {number} of {path} has the {name} “{record[name]}” and not “{value}”: name another file."
+            )
+    return identity, ERROR_KEY in record
+
+
+def _remove_errors(path: Path, descriptor: int) -> None:
+    """Replace the file, and the one that `descriptor` refers to, by a copy without the records of errors."""
     rest = path.with_name(f".{path.name}.rest")
     try:
         with path.open("rb") as old, rest.open("wb") as new:
-            new.writelines(line for line in old if ERROR not in json.loads(line))
+            new.writelines(line for line in old if ERROR_KEY not in json.loads(line))
         rest.chmod(path.stat().st_mode)
         rest.replace(path)
-        anew = os.open(path, os.O_RDWR | os.O_APPEND)
-        os.dup2(anew, descriptor)
-        os.close(anew)
+        replaced = os.open(path, os.O_RDWR | os.O_APPEND)
+        os.dup2(replaced, descriptor)
+        os.close(replaced)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _not_writable(path, error) from error
     finally:
         rest.unlink(missing_ok=True)
 
 
-def _unwritable(path: Path, error: OSError) -> SkillError:
+def _not_writable(path: Path, error: OSError) -> SkillError:
     return SkillError(f"{path} cannot be written ({error.strerror}): name a file in a folder of yours.")
 
 
-def _is_text(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""The words in a picture: read by RapidOCR, whose models (PP-OCRv6) come with its package and run on any processor.
+"""OCR: find and read the text in an image with RapidOCR, whose package contains its models (PP-OCRv6).
 
-What stands in a picture is data. It is quoted wherever it is shown, and nothing in it is ever taken for a command.
+Text in an image is data. It is quoted wherever it is shown, and never parsed as a command.
 """
 
 import logging
@@ -20,9 +20,9 @@ from skills.definition import skill
 if TYPE_CHECKING:
     import PIL.Image
 
-# "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?"; and not what
-# somebody in the picture says, or whether they read.
-_ABOUT_WORDS = re.compile(
+# Matches "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?", but not
+# "What does the man say?" or "Is she reading?".
+_ASKS_FOR_TEXT = re.compile(
     r"""
       ^\W*(?:please\s+|(?:can|could|would|will)\s+you\s+(?:please\s+)?)? (?:read|transcribe)\b
     | \bwhat\s+do(?:es)?\s+(?!(?:the\s+|this\s+|that\s+)?
@@ -35,17 +35,20 @@ _ABOUT_WORDS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-# Longer than so many times its width, a picture is a strip.
-_STRIP = 4
+# Longest side over shortest side of an image that is read as it is.
+_MAX_ASPECT_RATIO = 4
 
-# One picture at a time: the engine uses all cores for one.
-_READING = threading.Lock()
+# One image at a time: the engine uses all cores for it.
+_ENGINE_LOCK = threading.Lock()
 
 
 class Line(BaseModel):
-    """Words that stand together; `box` is left, top, right and bottom in pixels of the upright picture.
+    """Words that stand together.
 
-    `score` is how sure the reader is of them, from 0.5, below which nothing is reported, to 1.
+    Attributes:
+        text: The words.
+        score: Confidence from 0.5, below which nothing is reported, to 1.
+        box: Left, top, right and bottom in pixels of the upright image.
     """
 
     text: str
@@ -54,14 +57,14 @@ class Line(BaseModel):
 
 
 class OcrResult(BaseModel):
-    """All words found in a picture, from top to bottom and, at one height, from left to right."""
+    """Text in an image, from top to bottom and from left to right."""
 
     lines: list[Line]
 
     @property
     def rows(self) -> list[str]:
-        """The words by the rows they stand in, those of one row with two spaces between them."""
-        return ["  ".join(line.text for line in row) for row in _rows(self.lines)]
+        """The text by rows; words in the same row are separated by two spaces."""
+        return ["  ".join(line.text for line in row) for row in _group_rows(self.lines)]
 
     def __str__(self) -> str:
         return "\n".join(self.rows) or "There are no words that can be read in it."
@@ -72,29 +75,29 @@ def read(photo: Image) -> OcrResult:
     """Read the words in a picture, with where they stand and how sure that is."""
     import numpy as np
 
-    # The engine wants blue, green and red in that order.
-    pixels = np.asarray(_widened(decode(photo)))[:, :, ::-1]
+    # The engine expects BGR.
+    pixels = np.asarray(_pad_strip(decode(photo)))[:, :, ::-1]
     engine = _engine()
-    with _READING:
+    with _ENGINE_LOCK:
         found = engine(pixels)
     if found.txts is None:
         return OcrResult(lines=[])
     lines = [
-        Line(text=text, score=round(float(score), 4), box=_upright(corners))
+        Line(text=text, score=round(float(score), 4), box=_bounding_box(corners))
         for text, score, corners in zip(found.txts, found.scores, found.boxes, strict=True)
         if text.strip()
     ]
-    return OcrResult(lines=[line for row in _rows(lines) for line in row])
+    return OcrResult(lines=[line for row in _group_rows(lines) for line in row])
 
 
-def is_about_words(question: str) -> bool:
-    """Whether a question about a picture asks for the words in it."""
-    return _ABOUT_WORDS.search(question) is not None
+def asks_for_text(question: str) -> bool:
+    """Return True if a question about an image asks for the text in it."""
+    return _ASKS_FOR_TEXT.search(question) is not None
 
 
-def quoted(reading: OcrResult) -> str:
-    """What was read, for a conversation: each row between back-ticks, so that no part of it is taken for markup."""
-    return "\n".join(_in_ticks(row) for row in reading.rows)
+def quote_rows(result: OcrResult) -> str:
+    """Return the rows as inline code in Markdown, so that no part of them is taken for markup."""
+    return "\n".join(_inline_code(row) for row in result.rows)
 
 
 @cache
@@ -106,51 +109,51 @@ def _engine() -> Any:
             f"OcrResult the words in pictures needs rapidocr and onnxruntime, which do not load here ({error}): "
             "install them anew."
         ) from error
-    # It tells every step on standard error otherwise, and adds its handler to a logger of its own on import.
+    # Importing it adds a handler to its logger, which prints every step on standard error.
     logging.getLogger("RapidOCR").disabled = True
     return RapidOCR(params={"Global.log_level": "critical"})
 
 
-def _widened(picture: "PIL.Image.Image") -> "PIL.Image.Image":
-    """`picture`, or if it is a narrow strip, with white at its right or lower edge: places in it stay where they are.
+def _pad_strip(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    """Pad a narrow strip with white at its right or lower edge, which leaves positions in it as they are.
 
-    The reader enlarges every picture until its short side has 736 pixels, which for a strip is gigabytes.
+    The engine enlarges every image until its short side has 736 pixels, which for a strip takes gigabytes.
     """
-    least = max(picture.size) // _STRIP
-    if min(picture.size) >= least:
-        return picture
+    min_side = max(image.size) // _MAX_ASPECT_RATIO
+    if min(image.size) >= min_side:
+        return image
     import PIL.Image
 
-    canvas = PIL.Image.new("RGB", (max(picture.width, least), max(picture.height, least)), "white")
-    canvas.paste(picture)
+    canvas = PIL.Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
+    canvas.paste(image)
     return canvas
 
 
-def _upright(corners: Any) -> tuple[int, int, int, int]:
-    """The upright box around four corners (x, y)."""
+def _bounding_box(corners: Any) -> tuple[int, int, int, int]:
+    """Return the upright box around four corners (4, 2)."""
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
     return round(float(left)), round(float(top)), round(float(right)), round(float(bottom))
 
 
-def _rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """`lines` by rows, each from left to right: two are in one row if half of the lower one's height is."""
+def _group_rows(lines: Sequence[Line]) -> list[list[Line]]:
+    """Group lines by rows, sorted from left to right. Lines that overlap by half their height are in one row."""
     rows: list[list[Line]] = []
     for line in sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
-        if rows and _beside(rows[-1][-1], line):
+        if rows and _is_same_row(rows[-1][-1], line):
             rows[-1].append(line)
         else:
             rows.append([line])
     return [sorted(row, key=lambda line: line.box[0]) for row in rows]
 
 
-def _beside(one: Line, other: Line) -> bool:
-    shared = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
-    apart = one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
-    return apart and 2 * shared > min(one.box[3] - one.box[1], other.box[3] - other.box[1])
+def _is_same_row(one: Line, other: Line) -> bool:
+    overlap = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
+    side_by_side = one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
+    return side_by_side and 2 * overlap > min(one.box[3] - one.box[1], other.box[3] - other.box[1])
 
 
-def _in_ticks(row: str) -> str:
-    longest = max((len(run) for run in re.findall("`+", row)), default=0)
-    ticks = "`" * (longest + 1)
+def _inline_code(row: str) -> str:
+    longest_run = max((len(run) for run in re.findall("`+", row)), default=0)
+    ticks = "`" * (longest_run + 1)
     padding = " " if row.startswith("`") or row.endswith("`") else ""
     return f"{ticks}{padding}{row}{padding}{ticks}"

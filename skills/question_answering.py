@@ -1,52 +1,59 @@
-"""Answers about a picture, with how sure one can be of them: the probability of the answer under the model, calibrated.
+"""Answer questions about an image, with a confidence: the answer's probability under the model, calibrated.
 
-An open question is answered in the model's words, and these are then scored. Yes or no, and a choice among given
-answers, are never read out of prose: the given answers are scored, and the likeliest is taken. Beside them stands the
-answer that the picture does not show it; where that is likelier, so is the result.
+    open question          model's own words, which are then scored
+    yes/no, given options  every option is scored, in several wordings; the likeliest is the answer
+    server model           cannot score: options are found in its words, and there is no confidence
+
+One more candidate, "not visible", is always scored as well. It is the result where it is likelier than the answer.
 """
 
-import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
 from assistant.messages import Image
+from skills.confidence import calibrated_confidence, calibration
 from skills.definition import skill
 from skills.vision_model import ScoringUnsupported, VisionModel
 
 NOT_VISIBLE = "not visible"
-"""The answer where the picture does not show what is asked for."""
+"""The answer where the image does not show what is asked for."""
 
-# What the bundled model was trained to say where a photo does not show it, and how the others are asked to say it.
-_CANNOT_TELL = "I can't tell from the picture."
-_DECLINES = re.compile(
+# The bundled model was trained to abstain in these words; other models are asked to say `NOT_VISIBLE`.
+_BUNDLED_ABSTENTION = "I can't tell from the picture."
+_ABSTENTIONS = re.compile(
     r"(?:i (?:can(?:'|no)t|do not|don't) (?:tell|see|read|know)\b|not visible\b|unknown\b)", re.IGNORECASE
 )
-_BRIEFLY = " Answer with a word or a short phrase. If the picture does not show it, answer: not visible."
-_OR_NOT = " If the picture does not show it, answer: not visible."
-_LONGEST = 32
-_LONGEST_EXPLANATION = 160
+_OR_NOT_VISIBLE = " If the picture does not show it, answer: not visible."
+_BRIEFLY = f" Answer with a word or a short phrase.{_OR_NOT_VISIBLE}"
+_MAX_ANSWER_TOKENS = 32
+_MAX_EXPLANATION_TOKENS = 160
 
 
 class Option(BaseModel):
-    """One of several answers and its share of the probability of all of them."""
+    """One of several answers and its share of their total probability."""
 
     text: str
     probability: float
 
 
 class Answer(BaseModel):
-    """An answer about a picture.
+    """An answer about an image.
 
-    `confidence` is the probability that it is right, as far as the model knows; None if the model cannot be asked for
-    probabilities. It is `calibrated` if it was held against how often such answers of this very model are right, and
-    the model's own guess otherwise. Not `visible` means that the picture does not show it, as the model judges.
+    Attributes:
+        question: The question as it was asked.
+        answer: The answer, or "not visible".
+        confidence: Probability that the answer is right; None if the model cannot score.
+        calibrated: True if the confidence was fitted to how often such answers of this model are right. Otherwise it
+            is the model's own probability.
+        visible: False if the model judges that the image does not show what is asked for.
+        options: Probabilities of the options, for yes/no questions and given options.
+        explanation: Reasons for the answer, if requested.
+        model: Name of the model.
     """
 
     question: str
@@ -59,10 +66,9 @@ class Answer(BaseModel):
     model: str
 
     def __str__(self) -> str:
-        return f"{self.answer}{self._sure}" + (f"\n{self.explanation}" if self.explanation else "")
+        return f"{self.answer}{self._format_confidence()}" + (f"\n{self.explanation}" if self.explanation else "")
 
-    @property
-    def _sure(self) -> str:
+    def _format_confidence(self) -> str:
         if self.confidence is None:
             return ""
         percent = f"{100 * self.confidence:.0f} %"
@@ -70,14 +76,17 @@ class Answer(BaseModel):
 
 
 class ScoredAnswer(NamedTuple):
-    """An open answer as the model gave it, the logarithm of its probability, and that of not being able to tell.
+    """An open answer with natural logarithms of probabilities, which are None if the model cannot score.
 
-    Both are None if the model cannot be asked for probabilities.
+    Attributes:
+        text: The answer in the model's words.
+        log_probability: That of the answer.
+        abstain_log_probability: That of answering that the image does not show it.
     """
 
     text: str
     log_probability: float | None
-    cannot_tell: float | None
+    abstain_log_probability: float | None
 
 
 @skill
@@ -102,56 +111,53 @@ def vqa(
     options = ("yes", "no") if yes_no else tuple(dict.fromkeys(choice))
     if choice and len(options) < 2:
         raise SkillUsageError("A choice needs two different answers at least: give --choice for each.")
-    answer = _chosen(photo, question, model, options, yes_no=yes_no) if options else _open(photo, question, model)
+    if options:
+        answer = _choose(photo, question, model, options, yes_no=yes_no)
+    else:
+        answer = _answer_freely(photo, question, model)
     if explain:
-        answer.explanation = _explained(photo, question, answer, model)
+        answer.explanation = _explain(photo, question, answer, model)
     return answer
 
 
 def answer_open_question(photo: Image, question: str, model: VisionModel) -> ScoredAnswer:
-    """Ask an open question, and how likely the answer was."""
-    asked = question if model.info.bundled else question + _BRIEFLY
-    text = model.ask(asked, photo, max_tokens=_LONGEST)
+    """Ask an open question and score the answer. Raises `ModelError`."""
+    prompt = question if model.info.bundled else question + _BRIEFLY
+    text = model.ask(prompt, photo, max_tokens=_MAX_ANSWER_TOKENS)
     try:
-        own, other = model.score(asked, [text, _cannot_tell(model)], photo)
+        answer, abstention = model.score(prompt, [text, _abstention(model)], photo)
     except ScoringUnsupported:
         return ScoredAnswer(text, None, None)
-    return ScoredAnswer(text, math.fsum(own), math.fsum(other))
+    return ScoredAnswer(text, math.fsum(answer), math.fsum(abstention))
 
 
-def calibrated_confidence(log_probability: float, calibration: Mapping[str, Any]) -> float:
-    """The probability that an answer is right: its log-odds under the model, stretched and moved (Platt 1999)."""
-    return _logistic(calibration["slope"] * log_odds(log_probability) + calibration["offset"])
+def option_probabilities(
+    photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool = False
+) -> list[float]:
+    """Return the probability of each of `options`, and last that of abstaining; they sum to 1.
 
-
-def log_odds(log_probability: float) -> float:
-    """ln(p / (1 - p)) of p = exp(`log_probability`), within what a calibration can be fitted on."""
-    p = min(max(math.exp(log_probability), 1e-9), 1 - 1e-9)
-    return math.log(p) - math.log1p(-p)
-
-
-@cache
-def calibration() -> Mapping[str, Any]:
-    """What `training.confidence` found for the bundled model and each kind of question it was fitted on, and how well.
-
-    Kinds are "open" and "yes_no"; one that is missing is not calibrated.
+    Raises `ScoringUnsupported` and `ModelError`.
     """
-    found: Mapping[str, Any] = json.loads(resources.files("skills").joinpath("confidence.json").read_text("utf-8"))
-    return found
+    prompt = question if model.info.bundled else _options_prompt(question, options, yes_no=yes_no)
+    wordings = [*(_wordings(option, model) for option in options), [_abstention(model)]]
+    scores = iter(model.score(prompt, [wording for group in wordings for wording in group], photo))
+    # The wordings of one option exclude each other, so their probabilities add up.
+    logs = [_log_sum_exp([math.fsum(next(scores)) for _ in group]) for group in wordings]
+    total = _log_sum_exp(logs)
+    return [math.exp(each - total) for each in logs]
 
 
-def _open(photo: Image, question: str, model: VisionModel) -> Answer:
-    text, log_probability, cannot_tell = answer_open_question(photo, question, model)
-    visible = bool(text) and not _DECLINES.match(text)
+def _answer_freely(photo: Image, question: str, model: VisionModel) -> Answer:
+    text, log_probability, abstain_log_probability = answer_open_question(photo, question, model)
+    visible = _is_answer(text)
     confidence, calibrated = None, False
-    if log_probability is not None and cannot_tell is not None:
-        visible = visible and log_probability >= cannot_tell
+    if log_probability is not None and abstain_log_probability is not None:
+        visible = visible and log_probability >= abstain_log_probability
         calibrated = visible and model.info.bundled
-        confidence = (
-            calibrated_confidence(log_probability, calibration()["open"])
-            if calibrated
-            else math.exp(log_probability if visible else max(log_probability, cannot_tell))
-        )
+        if calibrated:
+            confidence = calibrated_confidence(log_probability, calibration()["open"])
+        else:
+            confidence = math.exp(log_probability if visible else max(log_probability, abstain_log_probability))
     return Answer(
         question=question,
         answer=text if visible else NOT_VISIBLE,
@@ -162,15 +168,16 @@ def _open(photo: Image, question: str, model: VisionModel) -> Answer:
     )
 
 
-def _chosen(photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool) -> Answer:
+def _choose(photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool) -> Answer:
+    """Choose the likeliest option, or find one in the model's words if it cannot score."""
     try:
-        *shares, cannot_tell = option_probabilities(photo, question, model, options, yes_no=yes_no)
+        *probabilities, abstain = option_probabilities(photo, question, model, options, yes_no=yes_no)
     except ScoringUnsupported:
-        return _told(photo, _with_options(question, options, yes_no=yes_no), question, model, options)
-    best = max(range(len(options)), key=shares.__getitem__)
-    visible = shares[best] >= cannot_tell
+        return _choose_by_words(photo, question, model, options, yes_no=yes_no)
+    best = max(range(len(options)), key=probabilities.__getitem__)
+    visible = probabilities[best] >= abstain
     calibrated = visible and yes_no and model.info.bundled and "yes_no" in calibration()
-    confidence = shares[best] if visible else cannot_tell
+    confidence = probabilities[best] if visible else abstain
     if calibrated:
         confidence = calibrated_confidence(math.log(confidence), calibration()["yes_no"])
     return Answer(
@@ -179,15 +186,17 @@ def _chosen(photo: Image, question: str, model: VisionModel, options: Sequence[s
         confidence=confidence,
         calibrated=calibrated,
         visible=visible,
-        options=[Option(text=text, probability=share) for text, share in zip(options, shares, strict=True)],
+        options=[Option(text=text, probability=p) for text, p in zip(options, probabilities, strict=True)],
         model=model.info.name,
     )
 
 
-def _told(photo: Image, asked: str, question: str, model: VisionModel, options: Sequence[str]) -> Answer:
-    """The option that a model names which cannot be asked for probabilities, such as one on a server."""
-    text = model.ask(asked, photo, max_tokens=_LONGEST)
-    visible = bool(text) and not _DECLINES.match(text)
+def _choose_by_words(
+    photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool
+) -> Answer:
+    """Return the option that the model's reply names. Raises `SkillError` unless it names exactly one."""
+    text = model.ask(_options_prompt(question, options, yes_no=yes_no), photo, max_tokens=_MAX_ANSWER_TOKENS)
+    visible = _is_answer(text)
     named = [option for option in options if re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE)]
     if visible and len(named) != 1:
         raise SkillError(f"{model.info.name} answered “{text}”, which is none of {', '.join(options)}: ask otherwise.")
@@ -201,55 +210,38 @@ def _told(photo: Image, asked: str, question: str, model: VisionModel, options: 
     )
 
 
-def _with_options(question: str, options: Sequence[str], *, yes_no: bool) -> str:
-    """A question that says what may be answered, for models that follow instructions."""
-    return question + (" Answer with yes or no." if yes_no else f" Answer with one of: {', '.join(options)}.") + _OR_NOT
+def _explain(photo: Image, question: str, answer: Answer, model: VisionModel) -> str:
+    if model.info.bundled:
+        # It was not trained to give reasons. A description is all that it can add.
+        return f"What it sees: {model.ask('Describe the photo.', photo, max_tokens=_MAX_EXPLANATION_TOKENS)}"
+    prompt = f"{question} Your answer was: {answer.answer}. Say in a sentence or two what in the picture speaks for it."
+    return model.ask(prompt, photo, max_tokens=_MAX_EXPLANATION_TOKENS)
 
 
-def option_probabilities(
-    photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool = False
-) -> list[float]:
-    """The share of the probability that each of `options` has, and last that of not being able to tell; 1 together.
-
-    Each may be worded in several ways. Raises `ScoringUnsupported`.
-    """
-    asked = question if model.info.bundled else _with_options(question, options, yes_no=yes_no)
-    wordings = [*(_wordings(option, model) for option in options), [_cannot_tell(model)]]
-    flat = [wording for group in wordings for wording in group]
-    scores = iter(model.score(asked, flat, photo))
-    # The wordings of one answer exclude each other, so their probabilities add up.
-    logs = [_log_sum([math.fsum(next(scores)) for _ in group]) for group in wordings]
-    total = _log_sum(logs)
-    return [math.exp(each - total) for each in logs]
+def _options_prompt(question: str, options: Sequence[str], *, yes_no: bool) -> str:
+    """Add the options to a question, for models that follow instructions."""
+    allowed = " Answer with yes or no." if yes_no else f" Answer with one of: {', '.join(options)}."
+    return question + allowed + _OR_NOT_VISIBLE
 
 
 def _wordings(option: str, model: VisionModel) -> list[str]:
-    """How a model may word an answer: the bundled one in sentences of one thing, with an article or without."""
+    """Return the spellings of an option that `model` may use. The bundled model writes "A ball." or "Ball."."""
     if not model.info.bundled:
         return list(dict.fromkeys([option, option[:1].upper() + option[1:]]))
     bare = option.strip().rstrip(".")
-    capital = bare[:1].upper() + bare[1:]
+    capitalized = bare[:1].upper() + bare[1:]
     articles = ["An" if bare[:1].lower() in "aeiou" else "A", "The"] if bare.lower() not in {"yes", "no"} else []
-    return [f"{capital}.", *(f"{article} {bare}." for article in articles)]
+    return [f"{capitalized}.", *(f"{article} {bare}." for article in articles)]
 
 
-def _explained(photo: Image, question: str, answer: Answer, model: VisionModel) -> str:
-    if model.info.bundled:
-        # It was never taught to give reasons; what it sees in the picture is all that it can add.
-        return f"What it sees: {model.ask('Describe the photo.', photo, max_tokens=_LONGEST_EXPLANATION)}"
-    asked = f"{question} Your answer was: {answer.answer}. Say in a sentence or two what in the picture speaks for it."
-    return model.ask(asked, photo, max_tokens=_LONGEST_EXPLANATION)
+def _abstention(model: VisionModel) -> str:
+    return _BUNDLED_ABSTENTION if model.info.bundled else NOT_VISIBLE
 
 
-def _cannot_tell(model: VisionModel) -> str:
-    return _CANNOT_TELL if model.info.bundled else NOT_VISIBLE
+def _is_answer(text: str) -> bool:
+    return bool(text) and not _ABSTENTIONS.match(text)
 
 
-def _log_sum(logs: Sequence[float]) -> float:
-    """The logarithm of the sum of what `logs` are the logarithms of."""
-    most = max(logs)
-    return most + math.log(math.fsum(math.exp(each - most) for each in logs))
-
-
-def _logistic(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+def _log_sum_exp(logs: Sequence[float]) -> float:
+    largest = max(logs)
+    return largest + math.log(math.fsum(math.exp(each - largest) for each in logs))

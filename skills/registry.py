@@ -1,11 +1,11 @@
-"""Every skill there is: those Parley brings along, and those that other packages declare.
+"""Find skills by name: those that Parley ships, and those of other packages.
 
-A package adds skills with an entry point each in the group `parley.skills`, whose name is that of the skill:
+A package declares each of its skills with an entry point in the group `parley.skills`, named like the skill:
 
     [project.entry-points."parley.skills"]
     mood = "my_package:mood"
 
-Names are known without importing anything. One that cannot be imported spoils nothing but itself.
+Names are known without importing the skills. A skill that cannot be imported does not affect the others.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ GROUP = "parley.skills"
 
 
 class BuiltIn(NamedTuple):
-    """Where a skill of Parley's own is, and the first line of its docstring, so that help can show it unimported."""
+    """Module of a built-in skill, and its summary, which help shows without importing the skill."""
 
     module: str
     summary: str
@@ -38,19 +38,19 @@ BUILT_IN: Mapping[str, BuiltIn] = {
 
 
 def names() -> list[str]:
-    """The names of all skills: Parley's own first, each part in order of the alphabet."""
+    """Return the names of all skills: built-in skills first, then plugins, each sorted."""
     return [*sorted(BUILT_IN), *sorted(plugin_entry_points())]
 
 
 def summary(name: str) -> str:
-    """One line about a skill, found without importing it."""
+    """Return one line about a skill without importing it."""
     if name in BUILT_IN:
         return BUILT_IN[name].summary
     return f"From the package {_package(plugin_entry_points()[name])}."
 
 
 def find(name: str) -> "Skill[..., Any]":
-    """The skill called `name`. Raises `SkillError` if there is none, or if it cannot be imported."""
+    """Import the skill called `name`. Raises `SkillError` if there is none, or if it cannot be imported."""
     from skills.definition import Skill
 
     if name in BUILT_IN:
@@ -63,7 +63,7 @@ def find(name: str) -> "Skill[..., Any]":
     try:
         found = entry.load()
     except Exception as error:
-        # Anybody's code runs here.
+        # Imports third-party code, which may raise anything.
         raise SkillError(
             f"The skill {name} of the package {_package(entry)} cannot be used ({type(error).__name__}: {error}): "
             "update the package, or uninstall it."
@@ -76,21 +76,24 @@ def find(name: str) -> "Skill[..., Any]":
 
 
 def all_skills() -> "tuple[list[Skill[..., Any]], list[str]]":
-    """All skills that can be used, and a sentence about each that cannot."""
+    """Return all usable skills, and a sentence about each that is not."""
     found, notices = [], []
     for name in names():
         try:
-            one = find(name)
-            _ = one.parameters, one.result_type
+            skill = find(name)
+            _ = skill.parameters, skill.result_type
         except SkillError as error:
             notices.append(str(error))
         else:
-            found.append(one)
+            found.append(skill)
     return found, notices
 
 
 def plugin_entry_points() -> "dict[str, EntryPoint]":
-    # Reading what every installed package declares takes some milliseconds, so nobody does it without need.
+    """Return the skills of other packages by name. A plugin cannot replace a built-in skill.
+
+    Takes some milliseconds: it reads the metadata of every installed package.
+    """
     from importlib.metadata import entry_points
 
     return {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in BUILT_IN}

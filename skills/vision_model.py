@@ -1,4 +1,4 @@
-"""What a skill may ask of a model, and that on any `ChatModel`."""
+"""The model that a skill may require: a protocol, and its implementation for any `ChatModel`."""
 
 import threading
 from collections.abc import Sequence
@@ -11,70 +11,72 @@ from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Score
 
 
 class VisionModel(Protocol):
-    """A model that answers questions about pictures, each without memory of those before."""
+    """A model that answers questions about images. It does not remember earlier questions."""
 
     @property
     def info(self) -> ModelInfo:
-        """What this model is."""
+        """Name, device and abilities of the model."""
         ...
 
-    def ask(self, question: str, *photos: Image, max_tokens: int = 64) -> str:
-        """The likeliest answer to `question` about `photos`. Raises `ModelError` and `SkillError`."""
+    def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
+        """Return the answer to a question, decoded greedily. Raises `ModelError` and `SkillError`."""
         ...
 
-    def score(self, question: str, options: Sequence[str], *photos: Image) -> list[tuple[float, ...]]:
-        """How likely each of `options` is as the answer, token by token: see `Scorer.score`.
+    def score(self, question: str, candidates: Sequence[str], *images: Image) -> list[tuple[float, ...]]:
+        """Return log-probabilities per token of each candidate as the answer: see `Scorer.score`.
 
-        Raises `ModelError`, and `ScoringUnsupported` if this model cannot tell.
+        Raises `ModelError`, and `ScoringUnsupported` if the model cannot score.
         """
         ...
 
 
 class Cancelled(SkillError):
-    """Whoever called the skill no longer waits for it."""
+    """The caller stopped the skill."""
 
     def __init__(self) -> None:
         super().__init__("The skill was stopped before it was done.")
 
 
 class ScoringUnsupported(SkillError):
-    """This model cannot say how likely an answer is."""
+    """The model cannot return the probabilities of given answers."""
 
 
 class VisionClient:
-    """A `VisionModel` that asks `chat`, from the thread it is called on. Setting `stop` ends it within one token."""
+    """Ask a chat model as a `VisionModel`, on the calling thread."""
 
-    def __init__(self, chat: ChatModel, stop: threading.Event | None = None) -> None:
-        self._chat = chat
+    def __init__(self, chat_model: ChatModel, stop: threading.Event | None = None) -> None:
+        """Create a client. Setting `stop` ends a question within one token and raises `Cancelled`."""
+        self._chat_model = chat_model
         self._stop = stop or threading.Event()
         self.usage = Usage()
-        """What all questions so far took together."""
+        """Sum over all questions so far."""
 
     @property
     def info(self) -> ModelInfo:
-        return self._chat.info
+        return self._chat_model.info
 
-    def ask(self, question: str, *photos: Image, max_tokens: int = 64) -> str:
-        stream = self._chat.stream([user(question, *photos)], GenerationOptions(max_tokens=max_tokens), self._stop)
-        pieces: list[str] = []
+    def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
+        options = GenerationOptions(max_tokens=max_tokens)
+        stream = self._chat_model.stream([user(question, *images)], options, self._stop)
+        chunks: list[str] = []
         try:
             while True:
-                pieces.append(next(stream))
+                chunks.append(next(stream))
         except StopIteration as end:
-            self.usage = _together(self.usage, end.value)
+            self.usage = _add_usage(self.usage, end.value)
         except ContextOverflow as error:
             raise self._too_long(error) from error
         if self._stop.is_set():
             raise Cancelled
-        return "".join(pieces).strip()
+        return "".join(chunks).strip()
 
-    def score(self, question: str, options: Sequence[str], *photos: Image) -> list[tuple[float, ...]]:
-        if not isinstance(self._chat, Scorer):
+    def score(self, question: str, candidates: Sequence[str], *images: Image) -> list[tuple[float, ...]]:
+        if not isinstance(self._chat_model, Scorer):
             raise ScoringUnsupported(
                 f"{self.info.name} cannot say how likely an answer is: choose a model that runs on this machine."
             )
         try:
-            scores = self._chat.score([user(question, *photos)], options, self._stop)
+            scores = self._chat_model.score([user(question, *images)], candidates, self._stop)
         except ContextOverflow as error:
             raise self._too_long(error) from error
         if self._stop.is_set():
@@ -83,17 +85,17 @@ class VisionClient:
 
     def close(self) -> None:
         """Free the model's memory."""
-        self._chat.close()
+        self._chat_model.close()
 
     def _too_long(self, error: ContextOverflow) -> SkillError:
-        # Not the same error: a conversation would make room for it, of which a skill's questions are no part.
+        # A session would answer `ContextOverflow` by dropping old messages, which are no part of this prompt.
         return SkillError(
             f"The question takes {error.prompt_tokens} tokens and {self.info.name} has room for {error.limit}: "
             "shorten it."
         )
 
 
-def _together(one: Usage, other: Usage) -> Usage:
+def _add_usage(one: Usage, other: Usage) -> Usage:
     return Usage(
         one.prompt_tokens + other.prompt_tokens,
         one.cached_tokens + other.cached_tokens,

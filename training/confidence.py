@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from assistant import settings
 from parley.factory.models import build_vision_client
 from skills import Image, VisionModel
+from skills.confidence import calibrated_confidence, log_odds
 from skills.evaluation.calibration import bins, expected_calibration_error
-from skills.question_answering import answer_open_question, calibrated_confidence, log_odds, option_probabilities
+from skills.question_answering import answer_open_question, option_probabilities
 from training.data import read_annotations, read_photos
 from training.evaluate import split_photos
 from training.metrics import room_key, yes_or_no

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
-from skills.emotions.text import WEIGHTS, TextHead, hash_ngrams, softmax, weight_ngrams
+from skills.emotions.probabilities import softmax
+from skills.emotions.text import WEIGHTS, TextHead, hash_ngrams, tfidf_weights
 from skills.evaluation.calibration import expected_calibration_error
 from training.emotion_states import read_comments, read_states
 from training.recipe import SEED
@@ -129,7 +130,7 @@ def learned_words(split: Split) -> Words:
     grams, counts = np.unique(np.concatenate(split.codes), return_counts=True)
     grams, counts = grams[counts >= LEAST_SEEN], counts[counts >= LEAST_SEEN]
     rarity = (np.log((1 + len(split.codes)) / (1 + counts)) + 1).astype(np.float32)
-    found = [weight_ngrams(each, grams, rarity) for each in split.codes]
+    found = [tfidf_weights(each, grams, rarity) for each in split.codes]
     # liblinear counts in 32 bits.
     ends = np.cumsum([0, *(len(places) for places, _ in found)], dtype=np.int32)
     columns, values = (np.concatenate(each) for each in zip(*found, strict=True))
@@ -151,9 +152,9 @@ def together(net: Net, words: Words, mean: Floats, deviation: Floats) -> TextHea
         hidden_bias=net.hidden.bias.detach().numpy(),
         output=net.output.weight.detach().numpy(),
         output_bias=net.output.bias.detach().numpy(),
-        grams=words.grams,
-        rarity=words.rarity,
-        words=words.weights,
+        ngram_hashes=words.grams,
+        idf=words.rarity,
+        ngram_weights=words.weights,
         slope=np.ones(outputs, np.float32),
         offset=np.zeros(outputs, np.float32),
         thresholds=np.full(FINE, 0.5, np.float32),
@@ -189,7 +190,7 @@ def calibrated(head: TextHead, dev: Split) -> TextHead:
 
     optimizer.step(closure)
     own, words = wide().detach().numpy()
-    scaled = replace(head, slope=own, offset=offset.detach().numpy(), words=head.words * words)
+    scaled = replace(head, slope=own, offset=offset.detach().numpy(), ngram_weights=head.ngram_weights * words)
     return replace(scaled, thresholds=best_thresholds(fine_chances(scaled, dev), dev.fine))
 
 
@@ -306,9 +307,8 @@ def main() -> None:
     print(f"{len(words.grams)} words and pairs, {time.monotonic() - started:.0f} s", flush=True)
     head = calibrated(together(train(split, mean, deviation), words, mean, deviation), dev)
     FOLDER.mkdir(exist_ok=True)
-    halves = {name: value if name == "grams" else value.astype(np.float16) for name, value in vars(head).items()}
     told = f"GoEmotions train: words of {len(split.fine)} comments, states of {len(split.states)}"
-    save_file(halves, FOLDER / WEIGHTS, {"trained on": told})
+    save_file(head.to_tensors(), FOLDER / WEIGHTS, {"trained on": told})
     print(f"{time.monotonic() - started:.0f} s, {(FOLDER / WEIGHTS).stat().st_size / 2**20:.2f} MB")
     print(json.dumps({"head": judge(TextHead.load(), dev, dev)}, indent=2), flush=True)
     if not arguments.no_baselines:

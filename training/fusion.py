@@ -33,7 +33,8 @@ from skills.emotions.face import FaceEmotionClassifier
 from skills.emotions.face_network import face_logits, standardize
 from skills.emotions.fusion import MIN_PROBABILITY, log_likelihood_ratios
 from skills.emotions.labels import EMOTIONS
-from skills.emotions.text import TextHead, hash_ngrams, softmax
+from skills.emotions.probabilities import softmax
+from skills.emotions.text import TextHead, hash_ngrams
 from skills.emotions.voice import VOICES, features
 from training.calibration import fitted_temperature
 from training.emotion_states import States, read_comments

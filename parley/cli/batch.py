@@ -1,10 +1,11 @@
-"""Running a skill from the command line: once, or over many files with a result for each, in their order."""
+"""Run a skill from the command line: once, or over many files with one result per file, in order."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
     from skills.parameters import Parameter, ParameterKind
 
 FILES = "files_by_kind"
-"""The argument for files that go to whichever input takes what they hold."""
+"""Name of the argument for files of several media types."""
 
-
-_OF_CONVERSATIONS = {
+_CHAT_ONLY_OPTIONS = {
     "--system": "system",
     "--max-tokens": "max_tokens",
     "--temperature": "temperature",
@@ -37,50 +37,72 @@ _OF_CONVERSATIONS = {
     "--continue": "resume_latest",
     "--conversation": "conversation",
 }
-"""What skills leave aside: they ask in words of their own, each time anew, and take the likeliest answer."""
+"""Skills ignore these: they have prompts of their own, start anew for each file and decode greedily."""
 
 
-class RunOptions(NamedTuple):
-    """How a skill is run over many files; each is an option of its command."""
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of a run over many files.
+
+    Attributes:
+        as_json: Print JSON lines instead of text.
+        out: Results file, or None for standard output.
+        resume: Skip files that have a record in `out`.
+        retry_errors: As `resume`, but process files again whose record is an error.
+        on_error: "skip" continues after a file that failed, "stop" ends the run.
+        workers: Number of files processed at the same time; None for as many as suit the model.
+    """
 
     as_json: bool
     out: Path | None
     resume: bool
     retry_errors: bool
     on_error: str
-    jobs: int | None
+    workers: int | None
 
 
 def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
-    """Run `skill` as the `options` of its command say. False if a file failed; raises what ends the run."""
-    _tell_of_unused(ctx)
+    """Run `skill` with the options of its command.
+
+    Returns:
+        True if it succeeded for every file.
+
+    Raises:
+        ParleyError: Something failed that concerns more than one file.
+    """
+    _warn_about_chat_options(ctx)
     settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
-    values: dict[str, Any] = {each.name: options[each.name] or None for each in skill.parameters}
+    values: dict[str, Any] = {parameter.name: options[parameter.name] or None for parameter in skill.parameters}
     try:
         skill.validate(values)
     except SkillError as error:
-        # So far it has been told nothing but the command line.
+        # Nothing but the command line has been looked at yet.
         raise SkillUsageError(str(error)) from error
     files = options.get(FILES)
-    for each in skill.by_media_type.values():
-        if each.kind == "photo" and not each.is_option:
-            files = values.pop(each.name)
+    for parameter in skill.by_media_type.values():
+        if parameter.kind == "photo" and not parameter.is_option:
+            files = values.pop(parameter.name)
     if not files:
         _run_once(skill, values, settings, as_json=options["as_json"])
         return True
-    # Not every skill can be asked several times at once.
-    options = {"jobs": None, **options}
-    way = RunOptions(*(options[name] for name in RunOptions._fields))
-    if (way.resume or way.retry_errors) and way.out is None:
-        option = "--resume" if way.resume else "--retry-errors"
+    run_options = RunOptions(
+        as_json=options["as_json"],
+        out=options["out"],
+        resume=options["resume"] or options["retry_errors"],
+        retry_errors=options["retry_errors"],
+        on_error=options["on_error"],
+        # Skills without a model, and those with models for one thread, have no such option.
+        workers=options.get("jobs"),
+    )
+    if run_options.resume and run_options.out is None:
+        option = "--resume" if options["resume"] else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
-    return _run_over(skill, files, values, settings, way)
+    return _SkillRun(skill, values, settings, run_options).run(files)
 
 
-def _tell_of_unused(ctx: click.Context) -> None:
-    """Say which options that were given before the command are for conversations only."""
+def _warn_about_chat_options(ctx: click.Context) -> None:
     given = ctx.find_root().params
-    unused = [option for option, name in _OF_CONVERSATIONS.items() if given.get(name) not in (None, False)]
+    unused = [option for option, name in _CHAT_ONLY_OPTIONS.items() if given.get(name) not in (None, False)]
     if unused:
         notify(f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} for conversations: skills do without.")
 
@@ -91,174 +113,195 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
     from skills.definition import as_text
     from skills.jsonl_results import to_json_line
 
-    _read_files(skill, values, settings)
-    result = skill.run(values, _helpers(skill, settings, threading.Event())[0])
+    values = _load_files(skill, values, settings)
+    [dependency] = _build_dependencies(skill, settings, threading.Event())
+    result = skill.run(values, dependency)
     write_out(to_json_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
 
 
-def _run_over(
-    skill: "Skill[..., Any]",
-    arguments: Sequence[str],
-    values: dict[str, Any],
-    settings: "Settings",
-    way: RunOptions,
-) -> bool:
-    """Run `skill` on each of the files that `arguments` mean, as the input that takes their kind."""
-    import threading
+class _SkillRun:
+    """One run of a skill over many files. Each file goes to the parameter for its media type."""
 
-    from skills.batch import run_all
-    from skills.files import find_sources
-    from skills.jsonl_results import FILE_KEY, IMAGE_KEY
+    def __init__(
+        self, skill: "Skill[..., Any]", values: Mapping[str, Any], settings: "Settings", options: RunOptions
+    ) -> None:
+        self._skill = skill
+        self._values = values
+        self._settings = settings
+        self._options = options
+        self._parameters = skill.by_media_type
 
-    places = skill.by_media_type
-    sources = find_sources(arguments, read_input, places)
-    _refuse_two_of_a_kind(sources, places, values)
-    stop = threading.Event()
-    _read_files(skill, values, settings)
+    def run(self, arguments: Sequence[str]) -> bool:
+        """Run the skill on the files that `arguments` name. Returns True if none has failed, now or earlier."""
+        from skills.files import find_sources
 
-    def work(source: "Source", helper: "Dependency | None") -> "tuple[BaseModel, Sequence[str]]":
-        value, notices = _read(source, places, settings)
-        return skill.run({**values, places[source.media_type(places)].name: value}, helper), notices
+        sources = find_sources(arguments, read_input, self._parameters)
+        self._refuse_conflicts(sources)
+        self._values = _load_files(self._skill, self._values, self._settings)
+        with self._open_result_file() as result_file:
+            remaining = list(_without_done(sources, result_file.done)) if result_file else sources
+            if not remaining:
+                return self._report_nothing_to_do(len(sources), result_file)
+            if len(sources) == 1 and result_file is None and not self._options.as_json:
+                # An error in a single file is reported before a model is loaded.
+                _load_file(sources[0], self._parameters, self._settings)
+            try:
+                return self._process(remaining, len(sources), result_file)
+            except ModelError as error:
+                if result_file is None:
+                    raise
+                raise ModelError(
+                    f"{error} What is done so far is in {self._options.out}: go on with --resume."
+                ) from error
 
-    key = IMAGE_KEY if list(places) == ["photo"] else FILE_KEY
-    fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
-    # Of the skills of others nobody knows that a field which is called like an input holds it.
-    own = [each for each in skill.parameters if skill.is_built_in and each.name in fields]
-    given = {each.name: values.get(each.name) or each.default for each in own}
-    same = {name: value for name, value in given.items() if isinstance(value, str)}
-    with _opened(way, fields, key, same) as records:
-        remaining = list(_without(sources, records.done)) if records else sources
-        if len(sources) == 1 and records is None and not way.as_json:
-            # What is wrong with a single picture is known before a model is loaded.
-            _read(remaining[0], places, settings)
-        if not remaining:
-            failed = records.failed if records else 0
-            told = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
-            notify(f"All {len(sources):,} files are in {way.out} already{told}.")
-            return not failed
-        helpers = _helpers(skill, settings, stop, way.jobs, len(remaining))
-        write = _Writer(records, key, as_json=way.as_json, alone=len(sources) == 1)
-        pace = RunProgress(skill.name, len(sources), len(sources) - len(remaining))
-        well = True
+    def _process(self, remaining: "Sequence[Source]", total: int, result_file: "ResultFile | None") -> bool:
+        import threading
+
+        from skills.batch import run_all
+
+        stop = threading.Event()
+        dependencies = _build_dependencies(
+            self._skill, self._settings, stop, self._options.workers, max_workers=len(remaining)
+        )
+        printer = _OutcomePrinter(result_file, self._record_key, as_json=self._options.as_json, single=total == 1)
+        progress = RunProgress(self._skill.name, total, already_done=total - len(remaining))
+        all_succeeded = True
         try:
-            for outcome in run_all(remaining, work, helpers, stop):
-                pace.step(failed=outcome.result is None)
-                if write.needs_screen(outcome):
-                    pace.clear()
-                well = well and outcome.result is not None
-                last = not well and way.on_error == "stop"
-                # The picture that ends a run is tried again when it goes on.
-                write(outcome, keep=not last)
-                if last:
+            for outcome in run_all(remaining, self._call_skill, dependencies, stop):
+                progress.step(failed=outcome.result is None)
+                if printer.prints(outcome):
+                    progress.clear()
+                all_succeeded = all_succeeded and outcome.result is not None
+                stops_here = not all_succeeded and self._options.on_error == "stop"
+                # The file that stops a run is not recorded: resuming the run tries it again.
+                printer.print(outcome, save=not stops_here)
+                if stops_here:
                     break
-        except ModelError as error:
-            if records is None:
-                raise
-            raise ModelError(f"{error} What is done so far is in {way.out}: go on with --resume.") from error
         finally:
-            pace.finish("Go on with --resume." if records else "")
-        return well
+            progress.finish("Go on with --resume." if result_file else "")
+        return all_succeeded
+
+    def _call_skill(self, source: "Source", dependency: "Dependency | None") -> "tuple[BaseModel, Sequence[str]]":
+        value, notices = _load_file(source, self._parameters, self._settings)
+        parameter = self._parameters[source.media_type(self._parameters)]
+        return self._skill.run({**self._values, parameter.name: value}, dependency), notices
+
+    def _refuse_conflicts(self, sources: "Sequence[Source]") -> None:
+        """Raise `SkillUsageError` for a file whose parameter has a value from an option already."""
+        given = {
+            media_type: parameter
+            for media_type, parameter in self._parameters.items()
+            if self._values.get(parameter.name) is not None
+        }
+        for source in sources if given else ():
+            # A file of an unknown type is reported when its turn comes.
+            with suppress(AttachmentError):
+                if parameter := given.get(source.media_type(self._parameters)):
+                    name = decode_argument(source.name)
+                    raise SkillUsageError(
+                        f"{name} is for {parameter.option}, which is given as well: leave one of them out."
+                    )
+
+    def _report_nothing_to_do(self, total: int, result_file: "ResultFile | None") -> bool:
+        failed = result_file.failed if result_file else 0
+        errors = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
+        notify(f"All {total:,} files are in {self._options.out} already{errors}.")
+        return not failed
+
+    @property
+    def _record_key(self) -> str:
+        from skills.jsonl_results import FILE_KEY, IMAGE_KEY
+
+        return IMAGE_KEY if list(self._parameters) == ["photo"] else FILE_KEY
+
+    def _open_result_file(self) -> "AbstractContextManager[ResultFile | None]":
+        from skills.jsonl_results import RecordSchema, open_result_file
+
+        options = self._options
+        if options.out is None:
+            return nullcontext()
+        result_type = self._skill.result_type
+        fields = [*result_type.model_fields, *result_type.model_computed_fields]
+        # A third-party result may have a field called like a parameter that holds something else.
+        recorded = [each for each in self._skill.parameters if self._skill.is_built_in and each.name in fields]
+        given = {each.name: self._values.get(each.name) or each.default for each in recorded}
+        fixed_fields = {name: value for name, value in given.items() if isinstance(value, str)}
+        schema = RecordSchema(fields, self._record_key, fixed_fields)
+        return open_result_file(options.out, schema, resume=options.resume, retry_errors=options.retry_errors)
 
 
-def _refuse_two_of_a_kind(
-    sources: Sequence["Source"], places: "Mapping[ParameterKind, Parameter]", values: Mapping[str, Any]
-) -> None:
-    """Raise `SkillUsageError` for a file that would take the place of what an option has given already."""
-    given = {kind: each for kind, each in places.items() if values.get(each.name) is not None}
-    for source in sources if given else ():
-        # What a file of no known kind is, is said when its turn comes.
-        with suppress(AttachmentError):
-            if each := given.get(source.media_type(places)):
-                raise SkillUsageError(
-                    f"{decode_argument(source.name)} is for {each.option}, which is given as well: leave one of them out."
-                )
+class _OutcomePrinter:
+    """Write outcomes to the results file or to standard output, and notices and errors to standard error."""
 
-
-class _Writer:
-    """Puts outcomes where they belong: to the file of records, or to standard output; failures are told as well."""
-
-    def __init__(self, records: "ResultFile | None", key: str, *, as_json: bool, alone: bool) -> None:
-        self._records = records
+    def __init__(self, result_file: "ResultFile | None", key: str, *, as_json: bool, single: bool) -> None:
+        self._result_file = result_file
         self._key = key
         self._as_json = as_json
-        self._alone = alone
+        self._single = single
 
-    def needs_screen(self, outcome: "Outcome") -> bool:
-        """Whether something of it will be seen on a terminal."""
-        return self._records is None or outcome.result is None or bool(outcome.notices)
+    def prints(self, outcome: "Outcome") -> bool:
+        """Return True if any of `outcome` appears on a terminal."""
+        return self._result_file is None or outcome.result is None or bool(outcome.notices)
 
-    def __call__(self, outcome: "Outcome", *, keep: bool) -> None:
+    def print(self, outcome: "Outcome", *, save: bool) -> None:
+        """Write `outcome`; to the results file only if `save`."""
         from skills.definition import as_text
         from skills.jsonl_results import make_record, to_json_line
 
-        name, result = outcome.source.name, outcome.result
+        name, result = decode_argument(outcome.source.name), outcome.result
         for notice in outcome.notices:
             notify(notice)
         if result is None:
-            notify(
-                outcome.error
-                if self._alone or decode_argument(name) in outcome.error
-                else f"{decode_argument(name)}: {outcome.error}"
-            )
-        if self._records is not None:
-            if keep:
-                self._records.write(make_record(name, result, outcome.error, key=self._key))
+            notify(outcome.error if self._single or name in outcome.error else f"{name}: {outcome.error}")
+        record = make_record(outcome.source.name, result, outcome.error, key=self._key)
+        if self._result_file is not None:
+            if save:
+                self._result_file.write(record)
         elif self._as_json:
-            write_out(to_json_line(make_record(name, result, outcome.error, key=self._key)))
+            write_out(to_json_line(record))
         elif result is not None:
-            write_out(_headed(decode_argument(name), as_text(result), alone=self._alone))
+            write_out(self._format_result(name, as_text(result)))
+
+    def _format_result(self, name: str, text: str) -> str:
+        if self._single:
+            return f"{text}\n"
+        return f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n\n"
 
 
-def _opened(
-    way: RunOptions, fields: Sequence[str], key: str, same: Mapping[str, str]
-) -> "AbstractContextManager[ResultFile | None]":
-    from skills.jsonl_results import RecordSchema, open_result_file
-
-    if way.out is None:
-        return nullcontext()
-    resume = way.resume or way.retry_errors
-    schema = RecordSchema(fields, key, same)
-    return open_result_file(way.out, schema, resume=resume, retry_errors=way.retry_errors)
-
-
-def _headed(name: str, text: str, *, alone: bool) -> str:
-    """A result as people read it, after the name of its picture if there are several."""
-    if alone:
-        return f"{text}\n"
-    return f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n\n"
-
-
-def _without(sources: Sequence["Source"], done: Counter[str]) -> "Iterator[Source]":
-    """The sources of which there is no record yet; a picture that is named twice has two."""
-    left = done.copy()
+def _without_done(sources: "Sequence[Source]", done: Counter[str]) -> "Iterator[Source]":
+    """Yield the sources without a record. A file that is named twice has two records."""
+    records_left = done.copy()
     for source in sources:
-        if left[source.identity] > 0:
-            left[source.identity] -= 1
+        if records_left[source.identity] > 0:
+            records_left[source.identity] -= 1
         else:
             yield source
 
 
-def _read_files(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Settings") -> None:
-    """Put pictures and recordings into `values` where the paths of them stand."""
+def _load_files(skill: "Skill[..., Any]", values: Mapping[str, Any], settings: "Settings") -> dict[str, Any]:
+    """Return `values` with the content of image and audio files in place of their paths."""
     from skills.files import Source
 
-    for each in skill.parameters:
-        path = values.get(each.name)
-        if each.kind in ("photo", "sound") and path is not None:
-            value, notices = _read(Source(path), {each.kind: each}, settings, each.kind)
-            values[each.name] = value
+    loaded = dict(values)
+    for parameter in skill.parameters:
+        path = values.get(parameter.name)
+        if parameter.kind in ("photo", "sound") and path is not None:
+            loaded[parameter.name], notices = _load_file(
+                Source(path), {parameter.kind: parameter}, settings, parameter.kind
+            )
             for notice in notices:
                 notify(notice)
+    return loaded
 
 
-def _read(
+def _load_file(
     source: "Source",
-    places: "Mapping[ParameterKind, Parameter]",
+    parameters: "Mapping[ParameterKind, Parameter]",
     settings: "Settings",
-    kind: "ParameterKind | None" = None,
+    media_type: "ParameterKind | None" = None,
 ) -> tuple[Any, Sequence[str]]:
-    """What is in a file, which is of `kind`, or of whichever its ending says; and what is to be known of it."""
-    match kind or source.media_type(places):
+    """Return the content of a file and notices about it. Without `media_type` the file's own type is detected."""
+    match media_type or source.media_type(parameters):
         case "sound":
             from parley.factory.voice import load_audio
 
@@ -271,21 +314,27 @@ def _read(
     return loaded.image, loaded.notices
 
 
-def _helpers(
-    skill: "Skill[..., Any]", settings: "Settings", stop: "threading.Event", jobs: int | None = None, most: int = 1
+def _build_dependencies(
+    skill: "Skill[..., Any]",
+    settings: "Settings",
+    stop: "threading.Event",
+    workers: int | None = None,
+    max_workers: int = 1,
 ) -> "Sequence[Dependency | None]":
-    """What as many threads ask as should work at a time."""
+    """Return the dependency of `skill` for each thread that runs it."""
     if skill.needs_emotion_models:
         from parley.factory.emotion import EmotionBackends
 
         return [EmotionBackends(settings, progress_display=ProgressLine, on_notice=notify)]
     if not skill.needs_model:
-        return [None] * min(jobs or 1, most)
+        return [None] * min(workers or 1, max_workers)
     from parley.factory.models import build_vision_clients
 
     notices: list[str] = []
     with ProgressLine() as progress:
-        models = build_vision_clients(settings, stop, progress, notices.append, workers=jobs, max_clients=most)
+        clients = build_vision_clients(
+            settings, stop, progress, notices.append, workers=workers, max_clients=max_workers
+        )
     for notice in notices:
         notify(notice)
-    return models
+    return clients

@@ -1,4 +1,5 @@
-"""What somebody feels, as far as words, face and voice tell. Its skill is `fused.emotion`.
+"""Recognize emotions from text, faces and voices, and combine them.
 
-The package is not called as the skill is: importing it would put a module in the place of `skills.emotions`.
+Reading order: labels and probabilities; text (hidden states of the bundled model); face and face_network; prosody and
+voice (frames of the bundled Whisper); fusion; result and emotion, the skill; speaker_baseline for spoken conversations.
 """

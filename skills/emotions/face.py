@@ -1,6 +1,6 @@
-"""Emotion from faces in a picture: found by OpenCV's Haar cascade, told apart by a small network trained on FER-2013.
+"""Emotion from faces in an image: found by OpenCV's Haar cascade, classified by a small network trained on FER-2013.
 
-picture ─▶ grey ─▶ cascade, with how sure it is ─▶ each face as 48 pixels square ─▶ network ─▶ probabilities
+image ─▶ grey ─▶ cascade with scores ─▶ each face as 48 x 48 pixels ─▶ FaceNetwork ─▶ probabilities
 """
 
 import json
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights" / "face.safetensors"
 
-# Of 60 photos said to show a smile or a face this cascade finds one in 27, and in 60 of animals alone none; the better
-# known "default", with five neighbours, in 25 and in 2.
+# Finds a face in 27 of 60 photos captioned with a smile or a face, and in none of 60 photos of animals. The better
+# known "default" cascade with five neighbours: in 25 and in 2.
 _CASCADE = "haarcascade_frontalface_alt.xml"
-_NEIGHBOURS = 3
-# What its last stage asks for, as its file has it.
-_LAST_STAGE = 105.76
-# Of two boxes that share so much of the smaller one, the one with the higher score is the face.
-_OVERLAP = 0.3
-# Pictures are looked through at no more than that many pixels a side: a face of interest is then still large enough.
-_LONGEST = 1024
-_SMALLEST_FACE = 32
+_MIN_NEIGHBOURS = 3
+# Threshold of the cascade's last stage, from its file. Scores are relative to it.
+_LAST_STAGE_THRESHOLD = 105.76
+# Of two boxes that share this much of the smaller one, the one with the higher score is kept.
+_MAX_OVERLAP = 0.3
+# Larger images are scaled down before the search: a face that matters is still large enough.
+_MAX_SEARCH_PIXELS = 1024
+_MIN_FACE_PIXELS = 32
 
 
 class Box(NamedTuple):
-    """Where a face is: left, top, right and bottom in pixels of the picture, and the detector's score.
+    """Left, top, right and bottom of a face in pixels of the image, and the detection score.
 
-    The score is by how much the last stage of the cascade was passed: near 0 for a doubtful face, 2 and more for a
-    clear one.
+    The score is the margin by which the face passed the cascade's last stage: about 0 for a doubtful face, 2 and more
+    for a clear one.
     """
 
     left: int
@@ -48,22 +48,23 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Face:
-    """A face and what it looks like: `probabilities` over `EMOTIONS`, which sum to 1."""
+    """A face, and the probability of each of `EMOTIONS`; they sum to 1."""
 
     box: Box
     probabilities: Mapping[str, float]
 
 
 class FaceEmotionClassifier:
-    """Finds faces and tells what they look like. From `FaceEmotionClassifier.load()`."""
+    """Find faces and classify their expressions. Create it with `FaceEmotionClassifier.load()`."""
 
     def __init__(self, network: "FaceNetwork", temperature: float) -> None:
+        """Create a classifier whose logits are divided by `temperature`, which calibrates them."""
         self.network = network
         self.temperature = temperature
 
     @classmethod
     def load(cls) -> "FaceEmotionClassifier":
-        """With the weights that come along; takes milliseconds once torch is there."""
+        """Load the weights that Parley ships. Takes milliseconds once torch is imported."""
         from safetensors import safe_open
 
         from skills.emotions.face_network import FaceNetwork
@@ -74,68 +75,73 @@ class FaceEmotionClassifier:
             temperature = float(json.loads(file.metadata()["figures"])["temperature"])
         return cls(network.eval(), temperature)
 
-    def classify(self, picture: "PIL.Image.Image") -> list[Face]:
-        """Every face that is found in an upright `picture`, the largest first; nothing, if none is."""
+    def classify(self, image: "PIL.Image.Image") -> list[Face]:
+        """Return the faces in an upright image, largest first."""
         import torch
 
         from skills.emotions.face_network import FACE_SIDE, face_logits
 
-        boxes = find_faces(picture)
+        boxes = find_faces(image)
         if not boxes:
             return []
-        grey = picture.convert("L")
-        seen = [grey.resize((FACE_SIDE, FACE_SIDE), box=box[:4], reducing_gap=2.0) for box in boxes]
+        grey = image.convert("L")
+        crops = [grey.resize((FACE_SIDE, FACE_SIDE), box=box[:4], reducing_gap=2.0) for box in boxes]
         pixels = torch.stack(
-            [torch.frombuffer(bytearray(face.tobytes()), dtype=torch.uint8).view(FACE_SIDE, FACE_SIDE) for face in seen]
+            [torch.frombuffer(bytearray(crop.tobytes()), dtype=torch.uint8).view(FACE_SIDE, -1) for crop in crops]
         )
-        shares = (face_logits(self.network, pixels) / self.temperature).softmax(1).tolist()
-        return [Face(box, dict(zip(EMOTIONS, row, strict=True))) for box, row in zip(boxes, shares, strict=True)]
+        rows = (face_logits(self.network, pixels) / self.temperature).softmax(1).tolist()
+        return [Face(box, dict(zip(EMOTIONS, row, strict=True))) for box, row in zip(boxes, rows, strict=True)]
 
 
-def find_faces(picture: "PIL.Image.Image") -> list[Box]:
-    """Where upright faces that look at the camera are in a `picture`, the largest first.
+def find_faces(image: "PIL.Image.Image") -> list[Box]:
+    """Return the boxes of upright, frontal faces in an image, largest first.
 
-    Faces from the side, tilted by more than about 20 degrees, or narrower than 32 pixels are missed; now and then
-    something else is taken for one, mostly with a low score.
+    Misses faces in profile, tilted by more than about 20 degrees, or narrower than 32 pixels. Now and then something
+    else is taken for a face, mostly with a low score.
     """
     import numpy as np
 
-    grey = picture.convert("L")
-    scale = max(1.0, max(grey.size) / _LONGEST)
+    grey = image.convert("L")
+    scale = max(1.0, max(grey.size) / _MAX_SEARCH_PIXELS)
     if scale > 1:
         grey = grey.resize((max(1, round(grey.width / scale)), max(1, round(grey.height / scale))), reducing_gap=2.0)
-    if min(grey.size) < _SMALLEST_FACE:
+    if min(grey.size) < _MIN_FACE_PIXELS:
         return []
     found, _, scores = _cascade().detectMultiScale3(
         np.asarray(grey),
         scaleFactor=1.1,
-        minNeighbors=_NEIGHBOURS,
-        minSize=(_SMALLEST_FACE, _SMALLEST_FACE),
+        minNeighbors=_MIN_NEIGHBOURS,
+        minSize=(_MIN_FACE_PIXELS, _MIN_FACE_PIXELS),
         outputRejectLevels=True,
     )
     boxes = [
         Box(
             round(left * scale),
             round(top * scale),
-            min(picture.width, round((left + width) * scale)),
-            min(picture.height, round((top + height) * scale)),
-            round(float(score) - _LAST_STAGE, 2),
+            min(image.width, round((left + width) * scale)),
+            min(image.height, round((top + height) * scale)),
+            round(float(score) - _LAST_STAGE_THRESHOLD, 2),
         )
         for (left, top, width, height), score in zip(found, scores, strict=True)
     ]
+    return sorted(_suppress_overlaps(boxes), key=_area, reverse=True)
+
+
+def _suppress_overlaps(boxes: list[Box]) -> list[Box]:
+    """Keep the box with the highest score of those that overlap (non-maximum suppression)."""
     kept: list[Box] = []
     for box in sorted(boxes, key=lambda box: -box.score):
-        if all(_shared(box, other) < _OVERLAP for other in kept):
+        if all(_overlap(box, other) < _MAX_OVERLAP for other in kept):
             kept.append(box)
-    return sorted(kept, key=_area, reverse=True)
+    return kept
 
 
 def _area(box: Box) -> int:
     return (box.right - box.left) * (box.bottom - box.top)
 
 
-def _shared(one: Box, other: Box) -> float:
-    """How much of the smaller box lies in the larger."""
+def _overlap(one: Box, other: Box) -> float:
+    """Return the share of the smaller box that lies inside the larger one."""
     width = min(one.right, other.right) - max(one.left, other.left)
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     return max(0, width) * max(0, height) / min(_area(one), _area(other))

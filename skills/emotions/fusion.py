@@ -1,9 +1,9 @@
-"""Words, face and voice together: late fusion, in which each counts as much as it has proven reliable.
+"""Late fusion of text, face and voice: each modality counts as much as it proved reliable.
 
-    probabilities of each ─▶ over how common each emotion was where it learned ─▶ to the power of its weight ─▶ product
+    log p(emotion | modality) - log prior(emotion) ─▶ times the modality's weight ─▶ sum ─▶ softmax
 
-A weighted product of experts (Hinton 2002; the logarithmic opinion pool of Heskes 1998). The weights were fitted on
-dev splits, with what each is told degraded half of the time: see `training.fusion`.
+A weighted product of experts (Hinton 2002; logarithmic opinion pool, Heskes 1998). `training.fusion` fitted the weights
+on dev splits in which half of the inputs were degraded.
 """
 
 import json
@@ -22,60 +22,62 @@ if TYPE_CHECKING:
 
 Modality = Literal["text", "face", "voice"]
 
+Reliability = Mapping[Modality, Mapping[str, object]]
+"""Per modality, its `weight` (a float) and the `prior` of each emotion in its training data (a list of 7)."""
+
 MIN_PROBABILITY = 1e-4
-"""Nobody is so sure that the others no longer count. An emotion no commoner than this was never learned."""
+"""Floor of probabilities, so that no modality overrules all others. An emotion with a smaller prior was not learned."""
 
 
 @cache
-def reliability() -> Mapping[Modality, Mapping[str, object]]:
-    """What `training.fusion` found of each: its `weight` and the `prior` of each emotion where it learned."""
-    found: Mapping[Modality, Mapping[str, object]] = json.loads(
-        resources.files("skills.emotions").joinpath("fusion.json").read_text("utf-8")
-    )
-    return found
+def reliability() -> Reliability:
+    """Return the weights and priors that `training.fusion` found."""
+    fitted: Reliability = json.loads(resources.files("skills.emotions").joinpath("fusion.json").read_text("utf-8"))
+    return fitted
 
 
-def fuse(
-    parts: Mapping[Modality, Mapping[str, float]],
-    known: Mapping[Modality, Mapping[str, object]] | None = None,
-) -> dict[str, float]:
-    """The probability of each of `EMOTIONS` given those of all `parts`; of one part alone those are its own."""
+def fuse(parts: Mapping[Modality, Mapping[str, float]], weights: Reliability | None = None) -> dict[str, float]:
+    """Combine the probabilities of several modalities. A single modality is returned as it is.
+
+    Args:
+        parts: Probability of each of `EMOTIONS` per modality.
+        weights: Weights and priors; None for those that Parley ships.
+    """
     import numpy as np
 
     if len(parts) == 1:
         return dict(next(iter(parts.values())))
+    weights = weights or reliability()
     logs = np.zeros(len(EMOTIONS))
     for modality, probabilities in parts.items():
-        logs += weighted_log_evidence(
-            modality, np.array([probabilities[name] for name in EMOTIONS]), known or reliability()
-        )
-    shares = np.exp(logs - logs.max())
-    return dict(zip(EMOTIONS, map(float, shares / shares.sum()), strict=True))
-
-
-def weighted_log_evidence(
-    modality: Modality, probabilities: "Floats", known: Mapping[Modality, Mapping[str, object]]
-) -> "Floats":
-    """What `modality` adds to the logarithms, by its `probabilities` (…, 7)."""
-    import numpy as np
-
-    own = known[modality]
-    prior = own["prior"]
-    weight = own["weight"]
-    assert isinstance(prior, list)
-    assert isinstance(weight, float)
-    return weight * log_likelihood_ratios(probabilities, np.array(prior))
+        row = np.array([probabilities[name] for name in EMOTIONS])
+        logs += _weighted_log_evidence(row, weights[modality])
+    powers = np.exp(logs - logs.max())
+    return dict(zip(EMOTIONS, map(float, powers / powers.sum()), strict=True))
 
 
 def log_likelihood_ratios(probabilities: "Floats", prior: "Floats") -> "Floats":
-    """Logarithms (…, 7) of `probabilities` over how common each emotion was, `prior` (7,).
+    """Return log(probability / prior) (..., 7).
 
-    What was never learned is the likelier the less sure the others are: where all of them are alike, it is as good.
-    Were it left out of account, it would win wherever two parts contradict each other in what they know.
+    An emotion that the modality never learned gets the logarithm of its uncertainty, 1 when all learned emotions are
+    equally likely. With a ratio of 1 instead, it would win wherever two modalities contradict each other.
+
+    Args:
+        probabilities: (..., 7).
+        prior: Share of each emotion in the training data (7,).
     """
     import numpy as np
 
     learned = prior > MIN_PROBABILITY
     logs: Floats = np.log(np.maximum(probabilities, MIN_PROBABILITY)) - np.log(prior)
-    unsure = (1 - probabilities.max(-1)) / (1 - 1 / learned.sum())
-    return np.where(learned, logs, np.log(np.maximum(unsure, MIN_PROBABILITY))[..., None])
+    uncertainty = (1 - probabilities.max(-1)) / (1 - 1 / learned.sum())
+    return np.where(learned, logs, np.log(np.maximum(uncertainty, MIN_PROBABILITY))[..., None])
+
+
+def _weighted_log_evidence(probabilities: "Floats", fitted: Mapping[str, object]) -> "Floats":
+    import numpy as np
+
+    prior, weight = fitted["prior"], fitted["weight"]
+    assert isinstance(prior, list)
+    assert isinstance(weight, float)
+    return weight * log_likelihood_ratios(probabilities, np.array(prior))

@@ -1,9 +1,9 @@
-"""The names of the emotions: seven that text, face and voice share, and 28 finer ones that only text tells apart."""
+"""Labels: seven emotions that text, face and voice share, and 28 finer ones of text."""
 
 from collections.abc import Mapping
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
-"""The six basic emotions of Ekman (1992), and none of them."""
+"""The six basic emotions of Ekman (1992), and neutral."""
 
 FINE_EMOTIONS = (
     "admiration",
@@ -35,7 +35,7 @@ FINE_EMOTIONS = (
     "surprise",
     "neutral",
 )
-"""The labels of GoEmotions (Demszky et al. 2020), in the order of its numbers."""
+"""Labels of GoEmotions (Demszky et al. 2020), in the order of their indices."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "anger": ("anger", "annoyance", "disapproval"),
@@ -59,4 +59,4 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "sadness": ("disappointment", "embarrassment", "grief", "remorse", "sadness"),
     "surprise": ("confusion", "curiosity", "realization", "surprise"),
 }
-"""Which of the fine emotions belong to each of the seven, as the makers of GoEmotions grouped them."""
+"""Fine emotions of each of the seven, as the authors of GoEmotions grouped them."""

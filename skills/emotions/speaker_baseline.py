@@ -1,30 +1,31 @@
-"""How somebody seems to feel who is spoken with: by their words, and by how far their voice is from its usual sound.
+"""Emotion of the speaker in a conversation: from the words, and from the difference to the speaker's usual voice.
 
-    words ─▶ text head ─┐
-                        ├─▶ fuse ─▶ EmotionEstimate ─ calm? ─▶ that is how they usually sound
-    sound ─▶ features ─ minus the usual ones ─▶ voice head ─┘
+    words   ─▶ text head ────────────────────────────┐
+                                                     ├─▶ fuse ─▶ EmotionEstimate ─▶ if calm, update the baseline
+    samples ─▶ features - baseline ─▶ baseline head ─┘
 
-A voice that was never heard before says little: by itself it is taken for upset as often as not. So the first calm
-utterances are judged by their words alone.
+An unknown voice says little: on its own it is judged upset as often as not. The first calm utterances are therefore
+judged by their words alone.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from skills.emotions.fusion import Modality, fuse
+from skills.emotions.probabilities import most_likely
 from skills.emotions.text import classify_text
 
 if TYPE_CHECKING:
     from skills.emotions.prosody import Floats
-    from skills.emotions.text import States
+    from skills.emotions.text import HiddenStates
     from skills.emotions.voice import VoiceEmotionClassifier
 
 MIN_BASELINE_UTTERANCES = 2
-"""After how many calm utterances a voice is judged."""
+"""Calm utterances after which the voice is judged."""
 
 
 class EmotionEstimate(NamedTuple):
-    """The likeliest of `EMOTIONS`, its probability, and likewise for each modality that was gone by."""
+    """The likeliest of `EMOTIONS`, its probability, and the same of each modality."""
 
     label: str
     confidence: float
@@ -32,40 +33,37 @@ class EmotionEstimate(NamedTuple):
 
 
 class SpeakerBaseline:
-    """Somebody whose utterances are heard one after the other. Not thread-safe."""
+    """Estimate the emotion of one speaker's utterances. Not thread-safe."""
 
-    def __init__(self, voices: "VoiceEmotionClassifier", states: "States") -> None:
-        self._voices = voices
-        self._states = states
-        self._usual: Floats | None = None
-        self._calm = 0
+    def __init__(self, classifier: "VoiceEmotionClassifier", hidden_states: "HiddenStates") -> None:
+        self._classifier = classifier
+        self._hidden_states = hidden_states
+        self._baseline: Floats | None = None
+        self._utterances = 0
 
     def estimate(self, words: str, samples: "Floats") -> "tuple[EmotionEstimate | None, Floats | None]":
-        """What an utterance sounds like: mono `samples` of 16 kHz, and `words`, "" where they cannot be judged.
+        """Estimate the emotion of an utterance.
 
-        None, if there is nothing to go by. Also the features of the voice, for `remember`. Raises what the models do.
+        Args:
+            words: Transcript; "" if it cannot be judged, such as in another language than English.
+            samples: Mono samples at 16 kHz.
+
+        Returns:
+            The estimate, None if neither words nor voice can be judged; and the features of the voice, for `update`.
         """
-        heard = self._voices.extract_features(samples)
+        features = self._classifier.extract_features(samples)
         found: dict[Modality, Mapping[str, float]] = {}
         if words.strip():
-            found["text"] = classify_text(words, self._states).probabilities
-        if heard is not None and self._usual is not None and self._calm >= MIN_BASELINE_UTTERANCES:
-            found["voice"] = self._voices.classify_against_baseline(heard, self._usual)
+            found["text"] = classify_text(words, self._hidden_states).probabilities
+        if features is not None and self._baseline is not None and self._utterances >= MIN_BASELINE_UTTERANCES:
+            found["voice"] = self._classifier.classify_against_baseline(features, self._baseline)
         if not found:
-            return None, heard
-        fused = fuse(found)
-        parts: dict[str, tuple[str, float]] = {
-            source: _likeliest(probabilities) for source, probabilities in found.items()
-        }
-        return EmotionEstimate(*_likeliest(fused), parts), heard
+            return None, features
+        parts: dict[str, tuple[str, float]] = {source: most_likely(each) for source, each in found.items()}
+        return EmotionEstimate(*most_likely(fuse(found)), parts), features
 
-    def update(self, heard: "Floats") -> None:
-        """That is how they sound when they are calm."""
-        self._calm += 1
-        before = 0 if self._usual is None else self._usual * (self._calm - 1)
-        self._usual = ((before + heard) / self._calm).astype("f4")
-
-
-def _likeliest(probabilities: Mapping[str, float]) -> tuple[str, float]:
-    label = max(probabilities, key=probabilities.__getitem__)
-    return label, float(probabilities[label])
+    def update(self, features: "Floats") -> None:
+        """Add the voice of a calm utterance to the baseline."""
+        self._utterances += 1
+        total = 0 if self._baseline is None else self._baseline * (self._utterances - 1)
+        self._baseline = ((total + features) / self._utterances).astype("f4")

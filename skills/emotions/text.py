@@ -1,55 +1,57 @@
-"""What somebody feels by their words: a small head on what goes on in the bundled model while it reads them.
+"""Emotion from a text: a small head on the bundled model's hidden states, plus a bag of n-grams.
 
-    text ─▶ windows ─▶ "<user> … <assistant> You feel" ─▶ hidden states ─▶ mean and last ─▶ layer ─┐
-                  └─▶ words and pairs of words that are known, each by how rare it is ─────────────┴─▶ logits
+    text ─▶ windows ─┬─▶ "<user> … <assistant> You feel" ─▶ hidden states ─▶ mean and last ─▶ MLP ─┐
+                     └─▶ known words and word pairs, weighted by tf-idf ───────────────────────────┴─▶ logits
 
-Logits are of 28 fine emotions, of which several may hold, and of the seven, of which one does.
+Logits: 28 fine emotions, of which several may hold (sigmoid), and 7 basic ones, of which one holds (softmax).
 """
 
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS
+from skills.emotions.probabilities import softmax
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Hashes = NDArray[np.uint32]
 
-    States = Callable[[Sequence[str], Sequence[int]], list[Floats]]
-    """Hidden states of pieces of text, as `EmotionModels.states` gives them."""
+    HiddenStates = Callable[[Sequence[str], Sequence[int]], list[Floats]]
+    """`EmotionModels.hidden_states`."""
 
 LAYERS = (12, 16, 20)
-"""After how many of the decoder's 30 layers its hidden states are looked at; later ones are never computed."""
+"""Layers whose hidden states are used. The decoder has 30; those after the last one here are not computed."""
 
 PROMPT_PREFIX = "<|im_start|>user\n"
 PROMPT_SUFFIX = "<|im_end|>\n<|im_start|>assistant\nYou feel"
-"""What the text is put between: the model is about to name the feeling, and its last state knows it."""
+"""Prompt around the text. The model is about to name the emotion, so its last state encodes it."""
 
 WINDOW_TOKENS = 64
-"""Training cut comments after so many tokens."""
+"""Training truncated comments to this length."""
 
 WINDOW_CHARACTERS = 260
-"""Longer texts are read in pieces of at most so many characters, because the head was trained on nothing longer."""
+"""Longest window of a text: the head was trained on nothing longer."""
 
 MAX_CHARACTERS = 10_000
-"""Of a longer text only the beginning is read; that takes some seconds."""
+"""Characters that are read of a longer text. They take some seconds."""
 
 WEIGHTS = "text_head.safetensors"
 
-_SPECIAL = re.compile(r"<\|(?=\w+\|>)")
+_SPECIAL_TOKEN = re.compile(r"<\|(?=\w+\|>)")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[!?]+|[^\w\s]")
-_LETTERS = re.compile(r"[^\W\d_]")
-_LATIN = re.compile(r"[A-Za-zÀ-ɏ]")
-# Common words of English that its neighbours do not have. An English sentence of a few words has one of them.
-_ENGLISH = frozenset(
+_LETTER = re.compile(r"[^\W\d_]")
+_LATIN_LETTER = re.compile(r"[A-Za-zÀ-ɏ]")
+# Common English words that related languages do not have. A sentence of a few words contains one of them.
+_ENGLISH_WORDS = frozenset(
     """the of and to that it you for with they this have from or not but what when your can there which their if will
     each about how up out them then she many some these would other has two like him see time could no make than
     first been its who people my made over did down only way find may water long little very after words called
@@ -60,25 +62,50 @@ _ENGLISH = frozenset(
     together asked house don't going want school i'm it's can't he i that's didn't isn't doesn't you're i've won't
     wasn't love hate happy sad sorry thanks thank please yes yeah oh god lol feel really hope""".split()
 )
-_LEAST_WORDS = 4
+_MIN_WORDS_TO_JUDGE_LANGUAGE = 4
 
 
 @dataclass(frozen=True)
 class TextEmotions:
-    """The probability of each of `EMOTIONS`, together 1, and of each of `FINE_EMOTIONS`, of which several may hold.
+    """Emotions of a text.
 
-    `said` are the fine ones that are likely enough to be named, likeliest first; `notices` what is to be known of it.
+    Attributes:
+        probabilities: Of each of `EMOTIONS`; they sum to 1.
+        fine: Of each of `FINE_EMOTIONS`, of which several may hold.
+        named: Fine emotions above their threshold, likeliest first.
+        notices: Reasons to trust the result less.
     """
 
     probabilities: Mapping[str, float]
     fine: Mapping[str, float]
-    said: tuple[str, ...]
+    named: tuple[str, ...]
     notices: tuple[str, ...] = ()
+
+
+# Names in the weights file, where they are not those of the attributes.
+_TENSOR_NAMES = {"ngram_hashes": "grams", "idf": "rarity", "ngram_weights": "words"}
 
 
 @dataclass(frozen=True)
 class TextHead:
-    """The trained weights: see `training.emotion_text`, which makes them."""
+    """Trained weights, made by `training.emotion_text`.
+
+    Width is that of the pooled states: layers * 2 * hidden width. There are 28 + 7 outputs.
+
+    Attributes:
+        mean: Of the pooled states (width,).
+        deviation: Standard deviation of the pooled states (width,).
+        hidden: Weights of the hidden layer (units, width).
+        hidden_bias: (units,).
+        output: Weights of the output layer (outputs, units).
+        output_bias: (outputs,).
+        ngram_hashes: Sorted hashes of the known n-grams (n-grams,).
+        idf: Inverse document frequency of each n-gram (n-grams,).
+        ngram_weights: (n-grams, outputs).
+        slope: Calibration of the state logits (outputs,).
+        offset: Calibration offset (outputs,).
+        thresholds: Probability from which a fine emotion is named (28,).
+    """
 
     mean: "Floats"
     deviation: "Floats"
@@ -86,125 +113,157 @@ class TextHead:
     hidden_bias: "Floats"
     output: "Floats"
     output_bias: "Floats"
-    grams: "NDArray[np.uint32]"
-    rarity: "Floats"
-    words: "Floats"
+    ngram_hashes: "Hashes"
+    idf: "Floats"
+    ngram_weights: "Floats"
     slope: "Floats"
     offset: "Floats"
     thresholds: "Floats"
 
     @classmethod
     def load(cls) -> "TextHead":
-        """The weights that Parley brings along."""
-        return _loaded()
+        """Return the weights that Parley ships."""
+        return _load_head()
 
-    def logits(self, states: "Floats", codes: "Sequence[NDArray[np.uint32]]") -> "Floats":
-        """Calibrated logits (texts, 28 + 7) of pooled states (texts, depths * 2 * width) and the codes of words."""
+    def to_tensors(self) -> "dict[str, NDArray[np.generic]]":
+        """Return the tensors of the weights file: float16, except the hashes."""
         import numpy as np
 
-        told = np.stack([self._told(each) for each in codes])
-        scaled: Floats = self.state_logits(states) * self.slope + told + self.offset
-        return scaled
+        tensors: dict[str, NDArray[np.generic]] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            name = _TENSOR_NAMES.get(each.name, each.name)
+            tensors[name] = value if each.name == "ngram_hashes" else value.astype(np.float16)
+        return tensors
+
+    def logits(self, states: "Floats", hashes: "Sequence[Hashes]") -> "Floats":
+        """Return calibrated logits (texts, 28 + 7).
+
+        Args:
+            states: Pooled states (texts, width).
+            hashes: N-gram hashes of each text.
+        """
+        import numpy as np
+
+        ngram_logits = np.stack([self._ngram_logits(each) for each in hashes])
+        calibrated: Floats = self.state_logits(states) * self.slope + ngram_logits + self.offset
+        return calibrated
 
     def state_logits(self, states: "Floats") -> "Floats":
-        """What the states alone give, not calibrated."""
+        """Return uncalibrated logits (texts, 28 + 7) of the pooled states alone."""
         import numpy as np
 
-        inner = np.maximum((states - self.mean) / self.deviation @ self.hidden.T + self.hidden_bias, 0)
-        logits: Floats = inner @ self.output.T + self.output_bias
+        activations = np.maximum((states - self.mean) / self.deviation @ self.hidden.T + self.hidden_bias, 0)
+        logits: Floats = activations @ self.output.T + self.output_bias
         return logits
 
-    def _told(self, codes: "NDArray[np.uint32]") -> "Floats":
-        """What the known among some words say (28 + 7): each by how rare it is, the longer the text the less."""
-        places, shares = weight_ngrams(codes, self.grams, self.rarity)
-        told: Floats = shares @ self.words[places]
-        return told
+    def _ngram_logits(self, hashes: "Hashes") -> "Floats":
+        indices, weights = tfidf_weights(hashes, self.ngram_hashes, self.idf)
+        logits: Floats = weights @ self.ngram_weights[indices]
+        return logits
 
 
-def classify_text(text: str, states: "States", head: TextHead | None = None) -> TextEmotions:
-    """What is felt in `text`, by the hidden `states` of the bundled model.
+def classify_text(text: str, hidden_states: "HiddenStates", head: TextHead | None = None) -> TextEmotions:
+    """Recognize the emotion of a text. Windows of a long text are weighted by their length.
 
-    Windows of a long text count by their length. Raises what `states` raises.
+    Args:
+        text: English text.
+        hidden_states: Hidden states of the bundled model.
+        head: Trained weights; None for those that Parley ships.
     """
     import numpy as np
 
     head = head or TextHead.load()
     text = text.lstrip()
-    pieces = split_windows(text[:MAX_CHARACTERS])
     notices = []
     if len(text) > MAX_CHARACTERS:
         notices.append(f"Of the text's {len(text):,} characters only the first {MAX_CHARACTERS:,} were read.")
-    if doubt := language_warning(text):
-        notices.append(doubt)
-    pooled = np.stack([pool_states(states, piece) for piece in pieces])
-    logits = head.logits(pooled, [hash_ngrams(piece) for piece in pieces])
-    weights = np.array([len(piece) for piece in pieces], float)
+    if warning := language_warning(text):
+        notices.append(warning)
+    windows = split_windows(text[:MAX_CHARACTERS])
+    pooled = np.stack([pool_states(hidden_states, window) for window in windows])
+    logits = head.logits(pooled, [hash_ngrams(window) for window in windows])
+    weights = np.array([len(window) for window in windows], float)
     weights /= weights.sum()
     fine = weights @ (1 / (1 + np.exp(-logits[:, : len(FINE_EMOTIONS)])))
     basic = weights @ softmax(logits[:, len(FINE_EMOTIONS) :])
     ratio = fine / head.thresholds
-    said = [FINE_EMOTIONS[index] for index in np.argsort(-ratio) if ratio[index] >= 1]
     return TextEmotions(
-        dict(zip(EMOTIONS, map(float, basic), strict=True)),
-        dict(zip(FINE_EMOTIONS, map(float, fine), strict=True)),
-        tuple(said),
-        tuple(notices),
+        probabilities=dict(zip(EMOTIONS, map(float, basic), strict=True)),
+        fine=dict(zip(FINE_EMOTIONS, map(float, fine), strict=True)),
+        named=tuple(FINE_EMOTIONS[index] for index in np.argsort(-ratio) if ratio[index] >= 1),
+        notices=tuple(notices),
     )
 
 
-def pool_states(states: "States", text: str) -> "Floats":
-    """What the head looks at of a window: at each depth the mean over its tokens and the last state, of unit size."""
+def pool_states(hidden_states: "HiddenStates", text: str) -> "Floats":
+    """Return the features (width,) of a window: per layer, the mean over the text and the last state of the prompt."""
     import numpy as np
 
-    # Spelled out in a text, a special token would end it.
-    _, words, after = (
-        rms_normalize(each) for each in states([PROMPT_PREFIX, _SPECIAL.sub("< |", text), PROMPT_SUFFIX], LAYERS)
-    )
-    return np.stack([words.mean(1), after[:, -1]], 1).reshape(-1)
+    # A special token spelled out in the text would end it.
+    prompt = [PROMPT_PREFIX, _SPECIAL_TOKEN.sub("< |", text), PROMPT_SUFFIX]
+    _, inside, after = (rms_normalize(each) for each in hidden_states(prompt, LAYERS))
+    return np.stack([inside.mean(1), after[:, -1]], 1).reshape(-1)
 
 
 def rms_normalize(states: "Floats") -> "Floats":
-    """`states` (…, width), each divided by its root mean square: between layers, their size means nothing."""
+    """Divide each state (..., width) by its root mean square. The scale differs between layers and carries nothing."""
     import numpy as np
 
-    scaled: Floats = states / np.sqrt(np.square(states).mean(-1, keepdims=True))
-    return scaled
+    normalized: Floats = states / np.sqrt(np.square(states).mean(-1, keepdims=True))
+    return normalized
 
 
-def hash_ngrams(text: str) -> "NDArray[np.uint32]":
-    """The words of a text and the pairs of words that follow each other, each once, by CRC-32."""
+def hash_ngrams(text: str) -> "Hashes":
+    """Return the sorted CRC-32 hashes of the words and word pairs of a text, each once."""
     import numpy as np
 
-    words = [word.lower().replace("’", "'") for word in _WORD.findall(text)]
-    grams = {*words, *map(" ".join, pairwise(words))}
-    return np.array(sorted({zlib.crc32(gram.encode()) for gram in grams}), np.uint32)
+    words = _words(text)
+    ngrams = {*words, *map(" ".join, pairwise(words))}
+    return np.array(sorted({zlib.crc32(ngram.encode()) for ngram in ngrams}), np.uint32)
 
 
-def weight_ngrams(
-    codes: "NDArray[np.uint32]", grams: "NDArray[np.uint32]", rarity: "Floats"
-) -> "tuple[NDArray[np.intp], Floats]":
-    """Where the known among `codes` stand in the sorted `grams`, and their `rarity`, brought to the length of 1."""
+def tfidf_weights(hashes: "Hashes", known: "Hashes", idf: "Floats") -> "tuple[NDArray[np.intp], Floats]":
+    """Return the indices of `hashes` in the sorted `known` hashes, and their idf, normalized to length 1."""
     import numpy as np
 
-    places = np.searchsorted(grams, codes).clip(max=len(grams) - 1)
-    places = places[grams[places] == codes]
-    shares = rarity[places]
-    return places, shares / max(1e-6, float(np.linalg.norm(shares)))
+    indices = np.searchsorted(known, hashes).clip(max=len(known) - 1)
+    indices = indices[known[indices] == hashes]
+    weights = idf[indices]
+    return indices, weights / max(1e-6, float(np.linalg.norm(weights)))
 
 
 def split_windows(text: str) -> list[str]:
-    """`text` in pieces that the head can judge: whole sentences where they are short enough, else whole words."""
-    pieces: list[str] = []
+    """Split a text into windows of `WINDOW_CHARACTERS`: between sentences, else between words."""
+    windows: list[str] = []
     for sentence in re.split(r"(?<=[.!?…])\s+|\n+", " ".join(text.split(" ")).strip()):
-        for part in _fitting(sentence):
-            if pieces and len(pieces[-1]) + len(part) < WINDOW_CHARACTERS:
-                pieces[-1] += f" {part}"
+        for part in _split_sentence(sentence):
+            if windows and len(windows[-1]) + len(part) < WINDOW_CHARACTERS:
+                windows[-1] += f" {part}"
             elif part:
-                pieces.append(part)
-    return pieces
+                windows.append(part)
+    return windows
 
 
-def _fitting(sentence: str) -> list[str]:
+def language_warning(text: str) -> str:
+    """Return a sentence if a text is probably not English, which the head was trained on, else ""."""
+    letters = _LETTER.findall(text)
+    if not letters:
+        return "There are no words in the text, only signs: what is said of it is hardly more than a guess."
+    latin = sum(1 for letter in letters if _LATIN_LETTER.match(letter))
+    words = [word for word in _words(text) if word[0].isalpha()]
+    has_no_english = len(words) >= _MIN_WORDS_TO_JUDGE_LANGUAGE and not _ENGLISH_WORDS.intersection(words)
+    if 2 * latin < len(letters) or has_no_english:
+        return "The text does not look like English, which is all that was learned: do not rely on what is said of it."
+    return ""
+
+
+def _words(text: str) -> list[str]:
+    """Return lower-case words and punctuation marks."""
+    return [word.lower().replace("’", "'") for word in _WORD.findall(text)]
+
+
+def _split_sentence(sentence: str) -> list[str]:
     parts = []
     while len(sentence) > WINDOW_CHARACTERS:
         cut = sentence.rfind(" ", 1, WINDOW_CHARACTERS)
@@ -214,32 +273,13 @@ def _fitting(sentence: str) -> list[str]:
     return [*parts, sentence]
 
 
-def language_warning(text: str) -> str:
-    """A sentence that says why a text may not be understood, if it is likely no English; "" if it may be."""
-    letters = _LETTERS.findall(text)
-    if not letters:
-        return "There are no words in the text, only signs: what is said of it is hardly more than a guess."
-    latin = sum(map(bool, map(_LATIN.match, letters)))
-    words = [word.lower().replace("’", "'") for word in _WORD.findall(text) if word[0].isalpha()]
-    if 2 * latin < len(letters) or (len(words) >= _LEAST_WORDS and not _ENGLISH.intersection(words)):
-        return "The text does not look like English, which is all that was learned: do not rely on what is said of it."
-    return ""
-
-
-def softmax(logits: "Floats") -> "Floats":
-    """Probabilities (…, classes) of logits."""
-    import numpy as np
-
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    shares: Floats = powers / powers.sum(-1, keepdims=True)
-    return shares
-
-
 @cache
-def _loaded() -> TextHead:
+def _load_head() -> TextHead:
     import numpy as np
     from safetensors.numpy import load
 
-    found: dict[str, Any] = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
-    wide = {name: tensor.astype(np.float32) for name, tensor in found.items() if name != "grams"}
-    return TextHead(**wide, grams=found["grams"])
+    tensors = load(resources.files("skills.emotions").joinpath("weights", WEIGHTS).read_bytes())
+    attributes = {stored: name for name, stored in _TENSOR_NAMES.items()}
+    named: dict[str, Any] = {attributes.get(name, name): tensor for name, tensor in tensors.items()}
+    hashes = named.pop("ngram_hashes")
+    return TextHead(ngram_hashes=hashes, **{name: tensor.astype(np.float32) for name, tensor in named.items()})

@@ -1,13 +1,13 @@
-"""Emotion from the tone of a voice: what Whisper's encoder hears in it, and how loud and high it is, weighed by a head.
+"""Emotion from the tone of voice: Whisper's encoder and prosody, classified by a linear head.
 
-    samples ─▶ where somebody speaks ─▶ pieces of two seconds ─▶ features ─▶ a linear layer ─▶ probabilities, averaged
+    samples ─▶ detect speech ─▶ two-second segments ─▶ features ─▶ linear layer ─▶ softmax, averaged over segments
 
-The head learned from ten people who acted seven moods in German (EmoDB). Nobody acted surprise there: its probability
-is always 0. Boredom, which only EmoDB has, is told as well, and counts as neutral among `EMOTIONS`.
+The head was trained on ten actors who performed seven moods in German (EmoDB). They did not act surprise, so its
+probability is always 0. Boredom exists only in EmoDB; it is reported separately and counts as neutral.
 
-Of a single recording nobody knows how its speaker usually sounds, and the head takes half of all calm voices that are
-unlike those of its actors for upset ones. So whoever has heard somebody speak before had better `compare`: a second
-head learned how far the same actors were from their own neutral voice.
+From a single recording the head mistakes half of all calm voices that are unlike its actors' for upset ones. Where
+earlier utterances of the speaker are known, use `classify_against_baseline`: a second head was trained on the
+difference from the speaker's own neutral voice.
 """
 
 import json
@@ -18,29 +18,34 @@ from pathlib import Path
 import numpy as np
 
 from skills.emotions.labels import EMOTIONS
+from skills.emotions.probabilities import softmax
 from skills.emotions.prosody import RATE, Floats, normalize_level, prosody
 
 Encode = Callable[[Floats], Floats]
-"""Takes mono sound of 16 kHz, at most 30 s, and returns the encoder's frames (50 a second, 512) of it."""
+"""Encoder: mono samples at 16 kHz, at most 30 s, to frames (50 per second, 512)."""
 
 DetectSpeech = Callable[[Floats], Sequence[tuple[int, int]]]
-"""Takes mono sound of 16 kHz and says from which sample to which somebody speaks, in order; nothing, if nobody does."""
+"""Voice activity detector: mono samples at 16 kHz to (start, end) samples of speech, in order."""
 
 WEIGHTS = Path(__file__).parent / "weights" / "voice.safetensors"
 
 VOICES = ("anger", "boredom", "disgust", "fear", "joy", "neutral", "sadness")
-"""What the head tells apart, in the order of its rows."""
+"""Labels of the heads, in the order of their rows."""
 
-# The length of the clips that it learned from; less than half a second is a syllable, in which nothing can be heard.
-_PIECE = 2 * RATE
-_SHORTEST = RATE // 2
+# Length of the training clips.
+_SEGMENT_SAMPLES = 2 * RATE
+# Less is a syllable, too short to judge.
+_MIN_SPEECH_SAMPLES = RATE // 2
 
 
 @dataclass(frozen=True)
 class VocalEmotion:
-    """How somebody sounds. `probabilities` over `EMOTIONS` sum to 1; surprise, which was never heard, is 0.
+    """Emotion in a voice.
 
-    `boredom` is the part of neutral that sounds bored, and `seconds` how long somebody speaks in the recording.
+    Attributes:
+        probabilities: Of each of `EMOTIONS`; they sum to 1, and that of surprise is 0.
+        boredom: Part of "neutral" that sounds bored.
+        seconds: Duration of speech in the recording.
     """
 
     probabilities: Mapping[str, float]
@@ -48,69 +53,89 @@ class VocalEmotion:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _LinearHead:
+    """A linear classifier over standardized features: weight (labels, width), bias (labels,), and a temperature."""
+
+    mean: Floats
+    deviation: Floats
+    weight: Floats
+    bias: Floats
+    temperature: float
+
+    def probabilities(self, rows: Floats) -> Floats:
+        """Return probabilities (count, labels) of features (count, width)."""
+        logits = ((rows - self.mean) / self.deviation) @ self.weight.T + self.bias
+        return softmax(logits / self.temperature)
+
+
 class VoiceEmotionClassifier:
-    """Tells the tone of a voice. `encode` must be the encoder that the head was trained on: the bundled Whisper's."""
+    """Classify the tone of voice."""
 
     def __init__(self, encode: Encode, detect_speech: DetectSpeech) -> None:
-        from safetensors import safe_open
+        """Load both heads.
 
+        Args:
+            encode: Encoder of the bundled Whisper, on which the heads were trained.
+            detect_speech: Voice activity detector.
+        """
         self._encode = encode
         self._detect_speech = detect_speech
-        with safe_open(WEIGHTS, "numpy") as file:
-            self._mean, self._deviation = file.get_tensor("mean"), file.get_tensor("deviation")
-            self._weight, self._bias = file.get_tensor("weight"), file.get_tensor("bias")
-            self._usual_mean, self._usual_deviation = file.get_tensor("usual.mean"), file.get_tensor("usual.deviation")
-            self._usual_weight, self._usual_bias = file.get_tensor("usual.weight"), file.get_tensor("usual.bias")
-            figures = json.loads(file.metadata()["figures"])
-            self._temperature = float(figures["temperature"])
-            self._usual_temperature = float(figures["usual temperature"])
+        self._head = _load_head("", "temperature")
+        self._baseline_head = _load_head("usual.", "usual temperature")
 
     def classify(self, samples: Floats) -> VocalEmotion | None:
-        """The tone of mono `samples` of 16 kHz in [-1, 1]; None if nobody speaks in them for half a second."""
+        """Classify mono samples at 16 kHz in [-1, 1]. Returns None for less than half a second of speech."""
         rows, seconds = features(samples, self._encode, self._detect_speech)
-        if not len(rows):
-            return None
-        logits = ((rows - self._mean) / self._deviation) @ self._weight.T + self._bias
-        return _tone(softmax(logits / self._temperature).mean(0), seconds)
+        return _to_emotion(self._head.probabilities(rows).mean(0), seconds) if len(rows) else None
 
     def extract_features(self, samples: Floats) -> Floats | None:
-        """The features (width,) of how somebody sounds in `samples`, for `compare`; None where `read` tells nothing."""
+        """Return the mean features (width,) of an utterance, or None where `classify` does."""
         rows, _ = features(samples, self._encode, self._detect_speech)
         return rows.mean(0) if len(rows) else None
 
-    def classify_against_baseline(self, heard: Floats, usual: Floats) -> Mapping[str, float]:
-        """The probabilities over `EMOTIONS` of a voice `heard` that usually sounds as `usual`: features (width,) both.
+    def classify_against_baseline(self, utterance: Floats, baseline: Floats) -> Mapping[str, float]:
+        """Return the probability of each of `EMOTIONS`, given how the speaker usually sounds.
 
-        `usual` is the mean of at least two utterances in which they were calm.
+        Args:
+            utterance: Features (width,) of the utterance.
+            baseline: Mean features (width,) of at least two calm utterances of the same speaker.
         """
-        logits = ((heard - usual - self._usual_mean) / self._usual_deviation) @ self._usual_weight.T + self._usual_bias
-        return _tone(softmax(logits[None] / self._usual_temperature)[0], 0.0).probabilities
-
-
-def _tone(shares: Floats, seconds: float) -> VocalEmotion:
-    """The tone with these probabilities (7,) of `VOICES`."""
-    found = dict(zip(VOICES, map(float, shares), strict=True))
-    boredom = found.pop("boredom")
-    found["neutral"] += boredom
-    return VocalEmotion({emotion: found.get(emotion, 0.0) for emotion in EMOTIONS}, boredom, seconds)
+        return _to_emotion(self._baseline_head.probabilities((utterance - baseline)[None])[0], 0.0).probabilities
 
 
 def features(samples: Floats, encode: Encode, detect_speech: DetectSpeech) -> tuple[Floats, float]:
-    """A row of features for each two seconds in which somebody speaks, and how many seconds that is in all.
+    """Return features (segments, width) of every two seconds of speech, and the seconds of speech.
 
-    What is shorter than half a second, or silence, has no row: (0, width).
+    There is no segment in silence or in less than half a second of speech.
     """
-    spans = detect_speech(samples) if samples.size >= _SHORTEST else ()
+    spans = detect_speech(samples) if samples.size >= _MIN_SPEECH_SAMPLES else ()
     speech = np.concatenate([samples[start:end] for start, end in spans]) if spans else samples[:0]
     seconds = len(speech) / RATE
-    if len(speech) < _SHORTEST or not speech.any():
+    if len(speech) < _MIN_SPEECH_SAMPLES or not speech.any():
         return np.zeros((0, 0), np.float32), seconds
     speech = normalize_level(speech)
-    pieces = np.array_split(speech, max(1, round(len(speech) / _PIECE)))
-    return np.stack([np.concatenate([encode(piece).mean(0), prosody(piece)]) for piece in pieces]), seconds
+    segments = np.array_split(speech, max(1, round(len(speech) / _SEGMENT_SAMPLES)))
+    return np.stack([np.concatenate([encode(each).mean(0), prosody(each)]) for each in segments]), seconds
 
 
-def softmax(logits: Floats) -> Floats:
-    """Probabilities (count, labels) of logits (count, labels)."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True), np.float32)
+def _load_head(prefix: str, temperature: str) -> _LinearHead:
+    """Load the head whose tensors have names with `prefix`."""
+    from safetensors import safe_open
+
+    with safe_open(WEIGHTS, "numpy") as file:
+        return _LinearHead(
+            mean=file.get_tensor(f"{prefix}mean"),
+            deviation=file.get_tensor(f"{prefix}deviation"),
+            weight=file.get_tensor(f"{prefix}weight"),
+            bias=file.get_tensor(f"{prefix}bias"),
+            temperature=float(json.loads(file.metadata()["figures"])[temperature]),
+        )
+
+
+def _to_emotion(probabilities: Floats, seconds: float) -> VocalEmotion:
+    """Map probabilities (7,) of `VOICES` to `EMOTIONS`."""
+    found = dict(zip(VOICES, map(float, probabilities), strict=True))
+    boredom = found.pop("boredom")
+    found["neutral"] += boredom
+    return VocalEmotion({emotion: found.get(emotion, 0.0) for emotion in EMOTIONS}, boredom, seconds)

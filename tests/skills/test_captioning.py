@@ -10,7 +10,7 @@ from assistant.errors import SkillError
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, caption
-from skills.captioning import ALT_TEXT_LENGTH, alt_text, tiles
+from skills.captioning import MAX_ALT_TEXT_CHARACTERS, tile_image, to_alt_text
 from tests.fakes.skills import make_image
 
 
@@ -89,7 +89,7 @@ def test_where_it_draws_none_there_are_tiles(grounding: VisionClient, scripted: 
     ("width", "height", "count"), [(60, 40, 1), (64, 64, 4), (1, 1, 1), (2000, 1500, 9), (2000, 40, 3), (31, 500, 2)]
 )
 def test_tiles_cover_the_picture_and_are_no_specks(width: int, height: int, count: int) -> None:
-    parts = list(tiles(make_image(width, height)))
+    parts = list(tile_image(make_image(width, height)))
     assert len(parts) == count
     covered = sum((right - left) * (bottom - top) for (left, top, right, bottom), _ in parts)
     assert covered == width * height
@@ -102,22 +102,22 @@ def test_tiles_are_cut_from_the_picture_as_it_is_shown() -> None:
     exif[0x0112] = 6
     data = io.BytesIO()
     upright.transpose(PIL.Image.Transpose.ROTATE_90).save(data, "PNG", exif=exif)
-    (box, first), *_ = tiles(Image(data.getvalue(), "image/png", 80, 64, "turned.png"))
+    (box, first), *_ = tile_image(Image(data.getvalue(), "image/png", 80, 64, "turned.png"))
     assert box == (0, 0, 40, 32)
     with PIL.Image.open(io.BytesIO(first.data)) as opened:
         assert opened.getcolors() == [(40 * 32, (0, 0, 255))]
 
 
 def test_alternative_texts_are_short_and_name_no_picture() -> None:
-    assert alt_text("a photo of a dog on grass.") == "A dog on grass."
-    assert alt_text("This picture shows\ntwo cats") == "Two cats"
-    assert alt_text("Photographers at work.") == "Photographers at work."
-    assert alt_text("A picture frame on a wall.") == "A picture frame on a wall."
-    assert alt_text("A short one. " + "words and " * 20) == "A short one."
-    long = alt_text("word " * 60)
-    assert len(long) <= ALT_TEXT_LENGTH
+    assert to_alt_text("a photo of a dog on grass.") == "A dog on grass."
+    assert to_alt_text("This picture shows\ntwo cats") == "Two cats"
+    assert to_alt_text("Photographers at work.") == "Photographers at work."
+    assert to_alt_text("A picture frame on a wall.") == "A picture frame on a wall."
+    assert to_alt_text("A short one. " + "words and " * 20) == "A short one."
+    long = to_alt_text("word " * 60)
+    assert len(long) <= MAX_ALT_TEXT_CHARACTERS
     assert long.endswith("word…")
-    assert alt_text("") == ""
+    assert to_alt_text("") == ""
 
 
 def test_an_alt_text_is_asked_for_and_trimmed(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:

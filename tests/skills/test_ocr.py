@@ -9,7 +9,7 @@ from assistant.events import Notice, SkillResult
 from assistant.messages import Image, user
 from assistant.models.scripted import ScriptedModel
 from skills import read
-from skills.ocr import Line, OcrResult, is_about_words, quoted
+from skills.ocr import Line, OcrResult, asks_for_text, quote_rows
 from tests.fakes.skills import TurnStore, make_image, make_text_image, reply_text, run_turns
 
 
@@ -75,7 +75,7 @@ def test_what_is_read_is_quoted_as_it_stands() -> None:
             for number, text in enumerate(["# Sale", "a `b` c", "``"])
         ]
     )
-    assert quoted(reading) == "`# Sale`\n``a `b` c``\n``` `` ```"
+    assert quote_rows(reading) == "`# Sale`\n``a `b` c``\n``` `` ```"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_is_read_is_quoted_as_it_stands() -> None:
     ],
 )
 def test_questions_about_words(question: str) -> None:
-    assert is_about_words(question)
+    assert asks_for_text(question)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_questions_about_words(question: str) -> None:
     ],
 )
 def test_questions_about_other_things(question: str) -> None:
-    assert not is_about_words(question)
+    assert not asks_for_text(question)
 
 
 def test_a_model_that_cannot_read_is_spared_the_question(blind: ScriptedModel) -> None:

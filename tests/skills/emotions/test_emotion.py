@@ -18,9 +18,10 @@ from assistant.events import SkillResult
 from assistant.messages import user
 from assistant.models.scripted import ScriptedModel
 from parley.cli.main import root
-from skills.emotions.emotion import EmotionResult, Part, disagreement, emotion
+from skills.emotions.emotion import emotion
 from skills.emotions.fusion import Modality, fuse, reliability
 from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS, GROUPS
+from skills.emotions.result import EmotionResult, ModalityResult, describe_disagreement
 from skills.emotions.text import (
     LAYERS,
     MAX_CHARACTERS,
@@ -37,8 +38,8 @@ from tests.fakes.skills import STATE_WIDTH, FakeEmotionModels, make_image, peake
 from voice.audio.types import SAMPLE_RATE
 
 
-def part(source: Modality, name: str, share: float) -> Part:
-    return Part(
+def part(source: Modality, name: str, share: float) -> ModalityResult:
+    return ModalityResult(
         source=source, label=name, probability=share, probabilities=peaked_at(name, share), weight=0.5, by="network"
     )
 
@@ -89,8 +90,8 @@ class TestWords:
     def test_the_shipped_head_fits_what_it_is_shown(self) -> None:
         head = TextHead.load()
         assert head.hidden.shape[1] == len(LAYERS) * 2 * STATE_WIDTH
-        assert head.words.shape == (len(head.grams), len(FINE_EMOTIONS) + len(EMOTIONS))
-        assert (np.diff(head.grams.astype(np.int64)) > 0).all()
+        assert head.ngram_weights.shape == (len(head.ngram_hashes), len(FINE_EMOTIONS) + len(EMOTIONS))
+        assert (np.diff(head.ngram_hashes.astype(np.int64)) > 0).all()
         assert ((head.thresholds > 0) & (head.thresholds < 1)).all()
 
     def test_case_and_typographic_apostrophes_make_no_other_words(self) -> None:
@@ -161,11 +162,11 @@ class TestFusion:
                 assert known["weight"] > 0
 
     def test_opposites_are_a_disagreement_and_guesses_are_none(self) -> None:
-        assert disagreement([part("text", "joy", 0.8), part("face", "anger", 0.7)]) == (
+        assert describe_disagreement([part("text", "joy", 0.8), part("face", "anger", 0.7)]) == (
             "They disagree: the words say joy and the face says anger."
         )
-        assert disagreement([part("text", "joy", 0.8), part("face", "anger", 0.3)]) == ""
-        assert disagreement([part("text", "joy", 0.8), part("voice", "joy", 0.9)]) == ""
+        assert describe_disagreement([part("text", "joy", 0.8), part("face", "anger", 0.3)]) == ""
+        assert describe_disagreement([part("text", "joy", 0.8), part("voice", "joy", 0.9)]) == ""
 
 
 class TestSkill:
