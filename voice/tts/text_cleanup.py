@@ -1,4 +1,20 @@
-"""Text as it is said: markdown, code, addresses and emoji become words, or nothing where there is nothing to say."""
+"""Turn Markdown into the words that a voice should say.
+
+Markup disappears, and what cannot be read aloud becomes words or nothing:
+
+    "## Results"                          "Results."
+    "It is **bold** and ~~gone~~."        "It is bold and gone."
+    "| a | b |"                           "a, b."
+    "```python ...```"                    "Code left out."
+    "Call `load_image()` in `a/b.py`."    "Call load image in a slash b dot py."
+    "See [the docs](https://x.org)."      "See the docs."
+    "Go to https://www.example.com/a?b"   "Go to example dot com."
+    "Nice! 😀"                            "Nice!"
+    "👍"                                  "thumbs up."
+
+A piece may hold one half of a pair of marks, because sentences are cut before they are cleaned: "He said **this. And"
+becomes "He said this. And". English numbers and signs become words in `voice.tts.text_normalization`.
+"""
 
 import re
 import unicodedata
@@ -12,30 +28,32 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 CODE_OMITTED = "Code left out."
-"""Said in the place of a block of code, in English."""
+"""Said instead of a code block, in English."""
 
 _TABLE_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")
-_ADDRESS = re.compile(r"(?:https?://|www\.)(?:www\.)?([\w-]+(?:\.[\w-]+)*)[^\s<>()\[\]]*", re.IGNORECASE)
-_MAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
-# Halves of emphasis, links and code whose other half is in another sentence.
-_HALF_LINK = re.compile(r"\]\([^)\s]*\)?")
+_URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([\w-]+(?:\.[\w-]+)*)[^\s<>()\[\]]*", re.IGNORECASE)
+_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
+# The end of a link whose beginning is in another sentence.
+_LINK_END = re.compile(r"\]\([^)\s]*\)?")
 _MARKUP = re.compile(r"[*_`#|~^\\{}\[\]<>•■●▪]+")
 _DASHES = re.compile(r"\s*(?:[—―]|(?<=\s)[-–]+(?=\s)|--+)\s*")
-_ENDS = (".", "!", "?", "…", ":", ";", ",")
+_END_MARKS = (".", "!", "?", "…", ":", ";", ",")
 
 
 def spoken_text(markdown: str, language: str = "en") -> str:
-    """What a voice should say for `markdown`, in one line; "" if there is nothing to say.
+    """Return what a voice should say for `markdown`, in one line; "" if there is nothing to say.
 
-    A sentence, a block or a whole text will do. Numbers and signs are put into words in English only.
+    Args:
+        markdown: A sentence, a block or a complete text.
+        language: Code of the text's language. Numbers and signs become words in English only.
     """
-    said = [_block(token, language) for token in _parse(_unlined(markdown))]
-    spoken = " ".join(" ".join(said).split())
-    return spoken if any(character.isalnum() for character in spoken) else ""
+    sentences = [_speak_block(token, language) for token in _parser().parse(_tables_to_sentences(markdown))]
+    text = " ".join(" ".join(sentences).split())
+    return text if any(character.isalnum() for character in text) else ""
 
 
-def _unlined(markdown: str) -> str:
-    """`markdown` with the rows of its tables as sentences: a single row is no table to a parser."""
+def _tables_to_sentences(markdown: str) -> str:
+    """Replace table rows by their cells: "| a | b |" becomes "a, b". A single row is no table to a parser."""
     lines = []
     for line in markdown.splitlines():
         row = line.strip()
@@ -51,57 +69,50 @@ def _unlined(markdown: str) -> str:
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    # Text that happens to be indented is no code in a reply.
+    # Indented text in a reply is not meant as code.
     return MarkdownIt("commonmark").enable("strikethrough").disable("code")
 
 
-def _parse(markdown: str) -> "list[Token]":
-    return _parser().parse(markdown)
-
-
-def _block(token: "Token", language: str) -> str:
+def _speak_block(token: "Token", language: str) -> str:
     match token.type:
         case "fence":
             return CODE_OMITTED if language == "en" else ""
         case "list_item_open" if token.info:
             return f"{token.info}."
         case "inline":
-            return _sentence(_inline(token), language)
+            return _clean_text(_inline_text(token), language)
     return ""
 
 
-def _inline(token: "Token") -> str:
-    """The words of a paragraph, heading or item."""
-    words: list[str] = []
+def _inline_text(token: "Token") -> str:
+    """Return the text of a paragraph, heading or list item without its markup."""
+    parts: list[str] = []
     for child in token.children or ():
         match child.type:
-            case "text":
-                words.append(child.content)
+            case "text" | "image":
+                parts.append(child.content)
             case "code_inline":
-                words.append(_code(child.content))
-            case "image":
-                words.append(child.content)
-            case "softbreak" | "hardbreak":
-                words.append(" ")
-            case "html_inline":
-                words.append(" ")
-    return "".join(words)
+                parts.append(_speak_code(child.content))
+            case "softbreak" | "hardbreak" | "html_inline":
+                parts.append(" ")
+    return "".join(parts)
 
 
-def _code(code: str) -> str:
-    """A name out of code, as one would say it."""
+def _speak_code(code: str) -> str:
+    """Return a name from code as one says it: "os.path" becomes "os dot path", "load_image()" "load image"."""
     code = re.sub(r"\(\)", "", code)
     code = re.sub(r"(?<=\w)\.(?=\w)", " dot ", code)
     code = re.sub(r"(?<=\w)/(?=\w)", " slash ", code)
     return code.replace("_", " ")
 
 
-def _sentence(text: str, language: str) -> str:
+def _clean_text(text: str, language: str) -> str:
+    """Remove what is left of markup, spell addresses, and end the text with a punctuation mark."""
     text = "".join(character if character.isprintable() else " " for character in text)
-    text = _HALF_LINK.sub("", text)
-    text = _ADDRESS.sub(lambda match: _spelled(match[1]), text)
-    text = _MAIL.sub(lambda match: _spelled(match[0].replace("@", " at ")), text)
-    text = _without_emoji(text)
+    text = _LINK_END.sub("", text)
+    text = _URL.sub(lambda match: _spell_dots(match[1]), text)
+    text = _EMAIL.sub(lambda match: _spell_dots(match[0].replace("@", " at ")), text)
+    text = _remove_emoji(text)
     text = re.sub(r"(?<=\w)_(?=\w)", " ", text)
     if language == "en":
         text = normalize_english(text)
@@ -114,29 +125,29 @@ def _sentence(text: str, language: str) -> str:
     text = text.lstrip(",;:.- ")
     if not any(character.isalnum() for character in text):
         return ""
-    # A heading or an item without a full stop is still a pause.
-    return text if text.rstrip("\"'”’)").endswith(_ENDS) or text[-1] in "。！？" else f"{text}."
+    # Headings and list items often lack a full stop, without which there is no pause.
+    return text if text.rstrip("\"'”’)").endswith(_END_MARKS) or text[-1] in "。！？" else f"{text}."
 
 
-def _spelled(host: str) -> str:
+def _spell_dots(host: str) -> str:
     return host.replace(".", " dot ")
 
 
-def _without_emoji(text: str) -> str:
-    """Emoji go, unless they are all there is: then they are named."""
-    kept = "".join(" " if _is_emoji(character) else character for character in text)
-    if any(character.isalnum() for character in kept):
-        return kept
+def _remove_emoji(text: str) -> str:
+    """Remove emoji from `text`. If there is nothing else, return their names: "👍" becomes "thumbs up"."""
+    rest = "".join(" " if _is_emoji(character) else character for character in text)
+    if any(character.isalnum() for character in rest):
+        return rest
     names = [unicodedata.name(character, "").lower() for character in text if _is_emoji(character)]
-    return ", ".join(name.removesuffix(" sign") for name in names if name and "selector" not in name) or kept
+    return ", ".join(name.removesuffix(" sign") for name in names if name and "selector" not in name) or rest
 
 
 def _is_emoji(character: str) -> bool:
     code = ord(character)
     return (
-        0x1F000 <= code <= 0x1FAFF
-        or 0x2600 <= code <= 0x27BF
-        or 0x2B00 <= code <= 0x2BFF
-        or code in (0x200D, 0xFE0F, 0x20E3)
-        or 0xE0000 <= code <= 0xE007F
+        0x1F000 <= code <= 0x1FAFF  # Pictographs.
+        or 0x2600 <= code <= 0x27BF  # Miscellaneous symbols and dingbats.
+        or 0x2B00 <= code <= 0x2BFF  # Arrows and stars.
+        or code in (0x200D, 0xFE0F, 0x20E3)  # Joiner, variation selector, keycap.
+        or 0xE0000 <= code <= 0xE007F  # Tags of flags.
     )

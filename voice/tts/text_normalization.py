@@ -1,7 +1,22 @@
-"""Numbers, units and signs in the words of English.
+"""Write out in English words what stands around numbers: units, currencies, dates, times, signs.
 
-Numerals themselves stay: every engine reads "1234.5" aloud, and knows better than a table how. What engines stumble
-over is what stands around them. The rules are applied in their order, each to what the one before has left.
+Numerals stay as they are, because every engine reads "1234.5" and knows better than a table how. The rules run in the
+order of `_RULES`, each on the result of the one before, so that the specific ones come first: "$5.20" is money before
+"$" is "dollars", and "2026-11-24" is a date before "-" can be a range or a minus.
+
+    abbreviations   "e.g. cats"            "for example, cats"
+    grouped digits  "1,234,567"            "1234567"
+    dates           "2026-11-24"           "November 24, 2026"
+    times           "9:05 am, 17:00"       "9 oh 5 A M, 17 hundred"
+    money           "$5.20, €2bn"          "5 dollars and 20 cents, 2 billion euros"
+    fractions       "1/2, ¾"               "one half, three quarters"
+    ranges          "pages 3-5"            "pages 3 to 5" ("555-1234" stays)
+    units           "20 °C, 1 m"           "20 degrees Celsius, 1 metre" ("5m" stays)
+    versions        "1.2.3"                "1 point 2 point 3"
+    prefixes        "#5, ~10, -5"          "number 5, about 10, minus 5"
+    arithmetic      "x^2, 10 * 3, 7/8"     "x to the power of 2, 10 times 3, 7 over 8"
+    other signs     "AT&T, y²"             "AT and T, y squared"
+    alternatives    "he/she"               "he or she"
 """
 
 import re
@@ -10,7 +25,7 @@ from datetime import date
 
 _NUMBER = r"\d+(?:\.\d+)?"
 
-# Singular, plural; those in `_SPACED` only after a space, since "1980s" and "5m" are something else.
+# Unit: (singular, plural).
 _UNITS = {
     "km/h": ("kilometre per hour", "kilometres per hour"),
     "mph": ("mile per hour", "miles per hour"),
@@ -51,7 +66,9 @@ _UNITS = {
     "kWh": ("kilowatt hour", "kilowatt hours"),
     "px": ("pixel", "pixels"),
 }
-_SPACED = ("m", "g", "l", "s", "h", "W")
+# Units that count only after a space: "1980s" and "$5m" mean something else.
+_UNITS_AFTER_SPACE = ("m", "g", "l", "s", "h", "W")
+# Sign: (singular, plural, singular and plural of the hundredth part).
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -70,38 +87,42 @@ _SIGNS = {
     "%": " percent ", "°": " degrees ", "²": " squared ", "³": " cubed ", "€": " euros ", "£": " pounds ",
     "√": " root of ", "∞": " infinity ", "π": " pi ", "§": " section ", "№": " number ", "$": " dollars ",
 }  # fmt: skip
-_SHORTENED = {
+_ABBREVIATIONS = {
     r"e\.\s?g\.,?": "for example,", r"i\.\s?e\.,?": "that is,", r"etc\.": "et cetera.", r"vs\.?": "versus",
     r"and/or": "and or", r"([CF])#": r"\1 sharp", r"approx\.": "approximately",
     r"w/": "with ", r"No\.(?=\s\d)": "number", r"Fig\.(?=\s\d)": "figure",
 }  # fmt: skip
 
 
-def _counted(number: str, singular: str, plural: str) -> str:
+def _count(number: str, singular: str, plural: str) -> str:
+    """Return "1 metre", "3 metres"."""
     return f"{number} {singular if number == '1' else plural}"
 
 
 def _money(match: re.Match[str]) -> str:
-    sign, whole, hundredths, magnitude = match["sign"], match["whole"], match["hundredths"], match["magnitude"]
-    one, many, one_part, many_parts = _CURRENCIES[sign]
+    """Return "5 dollars and 20 cents" for "$5.20", "5 cents" for "$0.05", "3.5 million dollars" for "$3.5 million"."""
+    sign, units, decimals, magnitude = match["sign"], match["units"], match["decimals"], match["magnitude"]
+    singular, plural, cent, cents = _CURRENCIES[sign]
+    amount = units + (f".{decimals}" if decimals else "")
     if magnitude:
-        amount = whole + (f".{hundredths}" if hundredths else "")
-        return f"{amount} {_MAGNITUDES.get(magnitude, magnitude)} {many}"
-    if not hundredths or not many_parts:
-        return _counted(whole + (f".{hundredths}" if hundredths else ""), one, many)
-    if len(hundredths) != 2:
-        return f"{whole}.{hundredths} {many}"
-    parts = _counted(str(int(hundredths)), one_part, many_parts)
-    if not int(hundredths):
-        return _counted(whole, one, many)
-    return parts if whole == "0" else f"{_counted(whole, one, many)} and {parts}"
+        return f"{amount} {_MAGNITUDES.get(magnitude, magnitude)} {plural}"
+    if not decimals or not cents:
+        return _count(amount, singular, plural)
+    if len(decimals) != 2:
+        return f"{amount} {plural}"
+    if not int(decimals):
+        return _count(units, singular, plural)
+    hundredths = _count(str(int(decimals)), cent, cents)
+    return hundredths if units == "0" else f"{_count(units, singular, plural)} and {hundredths}"
 
 
-def _measure(match: re.Match[str]) -> str:
-    return _counted(match["number"], *_UNITS[match["unit"]])
+def _unit(match: re.Match[str]) -> str:
+    """Return "20 degrees Celsius" for "20 °C"."""
+    return _count(match["number"], *_UNITS[match["unit"]])
 
 
-def _calendar(match: re.Match[str]) -> str:
+def _date(match: re.Match[str]) -> str:
+    """Return "November 24, 2026" for "2026-11-24". What is no date stays."""
     try:
         day = date(int(match[1]), int(match[2]), int(match[3]))
     except ValueError:
@@ -109,7 +130,8 @@ def _calendar(match: re.Match[str]) -> str:
     return f"{day:%B} {day.day}, {match[1]}"
 
 
-def _clock(match: re.Match[str]) -> str:
+def _time(match: re.Match[str]) -> str:
+    """Return "16 35" for "16:35", "9 o'clock" for "9:00", "17 hundred" for "17:00", "9 oh 5 A M" for "9:05 am"."""
     hour, minute, half = str(int(match[1])), match[2], match[3] or ""
     if half:
         half = f" {half[0].upper()} M"
@@ -119,35 +141,36 @@ def _clock(match: re.Match[str]) -> str:
 
 
 def _range(match: re.Match[str]) -> str:
+    """Return "3 to 5" for "3-5". A hyphen may also stand in a telephone number or a score, which stay."""
     low, dash, high = match.groups()
-    # With a hyphen it may be a telephone number or a score.
     if dash == "-" and not (float(low) < float(high) and (len(low) == len(high) or len(high) < 4)):
         return match[0]
     return f"{low} to {high}"
 
 
-def _alternatives(words: "dict[str, object] | tuple[str, ...]") -> str:
+def _any_of(words: tuple[str, ...]) -> str:
+    """Return a pattern that matches any of the words, the longest first."""
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-_UNSPACED = _alternatives(tuple(unit for unit in _UNITS if unit not in _SPACED))
+_OTHER_UNITS = tuple(unit for unit in _UNITS if unit not in _UNITS_AFTER_SPACE)
 _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in _SHORTENED.items()),
+    *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in _ABBREVIATIONS.items()),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b"), _calendar),
-    (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?(?:\s?([ap])\.?m\b\.?)?(?![\d:])", re.IGNORECASE), _clock),
+    (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b"), _date),
+    (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::[0-5]\d)?(?:\s?([ap])\.?m\b\.?)?(?![\d:])", re.IGNORECASE), _time),
     (
         re.compile(
-            rf"(?P<sign>[{re.escape(''.join(_CURRENCIES))}])\s?(?P<whole>\d+)(?:\.(?P<hundredths>\d+))?"
+            rf"(?P<sign>[{re.escape(''.join(_CURRENCIES))}])\s?(?P<units>\d+)(?:\.(?P<decimals>\d+))?"
             r"(?:\s?(?P<magnitude>bn|[kKmMB]|thousand|million|billion|trillion)\b)?"
         ),
         _money,
     ),
-    (re.compile(r"(?P<whole>\d+)(?:[.,](?P<hundredths>\d+))?\s?(?P<sign>[€£])(?P<magnitude>)"), _money),
-    (re.compile(rf"(?<![\w./])({_alternatives(tuple(_FRACTIONS))})(?![\w/])"), lambda match: _FRACTIONS[match[1]]),
+    (re.compile(r"(?P<units>\d+)(?:[.,](?P<decimals>\d+))?\s?(?P<sign>[€£])(?P<magnitude>)"), _money),
+    (re.compile(rf"(?<![\w./])({_any_of(tuple(_FRACTIONS))})(?![\w/])"), lambda match: _FRACTIONS[match[1]]),
     (re.compile(rf"(?<![\w.,-])({_NUMBER})\s?([-–])\s?({_NUMBER})(?![\w-])"), _range),
-    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s?(?P<unit>{_UNSPACED})(?!\w)"), _measure),
-    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s(?P<unit>{_alternatives(_SPACED)})(?!\w)"), _measure),
+    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s?(?P<unit>{_any_of(_OTHER_UNITS)})(?!\w)"), _unit),
+    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s(?P<unit>{_any_of(_UNITS_AFTER_SPACE)})(?!\w)"), _unit),
     (re.compile(r"(?<![\w.])v?(\d+(?:\.\d+){2,})(?!\w)"), lambda match: match[1].replace(".", " point ")),
     (re.compile(r"(?<!\w)#(?=\d)"), "number "),
     (re.compile(r"(?<!\w)~\s?(?=\d)"), "about "),
@@ -164,7 +187,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 
 
 def normalize_english(text: str) -> str:
-    """`text`, of one line and without markup, with words for what would be read as symbols."""
-    for pattern, words in _RULES:
-        text = pattern.sub(words, text)
+    """Apply all rules to a text of one line without markup."""
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
     return text

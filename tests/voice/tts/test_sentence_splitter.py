@@ -1,4 +1,4 @@
-"""Sentences as they are written: a table of hard cases, and what holds for any text."""
+"""Sentences of a reply that is being written: a table of hard cases, and properties of any text."""
 
 import random
 
@@ -15,7 +15,7 @@ def split(text: str, *, quick: bool = False) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("joint", "pieces"),
+    ("separator", "pieces"),
     [
         (" ", ["It is a cat.", "It sleeps."]),
         (" ", ["Really?", "Yes!", "No…", "Well..."]),
@@ -41,18 +41,18 @@ def split(text: str, *, quick: bool = False) -> list[str]:
         ("", ["你好。", "你是谁？", "「我是。」", "好"]),
     ],
 )
-def test_hard_cases(joint: str, pieces: list[str]) -> None:
-    assert split(joint.join(pieces)) == pieces
+def test_hard_cases(separator: str, pieces: list[str]) -> None:
+    assert split(separator.join(pieces)) == pieces
 
 
-def test_a_wrapped_line_is_no_end() -> None:
+def test_a_wrapped_line_does_not_end_a_sentence() -> None:
     assert split("The cat sat\non the mat\nand slept. It\nsnored.") == [
         "The cat sat\non the mat\nand slept.",
         "It\nsnored.",
     ]
 
 
-def test_a_sentence_waits_for_what_follows_it() -> None:
+def test_a_sentence_ends_when_the_next_character_confirms_it() -> None:
     splitter = SentenceSplitter()
     assert splitter.feed("It is 3.") == []
     assert splitter.feed("5 metres. ") == []
@@ -60,7 +60,7 @@ def test_a_sentence_waits_for_what_follows_it() -> None:
     assert splitter.finish() == ["A"]
 
 
-def test_the_first_piece_is_short_and_the_second_is_not() -> None:
+def test_only_the_first_piece_may_end_at_a_comma() -> None:
     text = "In the middle of the picture, there is a cat, which sleeps. It is a grey one, I think, and old."
     assert split(text, quick=True) == [
         "In the middle of the picture,",
@@ -76,26 +76,26 @@ MARKDOWN = st.text(st.sampled_from(list("ab AB.,!?:\n\n  `~#-*|>1230)(\"'。」�
 
 @settings(deadline=None)
 @given(MARKDOWN | st.text(max_size=400), st.booleans(), st.integers())
-def test_pieces_hold_every_word_and_do_not_depend_on_how_text_arrives(text: str, quick: bool, seed: int) -> None:
-    whole = split(text, quick=quick)
-    assert "".join("".join(whole).split()) == "".join(text.split())
-    assert all(piece == piece.strip() and piece for piece in whole)
-    scissors = random.Random(seed)
+def test_pieces_contain_every_word_and_do_not_depend_on_how_text_arrives(text: str, quick: bool, seed: int) -> None:
+    expected = split(text, quick=quick)
+    assert "".join("".join(expected).split()) == "".join(text.split())
+    assert all(piece == piece.strip() and piece for piece in expected)
+    generator = random.Random(seed)
     splitter = SentenceSplitter(quick=quick)
     pieces: list[str] = []
-    left = text
-    while left:
-        count = scissors.randint(1, 9)
-        pieces += splitter.feed(left[:count])
-        left = left[count:]
-    assert pieces + splitter.finish() == whole
+    rest = text
+    while rest:
+        count = generator.randint(1, 9)
+        pieces += splitter.feed(rest[:count])
+        rest = rest[count:]
+    assert pieces + splitter.finish() == expected
 
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="`~"), min_size=MAX_CHARACTERS, max_size=3 * MAX_CHARACTERS))
-def test_without_code_no_piece_is_too_long(text: str) -> None:
+def test_no_piece_outside_of_code_is_too_long(text: str) -> None:
     assert all(len(piece) <= MAX_CHARACTERS for piece in split(text))
 
 
-def test_endless_text_without_a_space_goes_on_in_pieces() -> None:
+def test_a_long_text_without_spaces_is_cut_at_the_limit() -> None:
     assert [len(piece) for piece in split("a" * 700)] == [MAX_CHARACTERS, MAX_CHARACTERS, 100]

@@ -1,4 +1,4 @@
-"""Speakable text: a table of hard cases, and what holds for any text."""
+"""Text as a voice says it: a table of hard cases, and properties of any text."""
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("markdown", "spoken"),
     [
         # Markdown.
         ("It is **bold**, *leaning* and ~~gone~~.", "It is bold, leaning and gone."),
@@ -59,7 +59,7 @@ from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
         ("20 °C, 1 °F, 50%, 90°", "20 degrees Celsius, 1 degree Fahrenheit, 50 percent, 90 degrees."),
         ("5km, 1 m, 3 m, 100 km/h", "5 kilometres, 1 metre, 3 metres, 100 kilometres per hour."),
         ("in the 1980s, a 5m", "in the 1980s, a 5m."),
-        # Signs and shortened words.
+        # Signs and abbreviations.
         ("AT&T, Tom & Jerry", "AT and T, Tom and Jerry."),
         ("cats and/or dogs, he/she", "cats and or dogs, he or she."),
         ("e.g. cats, i.e. felines, etc.", "for example, cats, that is, felines, et cetera."),
@@ -79,25 +79,25 @@ from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
         ("你好，世界。", "你好，世界。"),
     ],
 )  # fmt: skip
-def test_hard_cases(written: str, said: str) -> None:
-    assert spoken_text(written) == said
+def test_hard_cases(markdown: str, spoken: str) -> None:
+    assert spoken_text(markdown) == spoken
 
 
-def test_another_language_gets_no_english_words() -> None:
+def test_other_languages_get_no_english_words() -> None:
     assert spoken_text("Es kostet **5 €** & 3-4 km.", "de") == "Es kostet 5 € & 3-4 km."
     assert spoken_text("```\ncode\n```", "de") == ""
 
 
-WILD = st.text(st.sampled_from(list("ab 1.,!?\n`*_~#|<>[](){}\\^&/-:@$%=+'\"°😀é你")), max_size=120)
+SYMBOLS = st.text(st.sampled_from(list("ab 1.,!?\n`*_~#|<>[](){}\\^&/-:@$%=+'\"°😀é你")), max_size=120)
 
 
 @settings(deadline=None)
-@given(WILD | st.text(max_size=120))
+@given(SYMBOLS | st.text(max_size=120))
 def test_no_symbol_is_left_to_be_read_aloud(text: str) -> None:
-    said = spoken_text(text)
-    assert not set(said) & set("*_`#|~^\\{}[]<>&=+@%°$\n\r\t\x1b😀")
-    assert said == " ".join(said.split())
-    assert not said or any(character.isalnum() for character in said)
+    spoken = spoken_text(text)
+    assert not set(spoken) & set("*_`#|~^\\{}[]<>&=+@%°$\n\r\t\x1b😀")
+    assert spoken == " ".join(spoken.split())
+    assert not spoken or any(character.isalnum() for character in spoken)
 
 
 WORD = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=2, max_size=9)
@@ -105,7 +105,7 @@ WORD = st.text(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), min_size=2, max_si
 
 @settings(deadline=None)
 @given(st.lists(WORD, min_size=1, max_size=12), st.sampled_from(".!?"))
-def test_plain_words_stay_as_they_are(words: list[str], end: str) -> None:
+def test_plain_words_are_unchanged(words: list[str], end: str) -> None:
     sentence = f"{' '.join(words)}{end}"
     if not set(words) & {"vs", "mm", "cm", "km"}:
         assert spoken_text(sentence) == sentence
