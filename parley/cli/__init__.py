@@ -3,8 +3,8 @@
 Modules here import at the top only what help needs. A command imports the rest when it runs, so that help is instant.
 
 Read in this order: `main` (the chat, and the list of commands), `group` (errors, help, skills as commands), `options`,
-`terminal` and `progress` (standard streams), `transcript_printer` and `chat` (turns as text), then one module a command;
-`skills` and `batch` run skills over files.
+`terminal`, `progress` and `table` (output), `transcript_printer` and `chat` (turns as text), then one module per
+command. `skills` and `batch` run skills over files.
 """
 
 import signal

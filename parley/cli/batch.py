@@ -145,14 +145,7 @@ class _SkillRun:
             if len(sources) == 1 and result_file is None and not self._options.as_json:
                 # An error in a single file is reported before a model is loaded.
                 _load_file(sources[0], self._parameters, self._settings)
-            try:
-                return self._process(remaining, len(sources), result_file)
-            except ModelError as error:
-                if result_file is None:
-                    raise
-                raise ModelError(
-                    f"{error} What is done so far is in {self._options.out}: go on with --resume."
-                ) from error
+            return self._process(remaining, len(sources), result_file)
 
     def _process(self, remaining: "Sequence[Source]", total: int, result_file: "ResultFile | None") -> bool:
         import threading
@@ -177,6 +170,10 @@ class _SkillRun:
                 printer.print(outcome, save=not stops_here)
                 if stops_here:
                     break
+        except ModelError as error:
+            if result_file is None:
+                raise
+            raise ModelError(f"{error} What is done so far is in {self._options.out}: go on with --resume.") from error
         finally:
             progress.finish("Go on with --resume." if result_file else "")
         return all_succeeded

@@ -32,13 +32,13 @@ def evaluate(
     """
     from skills.evaluation import report as reports
     from skills.evaluation.pairs import read_pairs
-    from skills.evaluation.scores import Resampling
+    from skills.evaluation.scores import Bootstrap
     from skills.evaluation.scores import evaluate as score
 
     found = read_pairs(task, predictions, references)
-    report = score(task, found.pairs, Resampling(samples, seed))
+    report = score(task, found.pairs, Bootstrap(samples, seed))
     if picture is not None:
-        reports.draw(report, picture)
+        reports.save_plot(report, picture)
     if as_json:
         counts = {"unanswered": found.unanswered, "unasked": found.unasked}
         write_out(json.dumps({**reports.as_json(report), **counts}, ensure_ascii=False, indent=2) + "\n")

@@ -76,7 +76,7 @@ class ParleyGroup(click.Group):
             ctx.fail(f"{args[0]!r} is no command. To ask it: parley ask {args[0]!r}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write one section of help per group of commands."""
         skill_rows = [(name, summary) for name, summary in _skill_summaries() if name not in self.commands]
         names = [*self.commands, *(name for name, _ in skill_rows)]

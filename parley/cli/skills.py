@@ -1,4 +1,4 @@
-"""A command for every skill, made from what its signature says, and `parley skills`, which lists them."""
+"""A command for every skill, made from its signature, and `parley skills`, which lists them."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parley.cli.options import SETTINGS_NAMES, SETTINGS_OPTIONS, TextParam
+from parley.cli.options import SETTINGS_NAMES, SETTINGS_OPTIONS, TextParam, as_json_option
 from parley.cli.terminal import notify, write_out
 from skills import registry
 
@@ -15,160 +15,162 @@ if TYPE_CHECKING:
     from skills.definition import Skill
     from skills.parameters import Parameter
 
-_SHARED = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
-_OF_MODELS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
-_JOBS = click.option(
+_OPTIONS_BY_NAME = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
+_MODEL_SETTINGS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
+_JOBS_OPTION = click.option(
     "--jobs",
     type=click.IntRange(1, 256),
     help="How many at a time, for a server or the bundled model. [default: 1 of a server, else what suits]",
 )
 _BATCH_OPTIONS = (
     click.option(
-        "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the JSON to this file, a line for each."
+        "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON lines to this file, one per file."
     ),
-    click.option("--resume", is_flag=True, help="Go on with that file: leave out what it has already."),
-    click.option(
-        "--retry-errors", is_flag=True, help="Go on with that file, and try those again that have an error in it."
-    ),
+    click.option("--resume", is_flag=True, help="Continue that file: skip the files it contains."),
+    click.option("--retry-errors", is_flag=True, help="Continue that file, and try again the files that failed."),
     click.option(
         "--on-error",
         type=click.Choice(["skip", "stop"]),
         default="skip",
         show_default=True,
-        help="What to do after one that fails.",
+        help="What to do after a file that failed.",
     ),
-    _JOBS,
 )
 
 
 def skill_command(name: str) -> click.Command:
-    """The command that runs the skill `name`. Raises `SkillError` if it cannot be used."""
+    """Return the command that runs the skill `name`. Raises `SkillError` if the skill cannot be used."""
     from parley.cli.batch import FILES, run_skill
 
     skill = registry.find(name)
-    kinds = [kind for kind in skill.by_media_type if kind != "text"]
-    many = bool(kinds)
-
-    given_by_place = [each for each in skill.parameters if not each.is_option]
+    file_types = [media_type for media_type in skill.by_media_type if media_type != "text"]
+    takes_many = bool(file_types)
+    required = [parameter for parameter in skill.parameters if not parameter.is_option]
 
     def run(ctx: click.Context, /, **options: Any) -> None:
-        if any(options[each.name] in (None, ()) for each in given_by_place):
-            *first, last = [_placeholder(each, many=many) for each in given_by_place]
+        if any(options[parameter.name] in (None, ()) for parameter in required):
+            *others, last = [_metavar(parameter, takes_many=takes_many) for parameter in required]
             missing = (
-                f"{', '.join(first)} and {last} have to be given, in this order." if first else f"{last} is missing."
+                f"{', '.join(others)} and {last} have to be given, in this order." if others else f"{last} is missing."
             )
             raise click.UsageError(missing, ctx)
         if not run_skill(ctx, skill, options):
             ctx.exit(1)
 
-    decorators: list[Callable[[Any], Any]] = [_parameter(each, many=many) for each in skill.parameters]
-    if many and all(each.is_option for each in skill.parameters):
+    decorators: list[Callable[[Any], Any]] = [
+        _click_parameter(parameter, takes_many=takes_many) for parameter in skill.parameters
+    ]
+    if takes_many and not required:
         decorators.append(click.argument(FILES, nargs=-1, metavar="[FILE]..."))
-    decorators.append(click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file."))
-    # One at a time is all that senses take.
-    decorators += (
-        [option for option in _BATCH_OPTIONS if not (skill.needs_emotion_models and option is _JOBS)] if many else ()
-    )
-    asks = skill.needs_model or skill.needs_emotion_models
-    decorators += [_SHARED[each] for each in (*(_OF_MODELS if asks else ()), "allow_urls")]
+    decorators.append(as_json_option)
+    if takes_many:
+        decorators += _BATCH_OPTIONS
+        # Emotion models are used by one thread at a time.
+        decorators += () if skill.needs_emotion_models else (_JOBS_OPTION,)
+    needs_any_model = skill.needs_model or skill.needs_emotion_models
+    decorators += [_OPTIONS_BY_NAME[each] for each in (*(_MODEL_SETTINGS if needs_any_model else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)
     for decorator in reversed(decorators):
         decorated = decorator(decorated)
-    what = "Pictures" if kinds == ["photo"] else "Files"
+    what = "Pictures" if file_types == ["photo"] else "Files"
     files = f"\n\n{what} are paths, folders or quoted patterns; - reads a list of them from standard input."
-    described = f"{skill.summary}\n\n{skill.description}{files if many else ''}"
-    return click.command(name, help=described)(decorated)
+    help_text = f"{skill.summary}\n\n{skill.description}{files if takes_many else ''}"
+    return click.command(name, help=help_text)(decorated)
 
 
 @click.command("skills")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a list.")
+@as_json_option
 @click.pass_context
 def list_skills(ctx: click.Context, as_json: bool) -> None:
-    """List the skills with what they take.
+    """List the skills with their parameters.
 
-    Each is a command of `parley`, and in a conversation a line that begins with / and its name.
+    Each is a command of `parley`. In a conversation, a line that starts with / and its name calls it.
     """
-    found, notices = registry.all_skills()
+    skills, notices = registry.all_skills()
     root = ctx.find_root().command
-    taken = root.commands if isinstance(root, click.Group) else {}
+    command_names = root.commands if isinstance(root, click.Group) else {}
     notices += [
         f"The skill {skill.name} cannot be a command, because parley has one of that name; /{skill.name} works."
-        for skill in found
-        if skill.name in taken
+        for skill in skills
+        if skill.name in command_names
     ]
     if as_json:
-        write_out(json.dumps([_described(skill) for skill in found], ensure_ascii=False, indent=2) + "\n")
+        write_out(json.dumps([_describe(skill) for skill in skills], ensure_ascii=False, indent=2) + "\n")
     else:
-        for skill in found:
+        for skill in skills:
             write_out(f"{' '.join([skill.name, *map(_usage, skill.parameters)])}\n    {skill.summary}\n")
     for notice in notices:
         notify(notice)
 
 
-def _placeholder(each: "Parameter", *, many: bool) -> str:
-    return f"{each.name.upper()}{'...' if many and each.kind == 'photo' else ''}"
+def _metavar(parameter: "Parameter", *, takes_many: bool) -> str:
+    return f"{parameter.name.upper()}{'...' if takes_many and parameter.kind == 'photo' else ''}"
 
 
-def _parameter(each: "Parameter", *, many: bool) -> Callable[[Any], Any]:
-    """What click has to know of an input; what its value may be, pydantic says later."""
-    if not each.is_option:
-        nargs = -1 if many and each.kind == "photo" else 1
-        words = None if each.kind in ("photo", "sound") else TextParam()
-        shown = _placeholder(each, many=many)
-        # Of `vqa photo.jpg` click would say that the photo is missing, since it gives the last place its value first.
-        return click.argument(each.name, nargs=nargs, required=False, type=words, metavar=shown)
-    match each.kind:
+def _click_parameter(parameter: "Parameter", *, takes_many: bool) -> Callable[[Any], Any]:
+    """Return the click decorator for a parameter. Numbers stay text: pydantic validates them later."""
+    if not parameter.is_option:
+        return click.argument(
+            parameter.name,
+            nargs=-1 if takes_many and parameter.kind == "photo" else 1,
+            # click would call the photo of `vqa photo.jpg` missing, since it fills the last argument first.
+            required=False,
+            type=None if parameter.kind in ("photo", "sound") else TextParam(),
+            metavar=_metavar(parameter, takes_many=takes_many),
+        )
+    attributes: dict[str, Any]
+    match parameter.kind:
         case "flag":
-            return click.option(each.option, each.name, is_flag=True, default=None, help=each.help)
+            attributes = {"is_flag": True, "default": None, "help": parameter.help}
         case "choice":
-            kind = click.Choice(each.choices)
-            return click.option(
-                each.option, each.name, type=kind, default=None, help=_with_default(each.help, each.default)
-            )
+            help_text = _with_default(parameter)
+            attributes = {"type": click.Choice(parameter.choices), "default": None, "help": help_text}
         case "texts":
-            said = f"{each.help} May be repeated.".strip()
-            return click.option(each.option, each.name, multiple=True, type=TextParam(), metavar="TEXT", help=said)
+            help_text = f"{parameter.help} May be repeated.".strip()
+            attributes = {"multiple": True, "type": TextParam(), "metavar": "TEXT", "help": help_text}
         case "photo" | "sound":
-            return click.option(each.option, each.name, metavar="PATH", help=each.help)
+            attributes = {"metavar": "PATH", "help": parameter.help}
         case "text":
-            return click.option(each.option, each.name, type=TextParam(), metavar="TEXT", help=each.help)
+            attributes = {"type": TextParam(), "metavar": "TEXT", "help": parameter.help}
         case _:
-            said = _with_default(each.help, each.default)
-            return click.option(each.option, each.name, metavar="N", help=said)
+            attributes = {"metavar": "N", "help": _with_default(parameter)}
+    return click.option(parameter.option, parameter.name, **attributes)
 
 
-def _with_default(help: str, default: Any) -> str:
-    return help if default is None else f"{help}  [default: {default}]".strip()
+def _with_default(parameter: "Parameter") -> str:
+    if parameter.default is None:
+        return parameter.help
+    return f"{parameter.help}  [default: {parameter.default}]".strip()
 
 
-def _usage(each: "Parameter") -> str:
-    if not each.is_option:
-        return each.name.upper()
-    match each.kind:
+def _usage(parameter: "Parameter") -> str:
+    if not parameter.is_option:
+        return parameter.name.upper()
+    match parameter.kind:
         case "flag":
-            return f"[{each.option}]"
+            return f"[{parameter.option}]"
         case "choice":
-            return f"[{each.option} {'|'.join(each.choices)}]"
+            return f"[{parameter.option} {'|'.join(parameter.choices)}]"
         case "texts":
-            return f"[{each.option} TEXT]…"
+            return f"[{parameter.option} TEXT]…"
         case "photo" | "sound":
-            return f"[{each.option} PATH]"
+            return f"[{parameter.option} PATH]"
         case "text":
-            return f"[{each.option} TEXT]"
+            return f"[{parameter.option} TEXT]"
         case _:
-            return f"[{each.option} N]"
+            return f"[{parameter.option} N]"
 
 
-def _described(skill: "Skill[..., Any]") -> dict[str, Any]:
+def _describe(skill: "Skill[..., Any]") -> dict[str, Any]:
     inputs = [
         {
-            "name": each.name,
-            "kind": each.kind,
-            "required": not each.is_option,
-            **({"choices": each.choices} if each.choices else {}),
-            "help": each.help,
+            "name": parameter.name,
+            "kind": parameter.kind,
+            "required": not parameter.is_option,
+            **({"choices": parameter.choices} if parameter.choices else {}),
+            "help": parameter.help,
         }
-        for each in skill.parameters
+        for parameter in skill.parameters
     ]
     fields = list(skill.result_type.model_fields)
     return {"name": skill.name, "summary": skill.summary, "inputs": inputs, "result": fields}
