@@ -36,7 +36,7 @@ def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the
                 feel.prepare(model)
                 for clip in conversation:
                     started = time.perf_counter()
-                    mood = feel(model, clip.words if with_words else "", clip.sound)
+                    mood = feel.detect(model, clip.words if with_words else "", clip.sound)
                     took.append(1000 * (time.perf_counter() - started))
                     if mood is not None:
                         shares[way].append(bool(mood.distress))

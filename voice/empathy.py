@@ -1,39 +1,51 @@
-"""How somebody seems to feel as they speak, and what the model is told about it: for a conversation that is to be kind.
+"""Empathy mode: detect the user's emotion from each utterance, and instruct the model when they sound distressed.
 
-    words and sound of an utterance ─▶ EmotionDetector ─▶ DetectedEmotion ─▶ the log
-                                                 └─ distress ─▶ instructions, for the reply to this utterance alone
+    transcript and audio ─▶ EmotionDetector ─▶ DetectedEmotion ─▶ EmotionDetected, for the call log
+                                                               └─ distress ─▶ instructions, for this turn alone
 
 Off unless it is asked for: nobody should be judged by their voice without knowing.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from assistant.conversation.session import Session
+from assistant.errors import ParleyError
+from assistant.events import Notice
 from assistant.models.base import ChatModel
+from voice.audio.types import SAMPLE_RATE
+from voice.events import EmotionDetected, Publish
+from voice.stt.base import Transcript
+from voice.turns.utterance import Utterance
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
 
-_UPSET = {
+# Label: (adjective, instruction).
+_DISTRESS = {
     "anger": ("angry", "Be kind and calm."),
     "disgust": ("put off", "Be kind, and take it seriously."),
     "fear": ("afraid", "Be kind, calm and reassuring."),
     "sadness": ("sad", "Be kind and warm."),
 }
 
-SURE = 0.5
-"""Nobody is called distress by less than this."""
+MIN_CONFIDENCE = 0.5
+"""Confidence from which a distressed label counts as distress."""
 
-LONGEST_SECONDS = 15
-"""The end of an utterance, which says how somebody feels now; each two seconds of it take 15 ms to be heard."""
+MAX_SECONDS = 15
+"""The end of a longer utterance is used: it tells how the user feels now. Each 2 s take 15 ms to analyse."""
 
 
 @dataclass(frozen=True)
 class DetectedEmotion:
-    """What an utterance sounds like: one of the seven labels of the skill emotion, and how sure that is, from 0 to 1.
+    """Emotion of one utterance.
 
-    `parts` has the label and the confidence of each of "text" and "voice" that was gone by.
+    Attributes:
+        label: One of the seven labels of the emotion skill.
+        confidence: Confidence of the label, 0 to 1.
+        parts: Label and confidence from each of "text" and "voice" that was used.
     """
 
     label: str
@@ -42,29 +54,79 @@ class DetectedEmotion:
 
     @property
     def distress(self) -> str:
-        """How they seem, as in "you seem angry"; "" if they do not seem distress."""
-        return _UPSET[self.label][0] if self.label in _UPSET and self.confidence >= SURE else ""
+        """Adjective such as "angry" if the user sounds distressed, else ""."""
+        return _DISTRESS[self.label][0] if self.label in _DISTRESS and self.confidence >= MIN_CONFIDENCE else ""
 
     @property
     def instructions(self) -> str:
-        """What the model is told about it; "" if they do not seem distress."""
-        return f"The user sounds {self.distress}. {_UPSET[self.label][1]}" if self.distress else ""
+        """Instructions for the model if the user sounds distressed, else ""."""
+        return f"The user sounds {self.distress}. {_DISTRESS[self.label][1]}" if self.distress else ""
 
 
 class EmotionDetector(Protocol):
-    """Tells a mood from each utterance of somebody."""
+    """Detects the emotion of the utterances of one user, whose usual voice it learns."""
 
     def prepare(self, model: ChatModel) -> None:
-        """Begin to listen to somebody: load what is needed beside `model`, which is not asked anything.
+        """Start with a new user. Loads what is needed beside `model`, which is not called. Raises `ParleyError`."""
+        ...
 
-        Raises `ParleyError`.
+    def detect(self, model: ChatModel, text: str, samples: "Samples") -> DetectedEmotion | None:
+        """Return the emotion of an utterance; None if there is too little to tell. Runs on the thread of `model`.
+
+        Args:
+            model: May be called.
+            text: Transcript; "" in a language that is not supported, where only the voice counts.
+            samples: 16 kHz mono.
+
+        Raises:
+            ParleyError: A model failed.
         """
         ...
 
-    def __call__(self, model: ChatModel, words: str, samples: "Samples") -> DetectedEmotion | None:
-        """The mood in mono `samples` of 16 kHz and their `words`; None if there is too little to tell.
 
-        Without `words` (in a language that they cannot be judged in) by the sound alone. Called on the thread of
-        `model`, which may be asked. Raises `ParleyError`.
-        """
-        ...
+class EmpathyMode:
+    """Instruct the model about the user's emotion. After a failure the conversation goes on without."""
+
+    def __init__(self, detector: EmotionDetector, session: Session, publish: Publish) -> None:
+        self._detector: EmotionDetector | None = detector
+        self._session = session
+        self._publish = publish
+
+    async def prepare(self) -> None:
+        """Load what the detector needs."""
+        if self._detector is not None:
+            try:
+                await asyncio.to_thread(self._detector.prepare, self._session.model)
+            except ParleyError as error:
+                self._give_up(error)
+
+    def turn_instructions(self, utterance: Utterance, transcript: Transcript) -> Callable[[], str] | None:
+        """Return a function for the model's thread that detects the emotion and returns instructions for the turn."""
+        detector, loop = self._detector, asyncio.get_running_loop()
+        if detector is None:
+            return None
+        # The classifier of texts knows English only.
+        text = transcript.text.strip() if transcript.language == "en" else ""
+        samples = utterance.samples[-MAX_SECONDS * SAMPLE_RATE :]
+
+        def instruct() -> str:
+            try:
+                emotion = detector.detect(self._session.model, text, samples)
+            except ParleyError as error:
+                loop.call_soon_threadsafe(self._give_up, error)
+                return ""
+            if emotion is None:
+                return ""
+            loop.call_soon_threadsafe(self._report, utterance, emotion)
+            return emotion.instructions
+
+        return instruct
+
+    def _report(self, utterance: Utterance, emotion: DetectedEmotion) -> None:
+        self._publish(EmotionDetected(utterance, emotion))
+        if emotion.distress:
+            self._publish(Notice(f"You sound {emotion.distress}: the model is told."))
+
+    def _give_up(self, error: ParleyError) -> None:
+        self._detector = None
+        self._publish(Notice(f"{error} The conversation goes on without knowing how you feel."))

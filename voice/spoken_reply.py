@@ -1,195 +1,135 @@
-"""A reply on its way to the ear: written by a model, spoken sentence by sentence, and known how far it was heard.
+"""Speak a reply while it is written, sentence by sentence.
 
-write(piece) ─▶ SentenceSplitter ─▶ spoken_text ─▶ TextToSpeech on its thread ─▶ AudioOutput ─▶ delivered_text()
+write(text) ─▶ SentenceSplitter ─▶ spoken_text ─▶ SpeechSynthesizer ─▶ ReplyPlayback ─▶ delivered_text()
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Generator
-from concurrent.futures import Executor
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Self
 
-from assistant.async_bridge import stream_in_thread
-from assistant.errors import ParleyError, VoiceError
-from voice.tts.base import SENTENCE_GAP_SECONDS, TextToSpeech, language_of, speak_sentence
+from assistant.errors import ParleyError
+from voice.reply_playback import PausableAudioSink, ReplyPlayback
+from voice.speech_synthesizer import SpeechSynthesizer
 from voice.tts.sentence_splitter import SentenceSplitter
 from voice.tts.text_cleanup import spoken_text
 
-if TYPE_CHECKING:
-    from voice.audio.types import Samples
-
-# How often it is looked at, while it is heard to the end: it may go.
-_LOOK_SECONDS = 0.25
-# Converting rates may hold back a few milliseconds, so that a little less than all counts as all.
-_CLOSE_ENOUGH_SECONDS = 0.05
+# Room and buffers hold on to a voice for this long after it has ended.
+_ECHO_TAIL_SECONDS = 1.5
 
 
-class AudioSink(Protocol):
-    """Where sound is played: `voice.audio.streams.AudioOutput`."""
+class SpokenReply:
+    """One reply, spoken inside `async with` and silent at its end. Implements `ResponseSink`.
 
-    @property
-    def played_seconds(self) -> float:
-        """Seconds heard of all that was added since it was last emptied. Raises `VoiceError` while it cannot play."""
-        ...
-
-    def add(self, samples: "Samples") -> None:
-        """Play these after all that was added before. Raises `VoiceError` while it cannot play."""
-        ...
-
-    def clear(self) -> None:
-        """Forget all that has not been played."""
-        ...
-
-
-@dataclass
-class _Sentence:
-    """Where a sentence is in the written reply (as offsets) and in the sound (in seconds)."""
-
-    begin: int
-    end: int
-    starts: float
-    ends: float
-
-
-class Speech:
-    """One reply. Keeps the promises of `ResponseSink`; inside `async with` it speaks, and at its end it is silent.
-
-    A voice or a speaker that fails ends no reply: it is one call of `failed`, and the reply counts as delivered in
-    writing from there on.
+    A voice or an output that fails does not end the reply: it goes on in writing.
     """
 
     def __init__(
         self,
-        voice: TextToSpeech,
-        executor: Executor,
-        output: AudioSink,
+        synthesizer: SpeechSynthesizer,
+        output: PausableAudioSink,
         language: str = "en",
         *,
-        began: Callable[[], None] | None = None,
-        failed: Callable[[ParleyError], None] | None = None,
+        on_start: Callable[[], None] = lambda: None,
+        on_error: Callable[[ParleyError], None] = lambda _: None,
     ) -> None:
-        """`began` is called when its first sound is handed to the `output`."""
-        self._voice = voice
-        self._executor = executor
-        self._output = output
-        self._language = language_of(voice, language)
-        self._began = began or (lambda: None)
-        self._failed = failed or (lambda _: None)
+        """Create a reply.
+
+        Args:
+            synthesizer: Speaks its sentences.
+            output: Plays this reply alone.
+            language: Code of the language of the reply.
+            on_start: Called when its first audio has been given to the output.
+            on_error: Called with the first failure of voice or output.
+        """
+        self._synthesizer = synthesizer
+        self._language = synthesizer.language_of(language)
+        self._playback = ReplyPlayback(output, synthesizer.sample_rate, on_start=on_start, on_error=on_error)
         self._splitter = SentenceSplitter()
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
-        self.written = ""
-        """The reply as far as it has come."""
-        self._sentences: list[_Sentence] = []
-        self._added = 0.0
-        self._silent = False
-        self.said = ""
-        """All that was given to the voice so far, in the words it was given."""
+        self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
+        self._speaking: asyncio.Task[None] | None = None
+        self.text = ""
+        """The reply as written so far."""
+        self.spoken_text = ""
+        """Everything given to the voice so far, in its words."""
+        self.first_text_at: float | None = None
+        """Event-loop time of the first text."""
+        self.ended_at: float | None = None
+        """Event-loop time at which it fell silent; None while it is spoken."""
 
     @property
-    def spoke(self) -> bool:
+    def is_audible(self) -> bool:
         """Whether some of it was given to the output, and nothing has failed since."""
-        return self._added > 0 and not self._silent
+        return self._playback.is_audible
+
+    @property
+    def first_audio_at(self) -> float | None:
+        """Event-loop time of the first audio."""
+        return self._playback.first_audio_at
+
+    @property
+    def may_echo(self) -> bool:
+        """Whether a microphone may still pick it up."""
+        return self.ended_at is None or asyncio.get_running_loop().time() - self.ended_at < _ECHO_TAIL_SECONDS
 
     async def __aenter__(self) -> Self:
         self._speaking = asyncio.create_task(self._speak())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        assert self._speaking is not None
         self._speaking.cancel()
         # What it raised came out of `finish`, or nobody waits for this reply any more.
         with suppress(asyncio.CancelledError, Exception):
             await self._speaking
-        self._output.clear()
+        self._playback.clear()
+        self.ended_at = asyncio.get_running_loop().time()
+
+    def pause(self, *, paused: bool) -> None:
+        """Pause the reply, or resume it. Nothing happens before it starts and after it has ended."""
+        if self._speaking is not None and self.ended_at is None:
+            self._playback.pause(paused=paused)
 
     def write(self, text: str) -> None:
-        """The next piece of the reply."""
-        self.written += text
-        self._heard()
-        for piece in self._splitter.feed(text):
-            self._pieces.put_nowait(piece)
+        """Append text."""
+        if self.first_text_at is None:
+            self.first_text_at = asyncio.get_running_loop().time()
+        self.text += text
+        self._playback.poll()
+        for sentence in self._splitter.feed(text):
+            self._sentences.put_nowait(sentence)
 
     async def finish(self) -> None:
-        """Wait until the whole reply has been heard, or what is left of it has failed."""
-        for piece in self._splitter.finish():
-            self._pieces.put_nowait(piece)
-        self._pieces.put_nowait(None)
+        """Wait until the complete reply has been heard, or what is left of it has failed."""
+        for sentence in self._splitter.finish():
+            self._sentences.put_nowait(sentence)
+        self._sentences.put_nowait(None)
+        assert self._speaking is not None
         await self._speaking
-        # As often as it was paused, and no more: what is left to play is how long to wait.
-        while (left := self._added - self._heard()) > _CLOSE_ENOUGH_SECONDS:  # noqa: ASYNC110 - a sound card has no event
-            await asyncio.sleep(min(left, _LOOK_SECONDS))
+        await self._playback.wait_until_heard()
 
     def delivered_text(self) -> str:
-        """What of the reply has been heard, to the word: within a sentence, as much of it as of its sound."""
-        played = self._heard()
-        if self._silent:
-            return self.written
-        heard = 0
-        for sentence in self._sentences:
-            if played < sentence.ends:
-                words = self.written[sentence.begin : sentence.end].split(" ")
-                share = (played - sentence.starts) / (sentence.ends - sentence.starts)
-                if count := int(max(share, 0.0) * len(words)):
-                    heard = sentence.begin + len(" ".join(words[:count]))
-                break
-            heard = sentence.end
-        return self.written[:heard]
-
-    def _heard(self) -> float:
-        """Seconds of it that have been heard."""
-        try:
-            return self._output.played_seconds
-        except VoiceError as error:
-            self._fall_silent(error)
-            # There is nothing left to wait for.
-            return self._added
-
-    def _fall_silent(self, error: ParleyError) -> None:
-        if not self._silent:
-            self._silent = True
-            self._failed(error)
+        """Return what has been heard, to the word; everything written once voice or output have failed."""
+        return self._playback.delivered(self.text)
 
     async def _speak(self) -> None:
-        written = 0
-        while (piece := await self._pieces.get()) is not None and not self._silent:
-            # Pieces are the reply but for white space, so that each is found after the one before.
-            begin = self.written.index(piece, written)
-            written = begin + len(piece)
+        position = 0
+        while (sentence := await self._sentences.get()) is not None and not self._playback.failed:
+            # Sentences are the text but for white space: each is found after the one before.
+            start = self.text.index(sentence, position)
+            position = start + len(sentence)
             try:
-                await self._say(piece, begin)
+                await self._speak_sentence(sentence, start)
             except ParleyError as error:
-                self._fall_silent(error)
+                self._playback.fail(error)
 
-    async def _say(self, piece: str, begin: int) -> None:
-        sentence = _Sentence(begin, begin + len(piece), self._added, self._added)
-        if words := spoken_text(piece, self._language):
-            self.said = f"{self.said} {words}".strip()
-            if self._added:
-                sentence.starts += SENTENCE_GAP_SECONDS
-            produce = partial(_synthesize, self._voice, words, self._added > 0)
-            async with stream_in_thread(self._executor, produce) as sound:
-                async for samples in sound:
-                    self._output.add(samples)
-                    first = not self._added
-                    self._added += samples.size / self._voice.sample_rate
-                    sentence.ends = self._added
-                    if first:
-                        self._began()
-                    if not self._sentences or self._sentences[-1] is not sentence:
-                        self._sentences.append(sentence)
-        else:
-            self._sentences.append(sentence)
-
-
-def _synthesize(
-    voice: TextToSpeech,
-    words: str,
-    after_another: bool,  # noqa: FBT001
-    stop: threading.Event,
-) -> "Generator[Samples, None, None]":
-    for samples in speak_sentence(words, voice, after_another=after_another):
-        if stop.is_set():
+    async def _speak_sentence(self, sentence: str, start: int) -> None:
+        end = start + len(sentence)
+        words = spoken_text(sentence, self._language)
+        if not words:
+            self._playback.skip(start, end)
             return
-        yield samples
+        self.spoken_text = f"{self.spoken_text} {words}".strip()
+        async with self._synthesizer.stream(words, after_another=self._playback.has_audio) as audio:
+            async for samples in audio:
+                self._playback.add(start, end, samples)

@@ -1,21 +1,16 @@
-"""All that a spoken conversation needs beside the session it belongs to, ready to begin: `parley.factory` builds it."""
+"""Everything a spoken conversation needs beside the chat session: engines, devices, options."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.conversation.session import Session
-from assistant.events import Event, Notice
-from assistant.messages import Image
+from assistant.events import Notice
 from voice.audio.duplex import AudioDuplex, DeviceChange
 from voice.audio.streams import AudioOutput, Microphone
 from voice.call_log import CallLog
-from voice.conversation import SpokenConversation, State
-from voice.empathy import EmotionDetector
-from voice.stt.base import SpeechToText
-from voice.tts.base import TextToSpeech
-from voice.turns.endpointing import EndOfTurnModel
+from voice.conversation import SpokenConversation
+from voice.options import FrontEnd, SpeechEngines, VoiceOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,105 +19,91 @@ if TYPE_CHECKING:
 
 
 class VoiceSession:
-    """Ears, a voice, and two devices. `run` may be called again after it has ended, but not twice at once."""
+    """Run spoken conversations, one at a time. `parley.factory.build_voice_session` builds it."""
 
     def __init__(
         self,
-        ears: SpeechToText,
-        mouth: TextToSpeech,
+        engines: SpeechEngines,
         microphone: Microphone,
         speaker: AudioOutput,
+        options: VoiceOptions | None = None,
         *,
-        judge: EndOfTurnModel | None = None,
-        feel: EmotionDetector | None = None,
         notices: Sequence[str] = (),
-        language: str | None = None,
-        headphones: bool = False,
-        log: Path | None = None,
-        keep_audio: Path | None = None,
     ) -> None:
-        """`judge`, `feel`, `language` and `headphones` are as for `SpokenConversation`.
+        """Create a session.
 
-        `notices` are what a person should know about its parts: the first conversation tells them. `log` is a file of
-        JSON lines, `keep_audio` a folder for what is heard; without them nothing is kept.
+        Args:
+            engines: Loaded engines; `close` frees them.
+            microphone: Opened for each conversation.
+            speaker: Opened for each conversation.
+            options: Language, headphones, and what is written down.
+            notices: What a person should know about the parts. Shown when the first conversation starts.
         """
         self.microphone = microphone
-        self._ears = ears
-        self._mouth = mouth
+        self._engines = engines
         self._speaker = speaker
-        self._judge = judge
-        self._feel = feel
+        self._options = options or VoiceOptions()
         self._notices = list(notices)
-        self._language = language
-        self._headphones = headphones
-        self._log = log
-        self._keep_audio = keep_audio
 
     async def run(
-        self,
-        session: Session,
-        show: Callable[[Event], None],
-        *,
-        ready: Callable[[SpokenConversation], None],
-        pictures: Callable[[], Sequence[Image]] = tuple,
-        changed: Callable[[State], None] | None = None,
+        self, session: Session, front_end: FrontEnd, *, on_ready: Callable[[SpokenConversation], None]
     ) -> None:
-        """Talk until this is cancelled; `ready` is called with the conversation when it listens.
+        """Converse until this is cancelled.
 
-        The others are as for `SpokenConversation`. Raises `VoiceError` if a device cannot be opened, and what
-        `SpokenConversation.run` raises.
+        Args:
+            session: Writes the replies.
+            front_end: User interface.
+            on_ready: Receives the conversation when the microphone is open.
+
+        Raises:
+            VoiceError: A device cannot be opened.
+            Exception: As `SpokenConversation.run`.
         """
         from voice.turns.vad import SileroVad, UserTurnDetector
 
-        def tell(sentence: str) -> None:
-            show(Notice(sentence))
+        def notify(text: str) -> None:
+            front_end.on_event(Notice(text))
 
-        def device_changed(change: DeviceChange) -> None:
-            log("device", device=change.kind, name=change.name, back=change.back)
-            # The first reply that cannot be spoken tells of the speaker.
+        def on_device_change(change: DeviceChange) -> None:
+            log.write("device", device=change.kind, name=change.name, back=change.back)
+            # The loss of the speaker is reported by the first reply that cannot be spoken.
             if change.back or change.kind == "microphone":
-                tell(str(change))
+                notify(str(change))
 
-        taking = await asyncio.to_thread(lambda: UserTurnDetector(SileroVad()))
-        log = CallLog(self._log, self._keep_audio, tell)
+        detector = await asyncio.to_thread(lambda: UserTurnDetector(SileroVad()))
+        log = CallLog(self._options.call_log, self._options.audio_dir, notify)
         try:
-            async with AudioDuplex(self.microphone, self._speaker, device_changed) as duplex:
+            async with AudioDuplex(self.microphone, self._speaker, on_device_change) as duplex:
                 conversation = SpokenConversation(
-                    session,
-                    self._ears,
-                    self._mouth,
-                    self._speaker,
-                    taking,
-                    show,
-                    language=self._language,
-                    headphones=self._headphones,
-                    pictures=pictures,
-                    changed=changed,
-                    log=log,
-                    judge=self._judge,
-                    feel=self._feel,
+                    session, self._engines, detector, self._speaker, front_end, self._options
                 )
-                log("begin", model=session.model.info.name, microphone=self.microphone.name, speaker=self._speaker.name)
-                ready(conversation)
+                conversation.add_observer(log.on_event)
+                log.write(
+                    "begin",
+                    model=session.model.info.name,
+                    microphone=self.microphone.name,
+                    speaker=self._speaker.name,
+                )
+                on_ready(conversation)
                 while self._notices:
-                    tell(self._notices.pop(0))
-                await conversation.run(self._heard(duplex))
+                    notify(self._notices.pop(0))
+                await conversation.run(self._microphone_audio(duplex))
         finally:
-            log("end")
+            log.write("end")
             log.close()
 
-    async def _heard(self, duplex: AudioDuplex) -> "AsyncIterator[Samples]":
+    async def _microphone_audio(self, duplex: AudioDuplex) -> "AsyncIterator[Samples]":
+        """Yield 16 kHz samples without the echo of the speaker."""
         from voice.audio.echo_canceller import EchoCanceller
         from voice.audio.types import SAMPLE_RATE
 
-        if self._headphones:
-            async for heard, _ in duplex.pairs():
-                yield heard
+        if self._options.headphones:
+            async for captured, _ in duplex.pairs():
+                yield captured
         else:
             async for cleaned in EchoCanceller(SAMPLE_RATE).process_stream(duplex.pairs()):
                 yield cleaned
 
     def close(self) -> None:
-        """Free the memory of its engines."""
-        self._ears.close()
-        self._mouth.close()
+        """Free the memory of the engines."""
+        self._engines.close()

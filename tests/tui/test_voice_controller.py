@@ -27,7 +27,7 @@ class FakeVoiceSession(VoiceSession):
     """A spoken conversation whose microphone is `says`."""
 
     def __init__(self, *sentences: str, failure: str = "") -> None:
-        self.ears, self.speaker = FakeSpeechToText(*sentences), FakeAudioOutput()
+        self.stt, self.speaker = FakeSpeechToText(*sentences), FakeAudioOutput()
         self.failure = failure
         self.begun = 0
         self.closed = False
@@ -44,7 +44,7 @@ class FakeVoiceSession(VoiceSession):
         if self.failure:
             raise VoiceError(self.failure)
         detector = UserTurnDetector(lambda frame: float(np.abs(frame).max()))
-        engines = SpeechEngines(self.ears, FakeTextToSpeech())
+        engines = SpeechEngines(self.stt, FakeTextToSpeech())
         conversation = SpokenConversation(session, engines, detector, self.speaker, front_end)
         on_ready(conversation)
         await conversation.run(self._microphone())
@@ -111,7 +111,7 @@ async def test_model_can_be_changed_during_a_spoken_conversation(run_app: RunApp
 
 async def test_interrupted_reply_shows_only_what_was_heard(run_app: RunApp) -> None:
     voice = FakeVoiceSession("Count.", "Stop it now.")
-    voice.speaker.limit = 0.3
+    voice.speaker.play_limit = 0.3
     async with run_app(app_with(voice, "One two three four five. Six.", "Good.")) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
@@ -123,13 +123,13 @@ async def test_interrupted_reply_shows_only_what_was_heard(run_app: RunApp) -> N
         await person.sees("stopped")
         await person.wait_until(lambda: "four" not in person.read("AssistantMessage"))
         await person.sees("One two three", "AssistantMessage")
-        voice.speaker.limit = 1e9
+        voice.speaker.play_limit = float("inf")
         await person.sees("Good.", "AssistantMessage")
 
 
 async def test_esc_and_a_typed_message_stop_the_spoken_reply(run_app: RunApp) -> None:
     voice = FakeVoiceSession("Count.")
-    voice.speaker.limit = 0.3
+    voice.speaker.play_limit = 0.3
     async with run_app(app_with(voice, "One two three four.", "One two three four.", "Typed back.")) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
@@ -155,7 +155,7 @@ async def test_push_to_talk(run_app: RunApp) -> None:
         await person.sees("F3 sends", "StatusBar")
         voice.says(0)
         await person.wait_until(voice._sound.empty)
-        assert voice.ears.asked == []
+        assert voice.stt.requested_languages == []
         await person.press("f3")
         await person.sees("Hello.", "AssistantMessage")
         await person.press("f4")
@@ -211,7 +211,7 @@ async def test_missing_microphone_is_a_notice_and_typing_goes_on(run_app: RunApp
 
 async def test_quitting_keeps_what_was_heard(run_app: RunApp) -> None:
     voice = FakeVoiceSession("Count.")
-    voice.speaker.limit = 0.3
+    voice.speaker.play_limit = 0.3
     app = app_with(voice, "One two three four five. Six.")
     async with run_app(app) as person:
         await person.press("f2")
@@ -243,7 +243,7 @@ def test_spoken_conversation(snap_compare: SnapCompare, image_path: Path) -> Non
         voice.says(0)
         await person.sees("An orange ball", "AssistantMessage")
         await person.sees("listening", "StatusBar")
-        voice.speaker.limit = 0.2
+        voice.speaker.play_limit = 0.2
         voice.says(1)
         await person.sees("speaking", "StatusBar")
         await person.sees("I think", "AssistantMessage")

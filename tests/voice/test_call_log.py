@@ -1,4 +1,4 @@
-"""The log of a call: a line for each thing that happens, and no conversation that ends because of it."""
+"""The call log: its lines, and that no conversation ends because it cannot be written."""
 
 import json
 import time
@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fakes.spoken_conversation import ConversationHarness
 from voice.call_log import CallLog
 
 
-def test_lines_are_there_at_once_and_are_added_to_those_of_earlier_calls(tmp_path: Path) -> None:
+def test_lines_are_written_at_once_and_appended_to_those_of_earlier_calls(tmp_path: Path) -> None:
     path = tmp_path / "calls" / "events.jsonl"
-    told: list[str] = []
+    notices: list[str] = []
     for _ in range(2):
-        log = CallLog(path, None, told.append)
+        log = CallLog(path, None, notices.append)
         began = time.monotonic()
-        log("heard", text="Grüße", words_seconds=0.123456, started_at=began + 1.5, over_reply=False)
+        log.write("heard", text="Grüße", words_seconds=0.123456, started_at=began + 1.5, over_reply=False)
         last = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
         log.close()
-        log("heard", text="too late")
+        log.write("heard", text="too late")
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert lines[-1] == last
     assert len(lines) == 2
@@ -30,42 +31,89 @@ def test_lines_are_there_at_once_and_are_added_to_those_of_earlier_calls(tmp_pat
     assert last["time"].endswith("+00:00")
     assert lines[0]["call"] != last["call"]
     assert "Grüße" in path.read_text(encoding="utf-8"), "for people to read as well"
-    assert told == []
+    assert notices == []
 
 
-def test_sound_is_kept_only_if_asked(tmp_path: Path) -> None:
+def test_audio_is_saved_only_if_asked(tmp_path: Path) -> None:
     samples = np.full(16_000, 0.5, np.float32)
-    assert CallLog(None, None, print).keep(1, samples) is None
-    log = CallLog(None, tmp_path / "sounds", print)
-    name = log.keep(7, samples)
+    assert CallLog(None, None, print).save_audio(1, samples) is None
+    log = CallLog(None, tmp_path / "audio", print)
+    name = log.save_audio(7, samples)
     assert name is not None
     assert name.endswith("-0007.wav")
-    with wave.open(str(tmp_path / "sounds" / name)) as file:
+    with wave.open(str(tmp_path / "audio" / name)) as file:
         assert (file.getframerate(), file.getnframes()) == (16_000, 16_000)
 
 
-def test_a_log_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
+def test_log_that_cannot_be_written_is_reported_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    told: list[str] = []
-    log = CallLog(tmp_path / "file" / "events.jsonl", tmp_path / "file" / "sounds", told.append)
+    notices: list[str] = []
+    log = CallLog(tmp_path / "file" / "events.jsonl", tmp_path / "file" / "audio", notices.append)
     for number in range(3):
-        log("heard", utterance=number)
-        assert log.keep(number, np.zeros(10, np.float32)) is None
+        log.write("heard", utterance=number)
+        assert log.save_audio(number, np.zeros(10, np.float32)) is None
     log.close()
-    assert [sentence.split(" cannot be")[0] for sentence in told] == [
+    assert [notice.split(" cannot be")[0] for notice in notices] == [
         f"The log {tmp_path}/file/events.jsonl",
-        "What is heard",
+        "Audio",
     ]
-    assert all("the conversation goes on" in sentence for sentence in told)
+    assert all("the conversation goes on" in notice for notice in notices)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_disk_that_fills_up_is_told_once() -> None:
-    told: list[str] = []
-    log = CallLog(Path("/dev/full"), None, told.append)
-    log("heard")
-    log("heard")
+def test_full_disk_is_reported_once() -> None:
+    notices: list[str] = []
+    log = CallLog(Path("/dev/full"), None, notices.append)
+    log.write("heard")
+    log.write("heard")
     log.close()
-    assert told == [
+    assert notices == [
         "The log /dev/full cannot be written (No space left on device): the conversation goes on without it."
     ]
+
+
+async def test_lines_of_a_conversation_say_what_was_decided_and_how_long_it_took() -> None:
+    transcripts = ("Count.", "Mm-hm.", "", "two three four five", "Stop it now.")
+    harness = ConversationHarness("One two three four five. Six.", "Good.", transcripts=transcripts)
+    harness.output.play_limit = 0.3
+    async with harness.running():
+        harness.say(0)
+        await harness.heard_seconds(0.3)
+        for number in range(1, 5):
+            harness.say(number)
+            await harness.classified(number + 1)
+        harness.output.play_limit = float("inf")
+        await harness.answer()
+    heard = harness.log.of("heard")
+    assert [line["decision"] for line in heard] == ["turn", "backchannel", "nothing", "echo", "turn"]
+    assert [line["text"] for line in heard] == list(transcripts)
+    assert [line["audio"] for line in heard] == [f"{number}.wav" for number in range(1, 6)]
+    assert len(harness.log.of("paused")) == 4
+    first, last = harness.log.of("reply")
+    assert (first["text"], first["kept"], first["interrupted"]) == (
+        "One two three four five. Six.", "One two three", True,
+    )  # fmt: skip
+    assert not last["interrupted"]
+    # Audio comes faster than real time here: only the order of times is certain.
+    assert heard[0]["words_seconds"] <= first["first_token_seconds"] <= first["first_audio_seconds"]
+
+
+async def test_lines_of_utterances_say_how_long_the_pause_was_and_why() -> None:
+    transcripts = ("I would like a table.", "Do you have a table?")
+    harness = ConversationHarness("One.", "Two.", transcripts=transcripts, end_of_turn=lambda _: 0.3)
+    async with harness.running():
+        for number in range(2):
+            harness.start_speaking(number)
+            harness.be_silent(10)
+            await harness.timeout_set(number + 1)
+            harness.be_silent(60)
+            await harness.answer(number + 1)
+        # Ends without a pause.
+        harness.start_speaking(0)
+        harness.be_silent(10)
+        await harness.timeout_set(3)
+        harness.start_speaking(0)
+    heard = harness.log.of("heard")
+    assert [line["done"] for line in heard] == [0.3, 0.3, None]
+    assert [line["patience_seconds"] for line in heard] == [0.8, 0.35, None]
+    assert all(line["waited_seconds"] <= line["words_seconds"] for line in heard)

@@ -1,115 +1,86 @@
-"""How somebody seems to feel: when the model is told, what, and by what they are judged."""
+"""Empathy mode: when the model is instructed about the user's emotion, and what happens if that fails."""
 
-from dataclasses import replace
-
-import numpy as np
 import pytest
 
-from assistant.models.scripted import ScriptedModel
-from assistant.settings import load
-from parley.factory.emotion import build_emotion_detector
-from skills.emotions.labels import EMOTIONS
-from tests.fakes.audio import Floats
-from tests.fakes.skills import FakeEmotionModels, peaked_at
-from voice.audio.types import SAMPLE_RATE
-from voice.empathy import DetectedEmotion, EmotionDetector
+from assistant.errors import VoiceError
+from tests.fakes.spoken_conversation import ConversationHarness, FakeEmotionDetector
+from voice.empathy import MAX_SECONDS, DetectedEmotion
+
+ANGRY = DetectedEmotion("anger", 0.9, {"text": ("neutral", 0.5), "voice": ("anger", 0.95)})
 
 
-@pytest.mark.parametrize("label", EMOTIONS)
-def test_the_model_is_told_of_those_who_are_upset_alone(label: str) -> None:
-    mood = DetectedEmotion(label, 0.8)
-    assert bool(mood.instructions) == bool(mood.distress) == (label in {"anger", "disgust", "fear", "sadness"})
-    assert mood.distress in mood.instructions
+@pytest.mark.parametrize("label", ["anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise"])
+def test_model_is_instructed_about_distress_only(label: str) -> None:
+    emotion = DetectedEmotion(label, 0.8)
+    assert bool(emotion.instructions) == bool(emotion.distress) == (label in {"anger", "disgust", "fear", "sadness"})
+    assert emotion.distress in emotion.instructions
 
 
-def test_nobody_is_called_upset_who_may_well_not_be() -> None:
+def test_low_confidence_is_no_distress() -> None:
     assert not DetectedEmotion("anger", 0.4).instructions
 
 
-class Reader:
-    """Hears in samples what they are filled with: 0 is how everybody sounds, and above that they shout."""
-
-    def __init__(self) -> None:
-        self.usual: list[float] = []
-
-    def extract_features(self, samples: Floats) -> Floats | None:
-        return samples[:1] if samples.size else None
-
-    def classify_against_baseline(self, heard: Floats, usual: Floats) -> dict[str, float]:
-        self.usual.append(float(usual[0]))
-        return peaked_at("anger" if heard[0] > usual[0] + 1 else "neutral")
-
-
-def sounding(loud: float) -> Floats:
-    return np.full(SAMPLE_RATE, loud, np.float32)
-
-
-class TestByTheSkill:
-    @pytest.fixture
-    def reader(self, monkeypatch: pytest.MonkeyPatch) -> Reader:
-        reader = Reader()
-        monkeypatch.setattr("parley.factory.emotion.EmotionBackends.voice_model", lambda _: reader)
-        monkeypatch.setattr("parley.factory.emotion.EmotionBackends.text_model", lambda _: None)
-        monkeypatch.setattr(
-            "parley.factory.emotion.EmotionBackends.hidden_states",
-            lambda _, *given: FakeEmotionModels().hidden_states(*given),
-        )
-        return reader
-
-    @pytest.fixture
-    def feel(self, reader: Reader) -> EmotionDetector:
-        feel = build_emotion_detector(load({}).settings)
-        feel.prepare(ScriptedModel())
-        return feel
-
-    def test_a_voice_counts_once_it_is_known(self, feel: EmotionDetector) -> None:
-        model = ScriptedModel()
-        for _ in range(2):
-            mood = feel(model, "What is it?", sounding(5))
-            assert mood is not None
-            assert set(mood.parts) == {"text"}
-        mood = feel(model, "Where is my parcel?", sounding(5))
-        assert mood is not None
-        assert mood.parts["voice"][0] == "neutral"
-        mood = feel(model, "Where is my parcel?", sounding(9))
-        assert mood is not None
-        assert mood.parts["voice"][0] == "anger"
-
-    def test_without_words_it_is_all_there_is(self, feel: EmotionDetector) -> None:
-        assert [feel(ScriptedModel(), "", sounding(0)) for _ in range(2)] == [None, None]
-        mood = feel(ScriptedModel(), " ", sounding(3))
-        assert mood is not None
-        assert mood.label == "anger"
-        assert set(mood.parts) == {"voice"}
-
-    def test_how_they_sound_when_upset_is_not_how_they_usually_sound(self, feel: EmotionDetector, reader: Reader) -> None:
-        for loud in (1, 3, 9, 2, 9):
-            feel(ScriptedModel(), "", sounding(loud))
-        assert reader.usual == [2, 2, 2]
-
-    def test_another_conversation_is_with_somebody_else(self, feel: EmotionDetector) -> None:
-        for _ in range(2):
-            feel(ScriptedModel(), "", sounding(1))
-        feel.prepare(ScriptedModel())
-        assert feel(ScriptedModel(), "", sounding(9)) is None
-
-    def test_too_little_is_no_mood(self, feel: EmotionDetector) -> None:
-        assert feel(ScriptedModel(), "", np.zeros(0, np.float32)) is None
+async def test_instructions_hold_for_one_turn() -> None:
+    detector = FakeEmotionDetector(ANGRY, DetectedEmotion("joy", 0.9))
+    transcripts = ("Where is my parcel?", "I have got it now.")
+    harness = ConversationHarness("I am sorry.", "Good.", transcripts=transcripts, emotion=detector)
+    async with harness.running():
+        harness.say(0)
+        await harness.answer()
+        harness.say(1)
+        await harness.answer(2)
+    assert harness.instructions == [ANGRY.instructions, ""]
+    assert [text for text, _ in detector.calls] == list(transcripts)
+    assert harness.messages[0] == ("Where is my parcel?", False), "the user has not said the instructions"
+    assert harness.notices == ["You sound angry: the model is told."]
+    first, second = harness.log.of("mood")
+    assert first["utterance"] == 1
+    assert first["label"] == "anger"
+    assert first["parts"]["voice"] == {"label": "anger", "confidence": 0.95}
+    assert first["instructions"] == ANGRY.instructions
+    assert second["label"] == "joy"
+    assert second["instructions"] is None
 
 
-def test_all_is_loaded_beforehand_but_an_embedded_model_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[str] = []
+async def test_text_in_another_language_does_not_count() -> None:
+    detector = FakeEmotionDetector(None)
+    harness = ConversationHarness("Gut.", transcripts=("Wo ist mein Paket?",), emotion=detector)
+    harness.stt.language = "de"
+    harness.say(0)
+    harness.end_audio()
+    await harness.run()
+    assert [text for text, _ in detector.calls] == [""]
+    assert harness.instructions == [""]
+    assert not harness.log.of("mood")
 
-    def loads(what: str) -> object:
-        loaded.append(what)
-        return object()
 
-    monkeypatch.setattr("parley.factory.emotion.build_model", lambda settings, _: loads(settings.model))
-    monkeypatch.setattr("parley.factory.emotion.build_voice_emotion_classifier", lambda *_: loads("voices"))
-    model = ScriptedModel()
-    model.info = replace(model.info, bundled=True)
-    feel = build_emotion_detector(load({}).settings)
-    feel.prepare(model)
-    assert loaded == ["voices"]
-    feel.prepare(ScriptedModel())
-    assert loaded == ["voices", "pocket"]
+async def test_end_of_a_long_utterance_counts() -> None:
+    detector = FakeEmotionDetector(None)
+    harness = ConversationHarness("Well.", transcripts=("A long story.",), emotion=detector)
+    harness.start_speaking(0, frames=1200)
+    harness.be_silent()
+    harness.end_audio()
+    await harness.run()
+    assert [seconds for _, seconds in detector.calls] == [MAX_SECONDS]
+
+
+async def test_failure_is_reported_once_and_replies_go_on() -> None:
+    detector = FakeEmotionDetector(VoiceError("Whisper failed."))
+    harness = ConversationHarness("One.", "Two.", transcripts=("Count.", "Go on."), emotion=detector)
+    async with harness.running():
+        harness.say(0)
+        await harness.answer()
+        harness.say(1)
+        await harness.answer(2)
+    assert harness.notices == ["Whisper failed. The conversation goes on without knowing how you feel."]
+    assert len(detector.calls) == 1
+
+
+async def test_conversation_goes_on_without_a_detector_that_cannot_be_loaded() -> None:
+    detector = FakeEmotionDetector(ANGRY, fails_to_load=True)
+    harness = ConversationHarness("One.", transcripts=("Count.",), emotion=detector)
+    harness.say(0)
+    harness.end_audio()
+    await harness.run()
+    assert harness.messages == [("Count.", False), ("One.", False)]
+    assert not detector.calls

@@ -1,35 +1,65 @@
-"""What is an interruption and what is not: listeners' noises, and Parley's own voice coming back from the speaker."""
+"""Tell interruptions from backchannels ("mm-hm") and from the echo of the reply in the microphone."""
 
 import re
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from voice.turns.utterance import Utterance
+
+Decision = Literal["turn", "nothing", "echo", "backchannel"]
+"""What an utterance is. Only a turn is answered."""
 
 _BACKCHANNELS = frozenset(
     "mm mmm hm hmm mhm mmhm mmhmm uhhuh uh huh um ah oh aha yeah yes yep ok okay right sure wow nice i see".split()
 )
-# How people begin who correct what they hear, in its own words.
+# First words of people who correct the reply with its own words.
 _OBJECTIONS = frozenset("no not nope but wait stop why what actually".split())
-# Of the words heard, how many may stand in the same order in what was just said before they are taken for an echo.
-_ECHO = 0.7
+# Share of the words that must stand in the same order in the reply for an echo.
+_MIN_ECHO_SHARE = 0.7
+_MAX_BACKCHANNEL_WORDS = 3
+
+
+class InterruptionClassifier:
+    """Decide whether an utterance is a turn."""
+
+    def __init__(self, *, headphones: bool = False) -> None:
+        """Create a classifier. With `headphones` the microphone cannot pick up the reply: nothing is an echo."""
+        self._headphones = headphones
+
+    def classify(self, text: str, utterance: "Utterance") -> Decision:
+        """Classify `utterance`, whose transcript is `text`."""
+        if not text:
+            return "nothing"
+        if utterance.push_to_talk:
+            return "turn"
+        reply = utterance.interrupted_reply
+        if reply is not None and not self._headphones and is_echo(text, reply.spoken_text):
+            return "echo"
+        return "backchannel" if utterance.over_reply and is_backchannel(text) else "turn"
 
 
 def is_backchannel(text: str) -> bool:
-    """Whether `text` only says that somebody listens: "mm-hm", "okay", "yes, I see"."""
+    """Return True if `text` only signals listening: "mm-hm", "okay", "yes, I see"."""
     words = _words(text)
-    return len(words) <= 3 and all(word in _BACKCHANNELS for word in words)
+    return len(words) <= _MAX_BACKCHANNEL_WORDS and all(word in _BACKCHANNELS for word in words)
 
 
-def is_echo(text: str, said: str) -> bool:
-    """Whether `text` is mostly a part of `said`. A single word never is: people say "stop" in answer to "stop"."""
+def is_echo(text: str, spoken: str) -> bool:
+    """Return True if `text` mostly repeats a part of `spoken`.
+
+    A single word is never an echo: people say "stop" in answer to "stop".
+    """
     words = _words(text)
     if len(words) < 2:
         return False
-    matcher = SequenceMatcher(None, words, _words(said), autojunk=False)
-    # Its words stand together in what was said; scattered ones are any conversation's.
+    matcher = SequenceMatcher(None, words, _words(spoken), autojunk=False)
     blocks = matcher.get_matching_blocks()
     if words[0] in _OBJECTIONS and blocks[0].a > 0:
         return False
-    together = sum(block.size for block in blocks if block.size > 1 or len(words) < 4)
-    return together >= _ECHO * len(words)
+    # Scattered single words occur in any conversation; an echo repeats runs of words.
+    matched = sum(block.size for block in blocks if block.size > 1 or len(words) < 4)
+    return matched >= _MIN_ECHO_SHARE * len(words)
 
 
 def _words(text: str) -> list[str]:

@@ -162,10 +162,17 @@ class UserTurnDetector:
 
     def flush(self) -> list[TurnEvent]:
         """Close the open turn at the end of the audio."""
+        self._speech_frames = 0
         if not self._turn.size:
             return []
         self._turn.append(self._incomplete_frame.pop())
         return [self._end_turn()]
+
+    def reset(self) -> None:
+        """Drop the open turn. Silence is processed, since it also resets the network behind `speech_probability`."""
+        import numpy as np
+
+        self.process(np.zeros(round(2 * self.params.stop_secs * SAMPLE_RATE), np.float32))
 
     def _process_frame(self, frame: "Samples") -> TurnEvent | None:
         params = self.params

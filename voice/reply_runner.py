@@ -1,0 +1,148 @@
+"""Answer an utterance: run a turn of the session and speak its reply.
+
+utterance ─▶ (emotion) ─▶ Session.turn ─▶ TextDelta ─▶ SpokenReply ─▶ audio output
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+
+from assistant.conversation.session import Session
+from assistant.errors import ParleyError
+from assistant.events import Notice, SpeechFinished, TextDelta, UserTranscript
+from assistant.messages import Image, user
+from voice.empathy import EmpathyMode
+from voice.events import Publish, ReplyEnded, SpeechFailed, SpeechStarted
+from voice.reply_playback import PausableAudioSink
+from voice.speech_synthesizer import SpeechSynthesizer
+from voice.spoken_reply import SpokenReply
+from voice.stt.base import Transcript
+from voice.turns.utterance import Utterance
+
+
+class ReplyRunner:
+    """Run one spoken reply at a time."""
+
+    def __init__(
+        self,
+        session: Session,
+        synthesizer: SpeechSynthesizer,
+        output: PausableAudioSink,
+        publish: Publish,
+        *,
+        take_images: Callable[[], Sequence[Image]] = tuple,
+        empathy: EmpathyMode | None = None,
+    ) -> None:
+        """Create a runner.
+
+        Args:
+            session: Writes the replies.
+            synthesizer: Speaks them.
+            output: Plays them.
+            publish: Receives what happens.
+            take_images: Returns the images that go with the question just asked.
+            empathy: Instructs the model about the user's emotion.
+        """
+        self._session = session
+        self._synthesizer = synthesizer
+        self._output = output
+        self._publish = publish
+        self._take_images = take_images
+        self._empathy = empathy
+        # Images of a turn that left no trace go with the next one.
+        self._unsent_images: Sequence[Image] = ()
+        # A failure of the voice is reported once, until it has worked again.
+        self._failure_reported = False
+        self._reply: SpokenReply | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a reply is in progress."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether the reply in progress has begun to be spoken."""
+        return self.active and self._reply is not None and self._reply.is_audible
+
+    @property
+    def echoing_reply(self) -> SpokenReply | None:
+        """The reply that a microphone may pick up: one in progress, or just over."""
+        return self._reply if self._reply is not None and (self.active or self._reply.may_echo) else None
+
+    async def prepare(self) -> None:
+        """Load what replies need beside the model."""
+        if self._empathy is not None:
+            await self._empathy.prepare()
+
+    def start(
+        self, utterance: Utterance, transcript: Transcript, language: str | None, tasks: asyncio.TaskGroup
+    ) -> "asyncio.Task[None]":
+        """Start to answer `utterance` in a task of `tasks`. The reply before must have been stopped.
+
+        Args:
+            utterance: What is answered.
+            transcript: Its words.
+            language: Code of the language of the reply; None is English.
+            tasks: Where failures are raised that are no `ParleyError`. Those are notices.
+        """
+        self._reply = SpokenReply(
+            self._synthesizer,
+            self._output,
+            language or "en",
+            on_start=partial(self._on_speech_started, utterance),
+            on_error=self._on_speech_failed,
+        )
+        self._task = tasks.create_task(self._run(utterance, transcript, self._reply))
+        return self._task
+
+    async def stop(self) -> None:
+        """Stop the reply in progress, which is kept as far as it was heard."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def pause(self, *, paused: bool) -> None:
+        """Pause the reply in progress, or resume it."""
+        if self.active and self._reply is not None:
+            self._reply.pause(paused=paused)
+
+    def close(self) -> None:
+        """End the thread of the synthesizer, after what it is doing."""
+        self._synthesizer.close()
+
+    async def _run(self, utterance: Utterance, transcript: Transcript, reply: SpokenReply) -> None:
+        images = (*self._unsent_images, *self._take_images())
+        self._unsent_images = ()
+        text = transcript.text.strip()
+        self._publish(UserTranscript(text, images))
+        instructions = self._empathy.turn_instructions(utterance, transcript) if self._empathy is not None else None
+        turn = self._session.turn(user(text, *images), reply, turn_instructions=instructions, commands=False)
+        failure: str | None = None
+        try:
+            async with reply, aclosing(turn):
+                async for event in turn:
+                    if isinstance(event, TextDelta):
+                        reply.write(event.text)
+                    self._publish(event)
+        except ParleyError as error:
+            if turn.outcome.reply is None:
+                self._unsent_images = images
+            failure = str(error)
+            self._publish(Notice(failure))
+        finally:
+            kept = turn.outcome.reply
+            self._publish(SpeechFinished(kept.text, kept.interrupted) if kept else SpeechFinished("", interrupted=True))
+            self._publish(ReplyEnded(utterance, reply, kept, failure))
+
+    def _on_speech_started(self, utterance: Utterance) -> None:
+        self._failure_reported = False
+        self._publish(SpeechStarted(utterance))
+
+    def _on_speech_failed(self, error: ParleyError) -> None:
+        self._publish(SpeechFailed(error))
+        if not self._failure_reported:
+            self._failure_reported = True
+            self._publish(Notice(f"{error} The reply goes on in writing."))
