@@ -1,4 +1,4 @@
-"""`parley ask`: one question, streamed to standard output, or one JSON object about its answer."""
+"""`parley ask`: answer one question, streamed to standard output or as one JSON object."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prompt")
-@click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="A picture to show; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the bare answer.")
+@click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="Image to ask about; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the answer alone.")
 @chat_options
 @click.pass_context
 def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Answer one question, about pictures given with -i.
 
-    The answer to PROMPT goes to standard output as it is written. A `-` reads the prompt, or else one picture, from
+    The answer to PROMPT goes to standard output as it is written. A `-` reads the prompt, or one picture, from
     standard input.
     """
     if "" in images:
@@ -35,48 +35,56 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
     prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else decode_argument(prompt)
     if not prompt.strip():
         raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
-    choices = resolve_options(ctx, options)
+    chosen = resolve_options(ctx, options)
     notices: list[str] = []
-    note = notices.append if as_json else notify
-    message = _message(prompt.strip(), images, choices, note)
-    session = _start(choices)
+    # Images are loaded before the model, so that an error in one is reported at once.
+    message = _build_message(prompt.strip(), images, chosen, notices.append if as_json else notify)
+    session = _start_session(chosen)
     if not _answer(session, message, notices if as_json else None):
         ctx.exit(1)
 
 
-def _message(prompt: str, images: tuple[str, ...], choices: ChatOptions, note: "OnNotice") -> "Message":
-    """The pictures are read before a model is loaded: what is wrong with them is known at once."""
+def _build_message(prompt: str, images: tuple[str, ...], chosen: ChatOptions, on_notice: "OnNotice") -> "Message":
     from assistant.attachments.images import MAX_BYTES, ImageLoader, extract_images
     from assistant.attachments.paths_in_text import exists
     from assistant.messages import user
 
-    loader = ImageLoader.from_settings(choices.settings)
-    attached = []
+    loader = ImageLoader.from_settings(chosen.settings)
+    loaded_images = []
     for image in images:
         if image == "-":
-            # One byte more than may be, so that an endless stream is refused for its size and not waited for.
+            # One byte over the limit is enough to refuse an endless stream for its size.
             data = read_input(MAX_BYTES + 1)
-            attached.append(loader.load_bytes(data, "standard input"))
+            loaded_images.append(loader.load_bytes(data, "standard input"))
         else:
-            attached.append(loader.load(image))
-    for picture in attached:
-        for notice in picture.notices:
-            note(notice)
+            loaded_images.append(loader.load(image))
+    for loaded in loaded_images:
+        for notice in loaded.notices:
+            on_notice(notice)
     for source in extract_images(prompt).sources:
         if source not in images and exists(source):
-            note(f"{source} is only named in the prompt: attach it with -i {source} to have it looked at.")
-    return user(prompt, *(picture.image for picture in attached))
+            on_notice(f"{source} is only named in the prompt: attach it with -i {source} to have it looked at.")
+    return user(prompt, *(loaded.image for loaded in loaded_images))
 
 
-def _start(choices: ChatOptions) -> "Session":
+def _start_session(chosen: ChatOptions) -> "Session":
     from parley.factory.session import start_session
 
     with ProgressLine() as progress:
-        return start_session(choices.settings, progress, resume=choices.resume, save=choices.save)
+        return start_session(chosen.settings, progress, resume=chosen.resume, save=chosen.save)
 
 
 def _answer(session: "Session", message: "Message", notices: list[str] | None) -> bool:
-    """Run the turn; with `notices`, collect them for one JSON object instead of streaming. True if all is saved."""
+    """Run the turn and print the answer.
+
+    Args:
+        session: The conversation.
+        message: The user's message.
+        notices: Print one JSON object at the end, with these notices and those of the turn; None streams the answer.
+
+    Returns:
+        True if the turn is saved.
+    """
     import asyncio
 
     from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
@@ -91,7 +99,7 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
                     printer = TranscriptPrinter(lambda _: None, notify_once)
                     runner.run(printer.run(session, message))
             finally:
-                # Also after Ctrl-C or a failure half-way: what has been said so far is still an answer.
+                # Also after Ctrl-C or an error: a partial reply is still an answer.
                 if printer.reply_text or printer.finished:
                     _print_json(session, printer, notices)
                 else:

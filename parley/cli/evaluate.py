@@ -1,13 +1,14 @@
-"""`parley evaluate`: how good a file of predictions is, held against a file of references."""
+"""`parley evaluate`: score a file of predictions against a file of references."""
 
 import json
 from pathlib import Path
 
 import click
 
+from parley.cli.options import as_json_option
 from parley.cli.terminal import notify, write_out
 
-# One that is not there is no mistake in usage, and is told like any other file that cannot be read.
+# A missing file is no usage error: it is reported like any other file that cannot be read.
 _FILE = click.Path(path_type=Path)
 
 
@@ -15,20 +16,20 @@ _FILE = click.Path(path_type=Path)
 @click.argument("task", type=click.Choice(["caption", "vqa", "emotion", "transcribe"]))
 @click.argument("predictions", type=_FILE)
 @click.argument("references", type=_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@as_json_option
 @click.option(
-    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw it to this file, a .png for example."
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the scores to this file, such as a .png."
 )
-@click.option("--samples", type=click.IntRange(min=10), default=1000, show_default=True, help="Drawn for intervals.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Makes intervals repeatable.")
+@click.option("--samples", type=click.IntRange(min=10), default=1000, show_default=True, help="Bootstrap samples.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Make intervals repeatable.")
 def evaluate(
     task: str, predictions: Path, references: Path, as_json: bool, picture: Path | None, samples: int, seed: int
 ) -> None:
-    """Compare PREDICTIONS with REFERENCES, files with a JSON object on each line.
+    """Score PREDICTIONS against REFERENCES.
 
-    Lines belong together by their photo, image, recording, audio, file or id, and by their question, if they have one.
-    A prediction is what the skill of that name writes with --json; a reference has the right text, captions, answer,
-    answers or label. Figures are times 100, with the interval that chance leaves open.
+    Both are files of JSON lines. Lines are matched by their photo, image, recording, audio, file or id, and by their
+    question if there is one. A prediction is what the skill of that name writes with --json. A reference has the
+    correct text, captions, answer, answers or label. Scores are in percent, with their 95 % confidence intervals.
     """
     from skills.evaluation import report as reports
     from skills.evaluation.pairs import read_pairs
@@ -45,6 +46,6 @@ def evaluate(
     else:
         write_out(reports.as_table(report) + "\n")
     if found.unanswered:
-        notify(f"{found.unanswered:,} of {len(found.pairs):,} references have no prediction, and count as wrong.")
+        notify(f"{found.unanswered:,} of {len(found.pairs):,} references have no prediction and count as wrong.")
     if found.unasked:
-        notify(f"{found.unasked:,} predictions have no reference, and are left out.")
+        notify(f"{found.unasked:,} predictions have no reference and are left out.")

@@ -157,11 +157,11 @@ def history_with_notices(settings: "Settings") -> "Iterator[History]":
     """Open the history for the block, and print its notices afterwards."""
     from parley.factory.session import open_history
 
-    history = open_history(settings)
+    notices: list[str] = []
     try:
-        yield history
+        yield open_history(settings, notices.append)
     finally:
-        for notice in history.notices:
+        for notice in notices:
             notify(notice)
 
 

@@ -1,4 +1,4 @@
-"""`parley speak`: a text read aloud, or into a WAV file."""
+"""`parley speak`: read a text aloud, or write the speech to a WAV file."""
 
 import codecs
 import io
@@ -29,9 +29,7 @@ _READ_BYTES = 4096
 @click.option(
     "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts:VOICE."
 )
-@click.option(
-    "--clone", metavar="FILE", help="Speak with XTTS like the voice in this recording (the same as xtts:FILE)."
-)
+@click.option("--clone", metavar="FILE", help="Clone the voice in this recording with XTTS (same as xtts:FILE).")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language of the text: en, de, german, …")
 @click.option("--speaker", metavar="NAME", default="default", help="Where to play: a number or part of a name.")
 @click.option("--device", type=DeviceParam(), help="Where a Coqui voice runs: auto, cpu, cuda or cuda:1.")
@@ -41,8 +39,7 @@ def speak(
 ) -> None:
     """Read TEXT aloud, sentence by sentence.
 
-    Without TEXT, or with -, it comes from standard input and is read as it arrives. Markdown, code and links are left
-    to the eye.
+    Without TEXT, or with -, standard input is read aloud as it arrives. Markdown, code and links are not spoken.
     """
     if output not in (None, "-") and not str(output).lower().endswith(".wav"):
         raise click.UsageError(f"{output} would be a WAV file: give it a name that ends with .wav.", ctx)
@@ -65,17 +62,17 @@ def speak(
     for notice in notices:
         notify(notice)
     language = "en" if settings.language == "auto" else settings.language
-    sounds = synthesize([text] if words and text != "-" else _standard_input(), voice, language)
-    first = next(sounds, None)
+    chunks = synthesize([text] if words and text != "-" else _read_standard_input(), voice, language)
+    first = next(chunks, None)
     if first is None:
         raise VoiceError("There is nothing to say in this text: give some words.")
-    piped = io.BytesIO()
-    with _target(output, piped, speaker, voice.sample_rate) as target:
+    wav_buffer = io.BytesIO()
+    with _open_target(output, wav_buffer, speaker, voice.sample_rate) as target:
         target.write(first)
-        for samples in sounds:
+        for samples in chunks:
             target.write(samples)
     if output == "-":
-        sys.stdout.buffer.write(piped.getvalue())
+        sys.stdout.buffer.write(wav_buffer.getvalue())
         sys.stdout.buffer.flush()
 
 
@@ -84,56 +81,56 @@ def _clone_voice_name(ctx: click.Context, clone: str) -> str:
     from voice.tts import xtts
 
     if not clone.lower().endswith(xtts.AUDIO_SUFFIXES):
-        # It would be taken for the name of a speaker.
+        # XTTS would take it for the name of a speaker.
         raise click.UsageError(f"--clone takes a recording that ends with {', '.join(xtts.AUDIO_SUFFIXES)}.", ctx)
     xtts.reference_audio(clone)
     return xtts.voice_name_of_clone(clone)
 
 
 def _check_target(output: str | None, speaker: str) -> None:
-    """Raise `VoiceError` or `MissingExtraError` where the sound could go nowhere: before a voice is fetched for it."""
+    """Raise `VoiceError` or `MissingExtraError` if there is nowhere to play or write, before a voice is loaded."""
     if output is None:
         from voice.audio.devices import find_device
 
-        with _file_named_instead():
+        with _suggest_file():
             find_device(speaker, "output")
     elif output != "-" and not (folder := Path(output).absolute().parent).is_dir():
         raise VoiceError(f"{output} cannot be written: there is no folder {folder.name}; make it first.")
 
 
 @contextmanager
-def _file_named_instead() -> Iterator[None]:
-    """Add to what is wrong with the speaker that none is needed."""
+def _suggest_file() -> Iterator[None]:
+    """Add to errors of the speaker that a file can be written instead."""
     try:
         yield
     except (VoiceError, MissingExtraError) as error:
-        raise type(error)(f"{error} Without a speaker, -o FILE.wav writes the sound into a file.") from error
+        raise type(error)(f"{error} Without a speaker, -o FILE.wav writes the speech to a file.") from error
 
 
-def _target(
-    output: str | None, piped: io.BytesIO, speaker: str, sample_rate: int
+def _open_target(
+    output: str | None, wav_buffer: io.BytesIO, speaker: str, sample_rate: int
 ) -> "AbstractContextManager[Speaker | WavFile]":
     from voice.audio.wav import WavFile
 
     if output is None:
         from voice.audio.devices import Speaker
 
-        with _file_named_instead():
+        with _suggest_file():
             return Speaker(sample_rate, speaker)
-    # The length stands at the beginning of a WAV file, so that one for a pipe is gathered first.
-    return WavFile(piped if output == "-" else Path(output), sample_rate)
+    # A WAV file starts with its length, so the audio for a pipe is collected first.
+    return WavFile(wav_buffer if output == "-" else Path(output), sample_rate)
 
 
-def _standard_input() -> Iterator[str]:
-    """The text that is piped, as it arrives. Raises `UsageError` if nothing does."""
+def _read_standard_input() -> Iterator[str]:
+    """Yield the text on standard input as it arrives. Raises `UsageError` if there is none."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
     empty = True
     if sys.stdin is not None:
         stream = cast("io.BufferedReader", sys.stdin.buffer)
         while data := stream.read1(_READ_BYTES):
-            piece = decoder.decode(data)
-            empty = empty and not piece.strip()
-            yield piece
+            text = decoder.decode(data)
+            empty = empty and not text.strip()
+            yield text
     if empty:
         raise click.UsageError("The text is empty: say what is to be spoken.")
     yield decoder.decode(b"", final=True)

@@ -1,9 +1,10 @@
-"""`parley transcribe`: what is said in recordings, as lines, JSON or subtitles."""
+"""`parley transcribe`: transcribe audio and video files to text, JSON or subtitles."""
 
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -12,76 +13,75 @@ from assistant.errors import VoiceError
 from assistant.progress import Progress, no_progress
 from parley.cli.options import DeviceParam, load_settings
 from parley.cli.progress import ProgressLine, format_duration
-from parley.cli.terminal import decode_argument, notify, write_out
+from parley.cli.terminal import decode_argument, is_terminal, notify, write_out
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
     from voice.audio.decode import AudioFile
     from voice.stt.base import Segment, SpeechToText, Transcript
 
-Ears = Callable[[], "SpeechToText"]
-"""Loads what listens, the first time it is called."""
+SttLoader = Callable[[], "SpeechToText"]
+"""Return the speech recognizer. The first call loads it."""
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path())
-@click.option("--json", "form", flag_value="json", help="Print one JSON object a file, with the times of words.")
-@click.option("--srt", "form", flag_value="srt", help="Print SubRip subtitles.")
-@click.option("--vtt", "form", flag_value="vtt", help="Print WebVTT subtitles.")
+@click.option(
+    "--json", "output_format", flag_value="json", help="Print one JSON object per file, with word timestamps."
+)
+@click.option("--srt", "output_format", flag_value="srt", help="Print SubRip subtitles.")
+@click.option("--vtt", "output_format", flag_value="vtt", help="Print WebVTT subtitles.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
 @click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1.")
 @click.pass_context
-def transcribe(ctx: click.Context, /, files: tuple[str, ...], form: str | None, **options: Any) -> None:
-    """Write down what is said in each FILE.
+def transcribe(ctx: click.Context, /, files: tuple[str, ...], output_format: str | None, **options: Any) -> None:
+    """Transcribe the speech in each FILE.
 
-    Any sound or video file will do. A `-` reads one from standard input. Lines are printed as they are understood.
+    Any audio or video file will do. A `-` reads one from standard input. Lines are printed as they are recognized.
     """
     if "" in files:
         raise click.UsageError("One of the paths is empty: name a recording.", ctx)
     if files.count("-") > 1:
         raise click.UsageError("Standard input holds one recording: give - once.", ctx)
-    if form in ("srt", "vtt") and len(files) > 1:
+    if output_format in ("srt", "vtt") and len(files) > 1:
         raise click.UsageError("Subtitles belong to one recording: give one FILE at a time.", ctx)
     settings = load_settings(ctx, options).settings
-    ears = _loaded_once(settings)
-    write = _WRITERS[form or "text"]
-    well = True
-    # On a terminal, lines that appear are progress enough, and a bar would run through them.
+    # Called after the first file has been opened: a mistyped path costs no download.
+    load_stt = _stt_loader(settings)
+    write = _WRITERS[output_format or "text"]
+    all_succeeded = True
+    # On a terminal the lines themselves show progress, and a bar would break into them.
     with ProgressLine(format_duration) as bar:
-        progress = no_progress if sys.stdout is not None and sys.stdout.isatty() else bar
+        progress = no_progress if is_terminal(sys.stdout) else bar
         for number, file in enumerate(files):
             name = decode_argument(file)
-            if len(files) > 1 and form is None:
+            if len(files) > 1 and output_format is None:
                 write_out(f"{'' if number == 0 else chr(10)}==> {name} <==\n")
             try:
-                with _opened(file, name) as recording:
-                    write(recording, _transcripts(recording, ears, settings, progress))
-                    if recording.decode_errors:
-                        notify(f"{name} is damaged: some of its sound could not be decoded and was left out.")
+                with _open(file, name) as audio_file:
+                    write(audio_file, _transcripts(audio_file, load_stt, settings, progress))
+                    if audio_file.decode_errors:
+                        notify(f"{name} is damaged: parts that could not be decoded were left out.")
             except VoiceError as error:
-                well = False
+                all_succeeded = False
                 notify(str(error))
-    if not well:
+    if not all_succeeded:
         ctx.exit(1)
 
 
-def _loaded_once(settings: "Settings") -> Ears:
-    loaded: list[SpeechToText] = []
+def _stt_loader(settings: "Settings") -> SttLoader:
+    @cache
+    def load() -> "SpeechToText":
+        from parley.factory.voice import build_stt
 
-    def ears() -> "SpeechToText":
-        # Not before a recording is there to be heard: a mistyped path costs no download.
-        if not loaded:
-            from parley.factory.voice import build_stt
+        with ProgressLine() as progress:
+            return build_stt(settings, progress)
 
-            with ProgressLine() as progress:
-                loaded.append(build_stt(settings, progress))
-        return loaded[0]
-
-    return ears
+    return load
 
 
-def _opened(file: str, name: str) -> "AbstractContextManager[AudioFile]":
+def _open(file: str, name: str) -> "AbstractContextManager[AudioFile]":
     from voice.audio.decode import open_audio
 
     if file != "-":
@@ -93,33 +93,33 @@ def _opened(file: str, name: str) -> "AbstractContextManager[AudioFile]":
 
 
 def _transcripts(
-    recording: "AudioFile", ears: Ears, settings: "Settings", progress: Progress
+    audio_file: "AudioFile", load_stt: SttLoader, settings: "Settings", progress: Progress
 ) -> "Iterator[Transcript]":
-    from voice.stt.long_form import transcribe as listen
+    from voice.stt.long_form import transcribe as transcribe_audio
 
     language = None if settings.language == "auto" else settings.language
-    heard = False
-    for transcript in listen(ears(), recording, progress, language):
-        heard = True
+    any_speech = False
+    for transcript in transcribe_audio(load_stt(), audio_file, progress, language):
+        any_speech = True
         yield transcript
-    if not heard:
-        length = format_duration(round(recording.seconds)) if recording.seconds else "no sound at all"
-        notify(f"Nobody speaks in {recording.name} ({length}).")
+    if not any_speech:
+        length = format_duration(round(audio_file.seconds)) if audio_file.seconds else "no audio"
+        notify(f"Nobody speaks in {audio_file.name} ({length}).")
 
 
-def _write_text(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001 - like the others
+def _write_text(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001 - like the others
     for segment in _segments(transcripts):
         write_out(f"{segment.text}\n")
 
 
-def _write_srt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
+def _write_srt(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import srt
 
     for number, segment in enumerate(_segments(transcripts), 1):
         write_out(srt(number, segment))
 
 
-def _write_vtt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
+def _write_vtt(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import VTT_HEADER, vtt
 
     write_out(VTT_HEADER)
@@ -127,19 +127,19 @@ def _write_vtt(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> N
         write_out(vtt(segment))
 
 
-def _write_json(recording: "AudioFile", transcripts: "Iterator[Transcript]") -> None:
+def _write_json(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:
     from dataclasses import asdict
 
-    heard = list(transcripts)
-    surest = max(heard, key=lambda transcript: transcript.language_probability, default=None)
+    all_transcripts = list(transcripts)
+    most_confident = max(all_transcripts, key=lambda transcript: transcript.language_probability, default=None)
     head = {
-        "file": recording.name,
-        "seconds": round(recording.seconds, 3),
-        "language": surest.language if surest else None,
-        "language_probability": surest.language_probability if surest else None,
-        "text": " ".join(transcript.text for transcript in heard),
+        "file": audio_file.name,
+        "seconds": round(audio_file.seconds, 3),
+        "language": most_confident.language if most_confident else None,
+        "language_probability": most_confident.language_probability if most_confident else None,
+        "text": " ".join(transcript.text for transcript in all_transcripts),
     }
-    segments = [_rounded(asdict(segment)) for segment in _segments(iter(heard))]
+    segments = [_rounded(asdict(segment)) for segment in _segments(iter(all_transcripts))]
     write_out(json.dumps({**head, "segments": segments}, ensure_ascii=False) + "\n")
 
 
@@ -149,7 +149,7 @@ def _segments(transcripts: "Iterator[Transcript]") -> "Iterator[Segment]":
 
 
 def _rounded(value: Any) -> Any:
-    """`value` with its times in milliseconds' precision."""
+    """Return `value` with all floats rounded to three decimals: times to milliseconds."""
     if isinstance(value, float):
         return round(value, 3)
     if isinstance(value, dict):

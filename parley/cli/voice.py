@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="A picture to talk about.")
+@click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="Image to talk about; may be repeated.")
 @click.option(
     "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts."
 )
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
-@click.option("--microphone", metavar="NAME", help="Where to listen: a number or part of a name.")
-@click.option("--speaker", metavar="NAME", help="Where to play: a number or part of a name.")
+@click.option("--microphone", metavar="NAME", help="Microphone: a number or part of a name.")
+@click.option("--speaker", metavar="NAME", help="Speaker: a number or part of a name.")
 @click.option("--headphones", is_flag=True, help="The microphone cannot hear the speaker.")
 @click.option("--empathy", is_flag=True, help="Tell the model when you sound upset, and the log how you sound.")
-@click.option("--log", "call_log", metavar="FILE", help="Append what happens to FILE, a JSON object a line.")
-@click.option("--keep-audio", metavar="FOLDER", help="Keep what is heard there, a WAV file for each utterance.")
+@click.option("--log", "call_log", metavar="FILE", help="Log the conversation to FILE as JSON lines.")
+@click.option("--keep-audio", metavar="FOLDER", help="Save a WAV file of each utterance there.")
 @chat_options
 @click.pass_context
 def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> None:
-    """Talk. Parley listens, answers aloud, and stops when you speak.
+    """Talk with Parley: it listens, answers aloud, and stops when you speak.
 
     A transcript goes to standard output. Ctrl-C ends the conversation.
     """
@@ -40,8 +40,8 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
     from parley.factory.session import start_session
     from parley.factory.voice import build_voice_session
 
-    choices = resolve_options(ctx, options)
-    settings = choices.settings
+    chosen = resolve_options(ctx, options)
+    settings = chosen.settings
     loaded_images, notices = ImageLoader.from_settings(settings).load_all(images)
     for notice in notices:
         notify(notice)
@@ -49,7 +49,7 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
     with ProgressLine() as progress:
         # Before the model: without a microphone it need not be loaded.
         voice_session = build_voice_session(settings, progress)
-        session = start_session(settings, progress, resume=choices.resume, save=choices.save)
+        session = start_session(settings, progress, resume=chosen.resume, save=chosen.save)
     _run_voice_session(session, voice_session, loaded_images)
 
 

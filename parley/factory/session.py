@@ -6,7 +6,7 @@ from assistant.conversation.session import Session
 from assistant.errors import HistoryError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
-from assistant.progress import Progress, no_progress
+from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.emotion import EmotionBackends
 from parley.factory.models import ModelLoader, build_model
 from parley.factory.voice import load_audio
@@ -31,14 +31,21 @@ def start_session(
         ModelError: The model cannot be loaded.
         HistoryError: The conversation cannot be read.
     """
-    history = open_history(settings)
-    # The first turn shows them.
-    model = build_model(settings, progress, history.notices.append)
-    return build_session(settings, model, history, resume=resume, save=save)
+    # The first turn emits them.
+    notices: list[str] = []
+    history = open_history(settings, notices.append)
+    model = build_model(settings, progress, notices.append)
+    return build_session(settings, model, history, resume=resume, save=save, notices=notices)
 
 
 def build_session(
-    settings: "Settings", model: ChatModel, history: "History", *, resume: str | None = None, save: bool = True
+    settings: "Settings",
+    model: ChatModel,
+    history: "History",
+    *,
+    resume: str | None = None,
+    save: bool = True,
+    notices: list[str] | None = None,
 ) -> Session:
     """Return a session with `model` in which skills answer slash commands such as "/caption".
 
@@ -48,12 +55,14 @@ def build_session(
         history: Conversations on this machine.
         resume: Id of the conversation to continue; None starts a new one.
         save: Save turns to `history`, or keep them in memory only.
+        notices: Queue of notices that the turns emit; `history` and `model` may add to it.
 
     Raises:
         HistoryError: The conversation cannot be read.
     """
     from skills.slash_commands import SlashCommandRouter
 
+    notices = [] if notices is None else notices
     if resume is None:
         conversation, earlier = history.create(model.info.name, settings.system), list[Message]()
     else:
@@ -65,22 +74,22 @@ def build_session(
         system=system(instructions) if instructions else None,
         messages=earlier,
         store=conversation if save else None,
-        notices=history.notices,
+        notices=notices,
         # Looked up at each call, because a session can change its model.
         router=SlashCommandRouter(
             lambda: session.model, EmotionBackends(settings, chat_model=lambda: session.model), load_audio
         ),
-        models=ModelLoader(settings, history.notices.append),
+        models=ModelLoader(settings, notices.append),
         model_name=settings.model,
     )
     return session
 
 
-def open_history(settings: "Settings") -> "History":
-    """Open the conversations saved on this machine."""
+def open_history(settings: "Settings", on_notice: OnNotice = no_notice) -> "History":
+    """Open the conversations saved on this machine. `on_notice` receives what the user should know about the files."""
     from assistant.history.store import History
 
-    return History(settings.data_dir / "history.sqlite3")
+    return History(settings.data_dir / "history.sqlite3", on_notice)
 
 
 def find_conversation(history: "History", id_prefix: str | None) -> str:
