@@ -1,4 +1,4 @@
-"""A server with OpenAI's chat completions that answers like vLLM, and misbehaves in every way that it is told to."""
+"""A server with OpenAI's chat completions that answers like vLLM, and misbehaves as a test tells it to."""
 
 import base64
 import json
@@ -10,22 +10,36 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from assistant.models.remote.model import RemoteModel
+
 REPLY = " ".join(f"word{number}" for number in range(300))
 IMAGE_TOKENS = 16
 
-Behaviour = Callable[["Handler"], None]
-"""What a request meets in the place of a good answer."""
+Behavior = Callable[["Handler"], None]
+"""Answers one request, usually badly."""
 
 
 class ChatServer(ThreadingHTTPServer):
-    """Listens on the loopback. A token is a word here, and a picture counts as `IMAGE_TOKENS` of them.
+    """A server on the loopback. A word counts as one token, an image as `IMAGE_TOKENS`.
 
-    One that is not `listening` has an address at which nobody answers until `server_activate`.
+    Attributes:
+        models: Ids of the models.
+        context_tokens: Context of each model.
+        reply: Text of every reply.
+        token_seconds: Pause before each word.
+        reports_usage: False to leave out the token counts.
+        behaviors: Answer the next chat requests, one each; later ones are answered well.
+        models_behavior: Answers every request for the list of models; None for the list.
+        requests: Chat requests received.
+        headers: Headers of all requests received.
+        silent: Set when a behavior has sent its last byte and waits for the client to leave.
+        client_left: Set when a client closed its connection early.
     """
 
     daemon_threads = True
 
     def __init__(self, *models: str, context_tokens: int = 512, reply: str = REPLY, listening: bool = True) -> None:
+        """Start to listen, or only reserve an address until `server_activate` is called."""
         super().__init__(("127.0.0.1", 0), Handler, bind_and_activate=False)
         self.server_bind()
         if listening:
@@ -34,23 +48,20 @@ class ChatServer(ThreadingHTTPServer):
         self.context_tokens = context_tokens
         self.reply = reply
         self.token_seconds = 0.0
-        self.tells_usage = True
-        self.behaviours: deque[Behaviour] = deque()
-        """Met by the next requests, one each; after the last of them all is well."""
-        self.lists: Behaviour | None = None
-        """Met by those who ask for the models."""
+        self.reports_usage = True
+        self.behaviors: deque[Behavior] = deque()
+        self.models_behavior: Behavior | None = None
         self.requests: list[dict[str, Any]] = []
-        """The chat requests, as they came."""
         self.headers: list[dict[str, str]] = []
-        self.hung_up = threading.Event()
-        """A client closed its connection while it was kept waiting or written to."""
+        self.silent = threading.Event()
+        self.client_left = threading.Event()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
 
-    def pictures(self) -> list[bytes]:
-        """The picture files of the last request."""
+    def images(self) -> list[bytes]:
+        """Return the image files of the last request."""
         parts = [
             part
             for message in self.requests[-1]["messages"]
@@ -61,8 +72,8 @@ class ChatServer(ThreadingHTTPServer):
         return [base64.b64decode(url.partition(",")[2]) for url in urls]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that hang up in the middle are what is tested here."""
-        self.hung_up.set()
+        """Print nothing: tests close connections early on purpose."""
+        self.client_left.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -70,89 +81,96 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.headers.append(dict(self.headers))
-        if self.server.lists is not None:
-            self.server.lists(self)
+        if self.server.models_behavior is not None:
+            self.server.models_behavior(self)
         elif self.path == "/v1/models":
-            told = {"object": "model", "max_model_len": self.server.context_tokens}
-            self.answer(200, {"object": "list", "data": [{"id": model, **told} for model in self.server.models]})
+            details = {"object": "model", "max_model_len": self.server.context_tokens}
+            models = [{"id": model, **details} for model in self.server.models]
+            self.answer_json(200, {"object": "list", "data": models})
         else:
-            self.answer(404, {"detail": "Not Found"})
+            self.answer_json(404, {"detail": "Not Found"})
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(request)
         self.server.headers.append(dict(self.headers))
-        if self.server.behaviours:
-            self.server.behaviours.popleft()(self)
+        if self.server.behaviors:
+            self.server.behaviors.popleft()(self)
         else:
-            self.reply(request)
+            self.answer_chat(request)
 
-    def reply(self, request: dict[str, Any]) -> None:
+    def answer_chat(self, request: dict[str, Any]) -> None:
         if request["model"] not in self.server.models:
-            self.complain(404, f"The model `{request['model']}` does not exist.")
+            self.answer_error(404, f"The model `{request['model']}` does not exist.")
             return
-        prompt, limit, wanted = count_tokens(request), self.server.context_tokens, request["max_tokens"]
+        prompt, limit, max_tokens = count_tokens(request), self.server.context_tokens, request["max_tokens"]
         if prompt >= limit:
-            self.complain(
+            self.answer_error(
                 400,
                 f"This model's maximum context length is {limit} tokens. However, your request has {prompt} input "
                 "tokens. Please reduce the length of the input messages.",
             )
-        elif prompt + wanted > limit:
-            self.complain(
+        elif prompt + max_tokens > limit:
+            self.answer_error(
                 400,
-                f"'max_tokens' or 'max_completion_tokens' is too large: {wanted}. This model's maximum context length "
-                f"is {limit} tokens and your request has {prompt} input tokens ({wanted} > {limit} - {prompt}).",
+                f"'max_tokens' or 'max_completion_tokens' is too large: {max_tokens}. This model's maximum context "
+                f"length is {limit} tokens and your request has {prompt} input tokens "
+                f"({max_tokens} > {limit} - {prompt}).",
             )
         else:
-            self.begin_events()
-            words = self.server.reply.split(" ")[:wanted]
-            self.say(words)
-            self.event({"choices": [{"delta": {}, "finish_reason": "length"}]})
-            if self.server.tells_usage and request["stream_options"]["include_usage"]:
-                counted = {"prompt_tokens": prompt, "completion_tokens": len(words)}
-                self.event({"choices": [], "usage": counted})
-            self.data("[DONE]")
+            self.start_events()
+            words = self.server.reply.split(" ")[:max_tokens]
+            self.send_words(words)
+            self.send_chunk({"choices": [{"delta": {}, "finish_reason": "length"}]})
+            if self.server.reports_usage and request["stream_options"]["include_usage"]:
+                usage = {"prompt_tokens": prompt, "completion_tokens": len(words)}
+                self.send_chunk({"choices": [], "usage": usage})
+            self.send_data("[DONE]")
 
-    def begin_events(self) -> None:
+    def start_events(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.end_headers()
-        self.event({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
+        self.send_chunk({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
 
-    def say(self, words: list[str]) -> None:
+    def send_words(self, words: list[str]) -> None:
         for number, word in enumerate(words):
             time.sleep(self.server.token_seconds)
-            self.event({"choices": [{"delta": {"content": f" {word}" if number else word}, "finish_reason": None}]})
+            text = f" {word}" if number else word
+            self.send_chunk({"choices": [{"delta": {"content": text}, "finish_reason": None}]})
 
-    def event(self, chunk: dict[str, Any]) -> None:
-        self.data(json.dumps({"object": "chat.completion.chunk", "model": self.server.models[0], **chunk}))
+    def send_chunk(self, chunk: dict[str, Any]) -> None:
+        self.send_data(json.dumps({"object": "chat.completion.chunk", "model": self.server.models[0], **chunk}))
 
-    def data(self, data: str) -> None:
+    def send_data(self, data: str) -> None:
         self.wfile.write(f"data: {data}\n\n".encode())
 
-    def complain(self, status: int, message: str, **headers: str) -> None:
-        self.answer(status, {"error": {"message": message, "type": "BadRequestError", "code": status}}, **headers)
+    def answer_error(self, status: int, message: str, **headers: str) -> None:
+        error = {"message": message, "type": "BadRequestError", "code": status}
+        self.answer_json(status, {"error": error}, **headers)
 
-    def answer(self, status: int, body: object, **headers: str) -> None:
-        self.send(status, json.dumps(body).encode(), "application/json", **headers)
+    def answer_json(self, status: int, body: object, **headers: str) -> None:
+        self.answer(status, json.dumps(body).encode(), "application/json", **headers)
 
-    def send(self, status: int, body: bytes, kind: str, **headers: str) -> None:
+    def answer(self, status: int, body: bytes, media_type: str, **headers: str) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        for name, value in {"Content-Type": media_type, "Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
 
-    def wait_for_hangup(self) -> None:
+    def stay_silent(self) -> None:
+        """Send nothing until the client leaves."""
+        self.server.silent.set()
         if self.connection.recv(1) == b"":
-            self.server.hung_up.set()
+            self.server.client_left.set()
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the test's output clean."""
 
 
 def count_tokens(request: dict[str, Any]) -> int:
+    """Count the tokens of a request as the server does."""
     total = 0
     for message in request["messages"]:
         parts = message["content"]
@@ -161,86 +179,93 @@ def count_tokens(request: dict[str, Any]) -> int:
     return total
 
 
-def failing(status: int, message: str = "", **headers: str) -> Behaviour:
-    """An error of HTTP, with `message` as vLLM words it."""
-    return lambda handler: handler.complain(status, message, **headers)
+def error_response(status: int, message: str = "", **headers: str) -> Behavior:
+    """Answer with an HTTP error, with `message` in vLLM's format."""
+    return lambda handler: handler.answer_error(status, message, **headers)
 
 
-def sending(body: bytes, kind: str = "text/event-stream", status: int = 200) -> Behaviour:
-    """A body of whatever kind."""
-    return lambda handler: handler.send(status, body, kind)
+def raw_response(body: bytes, media_type: str = "text/event-stream", status: int = 200) -> Behavior:
+    """Answer with any body."""
+    return lambda handler: handler.answer(status, body, media_type)
 
 
 def silent(handler: Handler) -> None:
-    """No byte of an answer."""
-    handler.wait_for_hangup()
+    """Send no byte."""
+    handler.stay_silent()
 
 
 def silent_after_headers(handler: Handler) -> None:
-    handler.begin_events()
-    handler.wait_for_hangup()
+    """Send headers and an empty chunk, then nothing."""
+    handler.start_events()
+    handler.stay_silent()
 
 
 def silent_after_a_word(handler: Handler) -> None:
-    handler.begin_events()
-    handler.say(["One"])
-    handler.wait_for_hangup()
+    """Send one word, then nothing."""
+    handler.start_events()
+    handler.send_words(["One"])
+    handler.stay_silent()
 
 
 def hanging_up(handler: Handler) -> None:
-    """The connection ends without an answer."""
+    """Close the connection without an answer."""
 
 
 def cut_off(handler: Handler) -> None:
-    """The answer ends in the middle of an event."""
-    handler.begin_events()
-    handler.say(["One", "two", "three"])
+    """Close the connection in the middle of an event, after three words."""
+    handler.start_events()
+    handler.send_words(["One", "two", "three"])
     handler.wfile.write(b'data: {"choices": [{"del')
 
 
 def cut_off_before_a_word(handler: Handler) -> None:
-    handler.begin_events()
+    """Close the connection before the first word."""
+    handler.start_events()
 
 
 def garbled(handler: Handler) -> None:
-    handler.begin_events()
-    handler.say(["One", "two"])
-    handler.data('{"choices": [{"delta": {"content": ')
+    """Send an event that is not JSON, after two words."""
+    handler.start_events()
+    handler.send_words(["One", "two"])
+    handler.send_data('{"choices": [{"delta": {"content": ')
 
 
 def huge(handler: Handler) -> None:
-    """One event of many megabytes."""
-    handler.begin_events()
-    handler.say(["One"])
+    """Send one event of 8 MB."""
+    handler.start_events()
+    handler.send_words(["One"])
     handler.wfile.write(b"data: " + b"x" * 8 * 2**20 + b"\n\n")
 
 
 def endless(handler: Handler) -> None:
-    """Words for as long as anyone listens."""
-    handler.begin_events()
+    """Send words until the client leaves."""
+    handler.start_events()
     while True:
-        handler.say(["and"])
+        handler.send_words(["and"])
 
 
 def failing_half_way(handler: Handler) -> None:
-    handler.begin_events()
-    handler.say(["One", "two"])
-    handler.event({"error": {"message": "CUDA out of memory", "code": 500}})
+    """Send two words, then an error."""
+    handler.start_events()
+    handler.send_words(["One", "two"])
+    handler.send_chunk({"error": {"message": "CUDA out of memory", "code": 500}})
 
 
 def without_an_end_marker(handler: Handler) -> None:
-    handler.begin_events()
-    handler.say(["One", "two"])
-    handler.event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    """Send a complete reply without `[DONE]`."""
+    handler.start_events()
+    handler.send_words(["One", "two"])
+    handler.send_chunk({"choices": [{"delta": {}, "finish_reason": "stop"}]})
 
 
-def speaking_no_http(handler: Handler) -> None:
+def not_http(handler: Handler) -> None:
+    """Answer like a mail server."""
     handler.wfile.write(b"220 mail.example ESMTP\r\n")
 
 
 @contextmanager
 def running(server: ChatServer) -> Iterator[ChatServer]:
-    """Answer from a thread for as long as the block lasts."""
+    """Answer requests in a thread for as long as the block lasts."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -249,3 +274,8 @@ def running(server: ChatServer) -> Iterator[ChatServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def connect(server: ChatServer, **options: Any) -> RemoteModel:
+    """Connect to `server` with short delays between attempts."""
+    return RemoteModel.connect(server.url, **{"retry_delays": (0.01, 0.01, 0.01), **options})

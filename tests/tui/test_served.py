@@ -30,12 +30,12 @@ async def test_reply_of_a_server_is_shown_with_the_name_of_its_model(run_app: Ru
 
 async def test_esc_closes_the_connection_to_a_silent_server(run_app: RunApp) -> None:
     with running(ChatServer(reply="It is a red square.")) as server:
-        server.behaviours.append(chat_server.silent)
+        server.behaviors.append(chat_server.silent)
         async with run_app(make_app(server)) as person:
             await person.send("What is this?")
             await person.wait_until(lambda: server.requests)
             await person.press("escape")
-            await person.wait_until(server.hung_up.is_set)
+            await person.wait_until(server.client_left.is_set)
             await person.sees("ready")
             await person.send("Again.")
             await person.sees("It is a red square.")
@@ -43,8 +43,8 @@ async def test_esc_closes_the_connection_to_a_silent_server(run_app: RunApp) -> 
 
 async def test_quitting_closes_the_connection_to_a_silent_server(run_app: RunApp) -> None:
     with running(ChatServer()) as server:
-        server.lists = chat_server.silent
+        server.models_behavior = chat_server.silent
         async with run_app(make_app(server)) as person:
             await person.wait_until(partial(len, server.headers))
             await person.press("ctrl+q")
-        assert server.hung_up.wait(WAIT_SECS)
+        assert server.client_left.wait(WAIT_SECS)

@@ -92,7 +92,7 @@ def test_each_line_is_a_turn_and_one_that_fails_stops_no_other(server: ChatServe
     assert result.stdout == "One two three\nIt is a red square.\n"
     assert re.fullmatch(
         r"parley: line 1: The server at \S+ broke off its answer: check that it is still running\.\n"
-        r"parley: line 2: The server at \S+ answers 400 Bad Request \(No\)\.\n",
+        r"parley: line 2: The server at \S+ answered 400 Bad Request \(No\)\.\n",
         result.stderr,
     )
     sent = [message["content"] for message in server.requests[-1]["messages"]]

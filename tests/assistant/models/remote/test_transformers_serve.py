@@ -1,4 +1,4 @@
-"""The server that comes with transformers, as a process of its own, with a model that is also loaded here."""
+"""A real server: the one that comes with transformers, with a model that is also loaded locally."""
 
 import os
 import socket
@@ -6,24 +6,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from assistant.errors import ModelError
-from assistant.events import Usage
-from assistant.messages import Image, Message, assistant, user
-from assistant.models.base import ChatModel, GenerationOptions
+from assistant.messages import Image, assistant, user
+from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.models.remote.model import RemoteModel
+from tests.fakes.generation import complete, complete_with_usage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def address(llava_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server with the tiny LLaVA model, in a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -34,10 +35,10 @@ def address(llava_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 120
-        while not _answers(f"http://127.0.0.1:{port}/health"):
+        deadline = time.monotonic() + 120
+        while not _is_healthy(f"http://127.0.0.1:{port}/health"):
             assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < until, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
@@ -45,7 +46,7 @@ def address(llava_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         server.wait(30)
 
 
-def _answers(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         return httpx2.get(url, timeout=5, trust_env=False).is_success
     except httpx2.TransportError:
@@ -57,43 +58,35 @@ def remote(address: str, llava_folder: Path) -> RemoteModel:
     return RemoteModel.connect(address, model=str(llava_folder))
 
 
-def ask(model: ChatModel, *messages: Message, max_tokens: int = 24) -> str:
-    return "".join(model.stream(messages, GenerationOptions(max_tokens=max_tokens), threading.Event()))
-
-
-def test_it_says_word_for_word_what_the_same_model_says_here(
-    remote: RemoteModel, llava_folder: Path, picture: Callable[[int], Image]
+def test_greedy_replies_are_those_of_the_same_model_loaded_locally(
+    remote: RemoteModel, llava_folder: Path, make_image: Callable[[int], Image]
 ) -> None:
     local = LocalModel.load(str(llava_folder), device="cpu", quantize="none")
-    talk = [user("What is in this picture?", picture(1))]
-    answers = [ask(model, *talk) for model in (local, remote)]
-    assert len(answers[0]) > 10
-    assert answers[0] == answers[1]
-    talk += [assistant(answers[0]), user("And now?")]
-    assert ask(local, *talk) == ask(remote, *talk)
-    assert ask(remote, user("What is in this picture?", picture(2))) != answers[0]
+    messages = [user("What is in this picture?", make_image(1))]
+    replies = [complete(model, *messages, max_tokens=24) for model in (local, remote)]
+    assert len(replies[0]) > 10
+    assert replies[0] == replies[1]
+    messages += [assistant(replies[0]), user("And now?")]
+    assert complete(local, *messages, max_tokens=24) == complete(remote, *messages, max_tokens=24)
+    assert complete(remote, user("What is in this picture?", make_image(2)), max_tokens=24) != replies[0]
 
 
-def test_it_counts_its_tokens(remote: RemoteModel) -> None:
-    def count() -> Generator[str, None, None]:
-        usages.append((yield from remote.stream([user("Hello")], GenerationOptions(max_tokens=5), threading.Event())))
-
-    usages: list[Usage] = []
-    assert "".join(count())
-    assert usages[0].prompt_tokens > 5
-    assert usages[0].reply_tokens == 5
+def test_usage_is_counted_by_the_server(remote: RemoteModel) -> None:
+    stream = remote.stream([user("Hello")], GenerationOptions(max_tokens=5), threading.Event())
+    text, usage = complete_with_usage(stream)
+    assert text
+    assert usage.prompt_tokens > 5
+    assert usage.reply_tokens == 5
 
 
-def test_it_is_left_in_the_middle_and_answers_the_next(remote: RemoteModel) -> None:
+def test_a_stream_closed_early_leaves_the_server_usable(remote: RemoteModel) -> None:
     stream = remote.stream([user("Hello")], GenerationOptions(max_tokens=400), threading.Event())
     next(stream)
-    started = time.monotonic()
     stream.close()
-    assert time.monotonic() - started < 1
-    assert ask(remote, user("Hello"), max_tokens=5)
+    assert complete(remote, user("Hello"), max_tokens=5)
 
 
-def test_a_model_it_does_not_have_is_one_sentence(address: str) -> None:
+def test_a_missing_model_is_reported_in_one_sentence(address: str) -> None:
     with pytest.raises(ModelError) as raised:
-        ask(RemoteModel.connect(address, model="no-such/model", retry_delays=()), user("Hello"))
+        complete(RemoteModel.connect(address, model="no-such/model", retry_delays=()), user("Hello"))
     assert "\n" not in str(raised.value)

@@ -1,0 +1,32 @@
+"""Helpers that read replies of chat models."""
+
+import threading
+from collections.abc import Generator
+from itertools import islice
+from typing import Any
+
+from assistant.events import Usage
+from assistant.messages import Message
+from assistant.models.base import ChatModel, GenerationOptions
+
+
+def complete(model: ChatModel, *messages: Message, stop: threading.Event | None = None, **options: Any) -> str:
+    """Return the whole reply of `model` to `messages`; `options` are those of `GenerationOptions`."""
+    return "".join(model.stream(messages, GenerationOptions(**options), stop or threading.Event()))
+
+
+def complete_with_usage(stream: Generator[str, None, Usage]) -> tuple[str, Usage]:
+    """Return the text of a stream and its usage."""
+    chunks: list[str] = []
+    while True:
+        try:
+            chunks.append(next(stream))
+        except StopIteration as end:
+            return "".join(chunks), end.value
+
+
+def complete_partly(stream: Generator[str, None, Usage], max_chunks: int) -> str:
+    """Return the first `max_chunks` chunks of a stream, which is then closed."""
+    text = "".join(islice(stream, max_chunks))
+    stream.close()
+    return text
