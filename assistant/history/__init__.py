@@ -1,1 +1,1 @@
-"""Conversations on disk: read `store`, then `database`, then `attachment_store`."""
+"""Conversations on disk. Reading order: `store`, `schema`, `database`, `attachment_store`."""

@@ -1,4 +1,4 @@
-"""Attachments as files named by the digest of their bytes, so that each is stored once however often it is shown."""
+"""Attachments as files named by the digest of their content, so that each is stored once."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -8,13 +8,13 @@ from assistant.messages import content_digest
 
 
 class AttachmentStore:
-    """A folder of such files, made when the first is written. One writer at a time: its callers hold a lock."""
+    """A folder of attachments, created by the first write. Callers hold a lock: one writer at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, digest: str, data: bytes) -> None:
-        """Have `data` on the disk as `digest`: complete, or not at all. Raises `OSError`."""
+    def write(self, digest: str, data: bytes) -> None:
+        """Store `data` as `digest` unless it is there, flushed to the disk. Raises `OSError`."""
         path = self.folder / digest
         with suppress(FileNotFoundError):
             if path.stat().st_size == len(data):
@@ -23,7 +23,7 @@ class AttachmentStore:
         write_atomically(path, data, temporary=self.folder / "unfinished", mode=0o600)
 
     def read(self, digest: str) -> bytes | None:
-        """The bytes kept as `digest`; None if they are gone, unreadable or no longer the same."""
+        """Return the content stored as `digest`, or None if it is missing, unreadable or damaged."""
         try:
             data = (self.folder / digest).read_bytes()
         except OSError:
@@ -31,5 +31,5 @@ class AttachmentStore:
         return data if content_digest(data) == digest else None
 
     def remove(self, digest: str) -> None:
-        """Delete what is kept as `digest`, if it is there. Raises `OSError`."""
+        """Delete the content stored as `digest`, if it is there. Raises `OSError`."""
         (self.folder / digest).unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""The SQLite file behind the history: opened for each operation, brought up to date, and set aside if it is broken.
+"""The SQLite file of the history: opened for each operation, migrated, and quarantined if it is damaged.
 
-    run(work) ─▶ open ─▶ ours? newer? whole? ─▶ older: migrate ─▶ work in one transaction ─▶ close
+    run(work) ─▶ open ─▶ check (owner, version, integrity) ─▶ migrate ─▶ work in one transaction ─▶ close
                               │
-                              └─ broken: history.corrupt-<date>.sqlite3, a notice, and again with a new file
+                              └─ damaged: rename to history.corrupt-<date>.sqlite3, notice, retry with a new file
 
-Nothing is held open between operations, so any thread and any process may work on the file at any time. It is a
-write-ahead log database: readers see the last finished transaction while another process writes.
+Nothing stays open between operations, so any thread and process may use the file at any time. It is in WAL mode:
+readers see the last finished transaction while another process writes.
 """
 
 import os
@@ -19,41 +19,49 @@ from pathlib import Path
 from typing import TypeVar
 
 from assistant.errors import HistoryError
+from assistant.progress import OnNotice
 
-APPLICATION_ID = 0x5061726C  # "Parl", in the file's header: tells it from the databases of other programs
+APPLICATION_ID = 0x5061726C  # "Parl" in the file's header: distinguishes it from databases of other programs
 
 BUSY_SECONDS = 10.0
-"""How long an operation waits for another process to finish its transaction."""
+"""Longest wait for the transaction of another process."""
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
 
 
 class Database:
-    """One SQLite file, whose schema is the result of `migrations`: lists of statements, one list for each version.
+    """One SQLite file with a schema."""
 
-    What happened to the file that a person should know is added to `notices`.
-    """
+    def __init__(self, path: Path, migrations: Sequence[Sequence[str]], on_notice: OnNotice) -> None:
+        """Create a database; no file is touched.
 
-    def __init__(self, path: Path, migrations: Sequence[Sequence[str]], notices: list[str]) -> None:
+        Args:
+            path: The file; created by the first write.
+            migrations: Statements that lead from each version of the schema to the next.
+            on_notice: Receives a notice when a damaged file was replaced.
+        """
         self.path = path
         self._migrations = migrations
-        self._notices = notices
+        self._on_notice = on_notice
         self._lock = threading.Lock()
-        self._known_whole: tuple[int, int] | None = None
+        self._checked: tuple[int, int] | None = None
 
     def read(self, work: Work[Result]) -> Result:
-        """What `work` makes of one consistent state of the file; of an empty one if there is no file.
+        """Run `work` on one consistent state of the file, or an empty database if there is no file.
 
-        Raises `HistoryError` if it cannot be read.
+        Raises:
+            HistoryError: The file cannot be read.
         """
         return self._run(work, "DEFERRED")
 
     def write(self, work: Work[Result]) -> Result:
-        """What `work` returns, once what it wrote is on the disk; if it raises, nothing is written.
+        """Run `work` in a transaction that is on the disk when this returns. If `work` raises, nothing is written.
 
-        `work` may run twice, on a new file, if the first one proves broken. Raises `HistoryError` if the file cannot
-        be written.
+        `work` runs again, on a new file, if the first one proves damaged.
+
+        Raises:
+            HistoryError: The file cannot be written.
         """
         return self._run(work, "IMMEDIATE")
 
@@ -62,13 +70,13 @@ class Database:
         try:
             try:
                 return self._attempt(work, transaction)
-            except (sqlite3.DatabaseError, _BrokenError) as error:
-                if not _is_broken(error):
+            except (sqlite3.DatabaseError, _DamagedError) as error:
+                if not _is_damaged(error):
                     raise
                 self._quarantine(seen)
                 return self._attempt(work, transaction)
-        except (sqlite3.Error, _BrokenError) as error:
-            raise self._explained(error) from error
+        except (sqlite3.Error, _DamagedError) as error:
+            raise self._history_error(error) from error
         except OSError as error:
             raise HistoryError(
                 f"{self.path.parent} cannot be written ({(error.strerror or str(error)).lower()}): "
@@ -82,7 +90,7 @@ class Database:
                 result = work(connection)
                 connection.execute("COMMIT")
             finally:
-                # A full disk makes SQLite roll back by itself.
+                # On a full disk SQLite has rolled back already.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             return result
@@ -92,13 +100,13 @@ class Database:
             self._make_private_file()
         elif not self.path.exists():
             return self._prepared(sqlite3.connect(":memory:", isolation_level=None))
-        # `mode=rw` never creates a file, so one that is being set aside by another thread is not replaced by accident.
+        # `mode=rw` never creates a file, so one that another thread is quarantining is not replaced by accident.
         uri = f"{self.path.absolute().as_uri()}?mode=rw"
         try:
             return self._prepared(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS))
         except sqlite3.OperationalError as error:
-            # Readers of a write-ahead log need a file beside it, which a read-only folder does not let them make.
-            # Without a log there is nothing but this one file, and nobody who could change it.
+            # WAL readers need a shared-memory file, which they cannot create in a read-only folder. Without a log
+            # there is only this one file, and nobody can change it: open it as immutable.
             is_closed = not self.path.with_name(f"{self.path.name}-wal").exists()
             may_not_write = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
             if transaction == "IMMEDIATE" or not may_not_write or not is_closed:
@@ -107,7 +115,7 @@ class Database:
         return self._prepared(sqlite3.connect(uri, uri=True, isolation_level=None))
 
     def _make_private_file(self) -> None:
-        """Conversations are nobody else's business: only their owner may read the folder and the file."""
+        """Create the folder and the file so that only their owner may read them."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -117,7 +125,7 @@ class Database:
             connection.execute("PRAGMA foreign_keys = ON")
             # FULL syncs the log at each commit: a turn reported as finished survives a power cut.
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+            connection.execute("PRAGMA secure_delete = ON")  # overwrite deleted content
             self._check(connection)
             if self._version(connection) < len(self._migrations):
                 self._migrate(connection)
@@ -127,29 +135,29 @@ class Database:
         return connection
 
     def _check(self, connection: sqlite3.Connection) -> None:
-        # In this order: another process may be making the file, and whoever sees its tables then sees whose they are.
+        # In this order: while another process creates the file, whoever sees its tables also sees its application id.
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         version = self._version(connection)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID and (tables or version):
-            raise _BrokenError("it belongs to another program")
+            raise _DamagedError("it belongs to another program")
         if version > len(self._migrations):
             raise HistoryError(
                 f"{self.path} was written by a newer version of Parley: update Parley, or name another folder with "
                 "PARLEY_DATA_DIR."
             )
-        # Reading every page takes 0.1 s for 100 MB, so it is done once for each file that is found.
-        if (identity := self._identity()) != self._known_whole:
+        # Reading every page takes 0.1 s for 100 MB, so each file is checked once.
+        if (identity := self._identity()) != self._checked:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
-                raise _BrokenError("it is damaged")
-            self._known_whole = identity
+                raise _DamagedError("it is damaged")
+            self._checked = identity
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         self._enable_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # Again, as another process may have done it while this one waited.
+            # Read the version again: another process may have migrated while this one waited.
             for version in range(self._version(connection), len(self._migrations)):
                 for statement in self._migrations[version]:
                     connection.execute(statement)
@@ -162,7 +170,7 @@ class Database:
 
     @staticmethod
     def _enable_wal(connection: sqlite3.Connection) -> None:
-        """Have the file keep a write-ahead log. SQLite does not wait by itself for others who do the same just now."""
+        """Switch to WAL mode. SQLite does not wait by itself for another process that does the same."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -186,26 +194,26 @@ class Database:
         return found.st_dev, found.st_ino
 
     def _quarantine(self, seen: tuple[int, int] | None) -> None:
-        """Rename the broken file, unless it is no longer the one that was `seen` to be broken."""
-        # Imported here, as hardly anybody ever comes by.
+        """Rename the damaged file, unless it is no longer the one that was `seen` to be damaged."""
+        # Imported here: hardly ever needed.
         from filelock import FileLock
 
-        # Another process may have found the same, and its new file must not be taken for the broken one.
+        # Another process may have found the same damage, and its new file must not be renamed.
         with self._lock, FileLock(f"{self.path}.lock"):
             if self._identity() != seen:
                 return
             stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-            names = (f"{self.path.stem}.corrupt-{stamp}{nth}{self.path.suffix}" for nth in ("", *_COUNTED))
+            names = (f"{self.path.stem}.corrupt-{stamp}{nth}{self.path.suffix}" for nth in ("", *_SUFFIXES))
             target = next(target for name in names if not (target := self.path.with_name(name)).exists())
-            # The log first: left beside a new file, it would be replayed into that.
+            # The log first: beside a new file, it would be replayed into that.
             for suffix in ("-wal", "-shm", ""):
                 with suppress(FileNotFoundError):
                     Path(f"{self.path}{suffix}").rename(f"{target}{suffix}")
-            self._notices.append(
+            self._on_notice(
                 f"The history in {self.path} could not be read: it is kept as {target.name}, and a new one was started."
             )
 
-    def _explained(self, error: Exception) -> HistoryError:
+    def _history_error(self, error: Exception) -> HistoryError:
         match _code(error):
             case sqlite3.SQLITE_FULL:
                 return HistoryError(
@@ -225,19 +233,19 @@ class Database:
                 )
 
 
-_COUNTED = tuple(f"-{nth}" for nth in range(2, 100))
+_SUFFIXES = tuple(f"-{nth}" for nth in range(2, 100))
 
 
-class _BrokenError(Exception):
-    """The file is no history of ours, or no longer whole."""
+class _DamagedError(Exception):
+    """The file belongs to another program or is damaged."""
 
 
 def _code(error: Exception) -> int:
-    """The primary result code. Errors that Python raises by itself have none."""
+    """Return the primary result code, or 0 for errors that Python raises itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _is_broken(error: Exception) -> bool:
+def _is_damaged(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
         return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return isinstance(error, _BrokenError)
+    return isinstance(error, _DamagedError)
