@@ -1,1 +1,6 @@
-"""How the speed figures were measured."""
+"""Benchmarks behind the measured figures in the documentation.
+
+Reading order: `figures` (a figure, tables, result files), then any benchmark; each has `measure(runs)`. `__main__` runs
+them by name. `start` times processes (with `one_turn`), `decode` the bundled model, `large` models on a GPU (with
+`shapes` and `synthetic_model`); the others measure voice, emotion and batches.
+"""

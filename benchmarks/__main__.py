@@ -1,7 +1,6 @@
-"""`python -m benchmarks`: measure, print tables, and write results/.
+"""Run benchmarks, print their tables, and write results/.
 
-`python -m benchmarks large`, with whatever `python -m benchmarks.large` takes, is that.
-Figures mean something on a machine that does nothing else meanwhile.
+`python -m benchmarks large …` is the same as `python -m benchmarks.large …`. Run it on an idle machine.
 """
 
 import argparse
@@ -10,12 +9,12 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.figures import Figure, save, table
+from benchmarks.figures import Figure, format_table, save_figures
 
 RESULTS = Path(__file__).parent / "results"
 
 
-# Of each the module, which is imported when it is its turn: starts are measured from a process without torch.
+# Imported only when run: starts are measured from a process without torch.
 BENCHMARKS = {
     name: f"benchmarks.{name.replace('-', '_')}"
     for name in (
@@ -35,7 +34,7 @@ BENCHMARKS = {
 
 
 def measure(name: str, runs: int) -> list[Figure]:
-    """The figures of the benchmark with that name."""
+    """Run the benchmark `name` and return its figures."""
     figures: list[Figure] = import_module(BENCHMARKS[name]).measure(runs)
     return figures
 
@@ -50,21 +49,24 @@ def main() -> None:
     known = ", ".join(BENCHMARKS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"which to run: {known} (all of them); or large, with what it takes"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"benchmarks to run: {known} (default: all); or large …",
     )
-    parser.add_argument("--runs", type=int, default=5, help="how often each heavy thing is measured (5)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
+    parser.add_argument("--runs", type=int, default=5, help="number of runs of each slow measurement (default: 5)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - BENCHMARKS.keys():
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}: choose from {known}")
     if arguments.runs < 1:
-        parser.error("--runs takes a number from 1 up")
+        parser.error("--runs must be 1 or more")
     for name in BENCHMARKS:
         if arguments.names and name not in arguments.names:
             continue
         figures = measure(name, arguments.runs)
-        print(f"{name}\n{table(figures)}\n", flush=True)
-        save(figures, arguments.out / f"{name}-{datetime.now(UTC).date()}.json")
+        print(f"{name}\n{format_table(figures)}\n", flush=True)
+        save_figures(figures, arguments.out / f"{name}-{datetime.now(UTC).date()}.json")
 
 
 if __name__ == "__main__":

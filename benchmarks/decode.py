@@ -1,10 +1,10 @@
-"""How fast the bundled model decodes and answers, against plain transformers in float32, in turns in one process.
+"""Compare the decoding speed of the bundled model with plain transformers in float32, in turns in one process.
 
-    plain    transformers' `generate` with the same weights in float32, the way its documentation shows
+    plain    transformers' `generate` with the same weights in float32, as its documentation shows
     none     Parley, unquantized
-    int8     Parley as it comes
+    int8     Parley's default
 
-`python -m benchmarks.decode FOLDER` measures an assembled folder that lies elsewhere.
+`python -m benchmarks.decode FOLDER` measures an assembled model in another folder.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
-from benchmarks.figures import Figure, table
+from benchmarks.figures import Figure, format_table
 from parley.factory.models import assemble_pocket
 
-DECODED = 48
-"""How many tokens a timed reply has."""
+REPLY_TOKENS = 48
+"""Tokens of a timed reply."""
 
 STORY = "Tell me a long story about a dragon who lived near a village by the sea."
 PROMPTS = (
@@ -45,34 +45,34 @@ PROMPTS = (
     "Give me advice for a job interview.",
     "Describe a forest in autumn.",
 )
-# The issue's goals: decoding three times as fast, and a follow-up in a quarter of the time of a first turn.
+# Upper limits in percent: decode three times as fast, and answer a follow-up in a quarter of the time of a first turn.
 DECODE_GOAL, FOLLOW_UP_GOAL = 100 / 3, 25.0
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was said and what it took."""
+class TimedReply:
+    """A reply with its tokens and times."""
 
     text: str
     usage: Usage
 
 
 def measure(runs: int) -> list[Figure]:
-    """All figures for the bundled model, which is fetched and assembled first if it is not there."""
+    """Measure the bundled model, which is fetched and assembled first if needed."""
     return measure_folder(assemble_pocket(load({"model": "pocket"}).settings), runs)
 
 
 def measure_folder(folder: Path, runs: int) -> list[Figure]:
-    """All figures for the model in `folder`, each from `runs` runs."""
-    plain, prompt = load_plain(folder)
+    """Measure the model in `folder`, each figure from `runs` runs."""
+    plain, prompt = load_transformers(folder)
     models = {quantize: LocalModel.load(str(folder), device="cpu", quantize=quantize) for quantize in ("none", "int8")}
     talk = [user(STORY)]
     milliseconds: dict[str, list[float]] = {"plain": [], "none": [], "int8": []}
-    # The first of each warms up and is not counted.
+    # The first run warms up and is not counted.
     for _ in range(runs + 1):
-        milliseconds["plain"].append(plain_milliseconds(plain, prompt))
+        milliseconds["plain"].append(transformers_ms_per_token(plain, prompt))
         for name, model in models.items():
-            milliseconds[name].append(1000 / ask(model, talk, DECODED).usage.tokens_per_second)
+            milliseconds[name].append(1000 / generate(model, talk, REPLY_TOKENS).usage.tokens_per_second)
     del plain
     gc.collect()
     for values in milliseconds.values():
@@ -83,21 +83,21 @@ def measure_folder(folder: Path, runs: int) -> list[Figure]:
         Figure("a token: Parley, float32", "ms", tuple(milliseconds["none"])),
         Figure("a token: Parley, int8", "ms", tuple(milliseconds["int8"])),
         Figure("a token: int8 against plain", "%", tuple(share), DECODE_GOAL),
-        *first_token_figures(models["int8"], runs),
-        agreement(models["none"], models["int8"]),
+        *measure_first_token(models["int8"], runs),
+        measure_agreement(models["none"], models["int8"]),
     ]
 
 
-def first_token_figures(model: LocalModel, runs: int) -> list[Figure]:
-    """Seconds to the first word: of a first turn with a picture never seen before, a follow-up, and a turn of words."""
+def measure_first_token(model: LocalModel, runs: int) -> list[Figure]:
+    """Time the first word of a first turn with a new image, of a follow-up, and of a turn without images."""
     first, follow_up, words = [], [], []
     for run in range(runs + 1):
-        opening = user("What is in this picture?", picture(run))
-        answer = ask(model, [opening], 16)
+        opening = user("What is in this picture?", make_image(run))
+        answer = generate(model, [opening], 16)
         first.append(1000 * answer.usage.first_token_seconds)
         talk = [opening, assistant(answer.text), user("What colour is the ground?")]
-        follow_up.append(1000 * ask(model, talk, 4).usage.first_token_seconds)
-        words.append(1000 * ask(model, [user(PROMPTS[run % len(PROMPTS)])], 4).usage.first_token_seconds)
+        follow_up.append(1000 * generate(model, talk, 4).usage.first_token_seconds)
+        words.append(1000 * generate(model, [user(PROMPTS[run % len(PROMPTS)])], 4).usage.first_token_seconds)
     share = [100 * later / opening for later, opening in zip(follow_up[1:], first[1:], strict=True)]
     return [
         Figure("first word: first turn with a picture", "ms", tuple(first[1:])),
@@ -107,32 +107,32 @@ def first_token_figures(model: LocalModel, runs: int) -> list[Figure]:
     ]
 
 
-def agreement(exact: LocalModel, quantized: LocalModel) -> Figure:
-    """How much of greedy float32 replies of 32 tokens int8 repeats before its first other word, for ten prompts."""
+def measure_agreement(exact: LocalModel, quantized: LocalModel) -> Figure:
+    """Return the share of greedy float32 replies of 32 tokens that int8 repeats before the first different word."""
     shares = []
     for words in PROMPTS:
-        expected, found = (ask(model, [user(words)], 32).text.split() for model in (exact, quantized))
+        expected, found = (generate(model, [user(words)], 32).text.split() for model in (exact, quantized))
         same = next((at for at, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), None)
         shares.append(100 * (1.0 if same is None else same / len(expected)))
     return Figure("greedy words before int8 leaves float32", "%", tuple(shares))
 
 
-def ask(model: LocalModel, messages: list[Message], tokens: int) -> Answer:
-    """The model's answer of at most `tokens`."""
-    pieces: list[str] = []
-    stream = model.stream(messages, GenerationOptions(max_tokens=tokens), threading.Event())
+def generate(model: LocalModel, messages: list[Message], max_tokens: int) -> TimedReply:
+    """Return the reply of `model`, at most `max_tokens` long."""
+    chunks: list[str] = []
+    stream = model.stream(messages, GenerationOptions(max_tokens=max_tokens), threading.Event())
     while True:
         try:
-            pieces.append(next(stream))
+            chunks.append(next(stream))
         except StopIteration as end:
-            return Answer("".join(pieces), end.value)
+            return TimedReply("".join(chunks), end.value)
 
 
-def load_plain(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The same weights in transformers itself, and the same prompt."""
+def load_transformers(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Load the same weights with transformers, and tokenize the prompt."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes of the bundled model
+    import assistant.models.pocket  # noqa: F401 - registers the vision encoder of the bundled model with transformers
 
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
@@ -141,8 +141,8 @@ def load_plain(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     return model, dict(processor(text=[prompt], return_tensors="pt", add_special_tokens=False))
 
 
-def plain_milliseconds(model: Any, prompt: dict[str, torch.Tensor]) -> float:
-    """Milliseconds that each token after the first takes."""
+def transformers_ms_per_token(model: Any, prompt: dict[str, torch.Tensor]) -> float:
+    """Return the milliseconds of each token after the first."""
 
     def seconds(tokens: int) -> float:
         started = time.perf_counter()
@@ -151,11 +151,11 @@ def plain_milliseconds(model: Any, prompt: dict[str, torch.Tensor]) -> float:
         return time.perf_counter() - started
 
     first = seconds(1)
-    return 1000 * (seconds(DECODED) - first) / (DECODED - 1)
+    return 1000 * (seconds(REPLY_TOKENS) - first) / (REPLY_TOKENS - 1)
 
 
-def picture(number: int) -> Image:
-    """A drawing of the size of an everyday photo, another one for every number."""
+def make_image(number: int) -> Image:
+    """Draw an image of the size of an everyday photo, a different one for each number."""
     drawing = PIL.Image.new("RGB", (1024, 768), "skyblue")
     pen = PIL.ImageDraw.Draw(drawing)
     pen.rectangle((0, 500, 1024, 768), fill="forestgreen")
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    print(table(measure_folder(arguments.folder, arguments.runs)))
+    print(format_table(measure_folder(arguments.folder, arguments.runs)))
 
 
 if __name__ == "__main__":

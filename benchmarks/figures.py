@@ -1,4 +1,4 @@
-"""Measured figures: repeated, summed up by their median, and written beside what they were measured on."""
+"""Measured figures: repeated values, their median, tables, and result files that name the machine."""
 
 import json
 import os
@@ -17,7 +17,14 @@ PACKAGES = ("torch", "transformers", "textual", "click", "pydantic")
 
 @dataclass(frozen=True)
 class Figure:
-    """One quantity, measured several times. `unit` is like "ms" or "MB"; `goal` is the most it should be."""
+    """One quantity, measured several times.
+
+    Attributes:
+        name: Also the key in result files.
+        unit: Such as "ms" or "MB".
+        values: One value a run.
+        goal: Upper limit that the median should keep to.
+    """
 
     name: str
     unit: str
@@ -26,23 +33,14 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle value, which one slow run cannot move."""
+        """Median of the values; one slow run cannot move it."""
         return statistics.median(self.values)
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """The figures in columns: median, least, most, number of runs and goal."""
-    rows: list[tuple[str, ...]] = [("", "median", "min", "max", "runs", "goal")]
-    for figure in figures:
-        goal = "" if figure.goal is None else f"≤ {_number(figure.goal)} {'✓' if figure.median <= figure.goal else '✗'}"
-        rows.append(
-            (
-                f"{figure.name} ({figure.unit})",
-                *(_number(value) for value in (figure.median, min(figure.values), max(figure.values))),
-                str(len(figure.values)),
-                goal,
-            )
-        )
+def format_table(figures: Sequence[Figure]) -> str:
+    """Return a table with median, minimum, maximum, number of runs and goal."""
+    header = ("", "median", "min", "max", "runs", "goal")
+    rows = [header, *map(_table_row, figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
@@ -52,12 +50,12 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
-def save(figures: Iterable[Figure], path: Path, about: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Write the figures, with the date, the machine and what else there is to say `about` them, to a JSON file."""
+def save_figures(figures: Iterable[Figure], path: Path, metadata: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Write `figures` to a JSON file, with the date, the machine and `metadata`."""
     content = {
         "date": datetime.now(UTC).date().isoformat(),
-        **about,
-        "machine": machine(),
+        **metadata,
+        "machine": describe_machine(),
         "figures": [
             {
                 "name": figure.name,
@@ -73,10 +71,10 @@ def save(figures: Iterable[Figure], path: Path, about: Mapping[str, Any] = Mappi
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def machine() -> dict[str, Any]:
-    """What a figure depends on, and nothing that tells whose machine it is."""
+def describe_machine() -> dict[str, Any]:
+    """Return what a figure depends on, and nothing that identifies the machine or its owner."""
     return {
-        "processor": _processor(),
+        "processor": _processor_name(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -84,13 +82,28 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
-    """The processor's name as it calls itself, as far as the system tells."""
+def _processor_name() -> str:
+    """Return the name of the processor, or "unknown"."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or "unknown")
 
 
-def _number(value: float) -> str:
+def _table_row(figure: Figure) -> tuple[str, ...]:
+    return (
+        f"{figure.name} ({figure.unit})",
+        *(_format_number(value) for value in (figure.median, min(figure.values), max(figure.values))),
+        str(len(figure.values)),
+        _format_goal(figure),
+    )
+
+
+def _format_goal(figure: Figure) -> str:
+    if figure.goal is None:
+        return ""
+    return f"≤ {_format_number(figure.goal)} {'✓' if figure.median <= figure.goal else '✗'}"
+
+
+def _format_number(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

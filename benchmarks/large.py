@@ -1,18 +1,16 @@
-"""How fast a large model reads and writes: Parley against plain transformers, against bf16, and against its memory.
+"""Measure prefill and decoding of large models: Parley against plain transformers and against memory bandwidth.
 
     python -m benchmarks large 2b 8b      on a GPU: random weights in the shapes of Qwen3-VL 2B and 8B
-    python -m benchmarks large tiny       anywhere: the same with a tiny one, which proves the script and nothing else
+    python -m benchmarks large tiny       anywhere: a tiny model, which tests this script and measures nothing
 
 `python -m benchmarks.large` is the same.
 
-Weights need not be trained to be multiplied. They are written to a folder once and loaded the way any model is. Plain
-transformers is `generate` on the same weights, quantized by bitsandbytes to NF4 or left in bf16, and nothing compiled.
-What no program can beat is the time it takes to read the decoder's weights and the keys and values once for each token,
-at the speed at which this memory was just seen to copy.
+Speed does not depend on trained weights. Random ones are written to a folder once and loaded like any model. Plain
+transformers is `generate` on the same weights, in NF4 by bitsandbytes or in bf16, without compilation. The lower limit
+is the time to read the decoder's weights and the keys and values once for each token, at the measured copy bandwidth.
 """
 
 import argparse
-import gc
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,40 +25,31 @@ from typing import Any
 import torch
 
 from assistant.messages import Message, assistant, user
+from assistant.models.local.checkpoint import read_weights
 from assistant.models.local.compiled import CompiledDecoder, StaticKVCache
 from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.image_encoder import ImageEncoder
-from assistant.models.local.loader import LoadedModel, read_weights
+from assistant.models.local.loader import LoadedModel
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import Placement, choose_device
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import estimate, precision_for, profile_of
-from benchmarks.decode import ask, picture
-from benchmarks.figures import Figure, save, table
+from benchmarks.decode import generate, make_image
+from benchmarks.figures import Figure, format_table, save_figures
 from benchmarks.shapes import QWEN3_VL
+from benchmarks.synthetic_model import IMAGE_SIDE, TINY_IMAGE_SIDE, SyntheticProcessor, free_memory, save_random_weights
 
 RESULTS = Path(__file__).parent / "results"
 CONTEXT = 8192
-SIDE, TINY_SIDE = 1024, 256
-"""Pixels of a picture's side, of which 32 x 32 make a token: 1,024 tokens in all, and 64 for the tiny model."""
-
-# The goals of these figures, each the most it should be: an eighth of plain transformers' time, twice the time of
-# reading everything once, a twentieth of a first turn, a tenth beside the estimate, and nothing compiled anew. A
-# follow-up reads no picture again: of its few words, there are at most as many tokens as this.
+# Upper limits: an eighth of plain transformers' time, twice the time of reading everything once, a twentieth of a first
+# turn, and a tenth beside the memory estimate (all in percent). A follow-up prefills no image again, only a few tokens.
 PLAIN_GOAL, BOUND_GOAL, FOLLOW_UP_GOAL, MEMORY_GOAL, FOLLOW_UP_TOKENS = 12.5, 200.0, 5.0, 10.0, 8.0
-
-_PATCH, _MERGED = 16, 2
-_TEMPLATE = (
-    "{% for message in messages %}{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{{ '<end>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<reply>' }}{% endif %}"
-)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Milliseconds: a token, and the first one of a first turn with a picture and of a follow-up."""
+class Timings:
+    """Milliseconds of a token, and of the first token of a turn with an image and of a follow-up."""
 
     token: tuple[float, ...]
     first: tuple[float, ...]
@@ -68,123 +57,129 @@ class Measured:
 
 
 def measure(size: str, device: str, runs: int, tokens: int, backend: str = "inductor") -> list[Figure]:
-    """All figures for a Qwen3-VL of this `size`, each from `runs` runs; timed replies have so many `tokens`."""
+    """Measure a Qwen3-VL of this `size`, each figure from `runs` runs; timed replies have `tokens` tokens."""
     config = QWEN3_VL[size]()
-    bandwidth = [copied_bytes_a_second(device) for _ in range(runs)]
+    bandwidth = [measure_copy_bandwidth(device) for _ in range(runs)]
     with tempfile.TemporaryDirectory(prefix="parley-benchmark-") as folder:
-        save_random(config, Path(folder), device)
-        nf4 = choose_device(device, "nf4")
+        save_random_weights(config, Path(folder), device)
+        nf4_placement = choose_device(device, "nf4")
         plain = {
-            kind: plain_figures(Path(folder), config, choose_device(device, kind), runs, tokens) for kind in ("nf4", "bf16")
+            kind: time_transformers(Path(folder), config, choose_device(device, kind), runs, tokens)
+            for kind in ("nf4", "bf16")
         }
-        fast, more = parley_figures(Path(folder), config, nf4, runs, tokens, backend)
-        whole, _ = parley_figures(Path(folder), config, choose_device(device, "bf16"), runs, tokens, backend)
-        towers = {
-            quantized: tower_milliseconds(Path(folder), config, replace(nf4, quantize_tower=quantized), runs)
+        nf4, nf4_figures = time_parley(Path(folder), config, nf4_placement, runs, tokens, backend)
+        bf16, _ = time_parley(Path(folder), config, choose_device(device, "bf16"), runs, tokens, backend)
+        encoder_times = {
+            quantized: time_vision_encoder(Path(folder), config, replace(nf4_placement, quantize_tower=quantized), runs)
             for quantized in (False, True)
         }
-    least = tuple(1000 * read_bytes(config, nf4, tokens) / speed for speed in bandwidth)
+    lower_bound = tuple(1000 * bytes_per_token(config, nf4_placement, tokens) / speed for speed in bandwidth)
     return [
         Figure("memory: copied, read and write together", "GB/s", tuple(speed / 1e9 for speed in bandwidth)),
-        Figure("a token in nf4: reading everything once", "ms", least),
-        *_rows("a token in {}: plain transformers", {kind: each.token for kind, each in plain.items()}),
-        *_rows("a token in {}: Parley", {"nf4": fast.token, "bf16": whole.token}),
-        Figure("a token in nf4: Parley against plain", "%", _shares(fast.token, plain["nf4"].token), PLAIN_GOAL),
-        Figure("a token in nf4: Parley against reading once", "%", _shares(fast.token, least), BOUND_GOAL),
-        *_rows("first word, with a picture, {}: plain transformers", {k: p.first for k, p in plain.items()}),
-        *_rows("first word, with a picture, {}: Parley", {"nf4": fast.first, "bf16": whole.first}),
-        Figure("first word of a follow-up, nf4: Parley", "ms", fast.follow_up),
+        Figure("a token in nf4: reading everything once", "ms", lower_bound),
+        *_figures("a token in {}: plain transformers", {kind: each.token for kind, each in plain.items()}),
+        *_figures("a token in {}: Parley", {"nf4": nf4.token, "bf16": bf16.token}),
+        Figure("a token in nf4: Parley against plain", "%", _percentages(nf4.token, plain["nf4"].token), PLAIN_GOAL),
+        Figure("a token in nf4: Parley against reading once", "%", _percentages(nf4.token, lower_bound), BOUND_GOAL),
+        *_figures("first word, with a picture, {}: plain transformers", {k: p.first for k, p in plain.items()}),
+        *_figures("first word, with a picture, {}: Parley", {"nf4": nf4.first, "bf16": bf16.first}),
+        Figure("first word of a follow-up, nf4: Parley", "ms", nf4.follow_up),
         Figure(
-            "first word of a follow-up against first turn", "%", _shares(fast.follow_up, fast.first), FOLLOW_UP_GOAL
+            "first word of a follow-up against first turn",
+            "%",
+            _percentages(nf4.follow_up, nf4.first),
+            FOLLOW_UP_GOAL,
         ),
-        *more,
-        Figure("the picture alone, tower in bf16", "ms", towers[False]),
-        Figure("the picture alone, tower in nf4", "ms", towers[True]),
+        *nf4_figures,
+        Figure("the picture alone, tower in bf16", "ms", encoder_times[False]),
+        Figure("the picture alone, tower in nf4", "ms", encoder_times[True]),
     ]
 
 
-def plain_figures(folder: Path, config: Any, placement: Placement, runs: int, tokens: int) -> Measured:
-    """What transformers' own `generate` takes, asked the same."""
-    model, processor = read_weights(folder, config, placement), Processor(config)
+def time_transformers(folder: Path, config: Any, placement: Placement, runs: int, tokens: int) -> Timings:
+    """Time `generate` of transformers with the same prompts."""
+    model, processor = read_weights(folder, config, placement), SyntheticProcessor(config)
     times: dict[str, list[float]] = {"token": [], "first": []}
-    # The first of each warms up and is not counted.
+    # The first run warms up and is not counted.
     for run in range(runs + 1):
-        shown, words = (_inputs(processor, model, [message]) for message in (_opening(run), user("w7 " * 32)))
+        shown, words = (_inputs(processor, model, [message]) for message in (_first_message(run), user("w7 " * 32)))
         times["first"].append(_generate(model, shown, 1))
         few = _generate(model, words, 1)
         times["token"].append((_generate(model, words, tokens) - few) / (tokens - 1))
     del model
-    _free()
-    return Measured(tuple(times["token"][1:]), tuple(times["first"][1:]))
+    free_memory()
+    return Timings(tuple(times["token"][1:]), tuple(times["first"][1:]))
 
 
-def parley_figures(
+def time_parley(
     folder: Path, config: Any, placement: Placement, runs: int, tokens: int, backend: str
-) -> tuple[Measured, list[Figure]]:
-    """What Parley takes; and the time it compiles, what it compiles again, and its memory against the estimate."""
+) -> tuple[Timings, list[Figure]]:
+    """Time Parley, its compilation and recompilations, and compare its memory with the estimate."""
     if placement.device_type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     context = min(CONTEXT, config.text_config.max_position_embeddings)
     started = time.perf_counter()
-    model, decoder = build(folder, config, placement, context, backend)
+    model, decoder = build_model(folder, config, placement, context, backend)
     seconds = time.perf_counter() - started
     times: dict[str, list[float]] = {"token": [], "first": [], "follow_up": []}
-    anew: list[float] = []
+    prefilled: list[float] = []
     for run in range(runs + 1):
-        opening = _opening(run)
-        answer = ask(model, [opening], 8)
+        opening = _first_message(run)
+        answer = generate(model, [opening], 8)
         times["first"].append(1000 * answer.usage.first_token_seconds)
         talk = [opening, assistant("w9"), user("w8")]
-        usage = ask(model, talk, 2).usage
+        usage = generate(model, talk, 2).usage
         times["follow_up"].append(1000 * usage.first_token_seconds)
-        anew.append(float(usage.prompt_tokens - usage.cached_tokens))
-        times["token"].append(1000 / ask(model, [user("w7 " * 32)], tokens).usage.tokens_per_second)
-    taken, expected = _taken(decoder, placement), _expected(config, placement, context)
-    more = [
+        prefilled.append(float(usage.prompt_tokens - usage.cached_tokens))
+        times["token"].append(1000 / generate(model, [user("w7 " * 32)], tokens).usage.tokens_per_second)
+    used, estimated = _measured_bytes(decoder, placement), _estimated_bytes(config, placement, context)
+    figures = [
         Figure("loading and compiling, nf4", "s", (seconds,)),
-        Figure("tokens that a follow-up of a few words reads", "", tuple(anew[1:]), FOLLOW_UP_TOKENS),
-        Figure("graphs compiled anew over 20 prompts", "", (float(recompilations(model)),), 0.0),
-        Figure("memory, nf4", "MB", (taken / 1e6,)),
-        Figure("memory, nf4: distance from the estimate", "%", (100 * abs(taken - expected) / expected,), MEMORY_GOAL),
+        Figure("tokens that a follow-up of a few words reads", "", tuple(prefilled[1:]), FOLLOW_UP_TOKENS),
+        Figure("graphs compiled anew over 20 prompts", "", (float(count_recompilations(model)),), 0.0),
+        Figure("memory, nf4", "MB", (used / 1e6,)),
+        Figure("memory, nf4: distance from the estimate", "%", (100 * abs(used - estimated) / estimated,), MEMORY_GOAL),
     ]
     del model, decoder
-    _free()
-    return Measured(*(tuple(values[1:]) for values in times.values())), more
+    free_memory()
+    return Timings(*(tuple(values[1:]) for values in times.values())), figures
 
 
-def tower_milliseconds(folder: Path, config: Any, placement: Placement, runs: int) -> tuple[float, ...]:
-    """What looking at the picture takes, without reading it."""
-    model, processor = read_weights(folder, config, placement), Processor(config)
-    shown = _inputs(processor, model, [_opening(0)])
-    wanted = {name: shown[name] for name in ("pixel_values", "image_grid_thw")}
-    look = partial(model.get_image_features, **wanted)
-    times = [_milliseconds(look, model.device) for _ in range(runs + 1)]
-    del model, look
-    _free()
+def time_vision_encoder(folder: Path, config: Any, placement: Placement, runs: int) -> tuple[float, ...]:
+    """Time encoding an image, without prefilling it."""
+    model, processor = read_weights(folder, config, placement), SyntheticProcessor(config)
+    shown = _inputs(processor, model, [_first_message(0)])
+    image_inputs = {name: shown[name] for name in ("pixel_values", "image_grid_thw")}
+    encode = partial(model.get_image_features, **image_inputs)
+    times = [_milliseconds(encode, model.device) for _ in range(runs + 1)]
+    del model, encode
+    free_memory()
     return tuple(times[1:])
 
 
-def recompilations(model: LocalModel) -> int:
-    """How many graphs 20 prompts of different length make the compiler trace again."""
+def count_recompilations(model: LocalModel) -> int:
+    """Return the number of graphs that 20 prompts of different lengths make the compiler trace again."""
     from torch._dynamo.utils import counters
 
     before = counters["stats"]["unique_graphs"]
     for number in range(20):
-        ask(model, [user("w7 " * (1 + 37 * number))], 4)
+        generate(model, [user("w7 " * (1 + 37 * number))], 4)
     return int(counters["stats"]["unique_graphs"] - before)
 
 
-def build(
+def build_model(
     folder: Path, config: Any, placement: Placement, context: int, backend: str
 ) -> tuple[LocalModel, TransformersDecoder]:
-    """The model in `folder` as Parley runs it, with `Processor` in the place of its own."""
-    processor = Processor(config)
+    """Load the model in `folder` as Parley runs it, but with a `SyntheticProcessor`."""
+    processor = SyntheticProcessor(config)
     with torch.inference_mode():
         model = read_weights(folder, config, placement)
-        pictures = ImageEncoder(model, processor)
-        decoder = _Unguessing(model, processor, pictures)
+        image_encoder = ImageEncoder(model, processor)
+        decoder = _WithoutPromptLookup(model, processor, image_encoder)
         cache = StaticKVCache.for_model(model, context)
-        steps = CompiledDecoder(model, cache, uses_mrope=decoder.uses_mrope, backend=None if backend == "none" else backend)
+        steps = CompiledDecoder(
+            model, cache, uses_mrope=decoder.uses_mrope, backend=None if backend == "none" else backend
+        )
         steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
         decoder.use_compiled(steps)
     # No token ends a reply: one that random weights write by chance would cut a measurement short.
@@ -192,7 +187,7 @@ def build(
         name="benchmark",
         bundled=False,
         decoder=decoder,
-        image_encoder=pictures,
+        image_encoder=image_encoder,
         processor=processor,
         config=config,
         eos_token_ids=None,
@@ -202,86 +197,23 @@ def build(
     return LocalModel(loaded), decoder
 
 
-class _Unguessing(TransformersDecoder):
-    """Replies of random weights go in circles, in which guesses are right more often than anywhere else."""
+class _WithoutPromptLookup(TransformersDecoder):
+    """Accepts no drafts: random weights write in loops, in which prompt lookup is right far too often."""
 
-    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> None:  # noqa: ARG002 - nothing is read
+    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> None:  # noqa: ARG002 - nothing is verified
         return None
 
 
-class Processor:
-    """Stands in for Qwen-VL's processor, which needs torchvision: words like "w7", and pictures cut into patches."""
-
-    def __init__(self, config: Any) -> None:
-        from tokenizers import Tokenizer, models, pre_tokenizers
-        from transformers import PreTrainedTokenizerFast
-
-        self._config = config
-        self.side = TINY_SIDE if config.text_config.hidden_size < 1024 else SIDE
-        self.chat_template = _TEMPLATE
-        self.image_token = "<image>"
-        words = {f"w{number}": number for number in range(10, 300)}
-        words |= {"<end>": 300, "<reply>": 301, "w7": 5, "w8": 6, "w9": 7, "<image>": config.image_token_id}
-        words |= {"<picture>": config.vision_start_token_id, "</picture>": config.vision_end_token_id}
-        tokenizer = Tokenizer(models.WordLevel(words, unk_token="w10"))
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        self.tokenizer = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer,
-            extra_special_tokens={
-                "end_token": "<end>",
-                "reply_token": "<reply>",
-                "image_token": "<image>",
-                "picture_token": "<picture>",
-                "picture_end_token": "</picture>",
-            },
-        )
-        self.apply_chat_template = self.tokenizer.apply_chat_template
-
-    def __call__(
-        self, text: Sequence[str], images: Any = None, *, return_text_replacement_offsets: bool = False, **_: Any
-    ) -> dict[str, Any]:
-        """The ids of `text`, in which each <image> is written out, and the patches of `images`."""
-        grid = self.side // _PATCH
-        written = f"<picture>{self.image_token * (grid // _MERGED) ** 2}</picture>"
-        ids = self.tokenizer(text[0].replace(self.image_token, written), add_special_tokens=False)["input_ids"]
-        inputs: dict[str, Any] = {"input_ids": torch.tensor([ids])}
-        if images:
-            inputs["pixel_values"] = torch.cat([_patches(image, self.side) for image in images[0]])
-            inputs["image_grid_thw"] = torch.tensor([[1, grid, grid]] * len(images[0]))
-            inputs["mm_token_type_ids"] = (inputs["input_ids"] == self._config.image_token_id).int()
-        if return_text_replacement_offsets:
-            inputs["text_replacement_offsets"] = [[{"replacement": written}] * text[0].count(self.image_token)]
-        return inputs
-
-
-def _patches(image: Any, side: int) -> torch.Tensor:
-    """A PIL image as rows (patches, values of a patch, twice, as for two frames), in any order."""
-    pixels = torch.frombuffer(bytearray(image.resize((side, side)).tobytes()), dtype=torch.uint8).float() / 127.5 - 1
-    rows = pixels.view((side // _PATCH) ** 2, -1)
-    return torch.cat((rows, rows), 1)
-
-
-def save_random(config: Any, folder: Path, device: str) -> None:
-    """Save a model of `config` with random weights in bfloat16."""
-    from transformers import AutoModelForImageTextToText
-
-    with torch.device(device):
-        model: Any = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(folder)
-    del model
-    _free()
-
-
-def copied_bytes_a_second(device: str) -> float:
-    """How many bytes this memory reads and writes in a second when a block much larger than any cache is copied."""
+def measure_copy_bandwidth(device: str) -> float:
+    """Return the bytes read and written in a second while copying a block much larger than any cache."""
     block = torch.zeros(2**30 if device.startswith("cuda") else 2**28, dtype=torch.uint8, device=device)
     other = torch.empty_like(block)
     times = [_milliseconds(lambda: other.copy_(block), block.device) for _ in range(4)]
     return 2 * len(block) / (min(times) / 1000)
 
 
-def read_bytes(config: Any, placement: Placement, reply: int) -> int:
-    """Bytes that have to be read for a token: the decoder, the output layer, keys and values halfway through."""
+def bytes_per_token(config: Any, placement: Placement, reply: int) -> int:
+    """Return the bytes read for a token: decoder, output layer, and the keys and values halfway through the reply."""
     shape, held = profile_of(config), precision_for(placement.quantization, placement.device_type)
     text = config.text_config
     tokens = 32 + reply // 2
@@ -289,17 +221,17 @@ def read_bytes(config: Any, placement: Placement, reply: int) -> int:
     return round(shape.decoder_linear_params * held.quantizable) + kept
 
 
-def _expected(config: Any, placement: Placement, context: int) -> int:
+def _estimated_bytes(config: Any, placement: Placement, context: int) -> int:
     estimated = estimate(profile_of(config), precision_for(placement.quantization, placement.device_type), context)
     return estimated.total if placement.device_type == "cuda" else estimated.weights + estimated.cache
 
 
-def _taken(decoder: Any, placement: Placement) -> int:
-    """Bytes at the peak; where no allocator tells it, those of the weights, and of the keys and values."""
+def _measured_bytes(decoder: Any, placement: Placement) -> int:
+    """Return the peak memory in bytes; on CPU, that of the weights and of the keys and values."""
     if placement.device_type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     taken: int = 0
-    for parameter in decoder._model.parameters():  # noqa: SLF001 - a decoder shows its model to nobody else
+    for parameter in decoder._model.parameters():  # noqa: SLF001 - a decoder does not expose its model
         taken += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
             taken += state.absmax.nbytes + (state.state2.absmax.nbytes if state.nested else 0)
@@ -307,11 +239,11 @@ def _taken(decoder: Any, placement: Placement) -> int:
     return taken + sum(block.nbytes for block in (*cache.keys, *cache.values))
 
 
-def _opening(number: int) -> Message:
-    return user("w8 w9", picture(number))
+def _first_message(number: int) -> Message:
+    return user("w8 w9", make_image(number))
 
 
-def _inputs(processor: Processor, model: Any, messages: Sequence[Message]) -> dict[str, torch.Tensor]:
+def _inputs(processor: SyntheticProcessor, model: Any, messages: Sequence[Message]) -> dict[str, torch.Tensor]:
     from assistant.attachments.images import decode
     from assistant.models.local.chat_template import ChatTemplate
 
@@ -346,62 +278,59 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _free() -> None:
-    torch._dynamo.reset()  # noqa: SLF001 - documented under this name
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _rows(name: str, times: dict[str, tuple[float, ...]]) -> list[Figure]:
+def _figures(name: str, times: dict[str, tuple[float, ...]]) -> list[Figure]:
     return [Figure(name.format(kind), "ms", values) for kind, values in times.items()]
 
 
-def _shares(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
+def _percentages(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
     return tuple(100 * one / other for one, other in zip(ours, theirs, strict=True))
 
 
-def device_of(placement: Placement) -> SimpleNamespace:
-    """What the figures were measured on, beside the processor."""
+def describe_device(placement: Placement) -> SimpleNamespace:
+    """Return the name of the device and the CUDA version."""
     if placement.device_type != "cuda":
         return SimpleNamespace(name="cpu", cuda=None)
     return SimpleNamespace(name=torch.cuda.get_device_name(placement.device), cuda=torch.version.cuda)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run from the command line, or with these `arguments` of one."""
+    """Run from the command line, or with `arguments`."""
     from transformers.utils.logging import disable_progress_bar
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large", description=__doc__.partition("\n")[0])
-    parser.add_argument("sizes", nargs="*", metavar="SIZE", help="tiny, 2b or 8b (on a GPU 2b and 8b, else tiny)")
+    parser.add_argument(
+        "sizes", nargs="*", metavar="SIZE", help="tiny, 2b or 8b (default: 2b and 8b on a GPU, else tiny)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    parser.add_argument("--runs", type=int, default=5, help="how often each thing is measured (5)")
-    parser.add_argument("--tokens", type=int, default=64, help="how many tokens a timed reply has (64)")
-    parser.add_argument("--backend", default="inductor", help="what compiles: inductor, eager or none")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder that the results are written to")
-    chosen = parser.parse_args(arguments)
-    placement = choose_device(chosen.device)
-    sizes = chosen.sizes or (["2b", "8b"] if placement.device_type == "cuda" else ["tiny"])
+    parser.add_argument("--runs", type=int, default=5, help="number of runs of each measurement (default: 5)")
+    parser.add_argument("--tokens", type=int, default=64, help="tokens of a timed reply (default: 64)")
+    parser.add_argument("--backend", default="inductor", help="compiler backend: inductor, eager or none")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    options = parser.parse_args(arguments)
+    placement = choose_device(options.device)
+    sizes = options.sizes or (["2b", "8b"] if placement.device_type == "cuda" else ["tiny"])
     if unknown := set(sizes) - QWEN3_VL.keys():
         parser.error(f"there is no size {', '.join(sorted(unknown))}: choose from {', '.join(QWEN3_VL)}")
-    if chosen.runs < 1 or chosen.tokens < 2:
-        parser.error("--runs takes a number from 1 up, and --tokens one from 2 up")
+    if options.runs < 1 or options.tokens < 2:
+        parser.error("--runs must be 1 or more, and --tokens 2 or more")
     disable_progress_bar()
-    device = device_of(placement)
-    proof = "tiny" in sizes or placement.device_type != "cuda"
+    device = describe_device(placement)
+    is_dry_run = "tiny" in sizes or placement.device_type != "cuda"
     for size in sizes:
-        figures = measure(size, placement.device, chosen.runs, chosen.tokens, chosen.backend)
-        print(f"Qwen3-VL {size} on {device.name}\n{table(figures)}\n", flush=True)
-        side = TINY_SIDE if size == "tiny" else SIDE
+        figures = measure(size, placement.device, options.runs, options.tokens, options.backend)
+        print(f"Qwen3-VL {size} on {device.name}\n{format_table(figures)}\n", flush=True)
+        side = TINY_IMAGE_SIDE if size == "tiny" else IMAGE_SIDE
         what = f"Qwen3-VL {size}, random weights, a picture of {side} x {side} pixels"
-        about = {
-            "what": f"{what}; a proof of the script, no figure of a GPU" if proof else what,
+        metadata = {
+            "what": f"{what}; a proof of the script, no figure of a GPU" if is_dry_run else what,
             "device": device.name,
             "cuda": device.cuda,
-            "compiler": chosen.backend,
+            "compiler": options.backend,
             "bitsandbytes": version("bitsandbytes"),
         }
-        save(figures, chosen.out / f"large-{size}-{placement.device_type}-{datetime.now(UTC).date()}.json", about)
+        save_figures(
+            figures, options.out / f"large-{size}-{placement.device_type}-{datetime.now(UTC).date()}.json", metadata
+        )
 
 
 if __name__ == "__main__":

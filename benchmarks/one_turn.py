@@ -1,7 +1,7 @@
-"""A process that loads the bundled model, answers once about a picture, and tells how much memory that took.
+"""Load the bundled model, answer one question about an image, and print the peak memory of this process.
 
-Started by `benchmarks.start`, anew for each measurement, because a peak of memory belongs to a whole process. Prints a
-line when the model is loaded and one with the peak in MB at the end; its parent times them.
+`benchmarks.start` runs this in a new process for each measurement, because a peak belongs to a complete process. It
+prints one line when the model is loaded and one with the peak in MB at the end; the parent process times them.
 """
 
 import io
@@ -20,23 +20,23 @@ from assistant.settings import load
 from parley.factory.models import build_model
 
 READY = "ready"
-PICTURE_SIZE = (1024, 768)
+IMAGE_SIZE = (1024, 768)
 
 
-def picture() -> Image:
-    """A drawing of the size of an everyday photo: a red disc on green under blue."""
-    drawing = PIL.Image.new("RGB", PICTURE_SIZE, "skyblue")
+def make_image() -> Image:
+    """Draw an image of the size of an everyday photo: a red disc on green under blue."""
+    drawing = PIL.Image.new("RGB", IMAGE_SIZE, "skyblue")
     pen = PIL.ImageDraw.Draw(drawing)
-    pen.rectangle((0, 500, *PICTURE_SIZE), fill="forestgreen")
+    pen.rectangle((0, 500, *IMAGE_SIZE), fill="forestgreen")
     pen.ellipse((380, 260, 660, 540), fill="firebrick")
     file = io.BytesIO()
     drawing.save(file, "PNG")
     return ImageLoader().load_bytes(file.getvalue(), "disc.png").image
 
 
-def peak_memory() -> float:
-    """The most memory this process ever held at once, in MB (1e6 bytes)."""
-    # On Linux, what `getrusage` calls the peak includes that of the process that started this one.
+def peak_memory_mb() -> float:
+    """Return the peak resident memory of this process in MB (1e6 bytes)."""
+    # On Linux, the peak of `getrusage` includes that of the parent process.
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
@@ -46,14 +46,14 @@ def peak_memory() -> float:
 
 
 def main() -> None:
-    """Load, tell, answer, tell."""
+    """Load the model, report, answer, and report the peak."""
     model = build_model(load({"model": "pocket"}).settings)
     print(READY, flush=True)
     for _ in model.stream(
-        [user("What is in this picture?", picture())], GenerationOptions(max_tokens=32), threading.Event()
+        [user("What is in this picture?", make_image())], GenerationOptions(max_tokens=32), threading.Event()
     ):
         pass
-    print(peak_memory(), flush=True)
+    print(peak_memory_mb(), flush=True)
     model.close()
 
 

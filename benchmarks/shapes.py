@@ -1,11 +1,11 @@
-"""Configurations of real models, made without their weights."""
+"""Configurations of real models, without their weights."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 def qwen3_vl(hidden: int, inner: int, layers: int, heads: int, *, large_tower: bool, tied: bool) -> Any:
-    """A Qwen3-VL; `heads` are those of queries, and there are 8 of keys."""
+    """Return the configuration of a Qwen3-VL with `heads` query heads and 8 key heads."""
     from transformers import Qwen3VLConfig
 
     tower = {"depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "deepstack_visual_indexes": [8, 16, 24]}
@@ -29,7 +29,7 @@ def qwen3_vl(hidden: int, inner: int, layers: int, heads: int, *, large_tower: b
 
 
 def tiny_qwen3_vl() -> Any:
-    """A Qwen3-VL of a few hundred thousand weights, for trying a benchmark out."""
+    """Return the configuration of a Qwen3-VL with a few hundred thousand weights, to try a benchmark out."""
     from transformers import Qwen3VLConfig
 
     return Qwen3VLConfig(
@@ -66,4 +66,4 @@ QWEN3_VL: dict[str, Callable[[], Any]] = {
     "2b": lambda: qwen3_vl(2048, 6144, 28, 16, large_tower=False, tied=True),
     "8b": lambda: qwen3_vl(4096, 12288, 36, 32, large_tower=True, tied=False),
 }
-"""Makers of configurations, by their size."""
+"""Configuration factories by size."""

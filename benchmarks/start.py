@@ -1,8 +1,8 @@
-"""How long a start takes and how much memory a loaded model needs, each in processes started for it.
+"""Measure start-up times and the memory of a loaded model, each in processes of its own.
 
-What is compared runs side by side: `parley --help` takes turns with a bare interpreter, and the model's load with
-importing torch alone, which nothing that uses it can be faster than. Every file has been read once before, so these
-are the starts of a program used daily, not the first one after the machine was switched on.
+What is compared runs in turns: `parley --help` with a bare interpreter, and loading the model with importing torch
+alone, the lower limit of anything that uses it. Every file has been read once before, so these are the starts of a
+program in daily use, not the first one after booting.
 """
 
 import fcntl
@@ -24,37 +24,40 @@ from benchmarks.one_turn import READY
 PARLEY = str(Path(sysconfig.get_path("scripts")) / "parley")
 PYTHON = sys.executable
 HELP_GOAL_MS = 150.0
-"""How much longer than a bare interpreter `parley --help` may take."""
+"""Time that `parley --help` may take beyond that of a bare interpreter."""
 
 ROWS, COLUMNS, CELL_WIDTH, CELL_HEIGHT = 30, 100, 10, 20
-PATIENCE = 300.0
-"""Seconds after which a start has failed."""
+TIMEOUT_SECS = 300.0
+"""A start that takes longer has failed."""
 
-# The first words on an empty screen, and the state shown once a question would be answered.
-PAINTED, ANSWERING = b"talk about your pictures", b"ready"
-# What a plain colour terminal without graphics replies when it is asked what it is. Left unanswered, programs wait.
-REPLIES = {b"\x1b[c": b"\x1b[?62;22c"}
+# Text of the empty screen, and the state shown once a question would be answered.
+FIRST_PAINT_TEXT, READY_TEXT = b"talk about your pictures", b"ready"
+# Replies of a colour terminal without graphics to queries about its type. Programs wait for them.
+TERMINAL_REPLIES = {b"\x1b[c": b"\x1b[?62;22c"}
 QUIT = b"\x11"
 
 
 def measure(runs: int) -> list[Figure]:
-    """All figures, cheap ones from `3 * runs` starts and heavy ones from `runs`.
+    """Return all figures, fast ones from `3 * runs` starts and slow ones from `runs`.
 
-    The bundled model is fetched and assembled first if it is not there. Raises `CalledProcessError` or
-    `RuntimeError` if something does not start at all.
+    The bundled model is fetched and assembled first if needed.
+
+    Raises:
+        CalledProcessError: A command failed.
+        RuntimeError: The app or the model did not start.
     """
     subprocess.run([PARLEY, "pull", "pocket"], check=True, stdout=subprocess.DEVNULL)
-    return [*help_figures(3 * runs), *app_figures(runs), *model_figures(runs)]
+    return [*measure_help(3 * runs), *measure_app(runs), *measure_model(runs)]
 
 
-def help_figures(runs: int) -> list[Figure]:
-    """`parley --help` against the interpreter that runs it, in turns."""
-    seconds_of([PYTHON, "-c", "pass"])
-    seconds_of([PARLEY, "--help"])
+def measure_help(runs: int) -> list[Figure]:
+    """Time `parley --help` and the interpreter that runs it, in turns."""
+    time_command([PYTHON, "-c", "pass"])
+    time_command([PARLEY, "--help"])
     bare, shown = [], []
     for _ in range(runs):
-        bare.append(1000 * seconds_of([PYTHON, "-c", "pass"]))
-        shown.append(1000 * seconds_of([PARLEY, "--help"]))
+        bare.append(1000 * time_command([PYTHON, "-c", "pass"]))
+        shown.append(1000 * time_command([PARLEY, "--help"]))
     over = tuple(one - other for one, other in zip(shown, bare, strict=True))
     return [
         Figure("bare python", "ms", tuple(bare)),
@@ -63,22 +66,22 @@ def help_figures(runs: int) -> list[Figure]:
     ]
 
 
-def app_figures(runs: int, model: str = "pocket") -> list[Figure]:
-    """The terminal app, from the start of its process: painted, and able to answer with `model`."""
-    app_seconds(model)
-    painted, answering = zip(*(app_seconds(model) for _ in range(runs)), strict=True)
+def measure_app(runs: int, model: str = "pocket") -> list[Figure]:
+    """Time the terminal app from the start of its process until it is painted, and until `model` can answer."""
+    time_app(model)
+    painted, answering = zip(*(time_app(model) for _ in range(runs)), strict=True)
     return [
         Figure("app: first paint", "s", painted),
         Figure("app: model ready behind it", "s", answering),
     ]
 
 
-def model_figures(runs: int) -> list[Figure]:
-    """The bundled model without an app: ready to answer, and the peak of memory once it has answered."""
+def measure_model(runs: int) -> list[Figure]:
+    """Time loading the bundled model without the app, and measure its peak memory after one turn."""
     importing, ready, peaks = [], [], []
     for _ in range(runs):
-        importing.append(seconds_of([PYTHON, "-c", "import torch"]))
-        seconds, peak = load_and_answer()
+        importing.append(time_command([PYTHON, "-c", "import torch"]))
+        seconds, peak = time_model()
         ready.append(seconds)
         peaks.append(peak)
     return [
@@ -88,15 +91,15 @@ def model_figures(runs: int) -> list[Figure]:
     ]
 
 
-def seconds_of(command: list[str]) -> float:
-    """How long a command runs."""
+def time_command(command: list[str]) -> float:
+    """Return the seconds that `command` takes. Raises `CalledProcessError` if it fails."""
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
-def load_and_answer() -> tuple[float, float]:
-    """Seconds from the start of a process until its model is loaded, and its peak of memory in MB after one turn."""
+def time_model() -> tuple[float, float]:
+    """Return the seconds from the start of a process until its model is loaded, and its peak memory in MB."""
     command = [PYTHON, "-m", "benchmarks.one_turn"]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -110,11 +113,11 @@ def load_and_answer() -> tuple[float, float]:
     return ready, float(peak)
 
 
-def app_seconds(model: str) -> tuple[float, float]:
-    """Seconds from the start of the app until its first screen is written out, and until it would answer.
+def time_app(model: str) -> tuple[float, float]:
+    """Return the seconds from the start of the app until its first paint, and until it can answer.
 
-    It runs on a pseudo-terminal that replies like a plain colour terminal. What is timed is the arrival of the words
-    at the terminal; how long a terminal takes to draw them is not in it.
+    The app runs on a pseudo-terminal that replies like a plain colour terminal. The times end with the arrival of the
+    text at the terminal and do not include drawing it.
     """
     leader, follower = pty.openpty()
     fcntl.ioctl(
@@ -134,11 +137,11 @@ def app_seconds(model: str) -> tuple[float, float]:
         os.close(follower)
         try:
             terminal = Terminal(leader)
-            painted = terminal.wait_for(PAINTED) - started
-            answering = terminal.wait_for(ANSWERING) - started
+            painted = terminal.wait_for(FIRST_PAINT_TEXT) - started
+            answering = terminal.wait_for(READY_TEXT) - started
             os.write(leader, QUIT)
             terminal.drain()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT_SECS)
         finally:
             process.kill()
             process.wait()
@@ -147,39 +150,39 @@ def app_seconds(model: str) -> tuple[float, float]:
 
 
 class Terminal:
-    """The other end of a pseudo-terminal: keeps what is written to it and answers what it is asked."""
+    """The leading end of a pseudo-terminal: collects the output and answers queries."""
 
     def __init__(self, leader: int) -> None:
         self._leader = leader
-        self._written = b""
-        self._replied = 0
+        self._output = b""
+        self._answered_up_to = 0
 
-    def wait_for(self, words: bytes) -> float:
-        """When `words` were there, on the clock of `time.perf_counter`. Raises `RuntimeError` if they never come."""
-        deadline = time.perf_counter() + PATIENCE
-        while words not in self._written:
+    def wait_for(self, text: bytes) -> float:
+        """Wait for `text` and return the time by `time.perf_counter`. Raises `RuntimeError` if it never comes."""
+        deadline = time.perf_counter() + TIMEOUT_SECS
+        while text not in self._output:
             if not self._read(deadline):
-                raise RuntimeError(f"The app did not get as far as showing {words.decode()!r}.")
+                raise RuntimeError(f"The app did not get as far as showing {text.decode()!r}.")
         return time.perf_counter()
 
     def drain(self) -> None:
-        """Read until the program has gone, so that it never waits for its words to be read."""
-        deadline = time.perf_counter() + PATIENCE
+        """Read until the program has ended, so that it never blocks on a full pipe."""
+        deadline = time.perf_counter() + TIMEOUT_SECS
         while self._read(deadline):
             pass
 
     def _read(self, deadline: float) -> bool:
-        """Take in what comes next; False if nothing will."""
+        """Read the next output; False at its end or after the deadline."""
         if not select.select([self._leader], [], [], max(0.0, deadline - time.perf_counter()))[0]:
             return False
         try:
-            some = os.read(self._leader, 65536)
-        except OSError:  # On Linux, how a pseudo-terminal says that its program has gone.
+            chunk = os.read(self._leader, 65536)
+        except OSError:  # Linux reports the end of the program this way.
             return False
-        self._written += some
-        for question, reply in REPLIES.items():
-            at = self._written.find(question, self._replied)
+        self._output += chunk
+        for query, reply in TERMINAL_REPLIES.items():
+            at = self._output.find(query, self._answered_up_to)
             if at >= 0:
-                self._replied = at + len(question)
+                self._answered_up_to = at + len(query)
                 os.write(self._leader, reply)
-        return bool(some)
+        return bool(chunk)

@@ -1,4 +1,4 @@
-"""How benchmarks are started."""
+"""Running benchmarks by name."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from benchmarks.__main__ import BENCHMARKS
 
 
 @pytest.mark.parametrize("start", [["benchmarks", "large"], ["benchmarks.large"]])
-def test_the_large_one_is_started_like_the_others_or_by_itself(start: list[str]) -> None:
+def test_large_rejects_unknown_sizes_whichever_way_it_is_started(start: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", *start, "70b"], capture_output=True, text=True, check=False, timeout=120
     )
@@ -19,5 +19,5 @@ def test_the_large_one_is_started_like_the_others_or_by_itself(start: list[str])
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_each_name_is_that_of_a_benchmark(name: str) -> None:
+def test_each_name_has_a_benchmark(name: str) -> None:
     assert callable(import_module(BENCHMARKS[name]).measure)

@@ -1,18 +1,18 @@
-"""What a benchmark prints and writes down."""
+"""Tables and result files of benchmarks."""
 
 import json
 import platform
 from pathlib import Path
 
-from benchmarks.figures import Figure, save, table
+from benchmarks.figures import Figure, format_table, save_figures
 
 
-def test_a_slow_run_does_not_move_the_figure() -> None:
+def test_one_slow_run_does_not_change_the_median() -> None:
     assert Figure("start", "ms", (101.0, 5000.0, 99.0)).median == 101.0
 
 
-def test_the_table_says_whether_a_goal_is_met() -> None:
-    lines = table(
+def test_table_marks_whether_a_goal_is_met() -> None:
+    lines = format_table(
         [
             Figure("help", "ms", (150.0, 150.0), goal=150.0),
             Figure("first paint", "s", (2.0, 0.5, 0.25), goal=0.4),
@@ -26,9 +26,9 @@ def test_the_table_says_whether_a_goal_is_met() -> None:
     ]
 
 
-def test_the_file_holds_every_run_and_nothing_that_tells_whose_machine_it_was(tmp_path: Path) -> None:
+def test_result_file_holds_every_run_and_does_not_identify_the_machine(tmp_path: Path) -> None:
     path = tmp_path / "results" / "start.json"
-    save([Figure("help", "ms", (71.0, 69.0, 70.0), goal=150.0)], path)
+    save_figures([Figure("help", "ms", (71.0, 69.0, 70.0), goal=150.0)], path)
     written = path.read_text(encoding="utf-8")
     content = json.loads(written)
     assert content["figures"] == [

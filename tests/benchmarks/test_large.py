@@ -1,4 +1,4 @@
-"""The benchmark of large shapes runs anywhere; of what it measures there, only what holds anywhere is looked at."""
+"""The benchmark of large models, run with a tiny one. Only what does not depend on the machine is checked."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from benchmarks.figures import Figure
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_tiny_model_goes_through_all_of_it() -> None:
+def test_tiny_model_is_measured_completely() -> None:
     from benchmarks.large import measure
 
     figures = {figure.name: figure for figure in measure("tiny", "cpu", runs=1, tokens=3, backend="eager")}

@@ -1,4 +1,4 @@
-"""The starts that are timed are real ones. How long they take is no test's business."""
+"""The timed starts are real ones. Their duration is not tested."""
 
 import subprocess
 import sys
@@ -8,41 +8,41 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
 
-def test_the_app_paints_before_its_model_is_there() -> None:
-    from benchmarks.start import app_figures
+def test_app_paints_before_its_model_is_loaded() -> None:
+    from benchmarks.start import measure_app
 
-    painted, answering = app_figures(1, "scripted")
+    painted, answering = measure_app(1, "scripted")
     assert 0 < painted.median < answering.median
 
 
-def test_help_is_compared_with_the_interpreter_it_runs_on() -> None:
-    from benchmarks.start import help_figures
+def test_help_is_compared_with_a_bare_interpreter() -> None:
+    from benchmarks.start import measure_help
 
-    bare, shown, over = help_figures(3)
+    bare, shown, over = measure_help(3)
     assert over.values == tuple(one - other for one, other in zip(shown.values, bare.values, strict=True))
 
 
-def test_a_command_that_fails_is_no_measurement() -> None:
-    from benchmarks.start import seconds_of
+def test_failing_command_raises() -> None:
+    from benchmarks.start import time_command
 
     with pytest.raises(subprocess.CalledProcessError):
-        seconds_of([sys.executable, "-c", "raise SystemExit(3)"])
+        time_command([sys.executable, "-c", "raise SystemExit(3)"])
 
 
-def test_an_app_that_does_not_start_is_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_app_that_does_not_start_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks import start
 
     monkeypatch.setattr(start, "PARLEY", sys.executable)
     with pytest.raises(RuntimeError, match="talk about your pictures"):
-        start.app_seconds("scripted")
+        start.time_app("scripted")
 
 
-def test_the_peak_of_memory_outlasts_it_and_is_the_process_s_own() -> None:
+def test_peak_memory_outlasts_the_allocation_and_excludes_the_parent() -> None:
     program = (
-        "from benchmarks.one_turn import peak_memory\n"
+        "from benchmarks.one_turn import peak_memory_mb\n"
         "held = bytearray(b'x') * 400_000_000\n"
         "del held\n"
-        "print(peak_memory())\n"
+        "print(peak_memory_mb())\n"
     )
     larger_parent = bytearray(b"x") * 800_000_000
     peak = float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)

@@ -36,7 +36,7 @@ def test_empty_reply_takes_a_line() -> None:
 
 
 def test_spoken_conversation_has_one_line_for_each_message() -> None:
-    events = [
+    events: list[Event] = [
         UserTranscript("What is it?"),
         TextDelta("\nA"),
         TextDelta("\ncat."),
@@ -48,7 +48,12 @@ def test_spoken_conversation_has_one_line_for_each_message() -> None:
 
 
 def test_notice_ends_the_line_of_a_spoken_reply() -> None:
-    events = [TextDelta("A"), Notice("The speaker has gone."), TextDelta("cat."), SpeechFinished("A", interrupted=True)]
+    events: list[Event] = [
+        TextDelta("A"),
+        Notice("The speaker has gone."),
+        TextDelta("cat."),
+        SpeechFinished("A", interrupted=True),
+    ]
     assert printed(*events, show_speakers=True) == "Parley: A\n[The speaker has gone.]Parley: cat.\n"
 
 
