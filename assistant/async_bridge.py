@@ -1,7 +1,7 @@
-"""The one bridge between engines that block and the event loop that must not.
+"""Bridge between blocking engines and the event loop.
 
-An engine runs as a plain generator on its own thread. Its items cross to the loop through a queue that belongs to
-this one stream and dies with it, so nothing of an abandoned turn can surface in the next.
+An engine runs as a plain generator on its own thread. Its items reach the loop through a queue that belongs to one
+stream, so that nothing of an abandoned turn can appear in the next.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 
 
 class ThreadStream(Generic[Item, Result]):
-    """A generator running on another thread, as an async iterator."""
+    """Async iterator over a generator that runs on another thread."""
 
     result: Result | None
-    """What the generator returned, once it ended; None if it raised. A stopped one may return something as well."""
+    """Return value of the generator once it has ended, also after a stop; None if it raised."""
 
     def __init__(self, queue: "asyncio.Queue[tuple[Item] | None]", work: "asyncio.Future[Result]") -> None:
         self.result = None
@@ -27,7 +27,7 @@ class ThreadStream(Generic[Item, Result]):
         self._work = work
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        # None marks the end of the stream; items travel in a one-tuple, so that None can be an item as well.
+        # None marks the end of the stream. Items are wrapped in a one-tuple, so that None can be an item.
         while (boxed := await self._queue.get()) is not None:
             yield boxed[0]
         self.result = await wait_uncancelled(self._work)
@@ -37,9 +37,10 @@ class ThreadStream(Generic[Item, Result]):
 async def stream_in_thread(
     executor: Executor, produce: Callable[[threading.Event], Generator[Item, None, Result]]
 ) -> AsyncIterator[ThreadStream[Item, Result]]:
-    """Run `produce(stop)` on `executor`. Leaving the block for whatever reason sets `stop` and waits for the thread.
+    """Run the generator `produce(stop)` on `executor`.
 
-    What the generator raises is raised out of the iteration.
+    Leaving the block, for whatever reason, sets `stop` and waits until the generator has ended. An exception of the
+    generator is raised out of the iteration.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[tuple[Item] | None] = asyncio.Queue()
@@ -62,7 +63,7 @@ async def stream_in_thread(
         yield stream
     finally:
         stop.set()
-        # What the generator raised came out of the iteration, or the stream was abandoned before it could.
+        # Suppressed: the iteration has raised it already, or was abandoned before it could.
         with suppress(Exception):
             try:
                 await wait_uncancelled(work)
@@ -71,7 +72,7 @@ async def stream_in_thread(
 
 
 async def wait_uncancelled(work: "asyncio.Future[Result]") -> Result:
-    """Wait until `work` is done even if this task is cancelled meanwhile; only then let the cancellation through."""
+    """Wait for `work` to the end, even if this task is cancelled meanwhile; raise the cancellation after that."""
     cancelled = False
     while not work.done():
         try:

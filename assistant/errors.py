@@ -1,31 +1,31 @@
-"""Everything that can go wrong in a way a person can act on.
+"""Errors that a user can act on.
 
     ParleyError
-    ├── ConfigError          a setting or a command line that makes no sense together
-    ├── ModelError           a model that cannot be fetched, loaded or run
-    │   └── ContextOverflow  a prompt with more tokens than the model can hold
-    │       └── OutOfMemory  or than there is memory for at the moment
-    ├── AttachmentError      a picture that cannot be read, or may not be
-    ├── SkillError           a skill that cannot do its work on this input
-    │   └── SkillUsageError  or is called in a way that makes no sense, whatever the input
-    ├── VoiceError           ears or mouth that do not work
-    ├── HistoryError         conversations that cannot be read or written
-    └── MissingExtraError    a part that needs an optional package or a system library
+    ├── ConfigError          an invalid setting, or settings that contradict each other
+    ├── ModelError           a model cannot be fetched, loaded or run
+    │   └── ContextOverflow  the prompt is longer than the context of the model
+    │       └── OutOfMemory  or needs more memory than there is
+    ├── AttachmentError      an image cannot be read, or is refused
+    ├── SkillError           a skill fails on this input
+    │   └── SkillUsageError  a skill is called with the wrong inputs
+    ├── VoiceError           audio devices, speech recognition or synthesis fail
+    ├── HistoryError         conversations cannot be read or written
+    └── MissingExtraError    an optional package or a system library is missing
 
-The text of each says in one sentence what happened, to what, and what to do next. The command line prints that
-sentence and exits with 1 (2 where it is the command line or a setting that makes no sense: `ConfigError`,
-`SkillUsageError`), the terminal app shows it as a notice; neither ever shows a traceback for one of these.
+Each message says in one sentence what happened, to what, and what to do next. The command line prints it and exits
+with 1, or with 2 for `ConfigError` and `SkillUsageError`. The terminal app shows it as a notice. Neither shows a
+traceback for one of these errors.
 """
 
 from http import HTTPStatus
 
 
 class ParleyError(Exception):
-    """Root of the tree; catch this to catch all that Parley raises on purpose."""
+    """Base class of every error that Parley raises on purpose."""
 
 
 class ConfigError(ParleyError):
-    """A setting has no valid value, or two contradict each other."""
+    """A setting has an invalid value, or two contradict each other."""
 
 
 class ModelError(ParleyError):
@@ -33,9 +33,11 @@ class ModelError(ParleyError):
 
 
 class ContextOverflow(ModelError):
-    """The prompt is longer than the model's context.
+    """The prompt is longer than the context of the model.
 
-    `prompt_tokens` is what the prompt would take, `limit` the most that leaves room for a reply; 0 is not known.
+    Attributes:
+        prompt_tokens: Length of the prompt, 0 if unknown.
+        limit: Longest prompt that leaves room for a reply, 0 if unknown.
     """
 
     def __init__(self, prompt_tokens: int, limit: int) -> None:
@@ -53,7 +55,7 @@ class ContextOverflow(ModelError):
 
 
 class OutOfMemory(ContextOverflow):
-    """There is no memory to go on with this prompt; all that `model_name` can do without has been freed."""
+    """There is not enough memory for this prompt, after `model_name` has freed its caches."""
 
     def __init__(self, model_name: str) -> None:
         super().__init__(0, 0)
@@ -61,19 +63,19 @@ class OutOfMemory(ContextOverflow):
 
 
 class AttachmentError(ParleyError):
-    """A picture cannot be read, is refused, or may not be fetched."""
+    """An image cannot be read or fetched, or is refused."""
 
 
 class SkillError(ParleyError):
-    """A skill cannot do its work on this input."""
+    """A skill fails on this input."""
 
 
 class SkillUsageError(SkillError):
-    """A skill is called with inputs that make no sense together."""
+    """A skill is called with the wrong inputs, whatever their content."""
 
 
 class VoiceError(ParleyError):
-    """Speech cannot be heard or spoken."""
+    """Audio cannot be recorded, transcribed, synthesized or played."""
 
 
 class HistoryError(ParleyError):
@@ -81,7 +83,7 @@ class HistoryError(ParleyError):
 
 
 class MissingExtraError(ParleyError):
-    """An optional package or system library is needed and not there."""
+    """An optional package or a system library is needed and missing."""
 
 
 def http_status(code: int) -> str:

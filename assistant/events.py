@@ -1,7 +1,7 @@
-"""What happens during a turn, in the order in which it happens.
+"""Events of a turn, in the order in which they happen.
 
-A turn is one stream of these, and the command line, the terminal app, voice and any server are all consumers of
-that one stream. Failures are raised out of the stream, never sent as events.
+A turn is one stream of events, which the command line, the terminal app and voice consume. Errors are raised out of the
+stream and are no events.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,14 @@ from assistant.messages import Image, Message
 
 @dataclass(frozen=True)
 class Usage:
-    """What a reply took.
+    """Tokens and times of a reply.
 
-    `prompt_tokens` counts everything the model was shown, `cached_tokens` how many of those were already in its
-    prompt cache, `reply_tokens` what it wrote. Times are in seconds from the start of the turn.
+    Attributes:
+        prompt_tokens: Tokens of the prompt.
+        cached_tokens: Tokens of the prompt that were in the model's prompt cache.
+        reply_tokens: Tokens of the reply.
+        first_token_seconds: Time from the start of the turn to the first token.
+        total_seconds: Time from the start of the turn to the last token.
     """
 
     prompt_tokens: int = 0
@@ -26,7 +30,7 @@ class Usage:
 
     @property
     def tokens_per_second(self) -> float:
-        """Speed of decoding: tokens after the first, over the time after the first."""
+        """Decoding speed: tokens after the first, divided by the time after the first."""
         decoding = self.total_seconds - self.first_token_seconds
         return (self.reply_tokens - 1) / decoding if self.reply_tokens > 1 and decoding > 0 else 0.0
 
@@ -41,7 +45,7 @@ class UserTranscript:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something a person should know that is no failure: old turns were dropped, only a first frame is shown."""
+    """A sentence for the user that is no error, such as that old turns were left out."""
 
     text: str
 
@@ -57,14 +61,14 @@ class LoadProgress:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of the reply."""
+    """Next text of the reply."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class SkillResult:
-    """A skill was called and this came of it."""
+    """Result of a skill."""
 
     skill: str
     result: Any
@@ -72,7 +76,7 @@ class SkillResult:
 
 @dataclass(frozen=True)
 class SpeechFinished:
-    """A reply that was spoken is over: this much of it was heard, which is all unless it was interrupted."""
+    """Speech output of a reply has ended. `text` is what was played, all of it unless `interrupted`."""
 
     text: str
     interrupted: bool
@@ -80,7 +84,7 @@ class SpeechFinished:
 
 @dataclass(frozen=True)
 class TurnFinished:
-    """The reply is complete and, where a history is kept, durable."""
+    """The reply is complete and, if there is a store, saved."""
 
     message: Message
     usage: Usage

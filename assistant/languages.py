@@ -1,9 +1,9 @@
-"""Languages by their names: people say "german" where what hears and speaks says "de"."""
+"""Names of languages: users write "german" where speech engines expect "de"."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-# Those that Whisper knows, by its codes (ISO 639 but for "jw"); what the larger ones call themselves as well.
+# Languages of Whisper by its codes (ISO 639 except "jw"), the larger ones also by their own names.
 _NAMES = {
     "af": "afrikaans", "am": "amharic", "ar": "arabic", "as": "assamese", "az": "azerbaijani", "ba": "bashkir",
     "be": "belarusian", "bg": "bulgarian", "bn": "bengali", "bo": "tibetan", "br": "breton", "bs": "bosnian",
@@ -27,23 +27,23 @@ _NAMES = {
 }  # fmt: skip
 _CODES: Mapping[str, str] = {name: code for code, names in _NAMES.items() for name in names.split(", ")}
 _EXAMPLES = ("en", "de", "es", "fr", "ja", "zh")
-# So many can be read in a sentence.
-_FEW = 20
+# Longest list of codes in a message.
+_MAX_LISTED = 20
 
 
 def language_code(language: str) -> str:
-    """The code of a language that is called by its name; all else, such as a code, as it is."""
+    """Return the code of the language called `language`; anything else, such as a code, unchanged."""
     return _CODES.get(language.lower(), language)
 
 
 def suggest(language: str, known: Collection[str]) -> str:
-    """The end of a sentence that says that `language` is not among the codes `known`: what to choose."""
+    """Return the end of a sentence about an unknown `language`: which of the codes `known` to choose."""
     near = get_close_matches(language.lower(), _CODES, 1, 0.75)
     for code in (language.partition("-")[0], *(_CODES[name] for name in near)):
         if code in known:
             called = _NAMES[code].partition(",")[0].title() if code in _NAMES else ""
             return f"is it {code}{f' ({called})' if called else ''} that you mean?"
-    if len(known) <= _FEW:
+    if len(known) <= _MAX_LISTED:
         return f"choose {'' if len(known) == 1 else 'one of '}{', '.join(known)}."
     examples = [code for code in _EXAMPLES if code in known]
     return f"choose one of its {len(known)} codes, of ISO 639, like {', '.join(examples)}."

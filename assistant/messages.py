@@ -1,7 +1,7 @@
-"""What is said in a conversation: messages made of parts, as plain values.
+"""Messages of a conversation: plain values made of text, images and audio.
 
-Nothing here reads a file or decodes a picture. An `Image` carries the bytes of its file as they were found, and a
-digest of them, so that caches and the history can tell pictures apart without looking inside.
+Nothing here reads files or decodes images. An `Image` holds the bytes of its file and their digest, by which caches and
+the history identify it.
 """
 
 import hashlib
@@ -13,17 +13,22 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Text:
-    """Words."""
+    """Text of a message."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Image:
-    """A picture: the file's own bytes with what its header says.
+    """An image file.
 
-    `width` and `height` are in pixels, as shown (after any EXIF rotation); `media_type` is like "image/jpeg";
-    `name` is the file's name, for showing to people.
+    Attributes:
+        data: Content of the file.
+        media_type: Type of the file, such as "image/jpeg".
+        width: Width in pixels, after any EXIF rotation.
+        height: Height in pixels, after any EXIF rotation.
+        name: File name, for display.
+        digest: SHA-256 of `data` in hexadecimal.
     """
 
     data: bytes = field(repr=False)
@@ -40,7 +45,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Audio:
-    """A recording: mono samples as the bytes of a little-endian float32 array in [-1, 1]."""
+    """Mono audio.
+
+    Attributes:
+        data: Samples in [-1, 1], as the bytes of a little-endian float32 array.
+        sample_rate: Samples a second.
+        digest: SHA-256 of `data` in hexadecimal.
+    """
 
     data: bytes = field(repr=False)
     sample_rate: int
@@ -54,12 +65,12 @@ class Audio:
 ContentPart = Text | Image | Audio
 
 IMAGE_PLACEHOLDER = Text("[picture]\n")
-"""What stands in a prompt for a picture that is not looked at any more."""
+"""Replaces an image in prompts from which it was trimmed."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One contribution to a conversation. An interrupted reply holds what was shown or heard of it."""
+    """One message of a conversation. An interrupted reply holds the part that was shown or spoken."""
 
     role: Role
     parts: tuple[ContentPart, ...]
@@ -67,35 +78,35 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The words of all its text parts, in order, joined by new lines."""
+        """Text of all text parts, in order, joined by newlines."""
         return "\n".join(part.text for part in self.parts if isinstance(part, Text))
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """Its pictures, in order."""
+        """All images, in order."""
         return tuple(part for part in self.parts if isinstance(part, Image))
 
     @property
     def had_image(self) -> bool:
-        """Whether it has a picture, or had one that is not looked at any more."""
+        """True if the message has an image, or had one that was replaced by the placeholder."""
         return bool(self.images) or IMAGE_PLACEHOLDER in self.parts
 
 
 def content_digest(data: bytes) -> str:
-    """SHA-256 of `data` in hexadecimal: the name of an attachment wherever it is cached or stored."""
+    """Return the SHA-256 of `data` in hexadecimal, which identifies an attachment in caches and in the history."""
     return hashlib.sha256(data).hexdigest()
 
 
 def system(text: str) -> Message:
-    """Instructions that stand before the conversation."""
+    """Return a system message."""
     return Message("system", (Text(text),))
 
 
 def user(text: str, *attachments: Image | Audio) -> Message:
-    """What a person says, pictures first: that is where vision models expect them."""
+    """Return a user message. Attachments come before the text, where vision models expect them."""
     return Message("user", (*attachments, *((Text(text),) if text else ())))
 
 
 def assistant(text: str, *, interrupted: bool = False) -> Message:
-    """What the model says."""
+    """Return a reply of the model."""
     return Message("assistant", (Text(text),), interrupted)

@@ -1,4 +1,4 @@
-"""What can be set, and where each value comes from: command line, else environment, else TOML file, else default."""
+"""Settings and their sources: command line, then environment, then TOML file, then default."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from assistant.languages import language_code
 
 ENVIRONMENT_PREFIX = "PARLEY_"
 
-# For people who mistyped a value: pydantic's own words speak of types and parsers.
+# For error messages: those of pydantic are about types and parsers.
 _EXPECTED = {
     "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
@@ -47,124 +47,125 @@ _EXPECTED = {
     "call_log": "a file",
     "keep_audio": "a folder",
 }
-# What is not repeated in messages when it makes no sense: an address may hold a password.
-_UNSHOWN = frozenset({"base_url"})
+# Invalid values that messages do not repeat: an address may hold a password.
+_SECRET = frozenset({"base_url"})
 
 
-def _at_home(path: Path) -> Path:
+def _expand_path(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
         raise ValueError(f"there is no home directory for {path}") from error
 
 
-FolderPath = Annotated[Path, AfterValidator(_at_home)]
+FolderPath = Annotated[Path, AfterValidator(_expand_path)]
 FilePath = FolderPath
 
 
 def _expand_home(model: str) -> str:
-    return str(_at_home(Path(model))) if model.startswith("~") else model
+    return str(_expand_path(Path(model))) if model.startswith("~") else model
 
 
-def _as_base_url(address: str) -> str:
-    """`address` with the scheme and the path that nearly all servers have, where it names none."""
+def _normalize_base_url(address: str) -> str:
+    """Return `address` with "http://" and "/v1" where it has no scheme or path."""
     parts = urlsplit(address if "://" in address else f"http://{address}")
-    named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    more = parts.username is not None or parts.query or parts.fragment
-    if not named or more or " " in address or not address.isprintable():
+    is_http = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    has_extras = parts.username is not None or parts.query or parts.fragment
+    if not is_http or has_extras or " " in address or not address.isprintable():
         raise ValueError("no address of a server")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/chat/completions') or '/v1'}"
 
 
 class Settings(BaseSettings):
-    """Every setting with its default. `Settings(...)` takes what it is given; `load` also asks file and environment."""
+    """Every setting with its default. `Settings(...)` uses its arguments only; `load` reads all sources."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, use_attribute_docstrings=True
     )
 
     model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Which model answers: "auto" (what suits the machine), "pocket" (the bundled one), a name in the catalogue, a
-    folder, or an id on the hub or on the server."""
+    """Model: "auto" (chosen for the machine), "pocket" (the bundled one), a name in the catalog, a folder, or an id on
+    the hub or on the server."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    """Where it runs: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
+    """Device of the model: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
 
     quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
-    """How its weights are held: "auto" (what suits device and model), "none" (not quantized), or one of the others."""
+    """Format of the weights: "auto" (chosen for device and model), "none" (not quantized), or one of the others."""
 
     compile: Literal["auto", "on", "off"] = "auto"
-    """Whether replies are decoded by compiled code: "on", "off", or "auto" (on for CUDA)."""
+    """Decode with compiled code: "on", "off", or "auto" (on for CUDA)."""
 
     detail: Literal["auto", "low", "high"] = "auto"
-    """How closely a model on this machine looks at pictures: "auto" (what there is memory for), "low" or "high"."""
+    """Image resolution for local models: "auto" (what fits into memory), "low" or "high"."""
 
     system: str | None = None
-    """Instructions that stand before every conversation."""
+    """System instructions of every conversation."""
 
     max_tokens: Annotated[int, Field(ge=1)] = 512
-    """The longest reply, in tokens."""
+    """Longest reply, in tokens."""
 
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
-    """How freely words are chosen: 0 always takes the likeliest, 1 samples as the model was trained."""
+    """Sampling temperature: 0 always takes the likeliest token, 1 samples from the model's distribution."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    """Makes sampling repeatable; no effect at temperature 0."""
+    """Seed that makes sampling repeatable; no effect at temperature 0."""
 
     allow_urls: bool = False
-    """Whether pictures may be fetched from http(s) addresses. Private addresses are refused either way."""
+    """Fetch images from http(s) URLs. Private addresses are refused in any case."""
 
     max_image_megapixels: Annotated[float, Field(gt=0, le=100)] = 50.0
-    """The largest picture that is opened, in millions of pixels, judged by its header before it is decoded."""
+    """Largest image that is decoded, in millions of pixels, judged by its header."""
 
     data_dir: FolderPath = Field(default_factory=lambda: user_data_path("parley", appauthor=False))
-    """Where conversations and their pictures are kept."""
+    """Folder for conversations and their attachments."""
 
     cache_dir: FolderPath = Field(default_factory=lambda: user_cache_path("parley", appauthor=False))
-    """Where fetched and assembled models are kept; may be deleted at any time."""
+    """Folder for downloaded and assembled models; may be deleted at any time."""
 
     backend: Literal["auto", "local", "remote"] = "auto"
-    """Who runs the model: "local" (this program), "remote" (a server), or "auto" (a server if `base_url` names one)."""
+    """Backend: "local" (this process), "remote" (a server), or "auto" (remote if `base_url` is set)."""
 
     base_url: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_as_base_url)] | None
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_normalize_base_url)]
+        | None
     ) = None
-    """Where a server with OpenAI's chat completions is, like "http://localhost:8000/v1"."""
+    """Address of a server with OpenAI's chat completions, like "http://localhost:8000/v1"."""
 
     whisper: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = (
         "auto"
     )
-    """Which Whisper listens: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
+    """Whisper model: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
 
     voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
-    """Who speaks: "auto", "piper" (the bundled voice) or its .onnx file, "espeak" or "espeak:de", "coqui:VOICE", or
-    "xtts" and "xtts:VOICE"."""
+    """Voice: "auto", "piper" (the bundled one), a .onnx file of Piper, "espeak" or "espeak:de", "coqui:VOICE", "xtts"
+    or "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False
-    """Whether you have accepted the licence of XTTS-v2, which allows no commercial use."""
+    """You have accepted the licence of XTTS-v2, which allows no commercial use."""
 
     language: Annotated[
         str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1), AfterValidator(language_code)
     ] = "auto"
-    """Which language is spoken: "auto" detects it from the first words, else a code like "en" or its English name."""
+    """Spoken language: "auto" (detected from the first words), a code like "en", or an English name."""
 
     microphone: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
-    """Where to listen: "default", a number or a part of a name of `parley devices`."""
+    """Input device: "default", or a number or part of a name in `parley devices`."""
 
     speaker: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
-    """Where to play: "default", a number or a part of a name of `parley devices`."""
+    """Output device: "default", or a number or part of a name in `parley devices`."""
 
     headphones: bool = False
-    """Whether the microphone cannot hear the speaker, so that there is no echo to cancel."""
+    """The microphone cannot pick up the speaker, so that no echo is cancelled."""
 
     empathy: bool = False
-    """Whether the model is told when somebody sounds upset in a spoken conversation, by their words and their voice."""
+    """Tell the model when the words and the voice of a user sound upset."""
 
     call_log: FilePath | None = None
-    """The file to which spoken conversations are logged, a JSON object a line; none unless it is named."""
+    """File for the log of spoken conversations, one JSON object a line; no log without it."""
 
     keep_audio: FolderPath | None = None
-    """The folder in which what is heard in spoken conversations is kept as WAV files; none unless it is named."""
+    """Folder for WAV files of the user's speech in spoken conversations; none are saved without it."""
 
     @classmethod
     def settings_customise_sources(
@@ -175,19 +176,19 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed in: `load` asks the other sources itself, so that it knows where each value came from."""
+        """Use arguments only: `load` reads the other sources itself, to know the origin of each value."""
         return (init_settings,)
 
 
 class LoadedSettings(NamedTuple):
-    """Settings in force; `origins` says for each name where its value came from, in words."""
+    """Settings, and the origin of each value for messages."""
 
     settings: Settings
     origins: Mapping[str, str]
 
 
 def default_config_file() -> Path:
-    """Where the TOML file is looked for unless told otherwise."""
+    """Return the path of the TOML file that is read by default."""
     return user_config_path("parley", appauthor=False) / "config.toml"
 
 
@@ -197,13 +198,15 @@ def load(
     *,
     overrides_origin: str = "command line",
 ) -> LoadedSettings:
-    """Settings out of `overrides` (None means not given), environment, TOML file and defaults.
+    """Load the settings from all sources.
 
-    `overrides_origin` names where the overrides come from: the command line unless told otherwise.
+    Args:
+        overrides: Values of the command line; None means not given.
+        config_file: TOML file, which must exist; without it, the default file is read if it exists.
 
-    Raises `ConfigError`, naming the file or variable and the key, for a value that makes no sense, for an unknown
-    key, for a file that is no TOML, and for a `config_file` that does not exist (without one, the default may be
-    missing).
+    Raises:
+        ConfigError: A value is invalid, a key is unknown, or the file is missing or no TOML. The message names the
+            file or variable and the key.
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, "default")
@@ -217,23 +220,24 @@ def load(
     try:
         return LoadedSettings(Settings(**values), origins)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, origins)) from error
+        raise ConfigError(_message(error, origins)) from error
 
 
 def save_setting(key: str, value: str, config_file: Path | None = None) -> Path:
-    """Set `key` in the TOML file, made if it is not there, and return its path. All its other lines stay as they are.
+    """Set `key` in the TOML file, creating it if needed, and return its path. All other lines stay unchanged.
 
-    Raises `ConfigError` if the file cannot be read, understood or written.
+    Raises:
+        ConfigError: The file cannot be read, parsed or written.
     """
-    path = _file(config_file).resolve()
+    path = _config_path(config_file).resolve()
     before = _from_file(path)[0] if path.exists() else {}
     lines = path.read_bytes().decode().splitlines(keepends=True) if path.exists() else []
     line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
     unusual = ConfigError(f"The configuration file {path} is written in an unusual way: set {line.strip()} by hand.")
-    # Below the first table a line would belong to that.
+    # Below the header of a table, the line would belong to that table.
     top = next((index for index, text in enumerate(lines) if text.lstrip().startswith("[")), len(lines))
-    place = next((index for index in range(top) if re.match(rf"\s*{key}\s*=", lines[index])), None)
-    lines[slice(0, 0) if place is None else slice(place, place + 1)] = [line]
+    position = next((index for index in range(top) if re.match(rf"\s*{key}\s*=", lines[index])), None)
+    lines[slice(0, 0) if position is None else slice(position, position + 1)] = [line]
     text = "".join(lines)
     try:
         if tomllib.loads(text) != before | {key: value}:
@@ -247,16 +251,16 @@ def save_setting(key: str, value: str, config_file: Path | None = None) -> Path:
     return path
 
 
-def _file(config_file: Path | None) -> Path:
+def _config_path(config_file: Path | None) -> Path:
     path = config_file or default_config_file()
     try:
-        return _at_home(path)
+        return _expand_path(path)
     except ValueError as error:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from error
 
 
 def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
-    path = _file(config_file)
+    path = _config_path(config_file)
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -279,7 +283,7 @@ def _from_environment() -> tuple[dict[str, Any], str]:
     return EnvSettingsSource(Settings)(), "environment"
 
 
-def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
+def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
     first = error.errors(include_url=False)[0]
     key = str(first["loc"][0])
     match origins[key]:
@@ -289,6 +293,6 @@ def _sentence(error: ValidationError, origins: Mapping[str, str]) -> str:
             where = f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment"
         case file:
             where = f"{key} in {file}"
-    if key in _UNSHOWN:
+    if key in _SECRET:
         return f"{where} should be {_EXPECTED[key]}."
     return f"{where} is {first['input']!r}, but it should be {_EXPECTED[key]}."
