@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from assistant.models.local.loader import read_adapter
+from assistant.models.local.checkpoint import read_adapter
 
 PHOTOS_AT_ONCE = 32
 QUESTIONS_AT_ONCE = 32
@@ -152,4 +152,4 @@ def merge_adapter(decoder: nn.Module, file: Path) -> None:
     with torch.no_grad():
         for name, module in decoder.named_modules():
             if isinstance(module, nn.Linear):
-                module.weight.copy_(adapter.merged(name, module.weight))
+                module.weight.copy_(adapter.merge(name, module.weight))

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assistant.models.local.loader import read_adapter
+from assistant.models.local.checkpoint import read_adapter
 from assistant.models.pocket.assemble import tag_table
 from assistant.models.pocket.efficientnet import IMAGENET_CLASSES
 from assistant.models.pocket.vision_encoder import Connector, Tagger, WordHead
@@ -115,7 +115,7 @@ class Trainer:
         ).to(self.device)
         if arguments.start_from:
             self._start_from(arguments.start_from)
-        self.builder = RowBuilder(self.tokenizer, self.eyes.config.tokens, recipe.length)
+        self.builder = RowBuilder(self.tokenizer, self.eyes.config.num_tokens, recipe.length)
         if arguments.compile:
             for index, layer in enumerate(self.decoder.layers):
                 # The compiled layer stands in for the module itself.

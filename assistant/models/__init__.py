@@ -1,8 +1,13 @@
-"""Models that hold a conversation, behind one protocol of three members."""
+"""Chat models behind one protocol.
+
+Reading order: `base` (the protocols), `scripted` (the smallest implementation), `local` (the inference engine),
+`remote` (servers with the OpenAI API). Choosing and fetching a model: `catalog`, `memory`, `hub`; `pocket` is the
+bundled one.
+"""
 
 import os
 
-# Read by libgomp when torch loads it. Its threads spin for milliseconds at every barrier before they let others run,
-# and decoding has hundreds of barriers a token: beside one other busy program that made 0.3 tokens/s out of 5. This is
-# long enough to bridge the microseconds between two matrix products and short enough to give way.
+# libgomp reads this when torch loads it. By default its threads spin for milliseconds at every barrier, and decoding
+# has hundreds of barriers per token: next to one other busy program, 5 tokens/s became 0.3. This value bridges the
+# microseconds between two matrix products and still yields to others.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")

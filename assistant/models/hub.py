@@ -1,8 +1,8 @@
-"""Models from the hub, kept in the cache that all of Hugging Face's tools share.
+"""Download models from the Hugging Face hub into the cache that all of its tools share.
 
-    small files ─▶ is it a model we can run? ─▶ weights, safetensors only, where an earlier try left off ─▶ checksums
+    configuration and processor ─▶ checks ─▶ safetensors weights, resumed if interrupted ─▶ checksums
 
-What lies in the cache whole is used without asking the hub; nothing but data is ever fetched.
+A complete model in the cache is used without a request to the hub. Only data is fetched, never code or pickles.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 _WEIGHTS = "*.safetensors"
 _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
-# Folders hold other formats, and `consolidated` the same weights once more in the names of another library.
-_UNWANTED = ("*/*", "consolidated*")
+# Subfolders hold other formats, and `consolidated` files the same weights in the naming of another library.
+_IGNORED_FILES = ("*/*", "consolidated*")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _CHUNK_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
 class CachedModel:
-    """A model in the cache: its id on the hub, bytes on the disk, and whether all of its weights are there."""
+    """A model in the cache: its hub id, its bytes on disk, and whether all of its weights are there."""
 
     repository: str
     size: int
@@ -43,7 +43,7 @@ class CachedModel:
 
 
 def cached_folder(repository: str, revision: str) -> Path | None:
-    """The folder of the model in the cache, if all of it is there. Asks nobody."""
+    """Return the folder of a model in the cache, None if it is incomplete. Makes no request."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -54,7 +54,7 @@ def cached_folder(repository: str, revision: str) -> Path | None:
                 revision=revision,
                 local_files_only=True,
                 allow_patterns=[*_SMALL_FILES, _WEIGHTS],
-                ignore_patterns=list(_UNWANTED),
+                ignore_patterns=list(_IGNORED_FILES),
             )
         )
     except LocalEntryNotFoundError:
@@ -63,42 +63,50 @@ def cached_folder(repository: str, revision: str) -> Path | None:
 
 
 def fetch(repository: str, revision: str, progress: "Progress", check: Callable[[Path], object] = bool) -> Path:
-    """The folder of the model in the cache, fetched first where it is not there.
+    """Return the folder of a model in the cache, downloading it if it is missing.
 
-    `check` is called with a folder of its small files before the weights are fetched, and raises what speaks against
-    it. However this ends, what has come stays, and a later call goes on from there. Raises `ModelError`.
+    An interrupted download is kept, and a later call resumes it.
+
+    Args:
+        repository: Hub id.
+        revision: Commit or branch.
+        progress: Progress callback; an exception it raises stops the download.
+        check: Called with a folder of the small files before the weights are fetched; raises to refuse the model.
+
+    Raises:
+        ModelError: The model does not exist, cannot be fetched or cannot be used.
     """
     from huggingface_hub import get_cached_repo_tree, snapshot_download
 
-    with _named_failures(repository, revision):
+    with _translate_errors(repository, revision):
         if (found := cached_folder(repository, revision)) is not None:
             return found
-        # Where it does not answer, that takes half a minute to find out.
+        # Without a network it takes half a minute until the request fails.
         progress(f"asking the hub for {repository}", 0, 0)
         folder = Path(
             snapshot_download(
                 repository,
                 revision=revision,
                 allow_patterns=list(_SMALL_FILES),
-                ignore_patterns=list(_UNWANTED),
-                tqdm_class=_bar(lambda _: None),
+                ignore_patterns=list(_IGNORED_FILES),
+                tqdm_class=_progress_bar(lambda _: None),
             )
         )
         listed = {file.path: file for file in get_cached_repo_tree(repository, revision=folder.name)}
         weights = sorted(name for name in listed if _is_weight(name))
-        _check_list(repository, list(listed), weights)
+        _check_files(repository, list(listed), weights)
         check(folder)
         total = sum(listed[name].size for name in weights)
-        _check_room(repository, total, folder)
+        _check_disk_space(repository, total, folder)
         done = 0
         for name in weights:
-            _fetch_weights(repository, name, folder, _Told(progress, f"fetching {repository}", done, total))
+            _fetch_weights(repository, name, folder, _ByteProgress(progress, f"fetching {repository}", done, total))
             done += listed[name].size
     return folder
 
 
 def list_cached() -> list[CachedModel]:
-    """Every model in the cache that has weights in safetensors and sees pictures, by name."""
+    """Return all vision-language models in the cache, by name."""
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -109,14 +117,18 @@ def list_cached() -> list[CachedModel]:
     models = []
     for repo in found.repos:
         folders = [revision.snapshot_path for revision in repo.revisions]
-        if repo.repo_type == "model" and any(_sees(folder) for folder in folders):
-            whole = any(cached_folder(repo.repo_id, folder.name) for folder in folders)
-            models.append(CachedModel(repo.repo_id, repo.size_on_disk, whole))
+        if repo.repo_type == "model" and any(_is_vision_model(folder) for folder in folders):
+            complete = any(cached_folder(repo.repo_id, folder.name) for folder in folders)
+            models.append(CachedModel(repo.repo_id, repo.size_on_disk, complete))
     return sorted(models, key=lambda model: model.repository.lower())
 
 
 def remove(repository: str) -> int:
-    """Delete every revision of a model from the cache; bytes that became free. Raises `ModelError` if it has none."""
+    """Delete all revisions of a model from the cache and return the bytes freed.
+
+    Raises:
+        ModelError: The model is not in the cache.
+    """
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -133,28 +145,28 @@ def remove(repository: str) -> int:
     strategy = found.delete_revisions(*(revision.commit_hash for revision in repo.revisions))
     size = strategy.expected_freed_size
     strategy.execute()
-    # Parts of files that never became whole belong to no revision.
+    # Partial downloads belong to no revision.
     shutil.rmtree(repo.repo_path, ignore_errors=True)
     return size
 
 
-class _Told:
-    """Tells `progress` how much of all files there is, `start` bytes having come before this one."""
+class _ByteProgress:
+    """Report the bytes of one file as part of all files; `start` bytes came before this file."""
 
-    def __init__(self, progress: "Progress", what: str, start: int, total: int) -> None:
+    def __init__(self, progress: "Progress", label: str, start: int, total: int) -> None:
         self._progress = progress
-        self._what = what
+        self._label = label
         self._done = start
         self._total = total
 
     def __call__(self, count: int) -> None:
-        """`count` bytes more are there; 0 gives `progress` its chance to end this."""
+        """Add `count` bytes. With 0, `progress` only gets the chance to stop the download."""
         self._done += count
-        self._progress(self._what, min(self._done, self._total), self._total)
+        self._progress(self._label, min(self._done, self._total), self._total)
 
 
-def _bar(tell: Callable[[int], object]) -> Any:
-    """A class that the hub's client takes for a progress bar: it draws nothing, and tells of bytes as they come."""
+def _progress_bar(on_bytes: Callable[[int], object]) -> Any:
+    """Return a progress bar class for the hub's client. It draws nothing and calls `on_bytes` as bytes arrive."""
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -162,7 +174,7 @@ def _bar(tell: Callable[[int], object]) -> Any:
             super().__init__(*args, **{**options, "disable": True})
 
         def update(self, n: float | None = 1) -> None:
-            tell(int(n or 0))
+            on_bytes(int(n or 0))
 
     return Bar
 
@@ -171,9 +183,9 @@ def _is_weight(name: str) -> bool:
     return name.endswith(".safetensors") and "/" not in name and not name.startswith("consolidated")
 
 
-def _check_list(repository: str, names: list[str], weights: list[str]) -> None:
+def _check_files(repository: str, names: list[str], weights: list[str]) -> None:
     if "config.json" not in names:
-        raise ModelError(f"{repository} is no model for transformers: it has no config.json.")
+        raise ModelError(f"{repository} is not a model for transformers: it has no config.json.")
     if weights:
         return
     if any(name.endswith(_PICKLES) for name in names):
@@ -181,7 +193,7 @@ def _check_list(repository: str, names: list[str], weights: list[str]) -> None:
     raise ModelError(f"{repository} has no safetensors weights: choose another model.")
 
 
-def _check_room(repository: str, size: int, folder: Path) -> None:
+def _check_disk_space(repository: str, size: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     needed = size - sum(file.stat().st_size for file in folder.parents[1].glob("blobs/*"))
     if free < needed:
@@ -191,12 +203,12 @@ def _check_room(repository: str, size: int, folder: Path) -> None:
         )
 
 
-def _fetch_weights(repository: str, name: str, folder: Path, told: "_Told") -> None:
-    """Have the file `name` in the snapshot `folder`.
+def _fetch_weights(repository: str, name: str, folder: Path, on_bytes: "_ByteProgress") -> None:
+    """Download the file `name` into the snapshot `folder`.
 
-    The hub's own client begins a file anew after each interruption and compares no checksum. So the data is fetched
-    here, with its means, to where it looks for data before it fetches any: `blobs/`, by the name that the hub
-    announced, which for large files is their SHA-256.
+    The hub's own client restarts a file after each interruption and compares no checksum. So the data is fetched here,
+    with its functions, to where it looks before it fetches anything: `blobs/`, under the etag of the file, which for
+    large files is their SHA-256.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.file_download import http_get
@@ -211,32 +223,32 @@ def _fetch_weights(repository: str, name: str, folder: Path, told: "_Told") -> N
         if not data.exists():
             if part.is_file() and part.stat().st_size > (announced.size or 0):
                 part.unlink()
-            # What signs in to the hub is not for those who store its files.
-            at_home = urlsplit(announced.location).netloc == urlsplit(url).netloc
+            # The access token must not be sent to the storage provider.
+            on_hub = urlsplit(announced.location).netloc == urlsplit(url).netloc
             with part.open("ab") as file:
-                told(file.tell())
+                on_bytes(file.tell())
                 http_get(
                     announced.location,
                     file,
                     resume_size=file.tell(),
-                    headers=build_hf_headers(token=None if at_home else False),
+                    headers=build_hf_headers(token=None if on_hub else False),
                     expected_size=announced.size,
-                    tqdm_class=_bar(told),
+                    tqdm_class=_progress_bar(on_bytes),
                 )
-            _check_sum(repository, name, part, data.name, told)
+            _check_hash(repository, name, part, data.name, on_bytes)
             part.replace(data)
-    hf_hub_download(repository, name, revision=folder.name, tqdm_class=_bar(lambda _: None))
+    hf_hub_download(repository, name, revision=folder.name, tqdm_class=_progress_bar(lambda _: None))
 
 
-def _check_sum(repository: str, name: str, part: Path, announced: str, told: "_Told") -> None:
-    if not re.fullmatch(r"[0-9a-f]{64}", announced):
+def _check_hash(repository: str, name: str, part: Path, etag: str, on_bytes: "_ByteProgress") -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", etag):
         return
     digest = hashlib.sha256()
     with part.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
-            told(0)
-    if digest.hexdigest() != announced:
+            on_bytes(0)
+    if digest.hexdigest() != etag:
         part.unlink()
         raise ModelError(
             f"{name} of {repository} is not what the hub announced (its SHA-256 differs) and was thrown away: "
@@ -244,7 +256,7 @@ def _check_sum(repository: str, name: str, part: Path, announced: str, told: "_T
         )
 
 
-def _sees(folder: Path) -> bool:
+def _is_vision_model(folder: Path) -> bool:
     try:
         return "vision_config" in json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):
@@ -252,8 +264,8 @@ def _sees(folder: Path) -> bool:
 
 
 @contextmanager
-def _named_failures(repository: str, revision: str) -> Iterator[None]:
-    """What the hub's client raises, as one sentence."""
+def _translate_errors(repository: str, revision: str) -> Iterator[None]:
+    """Turn the errors of the hub's client into `ModelError`."""
     import httpx2
     from huggingface_hub import errors
     from huggingface_hub.utils import logging
@@ -273,14 +285,15 @@ def _named_failures(repository: str, revision: str) -> Iterator[None]:
         raise ModelError(f"The hub has no revision {revision} of {repository} any more: update Parley.") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx2.TransportError) as error:
         raise ModelError(
-            f"The model {repository} cannot be had from the hub: check its id and your network, or name a local folder."
+            f"The model {repository} is not available from the hub: check its id and your network, or name a local "
+            "folder."
         ) from error
     except (errors.HfHubHTTPError, errors.XetDownloadError) as error:
         raise ModelError(f"The hub does not hand out {repository}: {str(error).splitlines()[0]}") from error
     except errors.HFValidationError as error:
-        raise ModelError(f"{repository} is no id of the hub, like owner/name: check it.") from error
+        raise ModelError(f"{repository} is not a hub id, like owner/name: check it.") from error
     except BrokenPipeError:
-        # It comes from where progress is shown, not from the disk.
+        # Comes from the progress callback, not from the disk.
         raise
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]

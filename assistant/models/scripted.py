@@ -1,7 +1,6 @@
-"""A model that says what it was told to: for tests, documentation and demos without weights.
+"""A chat model with scripted replies, for tests, documentation and demos without weights.
 
-It keeps the promises of `ChatModel` (the same contract tests run on it and on the real ones) and can be told to
-fail, to be slow, and to have a small context.
+It passes the same contract tests as the real models. It can be made to fail, to be slow, and to have a small context.
 """
 
 import math
@@ -20,21 +19,30 @@ IMAGE_TOKENS = 16
 
 
 class ScriptedModel:
-    """Replies in turn with each text enqueued, and with an echo of the last message when none is left.
+    """Replies with the enqueued texts in order, then echoes the last message. A token is a word here.
 
-    A token is a word here, and a picture counts as `IMAGE_TOKENS` of them. `token_seconds` is how long each takes.
+    Attributes:
+        info: Describes the model.
+        prompts: Every prompt it was given.
+        closed: True after `close`.
     """
 
     def __init__(self, *replies: str, token_seconds: float = 0.0, context_tokens: int = 4096) -> None:
+        """Create a model.
+
+        Args:
+            replies: The first replies.
+            token_seconds: Seconds that each token takes.
+            context_tokens: Size of the context; an image counts as `IMAGE_TOKENS`.
+        """
         self._script: deque[str | Exception] = deque(replies)
         self._token_seconds = token_seconds
         self.info = ModelInfo("scripted", "cpu", "none", context_tokens)
         self.prompts: list[tuple[Message, ...]] = []
-        """Every prompt it was given, for tests to look at."""
         self.closed = False
 
     def enqueue(self, *replies: str | Exception) -> None:
-        """Add replies to the script; an exception is raised after the words enqueued before it were said."""
+        """Add replies to the script. An exception is raised in place of a reply."""
         self._script.extend(replies)
 
     def stream(
@@ -66,9 +74,9 @@ class ScriptedModel:
         candidates: Sequence[str],
         stop: threading.Event,
     ) -> list[tuple[float, ...]]:
-        """Each word is likely (0.9) if the next reply of the script has it at the same place, and otherwise not (0.1).
+        """Give a word probability 0.9 if the next scripted reply has it in the same position, else 0.1.
 
-        The script is left as it is.
+        The script stays as it is.
         """
         if stop.is_set():
             return []
@@ -79,10 +87,12 @@ class ScriptedModel:
         expected = reply.split(" ")
         return [
             tuple(
-                math.log(0.9 if word == wanted else 0.1)
-                for word, wanted in zip_longest([*option.split(" "), None], expected[: len(option.split(" ")) + 1])
+                math.log(0.9 if word == scripted else 0.1)
+                for word, scripted in zip_longest(
+                    [*candidate.split(" "), None], expected[: len(candidate.split(" ")) + 1]
+                )
             )
-            for option in candidates
+            for candidate in candidates
         ]
 
     def close(self) -> None:
@@ -94,5 +104,5 @@ def _count_tokens(message: Message) -> int:
 
 
 def _echo(message: Message) -> str:
-    pictures = ", ".join(part.name for part in message.parts if isinstance(part, Image))
-    return f"You said: {message.text}" + (f" (and showed {pictures})" if pictures else "")
+    images = ", ".join(part.name for part in message.parts if isinstance(part, Image))
+    return f"You said: {message.text}" + (f" (and showed {images})" if images else "")

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from tests.assistant.models.conftest import make_tokenizer
 from tests.fakes import model_shapes
+from tests.fakes.tiny_models import make_tokenizer
 
 # Even in blocks of 64 weights, so that each can be held in 4 bits.
 _TEXT = {

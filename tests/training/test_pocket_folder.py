@@ -100,7 +100,7 @@ def test_a_question_about_a_picture_reads_as_in_training(
     prompt = processor.apply_chat_template(said, add_generation_prompt=True)
     ids = processor(text=prompt, images=[photo], return_tensors="pt")["input_ids"][0].tolist()
     builder = RowBuilder(
-        Tokenizer.from_file(str(decoder_folder / "tokenizer.json")), loaded[0].config.vision_config.tokens, 400
+        Tokenizer.from_file(str(decoder_folder / "tokenizer.json")), loaded[0].config.vision_config.num_tokens, 400
     )
     then = Exchange("What is it doing?", ["Running."], "doing")
     row = builder.build([Exchange(question, ["A dog."], "name", [then])])
@@ -145,7 +145,7 @@ def test_answers_follow_the_decoder_that_was_trained(
     learner = Decoder(decoder_folder, *adapter_shape, torch.float32)
     for name, value in load_file(pocket / "picture_adapter.safetensors").items():
         learner.get_parameter(name.replace("self_attn.", "").replace("mlp.", "")).data = value.float()
-    tokens = model.model.config.vision_config.tokens
+    tokens = model.model.config.vision_config.num_tokens
     builder = RowBuilder(Tokenizer.from_file(str(decoder_folder / "tokenizer.json")), tokens, 60)
     row = builder.build([Exchange("What is this?", ["A dog."], "name")])
     batch = collate([row], row.length, torch.float32)

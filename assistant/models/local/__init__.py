@@ -1,1 +1,26 @@
-"""The inference engine for models on this machine: read `model` first, then `decoders` and `llama`."""
+"""Inference engine for vision-language models in this process.
+
+A turn passes through it like this:
+
+    messages
+       │ chat_template     render, with special tokens in user text escaped
+       │ image_encoder     preprocess images; expand each placeholder to its image tokens
+       ▼
+    Prompt (token ids)
+       │ prompt_cache      find the prefix that is in the KV cache
+       │ engine            prefill the rest in chunks, run by one of the `decoders`
+       ▼
+    logits
+       │ sampling          sample a token; detokenize
+       │ prompt_lookup     draft further tokens from earlier text, verify them in one forward pass
+       ▼
+    chunks of text, then the usage
+
+Reading order: `model` (the public class), `engine` (prefill and decode on token ids), `decoders` (one protocol, two
+kinds of decoders), `llama` (Parley's own fast decoder). Then as needed:
+
+    loading        loader, checkpoint, placement, load_errors
+    prompts        chat_template, image_encoder, image_detail, prompt_cache
+    decoding       sampling, prompt_lookup, compiled, batch_generation, batch_decoder, kv_cache
+    arithmetic     int8, cpu_threads
+"""

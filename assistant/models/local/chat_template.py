@@ -1,8 +1,8 @@
-"""Messages written out as the model's chat template wants them.
+"""Render messages with the model's chat template.
 
-What people say is never taken for markup: a special token spelled out in a message (`<|im_end|>`, `<image>`) would
-otherwise end their turn, speak as the system, or ask for a picture that is not there. `ChatTemplate.neutral` is the one
-place that sees to it.
+User text is never parsed as markup: a special token spelled out in a message (`<|im_end|>`, `<image>`) would end the
+user's turn, speak as the system, or ask for an image that is not there. `ChatTemplate.escape_special_tokens` prevents
+that, and nothing else does.
 """
 
 import re
@@ -12,19 +12,20 @@ from typing import Any
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
 
-# Put inside a special token it is no longer one, and nobody sees it. A few tokenizers drop the first; then the second.
+# Inserted into a special token, either stops it from being one. A few tokenizers drop the first, which is invisible.
 _BREAKS = ("\N{ZERO WIDTH SPACE}", " ")
 _PROBE = "probe"
 
 
 class ChatTemplate:
-    """The chat template of a model, by its `processor` (transformers'). Raises `ModelError` if it has none."""
+    """The chat template of a model."""
 
     def __init__(self, processor: Any, model_name: str) -> None:
+        """Find the template of transformers' `processor`. Raises `ModelError` if it has none."""
         self._processor = processor
         self._model_name = model_name
         self._tokenizer = processor.tokenizer
-        # Some models carry their template with the tokenizer, others with the processor.
+        # Some models have their template on the tokenizer, others on the processor.
         self._template = getattr(processor, "chat_template", None) or self._tokenizer.chat_template
         if not self._template:
             raise ModelError(
@@ -32,33 +33,34 @@ class ChatTemplate:
             )
         special = _special_tokens(processor)
         self._special_ids = set(self._tokenizer.convert_tokens_to_ids(sorted(special)))
-        self._markup = _pattern(special)
+        self._special_pattern = _pattern(special)
         self._break = next((mark for mark in _BREAKS if self._breaks(mark, special)), _BREAKS[-1])
 
     def render(self, messages: Sequence[Message]) -> str:
-        """The prompt up to where the reply begins, each picture as the template's placeholder. Raises `ModelError`."""
+        """Return the prompt up to where the reply begins, with a placeholder for each image. Raises `ModelError`."""
         return self._render([self._entry(message) for message in messages], add_generation_prompt=True)
 
     def escape_special_tokens(self, text: str) -> str:
-        """`text` with an unseen mark inside everything that the tokenizer would read as a special token."""
-        # Again until nothing is left: tokens may overlap, and breaking one can leave another.
-        while self._markup.search(text):
-            text = self._markup.sub(lambda found: found[0][0] + self._break + found[0][1:], text)
+        """Insert a mark into everything in `text` that the tokenizer would parse as a special token."""
+        # Repeated, because tokens may overlap, and breaking one can form another.
+        while self._special_pattern.search(text):
+            text = self._special_pattern.sub(lambda found: found[0][0] + self._break + found[0][1:], text)
         return text
 
     def tokenize_reply(self, reply: str) -> list[int]:
-        """The ids of a given reply, as they follow what `render` writes."""
+        """Return the token ids of a given reply, as they follow a rendered prompt."""
         ids: list[int] = self._tokenizer(self.escape_special_tokens(reply), add_special_tokens=False)["input_ids"]
         return ids
 
     def eos_token_ids(self, *more: int | Sequence[int] | None) -> frozenset[int]:
-        """The ids that end a reply: the tokenizer's, what the template writes after a reply, and `more`."""
+        """Return the token ids that end a reply: the tokenizer's, the template's after a reply, and `more`."""
         ids = {self._tokenizer.eos_token_id}
-        for one in more:
-            ids |= {one} if isinstance(one, int) else set(one or ())
-        after = self._render([_say("user", _PROBE), _say("assistant", _PROBE)], add_generation_prompt=False).rpartition(_PROBE)[2]
-        first = self._tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
-        ids |= set(first) & self._special_ids
+        for each in more:
+            ids |= {each} if isinstance(each, int) else set(each or ())
+        exchange = [_text_entry("user", _PROBE), _text_entry("assistant", _PROBE)]
+        after_reply = self._render(exchange, add_generation_prompt=False).rpartition(_PROBE)[2]
+        first_token = self._tokenizer(after_reply.strip(), add_special_tokens=False)["input_ids"][:1]
+        ids |= set(first_token) & self._special_ids
         return frozenset(ids - {None})
 
     def _breaks(self, mark: str, tokens: set[str]) -> bool:
@@ -83,22 +85,37 @@ class ChatTemplate:
 
         try:
             prompt: str = self._processor.apply_chat_template(
-                conversation, chat_template=self._template, tokenize=False, add_generation_prompt=add_generation_prompt
+                conversation,
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
             )
         except (TemplateError, TypeError) as error:
-            # A TypeError comes from templates that join words and know nothing of parts.
+            # A TypeError comes from templates that concatenate strings and know no content parts.
             raise ModelError(
                 f"The chat template of {self._model_name} does not take this conversation: {error}."
             ) from error
         return prompt
 
 
-def _say(role: str, text: str) -> dict[str, Any]:
+def keep_latest_images(messages: Sequence[Message], max_image_turns: int | None) -> Sequence[Message]:
+    """Drop everything before the latest `max_image_turns` messages with images, except for system messages.
+
+    A model that was trained with one image at a time confuses several. None keeps all messages.
+    """
+    with_images = [index for index, message in enumerate(messages) if message.had_image]
+    if max_image_turns is None or len(with_images) <= max_image_turns:
+        return messages
+    first = with_images[-max_image_turns]
+    return [*(message for message in messages[:first] if message.role == "system"), *messages[first:]]
+
+
+def _text_entry(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 
 def _special_tokens(processor: Any) -> set[str]:
-    """All strings that the tokenizer or the processor reads as something other than words."""
+    """Return all strings that the tokenizer or the processor parses as something other than text."""
     added = processor.tokenizer.added_tokens_decoder.values()
     tokens = {token.content for token in added if token.special} | set(processor.tokenizer.all_special_tokens)
     # Placeholders that the processor looks for in the text itself.

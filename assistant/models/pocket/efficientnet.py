@@ -1,8 +1,8 @@
-"""EfficientNet-Lite as plain convolutions: the trunk of the pocket model's eyes.
+"""EfficientNet-Lite as plain convolutions: the vision tower of the bundled model.
 
 The architecture is that of Tan & Le, "EfficientNet" (2019), in the Lite variants of the TensorFlow TPU
-repository: ReLU6 for swish, no squeeze-and-excite, stem and head not widened. Batch norms are folded into the
-convolutions when the weights are read, so a forward pass is convolutions and clamps alone.
+repository: ReLU6 instead of swish, no squeeze-and-excite, stem and head not widened. Batch norms are folded into the
+convolutions when the weights are read, so that a forward pass consists of convolutions and clamps.
 """
 
 import math
@@ -19,7 +19,7 @@ IMAGENET_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of blocks that share their kernel and expansion; the first of them carries the stride."""
+    """A sequence of blocks with the same kernel and expansion. Only the first has a stride."""
 
     repeats: int
     kernel: int
@@ -42,7 +42,7 @@ STEM_WIDTH = 32
 
 @dataclass(frozen=True)
 class Variant:
-    """One published scaling: channel and depth multipliers, and the side in pixels it was trained at."""
+    """A published scaling: width and depth multipliers, and the image size in pixels used in training."""
 
     width: float
     depth: float
@@ -57,14 +57,14 @@ VARIANTS = {
 
 
 def scaled_width(width: int, multiplier: float) -> int:
-    """`width` times `multiplier`, rounded to a multiple of 8 but never down by more than a tenth."""
+    """Return `width` times `multiplier`, rounded to a multiple of 8, but never down by more than a tenth."""
     scaled = width * multiplier
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the output side is ceil(side / stride), the odd pixel goes last."""
+    """A convolution with TensorFlow's SAME padding: output side ceil(side / stride), an odd pixel of padding last."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.stride[0] == 1:
@@ -77,7 +77,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; added to its input where the shapes allow."""
+    """Expansion, depthwise convolution, projection, and a residual connection if the shapes agree."""
 
     def __init__(self, width_in: int, width_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk: pixels (batch, 3, side, side), normalised as (x - 127) / 128, to a feature map and class logits."""
+    """The network: pixels (batch, 3, side, side), normalised as (x - 127) / 128, to a feature map and class logits."""
 
     def __init__(self, variant: str) -> None:
         super().__init__()
@@ -117,24 +117,24 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(HEAD_WIDTH, IMAGENET_CLASSES)
 
     def neck(self, pixel_values: Tensor) -> Tensor:
-        """The last block's feature map, (batch, neck_width, side / 32, side / 32)."""
+        """Return the last block's feature map (batch, neck_width, side / 32, side / 32)."""
         x = F.relu6(self.stem(pixel_values))
         for block in self.blocks:
             x = block(x)
         return x
 
     def features(self, neck: Tensor) -> Tensor:
-        """The head's feature map, (batch, 1280, rows, columns), from the last block's."""
+        """Return the head's feature map (batch, 1280, rows, columns), given the last block's."""
         return F.relu6(self.head(neck))
 
     def class_logits(self, features: Tensor) -> Tensor:
-        """ImageNet logits, (batch, 1000), from the head's feature map."""
+        """Return ImageNet logits (batch, 1000), given the head's feature map."""
         logits: Tensor = self.classifier(features.mean((2, 3)))
         return logits
 
 
 def fold_published_weights(published: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of `EfficientNetLite` from one in the published naming, batch norms folded into convolutions."""
+    """Convert a published state dict to one of `EfficientNetLite`, with batch norms folded into convolutions."""
     folded: dict[str, Tensor] = {}
 
     def fold(target: str, convolution: str, norm: str) -> None:

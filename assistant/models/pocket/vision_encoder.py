@@ -1,14 +1,14 @@
-"""The eyes of the pocket model: a photo becomes tokens in the decoder's own embedding space.
+"""The vision encoder of the bundled model: it turns an image into tokens in the decoder's embedding space.
 
-Two kinds of tokens come out of one pass through the tower:
+One pass through the tower produces two kinds of tokens:
 
-    pixels ─▶ EfficientNet-Lite ─┬─▶ feature map, pooled to a grid ─▶ connector ─────────────▶ grid x grid visual tokens
-                                 ├─▶ its ImageNet head: 1,000 kinds of things ─┐
-                                 └─▶ word head: words a description would use ─┴─ likeliest ─▶ tag tokens
+    pixels ─▶ EfficientNet-Lite ─┬─▶ feature map, pooled to a grid ─▶ connector ────────▶ grid x grid visual tokens
+                                 ├─▶ ImageNet head: 1,000 classes ───────────────┐
+                                 └─▶ word head: words that a caption would use ──┴─ most probable ─▶ tag tokens
 
-Tag tokens are the decoder's embeddings of the likeliest names and words, each with how sure it is added. A decoder of
-135 M parameters learns from a few thousand photos to read words, while it would need millions to learn a thousand
-kinds of things from feature maps alone.
+Tag tokens are the decoder's own embeddings of the most probable class names and words, plus an embedding of their
+probability. A decoder with 135 M parameters learns to use words from a few thousand images; it would need millions to
+learn a thousand classes from feature maps alone.
 """
 
 from typing import Any
@@ -23,11 +23,24 @@ from assistant.models.pocket.efficientnet import HEAD_WIDTH, IMAGENET_CLASSES, V
 
 
 class PocketVisionConfig(PreTrainedConfig):
-    """Shapes of the eyes.
+    """Sizes of the vision encoder.
 
-    `grid` x `grid` visual tokens; `class_slots` and `word_slots` tag tokens, which hold the likeliest `classes` of the
-    ImageNet head and `words` of the word head as far as they fit; a name has at most `pieces` tokens. `pictured_turns`
-    is how many turns with pictures a prompt may hold, because the model was trained on no more; None is any number.
+    Parameter names are the keys in the config.json of assembled models, so they stay as they are.
+
+    Attributes:
+        variant: Name in `efficientnet.VARIANTS`.
+        grid: Side of the grid of visual tokens.
+        hidden_size: Width of a token.
+        connector_width: Inner width of the connector.
+        vocabulary: Number of words of the word head.
+        word_hidden: Inner width of the word head.
+        classes: How many of the most probable classes become tags, as far as they fit into the slots.
+        class_slots: Tokens for class tags.
+        words: How many of the most probable words become tags.
+        word_slots: Tokens for word tags.
+        pieces: Most tokens of one name.
+        pictured_turns: Most turns with images in a prompt, because the model was trained with no more; None for any.
+        positions: Add a learned position to each visual token.
     """
 
     model_type = "parley_pocket_eyes"
@@ -66,16 +79,21 @@ class PocketVisionConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
     @property
-    def tokens(self) -> int:
-        """How many tokens one picture becomes."""
+    def num_tokens(self) -> int:
+        """Number of tokens per image."""
         return self.grid**2 + self.class_slots + self.word_slots
+
+    @property
+    def max_image_turns(self) -> int | None:
+        """Most turns with images in a prompt; None for any number."""
+        return self.pictured_turns
 
 
 class WordHead(nn.Module):
-    """Word logits (batch, vocabulary) from the tower's feature map (batch, 1280, rows, columns).
+    """Predict word logits (batch, vocabulary) from the tower's feature map (batch, 1280, rows, columns).
 
-    A hidden layer reads the mean of the map, and a linear reading of every place is pooled by a smooth maximum, for
-    the words of small things that the mean drowns.
+    The sum of an MLP on the mean of the map, and of a linear layer at every position, pooled by a smooth maximum for
+    small objects that vanish in the mean. Attribute names are keys of the weight file.
     """
 
     sharpness = 2.0
@@ -88,15 +106,15 @@ class WordHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
-        places = features.flatten(2).transpose(1, 2)
-        whole: Tensor = self.whole(self.dropout(F.gelu(self.hidden(self.dropout(places.mean(1))))))
-        local = self.places(self.dropout(places)) * self.sharpness
-        pooled: Tensor = (torch.logsumexp(local, 1) - torch.tensor(places.shape[1]).log()) / self.sharpness
-        return whole + pooled
+        positions = features.flatten(2).transpose(1, 2)
+        global_logits: Tensor = self.whole(self.dropout(F.gelu(self.hidden(self.dropout(positions.mean(1))))))
+        local_logits = self.places(self.dropout(positions)) * self.sharpness
+        pooled: Tensor = (torch.logsumexp(local_logits, 1) - torch.tensor(positions.shape[1]).log()) / self.sharpness
+        return global_logits + pooled
 
 
 class Connector(nn.Module):
-    """Visual tokens (batch, grid², hidden_size) from the tower's feature map."""
+    """Project the tower's feature map to visual tokens (batch, grid², hidden_size)."""
 
     def __init__(self, config: PocketVisionConfig) -> None:
         super().__init__()
@@ -113,10 +131,12 @@ class Connector(nn.Module):
 
 
 class Tagger(nn.Module):
-    """Tag tokens (batch, class_slots + word_slots, hidden_size) from the probabilities of names and words.
+    """Turn class and word probabilities into tag tokens (batch, class_slots + word_slots, hidden_size).
 
-    `table` (1000 + vocabulary, pieces, hidden_size) holds the decoder's embeddings of each name's tokens and
-    `lengths` how many each has; both come from the decoder when the model is assembled, the rest is trained.
+    Attributes:
+        table: The decoder's embeddings of each name's tokens (1000 + vocabulary, pieces, hidden_size). It and `lengths`
+            are filled in when the model is assembled; the other weights are trained.
+        lengths: Number of tokens of each name.
     """
 
     table: Tensor
@@ -143,14 +163,14 @@ class Tagger(nn.Module):
         )
 
     def _spell(self, names: Tensor, probability: Tensor, slots: int, kind: int) -> Tensor:
-        """The tokens of `names` (batch, n) one after the other into (batch, slots, hidden_size), cut where they end."""
+        """Concatenate the tokens of `names` (batch, n) into (batch, slots, hidden_size), truncated to the slots."""
         lengths = self.lengths[names]
         piece = torch.arange(self.config.pieces, device=names.device)
         slot = (lengths.cumsum(1) - lengths)[..., None] + piece
         used = (piece < lengths[..., None]) & (slot < slots)
         batch, name, column = used.nonzero(as_tuple=True)
-        sure = probability.float().clamp(1e-4, 1 - 1e-4)
-        confidence = self.confidence(torch.stack([sure, sure.logit() / 6], -1).to(self.confidence.weight.dtype))
+        clamped = probability.float().clamp(1e-4, 1 - 1e-4)
+        confidence = self.confidence(torch.stack([clamped, clamped.logit() / 6], -1).to(self.confidence.weight.dtype))
         values = (
             self.table[names[batch, name], column].to(confidence.dtype)
             + confidence[batch, name]
@@ -162,7 +182,7 @@ class Tagger(nn.Module):
 
 
 class PocketVisionEncoder(PreTrainedModel):
-    """Pixels (batch, 3, side, side), normalised as (x - 127) / 128, to tokens (batch, tokens, hidden_size)."""
+    """Encode pixels (batch, 3, side, side), normalised as (x - 127) / 128, to tokens (batch, tokens, hidden_size)."""
 
     config_class = PocketVisionConfig
     config: PocketVisionConfig
@@ -178,10 +198,10 @@ class PocketVisionEncoder(PreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Every weight comes from the folder; there is nothing to initialise."""
+        """Initialise nothing: every weight comes from the checkpoint."""
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutput:
-        """The tokens, as last and only hidden state. LLaVA passes keywords meant for other eyes."""
+        """Return the tokens as last and only hidden state. LLaVA passes keywords for other vision encoders."""
         features = self.tower.features(self.tower.neck(pixel_values))
         tags = self.tagger(self.tower.class_logits(features).softmax(-1), self.word_head(features).sigmoid())
         tokens = torch.cat([self.connector(features), tags], 1)

@@ -1,4 +1,4 @@
-"""What every `ChatModel` promises, held against the scripted one and real ones with random weights."""
+"""The contract of `ChatModel`, tested on the scripted model and on real ones with random weights."""
 
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -22,12 +22,12 @@ QUESTION = [system("Be brief."), user("What is in this picture? A dog runs over 
 
 @dataclass(frozen=True)
 class Reply:
-    pieces: list[str]
+    chunks: list[str]
     usage: Usage
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self.chunks)
 
 
 def ask(model: ChatModel, messages: Sequence[Message], **options: float) -> Reply:
@@ -35,12 +35,12 @@ def ask(model: ChatModel, messages: Sequence[Message], **options: float) -> Repl
 
 
 def finish(stream: Generator[str, None, Usage]) -> Reply:
-    pieces: list[str] = []
+    chunks: list[str] = []
     while True:
         try:
-            pieces.append(next(stream))
+            chunks.append(next(stream))
         except StopIteration as end:
-            return Reply(pieces, end.value)
+            return Reply(chunks, end.value)
 
 
 @pytest.fixture(params=["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"])
@@ -60,7 +60,7 @@ def model(make_model: Callable[[], ChatModel]) -> ChatModel:
     return make_model()
 
 
-def test_it_says_what_it_is(model: ChatModel) -> None:
+def test_info_describes_the_model(model: ChatModel) -> None:
     assert model.info.name
     assert model.info.device.partition(":")[0] in {"cpu", "127.0.0.1"}
     assert model.info.quantization in {"none", "int8", "nf4", "unknown"}
@@ -69,25 +69,25 @@ def test_it_says_what_it_is(model: ChatModel) -> None:
 
 
 @pytest.mark.gpu_stack
-def test_one_that_was_taught_to_draw_boxes_says_so(qwen3_vl_folder: Path) -> None:
+def test_a_model_trained_on_bounding_boxes_supports_grounding(qwen3_vl_folder: Path) -> None:
     assert LocalModel.load(str(qwen3_vl_folder), device="cpu").info.supports_grounding
 
 
-def test_a_reply_comes_in_pieces_and_its_usage_adds_up(model: ChatModel) -> None:
+def test_a_reply_arrives_in_chunks_and_its_usage_adds_up(model: ChatModel) -> None:
     reply = ask(model, QUESTION, max_tokens=20)
-    assert all(reply.pieces)
-    assert len(reply.pieces) > 1
+    assert all(reply.chunks)
+    assert len(reply.chunks) > 1
     assert 0 < reply.usage.reply_tokens <= 20
     assert reply.usage.prompt_tokens > 5
     assert 0 < reply.usage.first_token_seconds <= reply.usage.total_seconds
 
 
-def test_a_reply_is_no_longer_than_asked_for(model: ChatModel) -> None:
+def test_a_reply_is_no_longer_than_max_tokens(model: ChatModel) -> None:
     assert ask(model, QUESTION, max_tokens=1).usage.reply_tokens == 1
-    assert len(ask(model, QUESTION, max_tokens=3).pieces) <= 3
+    assert len(ask(model, QUESTION, max_tokens=3).chunks) <= 3
 
 
-def test_the_same_question_has_the_same_answer(model: ChatModel) -> None:
+def test_a_greedy_reply_is_repeatable(model: ChatModel) -> None:
     assert ask(model, QUESTION, max_tokens=12).text == ask(model, QUESTION, max_tokens=12).text
 
 
@@ -96,11 +96,11 @@ def test_a_seed_makes_sampling_repeatable(model: ChatModel) -> None:
     assert once == again
 
 
-def test_stopped_before_it_begins_it_says_nothing(model: ChatModel) -> None:
+def test_a_stop_before_the_first_token_returns_nothing(model: ChatModel) -> None:
     stop = threading.Event()
     stop.set()
     reply = finish(model.stream(QUESTION, GenerationOptions(), stop))
-    assert not reply.pieces
+    assert not reply.chunks
     assert reply.usage.reply_tokens == 0
 
 
@@ -110,12 +110,12 @@ def test_stop_ends_a_reply_within_one_token(model: ChatModel) -> None:
     shown = [next(stream), next(stream)]
     stop.set()
     rest = finish(stream)
-    assert len(rest.pieces) <= 1
+    assert len(rest.chunks) <= 1
     assert rest.usage.reply_tokens < 30
     assert shown
 
 
-def test_an_abandoned_reply_changes_no_later_one(make_model: Callable[[], ChatModel]) -> None:
+def test_a_closed_stream_does_not_change_later_replies(make_model: Callable[[], ChatModel]) -> None:
     model = make_model()
     expected = ask(make_model(), QUESTION, max_tokens=12).text
     stream = model.stream([user("Something else entirely.")], GenerationOptions(), threading.Event())
@@ -124,12 +124,12 @@ def test_an_abandoned_reply_changes_no_later_one(make_model: Callable[[], ChatMo
     assert ask(model, QUESTION, max_tokens=12).text == expected
 
 
-def test_a_prompt_that_does_not_fit_is_refused_before_the_first_word(model: ChatModel) -> None:
+def test_a_prompt_that_does_not_fit_is_refused_before_the_first_chunk(model: ChatModel) -> None:
     with pytest.raises(ContextOverflow) as caught:
         ask(model, [user("dog " * 600)])
     assert caught.value.prompt_tokens > caught.value.limit
     assert caught.value.limit < model.info.context_tokens
-    assert ask(model, QUESTION, max_tokens=3).pieces
+    assert ask(model, QUESTION, max_tokens=3).chunks
 
 
 def test_prompt_and_reply_together_never_exceed_the_context(model: ChatModel) -> None:
@@ -137,19 +137,19 @@ def test_prompt_and_reply_together_never_exceed_the_context(model: ChatModel) ->
     assert reply.usage.prompt_tokens + reply.usage.reply_tokens <= model.info.context_tokens
 
 
-def test_a_picture_is_part_of_the_prompt(model: ChatModel, picture: Callable[[int], Image]) -> None:
+def test_an_image_is_part_of_the_prompt(model: ChatModel, make_image: Callable[[int], Image]) -> None:
     without = ask(model, [user("Look!")], max_tokens=1).usage.prompt_tokens
-    shown = ask(model, [user("Look!", picture(1))], max_tokens=1).usage.prompt_tokens
-    assert shown >= without + 4
+    with_image = ask(model, [user("Look!", make_image(1))], max_tokens=1).usage.prompt_tokens
+    assert with_image >= without + 4
 
 
-def test_a_conversation_goes_on(model: ChatModel, picture: Callable[[int], Image]) -> None:
-    opening = user("Look!", picture(1))
+def test_a_conversation_continues(model: ChatModel, make_image: Callable[[int], Image]) -> None:
+    opening = user("Look!", make_image(1))
     first = ask(model, [opening], max_tokens=8)
     second = ask(model, [opening, assistant(first.text), user("And now?")], max_tokens=8)
     assert second.usage.prompt_tokens > first.usage.prompt_tokens
 
 
-def test_closing_twice_is_fine(model: ChatModel) -> None:
+def test_closing_twice_is_allowed(model: ChatModel) -> None:
     model.close()
     model.close()

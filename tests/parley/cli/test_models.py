@@ -16,8 +16,8 @@ from assistant.settings import Settings, load, save_setting
 from parley.cli.main import root
 from parley.factory.models import best_catalog_entry, build_model
 from parley.factory.session import start_session
-from tests.assistant.models.conftest import make_llava
 from tests.fakes.hub_server import HubServer, running
+from tests.fakes.tiny_models import make_llava
 
 GB = 10**9
 
@@ -135,7 +135,7 @@ class TestChoosing:
 
     def test_says_what_comes_before_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PARLEY_MODEL", "scripted")
-        assert "PARLEY_MODEL is set to scripted and comes before the file" in run("models", "use", "pocket").stderr
+        assert "PARLEY_MODEL is set to scripted and overrides the file" in run("models", "use", "pocket").stderr
 
     @pytest.mark.parametrize("text", ['"model" = "pocket"\n', "model.x = 1\n", 'system = """\nmodel = 1\n"""\n'])
     def test_a_file_that_could_be_misunderstood_is_left_alone(self, tmp_path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Compiled, recorded at fixed shapes, and remembered between turns: the tokens are those of the plain model."""
+"""Compiled decoding with static shapes writes the same replies as transformers' own code."""
 
 import gc
 import threading
@@ -20,18 +20,18 @@ from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import choose_device
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
-from tests.assistant.models.conftest import EVEN, make_llava, speed_up
-from tests.assistant.models.local.test_prompt_cache import finish, forget
 from tests.fakes import model_shapes
+from tests.fakes.generation import complete, complete_partly
 from tests.fakes.tiny_catalog import shrunk_qwen3_vl
+from tests.fakes.tiny_models import QUANTIZABLE_SIZES, clear_caches, decoder_of, make_llava, use_compiled_decoder
 
-SHORT = 64
-"""A first capacity that conversations here outgrow."""
+SMALL_CAPACITY = 64
+"""Tokens. Conversations here outgrow it."""
 
 
 @pytest.fixture(autouse=True)
-def _compile_anew() -> Iterator[None]:
-    """What others compiled before counts neither as compiled here nor towards the limit of recompilations."""
+def _reset_compiler() -> Iterator[None]:
+    """Forget what other tests compiled: it would count as compiled here, and towards the limit of recompilations."""
     torch._dynamo.reset()
     counters.clear()
     yield
@@ -41,14 +41,14 @@ def _compile_anew() -> Iterator[None]:
 def load_compiled(
     folder: Path, quantize: str = "none", capacity: int = 512, backend: str | None = "eager"
 ) -> LocalModel:
-    """The model in `folder`, traced as on a GPU; its graph is then run as it is, which takes no compiler."""
+    """Load the model in `folder` and trace it as on a GPU. The "eager" backend runs the graph without a C compiler."""
     model = LocalModel.load(str(folder), device="cpu", quantize=quantize)
-    speed_up(model, capacity, backend)
+    use_compiled_decoder(model, capacity, backend)
     return model
 
 
-def say(model: LocalModel, messages: list[Message], tokens: int = 12, most: int = 1000) -> str:
-    return finish(model.stream(messages, GenerationOptions(max_tokens=tokens), threading.Event()), most)[0]
+def reply(model: LocalModel, *messages: Message, max_tokens: int = 12) -> str:
+    return complete(model, *messages, max_tokens=max_tokens)
 
 
 @pytest.fixture(
@@ -59,61 +59,63 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def test_a_conversation_goes_as_with_the_plain_model(folder: Path, picture: Callable[[int], Image]) -> None:
+def test_a_conversation_has_the_replies_of_the_plain_model(folder: Path, make_image: Callable[[int], Image]) -> None:
     plain = LocalModel.load(str(folder), device="cpu", quantize="none")
-    fast = load_compiled(folder, capacity=SHORT)
+    fast = load_compiled(folder, capacity=SMALL_CAPACITY)
 
-    def both(messages: list[Message]) -> str:
-        forget(plain)
-        expected = say(plain, messages)
-        assert say(fast, messages) == expected
+    def both(*messages: Message) -> str:
+        clear_caches(plain)
+        expected = reply(plain, *messages)
+        assert reply(fast, *messages) == expected
         return expected
 
-    opening = [user("What is in this picture?", picture(1))]
-    talk = [*opening, assistant(both(opening)), user("And in this one? Which is which?", picture(2))]
-    reply = both(talk)
-    # A skill asks something of its own in between, a reply is broken off, and a question asked differently.
-    both([user("Is there a dog?", picture(2))])
-    say(fast, [*talk, assistant(reply), user("What colour is the grass? " * 3)], most=3)
-    both([*talk, assistant(reply), user("What colour is the child?")])
-    both([user("What is this?")])
-    decoder: Any = fast._decoder
-    outgrown = decoder._compiled.cache.capacity
-    assert SHORT < outgrown <= fast.info.context_tokens, "the conversation outgrew what there was room for at first"
-    assert decoder._compiled.cache.length > 0
+    opening = user("What is in this picture?", make_image(1))
+    conversation = [opening, assistant(both(opening)), user("And in this one? Which is which?", make_image(2))]
+    conversation.append(assistant(both(*conversation)))
+    # Then another prompt in between, a reply that is stopped, and the last question asked differently.
+    both(user("Is there a dog?", make_image(2)))
+    stopped = [*conversation, user("What colour is the grass? " * 3)]
+    complete_partly(fast.stream(stopped, GenerationOptions(max_tokens=12), threading.Event()), 3)
+    both(*conversation, user("What colour is the child?"))
+    both(user("What is this?"))
+    cache = decoder_of(fast)._compiled.cache
+    assert SMALL_CAPACITY < cache.capacity <= fast.info.context_tokens, "the conversation outgrew the first blocks"
+    assert cache.length > 0
 
 
-def test_twenty_prompts_of_different_length_compile_nothing(qwen_folder: Path) -> None:
+def test_prompts_of_any_length_cause_no_recompilation(qwen_folder: Path) -> None:
     model = load_compiled(qwen_folder)
     graphs = counters["stats"]["unique_graphs"]
-    assert graphs == 2, "steps of one token, and of one with guesses"
-    # From a thread that is not the one it was loaded in, as in a conversation.
-    heard: list[str] = []
+    assert graphs == 2, "steps of one token, and of one with a draft"
+    # In other threads than the one that loaded the model, as in a conversation.
+    replies: list[str] = []
     with torch._dynamo.config.patch(error_on_recompile=True):
         for number in range(20):
-            asking = threading.Thread(target=lambda n=number: heard.append(say(model, [user("dog " * (1 + 7 * n))])))
+            asking = threading.Thread(target=lambda n=number: replies.append(reply(model, user("dog " * (1 + 7 * n)))))
             asking.start()
             asking.join()
-    assert len(heard) == 20
+    assert len(replies) == 20
     assert counters["stats"]["unique_graphs"] == graphs
 
 
-def test_how_likely_replies_are_is_said_as_by_the_plain_model(qwen_folder: Path) -> None:
-    question, options, stop = [user("Is there a dog?")], ["yes", "no", "a dog runs"], threading.Event()
+def test_scores_are_those_of_the_plain_model(qwen_folder: Path) -> None:
+    question, candidates, stop = user("Is there a dog?"), ["yes", "no", "a dog runs"], threading.Event()
     plain = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
     fast = load_compiled(qwen_folder, backend=None)
     for model in (plain, fast):
-        say(model, [user("What is this?")])
-    for expected, found in zip(plain.score(question, options, stop), fast.score(question, options, stop), strict=True):
-        assert found == pytest.approx(expected, abs=1e-4)
-    assert say(fast, question) == say(plain, question)
+        reply(model, user("What is this?"))
+    expected, found = (model.score([question], candidates, stop) for model in (plain, fast))
+    for one, other in zip(expected, found, strict=True):
+        # float32 sums over a window of 512 positions instead of the prompt's: a hundred times their rounding error.
+        assert other == pytest.approx(one, abs=1e-4)
+    assert reply(fast, question) == reply(plain, question)
 
 
-def test_what_a_failure_leaves_behind_is_not_seen(qwen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_no_nan_in_the_cache(qwen_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_compiled(qwen_folder, backend=None)
-    question = [user("What is this?")]
-    expected = say(model, question)
-    decoder: Any = model._decoder
+    question = user("What is this?")
+    expected = reply(model, question)
+    decoder = decoder_of(model)
     step = decoder._compiled.step
 
     def broken(tokens: list[int], position: int) -> torch.Tensor:
@@ -125,66 +127,63 @@ def test_what_a_failure_leaves_behind_is_not_seen(qwen_folder: Path, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(decoder._compiled, "step", broken)
         with pytest.raises(ModelError, match="NaN"):
-            say(model, question)
-    assert say(model, question) == expected
+            reply(model, question)
+    assert reply(model, question) == expected
 
 
 @pytest.mark.parametrize("survivors", [0, 1, 3])
-def test_memory_that_runs_out_while_blocks_grow_leaves_them_in_order(
+def test_running_out_of_memory_while_blocks_grow_does_no_harm(
     qwen_folder: Path, monkeypatch: pytest.MonkeyPatch, survivors: int
 ) -> None:
-    first, second = [user("What is this?")], [user("A dog runs over the grass. " * 12)]
+    first, second = user("What is this?"), user("A dog runs over the grass. " * 12)
     plain = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
-    fast = load_compiled(qwen_folder, capacity=SHORT)
-    assert say(fast, first, 4) == say(plain, first, 4)
-    block, grown = compiled._static_block, iter(range(100))
+    fast = load_compiled(qwen_folder, capacity=SMALL_CAPACITY)
+    assert reply(fast, first, max_tokens=4) == reply(plain, first, max_tokens=4)
+    static_block, calls = compiled._static_block, iter(range(100))
 
     def exhausted(tensor: torch.Tensor) -> torch.Tensor:
-        if next(grown) == survivors:
+        if next(calls) == survivors:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return block(tensor)
+        return static_block(tensor)
 
     monkeypatch.setattr(compiled, "_static_block", exhausted)
-    # The second try comes by itself, and needs as many blocks.
-    assert say(fast, second) == say(plain, second)
-    assert next(grown) > survivors + 1
-    assert say(fast, first, 4) == say(plain, first, 4)
+    # The model tries a second time by itself, which needs as many blocks.
+    assert reply(fast, second) == reply(plain, second)
+    assert next(calls) > survivors + 1
+    assert reply(fast, first, max_tokens=4) == reply(plain, first, max_tokens=4)
 
 
-def test_blocks_may_grow_more_often_than_the_compiler_compiles_anew_by_itself(qwen_folder: Path) -> None:
-    decoder: Any = load_compiled(qwen_folder, capacity=8)._decoder
-    steps = decoder._compiled
+def test_blocks_may_grow_beyond_the_recompilation_limit(qwen_folder: Path) -> None:
+    steps = decoder_of(load_compiled(qwen_folder, capacity=8))._compiled
     graphs = counters["stats"]["unique_graphs"]
-    for _ in range(9):
-        steps.cache.reserve(2 * steps.cache.capacity)
-        with torch.inference_mode():
-            for width in (1, 1 + NUM_DRAFT_TOKENS):
-                steps.step([7] * width, steps.cache.length)
-    assert steps.cache.capacity == 8 * 2**9
-    assert counters["stats"]["unique_graphs"] == graphs + 18
+    with torch._dynamo.config.patch(recompile_limit=2), torch.inference_mode():
+        for _ in range(3):
+            steps.cache.reserve(2 * steps.cache.capacity)
+            for q_len in (1, 1 + NUM_DRAFT_TOKENS):
+                steps.step([7] * q_len, steps.cache.length)
+    assert steps.cache.capacity == 8 * 2**3
+    assert counters["stats"]["unique_graphs"] == graphs + 6
 
 
-def test_a_model_that_is_closed_leaves_no_weights_behind(qwen_folder: Path) -> None:
+def test_closing_a_model_frees_its_weights(qwen_folder: Path) -> None:
     model = load_compiled(qwen_folder)
-    say(model, [user("What is this?")])
-    decoder: Any = model._decoder
-    weights = weakref.ref(decoder._model)
-    del decoder
+    reply(model, user("What is this?"))
+    weights = weakref.ref(decoder_of(model)._model)
     model.close()
     gc.collect()
     assert weights() is None
 
 
 @pytest.mark.slow
-def test_in_four_bits_it_is_one_graph_as_well(tmp_path: Path) -> None:
-    folder = make_llava(tmp_path / "even-qwen", "Qwen2Config", sizes={**EVEN, "head_dim": 16})
-    question = [user("What is in this picture?")]
-    expected = say(LocalModel.load(str(folder), device="cpu", quantize="nf4"), question)
-    assert say(load_compiled(folder, "nf4"), question) == expected
+def test_nf4_weights_compile_to_one_graph(tmp_path: Path) -> None:
+    folder = make_llava(tmp_path / "even-qwen", "Qwen2Config", sizes={**QUANTIZABLE_SIZES, "head_dim": 16})
+    question = user("What is in this picture?")
+    expected = reply(LocalModel.load(str(folder), device="cpu", quantize="nf4"), question)
+    assert reply(load_compiled(folder, "nf4"), question) == expected
 
 
-@pytest.mark.parametrize("width", [1, 3])
-def test_qwen3_vl_is_read_where_it_says_it_is(width: int) -> None:
+@pytest.mark.parametrize("q_len", [1, 3])
+def test_compiled_steps_use_mrope_positions(q_len: int) -> None:
     from transformers import AutoModelForImageTextToText
 
     torch.manual_seed(1)
@@ -192,41 +191,43 @@ def test_qwen3_vl_is_read_where_it_says_it_is(width: int) -> None:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4 if parameter.ndim > 1 else 1.0)
     ids = torch.randint(0, 320, (1, 30), generator=torch.Generator().manual_seed(2))
-    # As after a picture: time, height and width apart for some tokens, and from then on behind their place.
+    # As with an image: its tokens have different positions on the axes, and the text after it continues earlier.
     positions = torch.arange(30).expand(3, 1, -1).clone()
     positions[:, 0, 4:8] = torch.tensor([[4, 4, 4, 4], [4, 4, 5, 5], [4, 5, 4, 5]])
     positions[:, :, 8:] -= 2
     with torch.inference_mode():
         expected = model(input_ids=ids, position_ids=positions).logits[0]
-        cache = StaticKVCache.for_model(model, SHORT)
+        cache = StaticKVCache.for_model(model, SMALL_CAPACITY)
         steps = CompiledDecoder(model, cache, uses_mrope=True, backend="eager")
-        steps.warmup([width])
+        steps.warmup([q_len])
         model(input_ids=ids[:, :15], position_ids=positions[..., :15], past_key_values=cache)
-        for start in range(15, 30, width):
-            found = steps.step(ids[0, start : start + width].tolist(), start - 2)
-            torch.testing.assert_close(found, expected[start : start + width], atol=1e-3, rtol=1e-3)
+        for start in range(15, 30, q_len):
+            found = steps.step(ids[0, start : start + q_len].tolist(), start - 2)
+            torch.testing.assert_close(found, expected[start : start + q_len], atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "fits"), [("qwen3-vl-8b", True), ("internvl3.5-8b", True), ("gemma-3-4b", False)])
-def test_families_are_told_apart(name: str, fits: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "supported"), [("qwen3-vl-8b", True), ("internvl3.5-8b", True), ("gemma-3-4b", False)]
+)
+def test_only_models_with_full_attention_are_supported(name: str, supported: bool) -> None:
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"):
-        assert is_supported(AutoModelForImageTextToText.from_config(model_shapes.configs()[name])) is fits
+        assert is_supported(AutoModelForImageTextToText.from_config(model_shapes.configs()[name])) is supported
 
 
-def test_who_asks_for_what_cannot_be_is_told(gemma_folder: Path, llava_folder: Path) -> None:
-    told = load(str(gemma_folder), choose_device("cpu", "none", "on")).notices
-    assert told == ("tiny-gemma is of a family that cannot be compiled: it decodes as transformers does.",)
-    told = load(str(llava_folder), choose_device("cpu", "none", "on")).notices
-    assert told == ("tiny-llava decodes by code of its own, which is not compiled.",)
+def test_a_notice_says_if_a_model_cannot_be_compiled(gemma_folder: Path, llava_folder: Path) -> None:
+    notices = load(str(gemma_folder), choose_device("cpu", "none", "on")).notices
+    assert notices == ("tiny-gemma is of a family that cannot be compiled: it decodes as transformers does.",)
+    notices = load(str(llava_folder), choose_device("cpu", "none", "on")).notices
+    assert notices == ("tiny-llava decodes by code of its own, which is not compiled.",)
 
 
-def test_where_the_compiler_fails_it_says_so_and_answers_all_the_same(
+def test_a_failing_compiler_causes_a_notice_and_no_other_replies(
     qwen_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    question = [user("What is this?")]
-    expected = say(LocalModel.load(str(qwen_folder), device="cpu", quantize="none"), question)
+    question = user("What is this?")
+    expected = reply(LocalModel.load(str(qwen_folder), device="cpu", quantize="none"), question)
 
     def no_compiler(*_: Any, **__: Any) -> Any:
         raise RuntimeError("Failed to find C compiler.\nSee the log.")
@@ -234,20 +235,22 @@ def test_where_the_compiler_fails_it_says_so_and_answers_all_the_same(
     monkeypatch.setattr(torch, "compile", lambda *_, **__: no_compiler)
     model = LocalModel.load(str(qwen_folder), device="cpu", quantize="none", compile="on")
     assert model.notices == ("tiny-qwen could not be compiled and answers more slowly: Failed to find C compiler.",)
-    assert say(model, question) == expected
+    assert reply(model, question) == expected
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_compiled_for_this_processor_it_says_the_same(qwen_folder: Path, picture: Callable[[int], Image]) -> None:
+def test_code_compiled_for_this_processor_writes_the_same_replies(
+    qwen_folder: Path, make_image: Callable[[int], Image]
+) -> None:
     plain = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
-    heard: list[str] = []
+    labels: list[str] = []
     fast = LocalModel.load(
-        str(qwen_folder), device="cpu", quantize="none", compile="on", progress=lambda what, *_: heard.append(what)
+        str(qwen_folder), device="cpu", quantize="none", compile="on", progress=lambda label, *_: labels.append(label)
     )
     assert not fast.notices
-    assert heard[-1] == "compiling tiny-qwen"
+    assert labels[-1] == "compiling tiny-qwen"
     with torch._dynamo.config.patch(error_on_recompile=True):
         for words in ("What is this?", "A dog runs over the grass. " * 6, "日本"):
-            question = [user(words, picture(1))]
-            assert say(fast, question, 40) == say(plain, question, 40)
+            question = user(words, make_image(1))
+            assert reply(fast, question, max_tokens=40) == reply(plain, question, max_tokens=40)

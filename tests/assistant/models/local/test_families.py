@@ -1,7 +1,6 @@
-"""The same tokens as transformers' own `generate`, for every way there is of running a model."""
+"""Every decoder generates the tokens of transformers' own `generate`."""
 
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,17 @@ import torch
 from assistant.attachments.images import decode
 from assistant.errors import ModelError
 from assistant.messages import Image, Message, assistant, user
-from assistant.models.base import GenerationOptions
+from assistant.models.local.checkpoint import read_adapter
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.llama import LoraAdapter
-from assistant.models.local.checkpoint import read_adapter
 from assistant.models.local.model import LocalModel
-
-
-def tell(model: LocalModel, messages: list[Message], tokens: int = 16) -> str:
-    return "".join(model.stream(messages, GenerationOptions(max_tokens=tokens), threading.Event()))
+from tests.fakes.generation import complete
+from tests.fakes.tiny_models import decoder_of
 
 
 def generate(folder: Path, messages: list[Message], change: Callable[[Any], object] = id) -> str:
-    """What transformers itself makes of `messages`, as the plainest script would ask it."""
+    """Return the reply of transformers' `generate`, without its last bytes if they are no complete character."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     processor = AutoProcessor.from_pretrained(folder)
@@ -65,29 +61,33 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return found
 
 
-def test_words_and_pictures_are_answered_as_transformers_would(folder: Path, picture: Callable[[int], Image]) -> None:
+def test_text_and_images_get_the_reply_of_transformers(folder: Path, make_image: Callable[[int], Image]) -> None:
     model = LocalModel.load(str(folder), device="cpu", quantize="none")
-    talks = [
+    conversations = [
         [user("What is this?")],
-        [user("What is this?", picture(1))],
-        [user("Look!", picture(1)), assistant("A dog."), user("And this? Which is which?", picture(2), picture(1))],
-        # Words alone after pictures, of which nothing may be left.
+        [user("What is this?", make_image(1))],
+        [
+            user("Look!", make_image(1)),
+            assistant("A dog."),
+            user("And this? Which is which?", make_image(2), make_image(1)),
+        ],
+        # Text alone after images, of which nothing may be left in the cache.
         [user("What is this?")],
     ]
-    for messages in talks:
+    for messages in conversations:
         expected = generate(folder, messages)
-        assert tell(model, messages).rstrip("\N{REPLACEMENT CHARACTER}") == expected
-        # And again, with whatever is remembered by now.
-        assert tell(model, messages).rstrip("\N{REPLACEMENT CHARACTER}") == expected
+        assert complete(model, *messages, max_tokens=16).rstrip("\N{REPLACEMENT CHARACTER}") == expected
+        # Again with a warm cache.
+        assert complete(model, *messages, max_tokens=16).rstrip("\N{REPLACEMENT CHARACTER}") == expected
 
 
-def test_each_family_has_its_way(llava_folder: Path, qwen_folder: Path, gemma_folder: Path) -> None:
-    ways = [type(LocalModel.load(str(found))._decoder) for found in (llava_folder, qwen_folder, gemma_folder)]
-    assert ways == [LlavaDecoder, TransformersDecoder, TransformersDecoder]
+def test_only_a_plain_llama_has_the_fast_decoder(llava_folder: Path, qwen_folder: Path, gemma_folder: Path) -> None:
+    models = [LocalModel.load(str(found)) for found in (llava_folder, qwen_folder, gemma_folder)]
+    assert [type(decoder_of(model)) for model in models] == [LlavaDecoder, TransformersDecoder, TransformersDecoder]
 
 
-def test_the_adapter_changes_pictures_as_merged_weights_do_and_words_not_at_all(
-    llava_folder: Path, adapted_folder: Path, picture: Callable[[int], Image]
+def test_the_adapter_acts_like_merged_weights_on_images_and_not_at_all_on_text(
+    llava_folder: Path, adapted_folder: Path, make_image: Callable[[int], Image]
 ) -> None:
     adapter = read_adapter(adapted_folder / "picture_adapter.safetensors")
 
@@ -96,27 +96,30 @@ def test_the_adapter_changes_pictures_as_merged_weights_do_and_words_not_at_all(
             if isinstance(layer, torch.nn.Linear):
                 layer.weight.data = adapter.merge(name, layer.weight.data)
 
-    words, shown = [user("What is this?")], [user("What is this?", picture(1))]
+    text_only, with_image = [user("What is this?")], [user("What is this?", make_image(1))]
     model = LocalModel.load(str(adapted_folder), device="cpu", quantize="none")
-    assert tell(model, words).rstrip("\N{REPLACEMENT CHARACTER}") == generate(llava_folder, words)
-    assert tell(model, shown).rstrip("\N{REPLACEMENT CHARACTER}") == generate(llava_folder, shown, merge)
-    assert generate(llava_folder, shown, merge) != generate(llava_folder, shown)
+
+    def answer(messages: list[Message]) -> str:
+        return complete(model, *messages, max_tokens=16).rstrip("\N{REPLACEMENT CHARACTER}")
+
+    assert answer(text_only) == generate(llava_folder, text_only)
+    assert answer(with_image) == generate(llava_folder, with_image, merge)
+    assert generate(llava_folder, with_image, merge) != generate(llava_folder, with_image)
 
 
 @pytest.mark.parametrize("quantize", ["int8", "none"])
-def test_words_alone_are_answered_by_the_base_model(llava_folder: Path, adapted_folder: Path, quantize: str) -> None:
+def test_text_alone_is_answered_by_the_base_model(llava_folder: Path, adapted_folder: Path, quantize: str) -> None:
     plain, adapted = (
         LocalModel.load(str(found), device="cpu", quantize=quantize) for found in (llava_folder, adapted_folder)
     )
     for words in ("What is this?", "A dog runs over the grass.", "日本"):
-        assert tell(adapted, [user(words)], 40) == tell(plain, [user(words)], 40)
+        assert complete(adapted, user(words), max_tokens=40) == complete(plain, user(words), max_tokens=40)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_with_int8_not_one_bit_depends_on_how_a_prompt_was_cut(adapted_folder: Path, threads: int) -> None:
+def test_int8_logits_are_bit_identical_however_a_prompt_is_chunked(adapted_folder: Path, threads: int) -> None:
     model = LocalModel.load(str(adapted_folder), device="cpu", quantize="int8")
-    decoder: Any = model._decoder
-    llama = decoder._llama
+    llama = decoder_of(model)._llama
     ids = torch.randint(0, 300, (40,), generator=torch.Generator().manual_seed(5))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -125,9 +128,9 @@ def test_with_int8_not_one_bit_depends_on_how_a_prompt_was_cut(adapted_folder: P
             for adapted in (False, True):
                 llama.set_adapter(enabled=adapted)
                 seen = []
-                for cut in ([40], [1] * 40, [33, 1, 6], [3, 34, 3]):
+                for sizes in ([40], [1] * 40, [33, 1, 6], [3, 34, 3]):
                     llama.length = 0
-                    for part in ids.split(cut):
+                    for part in ids.split(sizes):
                         logits = llama.forward(llama.embed(part))
                     seen.append(logits)
                 assert all(torch.equal(seen[0], logits) for logits in seen[1:])
@@ -135,18 +138,17 @@ def test_with_int8_not_one_bit_depends_on_how_a_prompt_was_cut(adapted_folder: P
         torch.set_num_threads(before)
 
 
-def test_memory_grows_with_the_conversation(tmp_path: Path, llava_folder: Path) -> None:
+def test_the_kv_cache_grows_with_the_conversation(llava_folder: Path) -> None:
     model = LocalModel.load(str(llava_folder), device="cpu", quantize="int8")
-    decoder: Any = model._decoder
-    llama = decoder._llama
+    llama = decoder_of(model)._llama
     ids = torch.randint(0, 300, (1100,), generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        whole = llama.forward(llama.embed(ids))
+        complete_logits = llama.forward(llama.embed(ids))
         llama.length = 0
         for part in ids.split([500, 20, 580]):
-            cut = llama.forward(llama.embed(part))
+            logits = llama.forward(llama.embed(part))
     assert llama.length == 1100
-    assert torch.equal(whole, cut)
+    assert torch.equal(complete_logits, logits)
 
 
 def test_an_adapter_for_another_model_is_refused(adapted_folder: Path, tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ def test_an_adapter_for_another_model_is_refused(adapted_folder: Path, tmp_path:
         LocalModel.load(str(folder))
 
 
-def test_a_change_of_low_rank_is_added_as_its_formula_says() -> None:
+def test_a_lora_adapter_adds_alpha_over_rank_times_b_a() -> None:
     down, up, weight = torch.randn(2, 5), torch.randn(3, 2), torch.randn(3, 5)
     adapter = LoraAdapter({"x.lora_A": down, "x.lora_B": up}, alpha=6, rank=2)
     torch.testing.assert_close(adapter.merge("x", weight), weight + 3 * up @ down)

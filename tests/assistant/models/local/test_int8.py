@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.models.local.int8 import Int8Linear, Int8LinearFn, quantize_linears, max_exact_weight
+from assistant.models.local.int8 import Int8Linear, Int8LinearFn, max_exact_weight, quantize_linears
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)

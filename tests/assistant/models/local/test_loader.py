@@ -1,4 +1,4 @@
-"""A model that cannot be had is refused in one sentence that says why."""
+"""A model that cannot be loaded is refused in one sentence that says why."""
 
 import json
 import re
@@ -28,13 +28,13 @@ def edit(name: str, **changes: Any) -> Damage:
 
 def edit_decoder(**changes: Any) -> Damage:
     def damage(folder: Path) -> None:
-        described = json.loads((folder / "config.json").read_text())
-        edit("config.json", text_config=described["text_config"] | changes)(folder)
+        config = json.loads((folder / "config.json").read_text())
+        edit("config.json", text_config=config["text_config"] | changes)(folder)
 
     return damage
 
 
-def without_one_weight(folder: Path) -> None:
+def remove_one_weight(folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     file = folder / "model.safetensors"
@@ -43,32 +43,32 @@ def without_one_weight(folder: Path) -> None:
     save_file(tensors, file, {"format": "pt"})
 
 
-def with_code(folder: Path) -> None:
+def add_code(folder: Path) -> None:
     edit("config.json", model_type="mystery", auto_map={"AutoConfig": "configuration_mystery.Mystery"})(folder)
     (folder / "configuration_mystery.py").write_text("raise SystemExit('this code ran')")
 
 
-def with_videos(folder: Path) -> None:
+def need_torchvision(folder: Path) -> None:
     edit("processor_config.json", processor_class="SmolVLMProcessor")(folder)
     (folder / "video_preprocessor_config.json").write_text('{"video_processor_type": "SmolVLMVideoProcessor"}')
 
 
-def cut(name: str, size: int) -> Damage:
+def truncate(name: str, size: int) -> Damage:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
 
 
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda folder: (folder / "config.json").unlink(), "no model folder"),
-        (cut("config.json", 10), "damaged"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "does not say what kind"),
+        (lambda folder: (folder / "config.json").unlink(), "not a model folder"),
+        (truncate("config.json", 10), "damaged"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "has no model type"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "pickles"),
-        (lambda folder: (folder / "model.safetensors").unlink(), "holds no weights"),
-        (cut("model.safetensors", 5000), "damaged"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
+        (truncate("model.safetensors", 5000), "damaged"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 5000), "damaged"),
-        (without_one_weight, "lacks 1 of the model's weights"),
-        (with_code, "own code, which Parley never runs"),
+        (remove_one_weight, "lacks 1 of the model's weights"),
+        (add_code, "own code, which Parley never runs"),
         (edit("config.json", model_type="mystery"), "does not know"),
         (edit("config.json", model_type="llama"), "cannot look at pictures"),
         (edit("config.json", text_config={"model_type": "llama", "hidden_size": 64}), "cannot be loaded"),
@@ -107,33 +107,33 @@ def test_a_processor_that_needs_torchvision_says_so(llava_folder: Path, tmp_path
         pytest.skip("torchvision is installed here")
     folder = tmp_path / "model"
     shutil.copytree(llava_folder, folder)
-    with_videos(folder)
+    need_torchvision(folder)
     with pytest.raises(MissingExtraError, match="needs torchvision"):
         LocalModel.load(str(folder), device="cpu")
 
 
 @pytest.mark.parametrize("source", ["no-such-model", "./no/such/folder", "/no/such/folder", "", "a/b/c"])
-def test_a_folder_that_is_not_there_is_named(source: str) -> None:
+def test_a_missing_folder_is_named(source: str) -> None:
     with pytest.raises(ModelError, match="There is no model folder"):
         LocalModel.load(source)
 
 
-def test_a_file_is_no_model(tmp_path: Path) -> None:
+def test_a_file_is_not_a_model(tmp_path: Path) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
     with pytest.raises(ModelError, match="is a file"):
         LocalModel.load(str(file))
 
 
-def test_out_of_reach_the_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="cannot be had from the hub"):
+    with pytest.raises(ModelError, match="is not available from the hub"):
         LocalModel.load("parley-tests/no-such-model")
 
 
-def test_device_and_quantization_are_chosen_in_one_place() -> None:
+def test_devices_and_quantizations_that_do_not_exist_are_refused() -> None:
     assert choose_device("cpu").quantization in {"int8", "none"}
     assert choose_device("cpu", "none").dtype is torch.float32
     for device, quantize in (
@@ -147,7 +147,7 @@ def test_device_and_quantization_are_chosen_in_one_place() -> None:
             choose_device(device, quantize)
 
 
-def test_a_driver_that_is_too_old_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch, llava_folder: Path) -> None:
+def test_a_driver_that_is_too_old_is_given_as_the_reason(monkeypatch: pytest.MonkeyPatch, llava_folder: Path) -> None:
     def warn() -> bool:
         warnings.warn(
             "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040). Please update "
@@ -166,13 +166,13 @@ def test_a_driver_that_is_too_old_is_named_as_the_reason(monkeypatch: pytest.Mon
 
 
 def test_progress_reaches_the_end(llava_folder: Path) -> None:
-    heard: list[tuple[str, int, int]] = []
-    LocalModel.load(str(llava_folder), device="cpu", progress=lambda *step: heard.append(step))
-    assert heard[0][1] == 0
-    assert heard[-1][1] == heard[-1][2] > 0
-    assert [done for _, done, _ in heard] == sorted(done for _, done, _ in heard)
+    reports: list[tuple[str, int, int]] = []
+    LocalModel.load(str(llava_folder), device="cpu", progress=lambda *step: reports.append(step))
+    assert reports[0][1] == 0
+    assert reports[-1][1] == reports[-1][2] > 0
+    assert [done for _, done, _ in reports] == sorted(done for _, done, _ in reports)
 
 
-def test_loading_leaves_the_screen_alone(llava_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_prints_nothing(llava_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     LocalModel.load(str(llava_folder), device="cpu")
     assert capfd.readouterr() == ("", "")

@@ -1,9 +1,8 @@
-"""Four bits a weight through bitsandbytes, on the CPU: which layers are, in what they compute, and what comes of it."""
+"""nf4 through bitsandbytes on the CPU: which layers are quantized, in which dtype they compute, and the result."""
 
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ import torch
 
 from assistant.errors import ConfigError, ModelError
 from assistant.messages import Image, user
-from assistant.models.base import GenerationOptions
 from assistant.models.local.chat_template import ChatTemplate
 from assistant.models.local.loader import load
 from assistant.models.local.model import LocalModel
 from assistant.models.local.placement import choose_device
 from assistant.models.memory import estimate, precision_for, profile_of
-from tests.assistant.models.conftest import EVEN, make_gemma, save_adapter
+from tests.fakes.generation import complete
+from tests.fakes.tiny_models import QUANTIZABLE_SIZES, make_gemma, save_adapter
 
 
 @pytest.fixture(scope="module", params=["even", "gemma", pytest.param("qwen3_vl", marks=pytest.mark.gpu_stack)])
@@ -27,19 +26,19 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param != "gemma":
         found: Path = request.getfixturevalue(f"{request.param}_folder")
         return found
-    return make_gemma(tmp_path_factory.mktemp("even-gemma") / "tiny-gemma", EVEN)
+    return make_gemma(tmp_path_factory.mktemp("even-gemma") / "tiny-gemma", QUANTIZABLE_SIZES)
 
 
 def load_raw(folder: Path) -> Any:
     return load(str(folder), choose_device("cpu", "nf4")).decoder._model  # type: ignore[attr-defined]
 
 
-def logits_of(folder: Path, quantize: str, picture: Image) -> torch.Tensor:
-    """What the model makes of a question about `picture`: logits (vocabulary,) of the first word."""
+def first_logits(folder: Path, quantize: str, image: Image) -> torch.Tensor:
+    """Return the logits (vocab_size,) of the first token of a reply about `image`."""
     loaded = load(str(folder), choose_device("cpu", quantize))
-    text = ChatTemplate(loaded.processor, "tiny").render([user("Look!", picture)])
+    text = ChatTemplate(loaded.processor, "tiny").render([user("Look!", image)])
     with torch.inference_mode():
-        prompt = loaded.decoder.build_prompt(text, [picture])
+        prompt = loaded.decoder.build_prompt(text, [image])
         loaded.decoder.crop(prompt, 0)
         return loaded.decoder.forward(prompt, 0, len(prompt)).float()
 
@@ -62,19 +61,19 @@ def test_only_the_decoder_is_quantized_and_everything_else_is_bfloat16(folder: P
     assert model.lm_head in outside
 
 
-def test_it_hears_nearly_what_whole_weights_hear(folder: Path, picture: Callable[[int], Image]) -> None:
-    whole, quantized = (logits_of(folder, quantize, picture(1)) for quantize in ("none", "nf4"))
-    # Random weights allow no more, over four layers less than over two; of unlike logits it would be about 0.
-    assert torch.nn.functional.cosine_similarity(whole, quantized, dim=0) > 0.7
-    assert not torch.equal(whole, quantized)
+def test_its_logits_are_close_to_those_of_unquantized_weights(folder: Path, make_image: Callable[[int], Image]) -> None:
+    exact, quantized = (first_logits(folder, quantize, make_image(1)) for quantize in ("none", "nf4"))
+    # Random weights allow no more, over four layers less than over two. Unrelated logits would give about 0.
+    assert torch.nn.functional.cosine_similarity(exact, quantized, dim=0) > 0.7
+    assert not torch.equal(exact, quantized)
 
 
-def test_the_picture_makes_a_difference(folder: Path, picture: Callable[[int], Image]) -> None:
-    one, other = (logits_of(folder, "nf4", picture(number)) for number in (1, 2))
+def test_the_image_changes_the_logits(folder: Path, make_image: Callable[[int], Image]) -> None:
+    one, other = (first_logits(folder, "nf4", make_image(number)) for number in (1, 2))
     assert not torch.allclose(one, other, atol=0.01)
 
 
-def test_it_writes_what_transformers_would(even_folder: Path) -> None:
+def test_it_generates_the_reply_of_transformers(even_folder: Path) -> None:
     from transformers import AutoProcessor
 
     model = load_raw(even_folder)
@@ -87,30 +86,30 @@ def test_it_writes_what_transformers_would(even_folder: Path) -> None:
     expected = processor.tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     local = LocalModel.load(str(even_folder), device="cpu", quantize="nf4")
     assert local.info.quantization == "nf4"
-    said = "".join(local.stream(messages, GenerationOptions(max_tokens=16), threading.Event()))
-    assert len(said) > 5
-    assert said == expected.rstrip("\N{REPLACEMENT CHARACTER}")
+    reply = complete(local, *messages, max_tokens=16)
+    assert len(reply) > 5
+    assert reply == expected.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
-def test_its_weights_take_what_was_estimated(folder: Path) -> None:
+def test_its_weights_take_the_estimated_memory(folder: Path) -> None:
     from transformers import AutoConfig
 
     model = load_raw(folder)
-    taken = 0
+    num_bytes = 0
     for parameter in model.parameters():
-        taken += parameter.nbytes
+        num_bytes += parameter.nbytes
         if state := getattr(parameter, "quant_state", None):
-            taken += state.absmax.nbytes + state.state2.absmax.nbytes
+            num_bytes += state.absmax.nbytes + state.state2.absmax.nbytes
     expected = estimate(profile_of(AutoConfig.from_pretrained(folder)), precision_for("nf4", "cpu"), 1).weights
-    assert taken == pytest.approx(expected, rel=0.02)
+    assert num_bytes == pytest.approx(expected, rel=0.02)
 
 
-def test_a_decoder_of_odd_sizes_is_refused_where_the_kernel_would_fail(llava_folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"cannot be held in nf4 on the CPU: its layer .* Choose --quantize int8"):
+def test_a_decoder_of_odd_sizes_that_the_kernel_cannot_run_is_refused(llava_folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot be quantized to nf4 on the CPU: its layer .* Choose --quantize int8"):
         LocalModel.load(str(llava_folder), device="cpu", quantize="nf4")
 
 
-def test_a_picture_adapter_is_refused(even_folder: Path, tmp_path: Path) -> None:
+def test_an_image_adapter_is_refused(even_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "adapted"
     shutil.copytree(even_folder, folder)
     save_adapter(folder)
@@ -118,15 +117,15 @@ def test_a_picture_adapter_is_refused(even_folder: Path, tmp_path: Path) -> None
         LocalModel.load(str(folder), device="cpu", quantize="nf4")
 
 
-def test_bfloat16_on_the_cpu_is_what_it_says(even_folder: Path, picture: Callable[[int], Image]) -> None:
-    whole, halved = (logits_of(even_folder, quantize, picture(1)) for quantize in ("none", "bf16"))
-    assert torch.nn.functional.cosine_similarity(whole, halved, dim=0) > 0.99
-    assert not torch.equal(whole, halved)
+def test_bfloat16_on_the_cpu_is_close_to_float32(even_folder: Path, make_image: Callable[[int], Image]) -> None:
+    exact, halved = (first_logits(even_folder, quantize, make_image(1)) for quantize in ("none", "bf16"))
+    assert torch.nn.functional.cosine_similarity(exact, halved, dim=0) > 0.99
+    assert not torch.equal(exact, halved)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_loading_and_the_first_words_leave_the_screen_alone(even_folder: Path) -> None:
+def test_loading_and_a_reply_print_nothing(even_folder: Path) -> None:
     program = (
         "import sys, threading\n"
         "from assistant.messages import user\n"
@@ -135,7 +134,7 @@ def test_loading_and_the_first_words_leave_the_screen_alone(even_folder: Path) -
         "model = LocalModel.load(sys.argv[1], device='cpu', quantize='nf4')\n"
         "list(model.stream([user('Hello')], GenerationOptions(max_tokens=3), threading.Event()))\n"
     )
-    # In a process of its own, because bitsandbytes says which of its kernels are missing once, when it is imported.
+    # In a process of its own, because bitsandbytes reports missing kernels once, when it is imported.
     finished = subprocess.run(
         [sys.executable, "-c", program, str(even_folder)], capture_output=True, text=True, check=True
     )

@@ -1,6 +1,5 @@
 """Guessing what follows changes how fast a reply comes, and nothing else."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.messages import Image, user
-from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS, PromptLookupDecoder
-from tests.assistant.models.local.test_prompt_cache import finish
+from tests.fakes.generation import complete
+from tests.fakes.tiny_models import decoder_of
 
 VOCABULARY = 5
 
@@ -94,15 +93,15 @@ def test_guessing_ends_where_it_never_helps() -> None:
 
 @pytest.mark.parametrize("quantize", ["int8", "none"])
 def test_a_real_decoder_writes_the_same(
-    llava_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch, quantize: str
+    llava_folder: Path, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch, quantize: str
 ) -> None:
-    question = [user("A dog runs over the grass, and a child looks on. " * 3, picture(1))]
+    question = [user("A dog runs over the grass, and a child looks on. " * 3, make_image(1))]
 
     def say(model: LocalModel) -> str:
-        return finish(model.stream(question, GenerationOptions(max_tokens=60), threading.Event()))[0]
+        return complete(model, *question, max_tokens=60)
 
     model = LocalModel.load(str(llava_folder), device="cpu", quantize=quantize)
-    decoder: Any = model._decoder
+    decoder: Any = decoder_of(model)
     verify, widths = decoder.verify, []
 
     def count(prompt: Prompt, guesses: list[int]) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Models on the same weights, each on a thread of its own at the same time: nobody hears anything of the others."""
+"""Replicas of a model: the same weights, used on several threads at the same time."""
 
 import gc
 import threading
@@ -13,44 +13,53 @@ import torch
 from assistant.errors import ModelError
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.cpu_threads import set_num_threads, split_evenly
+from assistant.models.local.cpu_threads import num_threads, set_num_threads, split_evenly
 from assistant.models.local.model import LocalModel
+from tests.fakes.generation import complete
+from tests.fakes.tiny_models import image_encoder_of
 
-OPTIONS = GenerationOptions(max_tokens=16)
+OPTIONS = GenerationOptions(max_tokens=12)
+LOGPROB_TOLERANCE = 1e-4
+"""Logits are about 30 here, where float32 values are 2e-6 apart. A replica computes with another number of threads and
+another cached prefix, so that it takes sums in another order; the difference was 6e-7. A token that attends to anything
+wrong changes log-probabilities by 0.01 and more."""
 
 
 @pytest.fixture(autouse=True)
-def two_cores() -> Iterator[None]:
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=["llava-none", "llava-int8", "adapted-int8"])
-def model(request: pytest.FixtureRequest) -> LocalModel:
-    family, _, quantize = request.param.partition("-")
-    return LocalModel.load(str(request.getfixturevalue(f"{family}_folder")), device="cpu", quantize=quantize)
+@pytest.fixture(scope="module")
+def model(llava_folder: Path) -> LocalModel:
+    """A model that is only read."""
+    return LocalModel.load(str(llava_folder), device="cpu", quantize="none")
 
 
-def say(model: LocalModel, question: str, *images: Image) -> str:
-    return "".join(model.stream([user(question, *images)], OPTIONS, threading.Event()))
-
-
-def test_at_the_same_time_each_says_what_one_alone_would_say(
-    model: LocalModel, picture: Callable[[int], Image]
+@pytest.mark.parametrize("name", ["llava-none", "llava-int8", "adapted-int8"])
+def test_replicas_reply_at_the_same_time_as_the_model_does_alone(
+    request: pytest.FixtureRequest, make_image: Callable[[int], Image], name: str
 ) -> None:
-    asked = [("Look! " * (1 + number % 4), [picture(number % 7)] * (number % 3)) for number in range(24)]
-    conversations = [[user(question, *images)] for question, images in asked]
-    expected = [say(model, question, *images) for question, images in asked]
-    likely = model.score(conversations[1], ["A dog", "a child"], threading.Event())
+    family, _, quantize = name.partition("-")
+    model = LocalModel.load(str(request.getfixturevalue(f"{family}_folder")), device="cpu", quantize=quantize)
+    conversations = [
+        [user("Look! " * (1 + number % 4), *[make_image(number % 7)] * (number % 3))] for number in range(12)
+    ]
+    expected = [complete(model, *messages, max_tokens=OPTIONS.max_tokens) for messages in conversations]
+    candidates = ["A dog", "a child"]
+    expected_scores = model.score(conversations[1], candidates, threading.Event())
     assert len(set(expected)) > len(expected) // 2
 
     def work(replica: LocalModel) -> None:
-        for _ in range(3):
+        for _ in range(2):
             assert replica.generate_batch(conversations, OPTIONS, threading.Event()) == expected
-            assert replica.score(conversations[1], ["A dog", "a child"], threading.Event()) == likely
-        assert [say(replica, question, *images) for question, images in asked] == expected
+            scores = replica.score(conversations[1], candidates, threading.Event())
+            for found, wanted in zip(scores, expected_scores, strict=True):
+                assert found == pytest.approx(wanted, abs=LOGPROB_TOLERANCE)
+        assert [complete(replica, *messages, max_tokens=OPTIONS.max_tokens) for messages in conversations] == expected
 
     replicas = model.replicas(2)
     assert len(replicas) == 2
@@ -59,86 +68,97 @@ def test_at_the_same_time_each_says_what_one_alone_would_say(
             done.result()
 
 
-def test_each_computes_on_its_share_of_the_cores_and_nobody_else_on_fewer(model: LocalModel) -> None:
+def test_replicas_share_the_cpu_threads(model: LocalModel) -> None:
     torch.set_num_threads(5)
     replicas = model.replicas(9)
     assert len(replicas) == 4
-    computed_on = []
+    used = []
     for replica in replicas:
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(say, replica, "Look!").result()
-            computed_on.append(thread.submit(torch.get_num_threads).result())
-    assert computed_on == [2, 1, 1, 1]
+            thread.submit(complete, replica, user("Look!"), max_tokens=1).result()
+            used.append(thread.submit(torch.get_num_threads).result())
+    assert used == [2, 1, 1, 1]
     assert torch.get_num_threads() == 5
-    with ThreadPoolExecutor(1) as later:
-        assert later.submit(torch.get_num_threads).result() == 5
+    with ThreadPoolExecutor(1) as new_thread:
+        assert new_thread.submit(torch.get_num_threads).result() == 5
 
 
-def test_a_picture_is_encoded_on_as_many_cores_as_by_the_model_itself(
-    model: LocalModel, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+def test_replicas_encode_images_with_as_many_threads_as_the_model(
+    model: LocalModel, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    eyes = model._image_encoder._model  # type: ignore[union-attr]
-    encode, cores = eyes.get_image_features, []
+    vision_tower = image_encoder_of(model)._model
+    encode, used = vision_tower.get_image_features, []
 
     def watch(**inputs: object) -> object:
-        cores.append(torch.get_num_threads())
+        used.append(torch.get_num_threads())
         return encode(**inputs)
 
-    monkeypatch.setattr(eyes, "get_image_features", watch)
+    monkeypatch.setattr(vision_tower, "get_image_features", watch)
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(say, model.replicas(2)[1], "Look!", picture(1)).result()
+        thread.submit(complete, model.replicas(2)[1], user("Look!", make_image(11)), max_tokens=1).result()
         assert thread.submit(torch.get_num_threads).result() == 1
-    say(model, "Look!", picture(1))
+    complete(model, user("Look!", make_image(11)), max_tokens=1)
     torch.set_num_threads(1)
-    say(model, "Look!", picture(2))
-    assert cores == [2, 2, 1]
+    complete(model, user("Look!", make_image(12)), max_tokens=1)
+    assert used == [2, 2, 1]
 
 
-def test_cores_are_dealt_out_to_the_last() -> None:
+def test_threads_are_split_evenly() -> None:
     assert split_evenly(7, 3) == [3, 2, 2]
+
+
+def test_the_number_of_threads_is_set_for_one_thread_only() -> None:
     with ThreadPoolExecutor(1) as thread:
         thread.submit(set_num_threads, 3).result()
-        # Whatever else it does later, and even if it is told again.
+        # A second call must not set the number of the process either.
         thread.submit(set_num_threads, 3).result()
         assert thread.submit(torch.get_num_threads).result() == 3
+    with ThreadPoolExecutor(1) as new_thread:
+        assert new_thread.submit(torch.get_num_threads).result() == 2
+    with num_threads(3):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 2
 
 
-def test_where_there_is_nothing_to_gain_it_is_the_model_itself(model: LocalModel, qwen_folder: Path) -> None:
+def test_without_anything_to_gain_the_model_is_its_only_replica(model: LocalModel, qwen_folder: Path) -> None:
     assert model.replicas(1) == [model]
-    other = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
-    assert other.replicas(2) == [other]
+    other_family = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
+    assert other_family.replicas(2) == [other_family]
     torch.set_num_threads(1)
     assert model.replicas(2) == [model]
 
 
-def test_closing_one_leaves_the_others_and_closing_all_frees_the_weights(
-    model: LocalModel, picture: Callable[[int], Image]
+@pytest.mark.parametrize("family", ["llava", "adapted"])
+def test_the_weights_are_freed_when_the_last_replica_is_closed(
+    request: pytest.FixtureRequest, make_image: Callable[[int], Image], family: str
 ) -> None:
+    model = LocalModel.load(str(request.getfixturevalue(f"{family}_folder")), device="cpu", quantize="int8")
     first, second = model.replicas(2)
-    weights = weakref.ref(model._image_encoder._model)  # type: ignore[union-attr]
+    weights = weakref.ref(image_encoder_of(model)._model)
     model.close()
     with pytest.raises(ModelError, match="has been closed"):
-        say(model, "Look!")
+        complete(model, user("Look!"))
     assert model.replicas(2) == [model]
-    assert say(first, "Look!", picture(1)) == say(second, "Look!", picture(1))
+    question = user("Look!", make_image(1))
+    assert complete(first, question, max_tokens=8) == complete(second, question, max_tokens=8)
     first.close()
-    assert say(second, "Look!", picture(2))
+    assert complete(second, user("Look!", make_image(2)), max_tokens=8)
     second.close()
     gc.collect()
     assert weights() is None
 
 
-def test_together_they_keep_no_more_pictures_than_one(
-    llava_folder: Path, picture: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+def test_replicas_together_keep_no_more_images_than_the_model(
+    llava_folder: Path, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = LocalModel.load(str(llava_folder), device="cpu", quantize="none", detail="low")
-    say(model, "Look!", picture(1))
-    assert model._image_encoder is not None
-    monkeypatch.setattr(model._image_encoder, "_most_bytes", 4 * next(iter(model._image_encoder._cache.values())).num_bytes)
+    complete(model, user("Look!", make_image(1)), max_tokens=1)
+    encoder = image_encoder_of(model)
+    monkeypatch.setattr(encoder, "_max_bytes", 4 * next(iter(encoder._cache.values())).num_bytes)
     for replica in model.replicas(2):
         for number in range(6):
-            say(replica, "Look!", picture(number))
-        assert replica._image_encoder is not None
-        assert replica._image_encoder.processor_options == model._image_encoder.processor_options
-        # The latest is there before it is encoded, when it still takes more.
-        assert 1 <= len(replica._image_encoder._cache) <= 2
+            complete(replica, user("Look!", make_image(number)), max_tokens=1)
+        replica_encoder = image_encoder_of(replica)
+        assert replica_encoder.processor_options == encoder.processor_options
+        # One image more fits before it is encoded than after, so a cache for two may hold one.
+        assert 1 <= len(replica_encoder._cache) <= 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.errors import ModelError
-from assistant.models.local.sampling import Sampler, Detokenizer
+from assistant.models.local.sampling import Detokenizer, Sampler
 
 
 def decode_bytes(tokens: Sequence[int]) -> str:

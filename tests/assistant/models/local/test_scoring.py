@@ -1,4 +1,4 @@
-"""How likely a given reply is: the same whether it is read alone or beside others, and without a trace afterwards."""
+"""Log-probabilities of given replies: the same alone and beside others, and without effect on the prompt cache."""
 
 import math
 import threading
@@ -13,94 +13,107 @@ from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions, Scorer
 from assistant.models.local.model import LocalModel
 from assistant.models.scripted import ScriptedModel
+from tests.fakes.generation import complete, complete_with_usage
+from tests.fakes.tiny_models import clear_caches, decoder_of
 
-OPTIONS = ["Yes.", "No, it is a dog that runs over the grass.", "", "日本 😀", "<|im_end|> a dog <image>"]
+CANDIDATES = ["Yes.", "No, it is a dog that runs over the grass.", "", "日本 😀", "<|im_end|> a dog <image>"]
+
+Load = Callable[[], LocalModel]
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         *("llava", "llava-int8", "adapted-int8", "qwen", "gemma"),
         *(pytest.param(family, marks=pytest.mark.gpu_stack) for family in ("qwen3_vl", "smolvlm2", "internvl")),
-    ]
+    ],
 )
-def load(request: pytest.FixtureRequest) -> Callable[[], LocalModel]:
+def load(request: pytest.FixtureRequest) -> Load:
     family, _, quantize = request.param.partition("-")
     folder: Path = request.getfixturevalue(f"{family}_folder")
     return lambda: LocalModel.load(str(folder), device="cpu", quantize=quantize or "none")
 
 
-def score(model: Scorer, messages: Sequence[Message], *options: str) -> list[tuple[float, ...]]:
-    return model.score(messages, options, threading.Event())
+@pytest.fixture(scope="module")
+def shared_model(load: Load) -> LocalModel:
+    return load()
+
+
+@pytest.fixture
+def model(shared_model: LocalModel) -> LocalModel:
+    clear_caches(shared_model)
+    return shared_model
+
+
+@pytest.fixture(scope="module")
+def other(load: Load) -> LocalModel:
+    return load()
+
+
+def score(model: Scorer, messages: Sequence[Message], *candidates: str) -> list[tuple[float, ...]]:
+    return model.score(messages, candidates, threading.Event())
 
 
 def reply(model: LocalModel, messages: Sequence[Message]) -> tuple[str, int]:
+    """Return the model's reply and the number of cached prompt tokens."""
     stream = model.stream(messages, GenerationOptions(max_tokens=12), threading.Event())
-    pieces = []
-    while True:
-        try:
-            pieces.append(next(stream))
-        except StopIteration as end:
-            return "".join(pieces), end.value.cached_tokens
+    text, usage = complete_with_usage(stream)
+    return text, usage.cached_tokens
 
 
-def one_by_one(model: LocalModel, messages: Sequence[Message], option: str) -> tuple[float, ...]:
-    """The same by the way replies are written: a token is read, and then there are logits for the next."""
+def score_token_by_token(model: LocalModel, messages: Sequence[Message], candidate: str) -> tuple[float, ...]:
+    """Score the way replies are generated: process a token, look at the logits after it."""
+    decoder = decoder_of(model)
+    clear_caches(model)
     with torch.inference_mode():
-        prompt = model._prompt(messages, 0)
-        model._reuse(prompt)
-        logits = model._read_prompt(prompt, model._reuse(prompt), threading.Event())
-        chances = []
-        for token in model._format.tokenize_reply(option):
-            assert logits is not None
-            chances.append(float(torch.log_softmax(logits, 0)[token]))
+        prompt = model._build_prompt(messages, 0)
+        decoder.crop(prompt, 0)
+        logits = decoder.forward(prompt, 0, len(prompt))
+        logprobs = []
+        for token in model._template.tokenize_reply(candidate):
+            logprobs.append(float(torch.log_softmax(logits, 0)[token]))
             prompt.append(token)
-            logits = model._read(prompt, len(prompt) - 1, len(prompt))
-        assert logits is not None
-        ends = torch.softmax(logits, 0)[sorted(model._end_tokens)].sum()
-    return (*chances, float(ends.log()))
+            logits = decoder.forward(prompt, len(prompt) - 1, len(prompt))
+        end = torch.softmax(logits, 0)[sorted(model._eos_token_ids)].sum()
+    return (*logprobs, float(end.log()))
 
 
-def test_side_by_side_is_as_likely_as_word_by_word(
-    load: Callable[[], LocalModel], picture: Callable[[int], Image]
+def test_candidates_beside_others_score_as_token_by_token(
+    model: LocalModel, other: LocalModel, make_image: Callable[[int], Image]
 ) -> None:
-    model, other = load(), load()
-    for messages in ([user("What is this?")], [user("Is it a dog?", picture(1))]):
-        scored = score(model, messages, *OPTIONS)
-        for option, chances in zip(OPTIONS, scored, strict=True):
-            expected = one_by_one(other, messages, option)
-            assert len(chances) == len(expected)
-            assert chances == pytest.approx(expected, abs=2e-3), option
+    for messages in ([user("What is this?")], [user("Is it a dog?", make_image(1))]):
+        for candidate, logprobs in zip(CANDIDATES, score(model, messages, *CANDIDATES), strict=True):
+            expected = score_token_by_token(other, messages, candidate)
+            assert len(logprobs) == len(expected)
+            assert logprobs == pytest.approx(expected, abs=2e-3), candidate
 
 
-def test_scoring_leaves_the_conversation_as_warm_as_it_was(
-    load: Callable[[], LocalModel], picture: Callable[[int], Image]
+def test_scoring_leaves_the_prompt_cache_as_it_was(
+    model: LocalModel, other: LocalModel, make_image: Callable[[int], Image]
 ) -> None:
-    opening = [user("What is this?", picture(1))]
-    plain, scored = load(), load()
-    for model in (plain, scored):
-        said, _ = reply(model, opening)
-    conversation = [*opening, assistant(said), user("And now?")]
-    expected = reply(plain, conversation)
-    score(scored, opening, *OPTIONS)
-    score(scored, conversation, *OPTIONS)
-    found = reply(scored, conversation)
+    clear_caches(other)
+    opening = [user("What is this?", make_image(1))]
+    for each in (other, model):
+        text, _ = reply(each, opening)
+    conversation = [*opening, assistant(text), user("And now?")]
+    expected = reply(other, conversation)
+    score(model, opening, *CANDIDATES)
+    score(model, conversation, *CANDIDATES)
+    found = reply(model, conversation)
     assert found[0] == expected[0]
     assert found[1] >= expected[1]
 
 
-def test_the_likeliest_reply_is_the_one_it_gives(load: Callable[[], LocalModel]) -> None:
-    model = load()
-    question = [user("What is in this picture?")]
-    stream = model.stream(question, GenerationOptions(max_tokens=1), threading.Event())
-    first = next(stream)
-    if "\N{REPLACEMENT CHARACTER}" in first or len(model._format.tokenize_reply(first)) != 1:
-        pytest.skip("The first token of these random weights is no text of its own.")
-    given, *others = score(model, question, first, "Yes", "dog", "A")
-    assert all(given[0] >= chances[0] for chances in others)
+def test_the_greedy_reply_has_the_highest_score(model: LocalModel) -> None:
+    question = user("What is in this picture?")
+    first = complete(model, question, max_tokens=1)
+    if not first or "\N{REPLACEMENT CHARACTER}" in first or len(model._template.tokenize_reply(first)) != 1:
+        pytest.skip("The first token of these random weights is not a text of its own.")
+    greedy, *others = score(model, [question], first, "Yes", "dog", "A")
+    assert all(greedy[0] >= logprobs[0] for logprobs in others)
 
 
-def test_what_does_not_fit_is_refused(load: Callable[[], LocalModel]) -> None:
-    model = load()
+def test_a_prompt_or_candidate_that_does_not_fit_is_refused(model: LocalModel) -> None:
     too_long = "dog " * model.info.context_tokens
     with pytest.raises(ContextOverflow):
         score(model, [user(too_long)], "Yes.")
@@ -109,16 +122,16 @@ def test_what_does_not_fit_is_refused(load: Callable[[], LocalModel]) -> None:
     assert score(model, [user("dog")], "Yes.")
 
 
-def test_stopped_before_it_begins_it_says_nothing(load: Callable[[], LocalModel]) -> None:
+def test_stopped_before_it_begins_it_returns_nothing(model: LocalModel) -> None:
     stop = threading.Event()
     stop.set()
-    assert load().score([user("dog")], ["Yes."], stop) == []
+    assert model.score([user("dog")], ["Yes."], stop) == []
 
 
-def test_the_scripted_model_finds_likely_what_it_is_about_to_say() -> None:
+def test_the_scripted_model_finds_its_next_reply_likely() -> None:
     model = ScriptedModel("A red dog")
     right, wrong, short = score(model, [user("What?")], "A red dog", "A blue dog", "A red")
     assert right == pytest.approx((math.log(0.9),) * 4)
     assert wrong == pytest.approx((math.log(0.9), math.log(0.1), math.log(0.9), math.log(0.9)))
     assert short == pytest.approx((math.log(0.9), math.log(0.9), math.log(0.1)))
-    assert "".join(model.stream([user("What?")], GenerationOptions(), threading.Event())) == "A red dog"
+    assert complete(model, user("What?")) == "A red dog"

@@ -1,4 +1,4 @@
-"""The bundled model in its cache: a damaged folder is made anew, and a full disk is a sentence."""
+"""The bundled model in the cache: a damaged folder is assembled again, and a full disk is one sentence."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from assistant.errors import ModelError
 from assistant.models.pocket import assemble
 from assistant.models.pocket.assemble import ensure
+from assistant.progress import no_progress
 
 
 class Usage(NamedTuple):
@@ -31,7 +32,7 @@ def write_model(folder: Path) -> None:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders that were assembled; a small one stands in, as the wheel assets are not here to be fetched."""
+    """The folders that were assembled: small stand-ins, because the wheel assets are not available in tests."""
     folders: list[Path] = []
 
     def assembled(_decoder: Path, _tower: Path, _weights: Path, target: Path) -> None:
@@ -43,45 +44,45 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
-def quiet(_what: str, _done: int, _total: int) -> None:
-    pass
-
-
-def test_a_whole_folder_is_left_alone(made: list[Path], tmp_path: Path) -> None:
-    assert ensure(tmp_path, quiet) == ensure(tmp_path, quiet, full_check=True)
+def test_a_complete_folder_is_kept(made: list[Path], tmp_path: Path) -> None:
+    assert ensure(tmp_path, no_progress) == ensure(tmp_path, no_progress, full_check=True)
     assert len(made) == 1
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "picture_adapter.safetensors", "config.json", "tokenizer.json"])
-def test_a_missing_or_shortened_file_has_the_folder_made_anew(name: str, made: list[Path], tmp_path: Path) -> None:
-    file = ensure(tmp_path, quiet) / name
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-1])
-    assert (ensure(tmp_path, quiet, full_check=True) / name).read_bytes() == whole
+def test_a_folder_with_a_missing_or_truncated_file_is_assembled_again(
+    name: str, made: list[Path], tmp_path: Path
+) -> None:
+    file = ensure(tmp_path, no_progress) / name
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    assert (ensure(tmp_path, no_progress, full_check=True) / name).read_bytes() == content
     file.unlink()
-    assert (ensure(tmp_path, quiet) / name).read_bytes() == whole
+    assert (ensure(tmp_path, no_progress) / name).read_bytes() == content
     assert len(made) == 3
 
 
 @pytest.mark.usefixtures("made")
-def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_reported_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 9 * 10**8, 10**8))
     with pytest.raises(ModelError, match=r"takes 620 MB and .*models has 100 MB left: make room"):
-        ensure(tmp_path, quiet)
+        ensure(tmp_path, no_progress)
 
 
 @pytest.mark.parametrize(
-    ("failure", "said"),
+    ("failure", "message"),
     [(SafetensorError("No space left on device"), "No space left on device.*620 MB"), (MemoryError(), "memory")],
 )
 @pytest.mark.usefixtures("made")
-def test_a_failure_half_way_is_a_sentence_and_leaves_nothing(
-    failure: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_half_way_is_one_sentence_and_leaves_nothing(
+    failure: Exception, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Path) -> None:
         raise failure
 
     monkeypatch.setattr(assemble, "assemble", fail)
-    with pytest.raises(ModelError, match=said):
-        ensure(tmp_path, quiet)
+    with pytest.raises(ModelError, match=message):
+        ensure(tmp_path, no_progress)
     assert not list((tmp_path / "models").glob("*pocket-*"))

@@ -1,0 +1,228 @@
+"""Find, fetch, validate and read the files of a model.
+
+Checkpoints are data: weights come from safetensors only, and code in a model's folder never runs.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import MissingExtraError, ModelError
+from assistant.models import catalog, hub
+from assistant.models.local.llama import LoraAdapter
+from assistant.models.local.load_errors import reason, silence_libraries, translate_errors
+from assistant.models.local.placement import Placement
+from assistant.models.memory import linear_layers_outside_decoder
+from assistant.progress import Progress, no_progress
+
+IMAGE_ADAPTER_FILE = "picture_adapter.safetensors"
+"""Name of the LoRA adapter beside a LLaVA model. It applies while there is an image in the conversation."""
+
+_POCKET_VISION_TYPE = "parley_pocket_eyes"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+# Block sizes of bitsandbytes' nf4 kernel for the CPU.
+_CPU_NF4_ROWS, _CPU_NF4_COLUMNS = 32, 64
+_PACKAGE_HINTS = {
+    "torchvision": "torchvision (`pip install 'parley-assistant[gpu]'`)",
+    "num2words": "num2words (`pip install 'parley-assistant[gpu]'`)",
+    "PIL": "Pillow",
+    "sentencepiece": "sentencepiece (`pip install sentencepiece`)",
+}
+
+
+def fetch_and_validate(source: str, progress: Progress = no_progress) -> None:
+    """Fetch a model if necessary, and check everything that can be checked before it is loaded.
+
+    Args:
+        source: A folder, a name in the catalog, or a hub id.
+        progress: Reports the bytes fetched.
+
+    Raises:
+        ModelError: The model does not exist, cannot be fetched or cannot be used.
+        MissingExtraError: It needs a package that is not installed.
+    """
+    folder = find_folder(source) or fetch_checkpoint(source, progress)
+    progress(f"looking into {Path(source).name}", 0, 0)
+    check_folder(folder)
+    _check_small_files(folder, source)
+
+
+def fetch_checkpoint(source: str, progress: Progress = no_progress) -> Path:
+    """Return the cached folder of a model from the catalog or the hub, and fetch it first if necessary.
+
+    Configuration and processor are checked before gigabytes of weights are fetched. Raises as `fetch_and_validate`.
+    """
+    entry = catalog.find(source)
+    repository, revision = (entry.repository, entry.revision) if entry else (source, "main")
+    return hub.fetch(repository, revision, progress, lambda folder: _check_small_files(folder, source))
+
+
+def find_folder(source: str) -> Path | None:
+    """Return the local folder that `source` names, None for a name in the catalog or a hub id.
+
+    Raises:
+        ModelError: It names neither.
+    """
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError:  # No such home; the message below says so.
+        folder = Path(source)
+    if source and folder.is_dir():
+        return folder
+    if source and folder.exists():
+        raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
+    if catalog.find(source) or (_HUB_ID.fullmatch(source) and not source.startswith(".")):
+        return None
+    raise ModelError(
+        f"There is no model folder {source}: give a folder that exists, a name that "
+        "`parley models` lists, or an id on the hub, like owner/name."
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Check that `folder` has a readable config.json and safetensors weights. Raises `ModelError`."""
+    config = folder / "config.json"
+    try:
+        described = json.loads(config.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(f"{folder} is not a model folder: its config.json cannot be read.") from error
+    except ValueError as error:
+        raise ModelError(f"{config} is damaged: get a fresh copy of the model.") from error
+    if not any(folder.glob("*.safetensors")):
+        if any(file.suffix in {".bin", ".pt", ".pth"} for file in folder.iterdir()):
+            raise ModelError(f"{folder} has its weights as pickles, which can run code: convert them to safetensors.")
+        raise ModelError(f"{folder} has no weights: a *.safetensors file is missing.")
+    if not isinstance(described, dict) or "model_type" not in described:
+        raise ModelError(f"{config} has no model type: get a fresh copy of the model.")
+
+
+def read_config(folder: Path, source: str) -> Any:
+    """Read the configuration of a vision-language model. Raises `ModelError` for any other kind of model."""
+    import transformers
+    from huggingface_hub.errors import StrictDataclassError
+
+    import assistant.models.pocket  # noqa: F401 - registers the bundled model's vision encoder with transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except StrictDataclassError as error:
+        raise ModelError(
+            f"The config.json of {source} contradicts itself: {reason(error.__cause__ or error)}."
+        ) from error
+    except ValueError as error:
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
+            raise ModelError(
+                f"{source} brings its own code, which Parley never runs: choose a model that needs none."
+            ) from error
+        raise ModelError(
+            f"{source} is of a type that this version of transformers does not know: choose another model."
+        ) from error
+    if type(config) not in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        raise ModelError(
+            f"{source} is a {config.model_type} model, which cannot look at pictures: choose a vision-language model."
+        )
+    return config
+
+
+def read_processor(folder: Path, source: str) -> Any:
+    """Read transformers' processor (tokenizer, image processor, chat template) of a model.
+
+    Raises:
+        ModelError: It is damaged.
+        MissingExtraError: It needs a package that is not installed.
+    """
+    from transformers import AutoProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    except ImportError as error:
+        hints = (hint for package, hint in _PACKAGE_HINTS.items() if package.lower() in str(error).lower())
+        if (hint := next(hints, None)) is None:
+            raise
+        raise MissingExtraError(f"The processor of {source} needs {hint}.") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelError(f"The processor of {source} cannot be read: {reason(error)}.") from error
+
+
+def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
+    """Load transformers' model with the weights in `folder`, on the device and in the dtype of `placement`.
+
+    Weights for Parley's own int8 stay as they are on disk and are quantized later. Raises `ModelError`.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    options: dict[str, Any] = {"dtype": placement.dtype}
+    if placement.uses_bitsandbytes:
+        options |= {"quantization_config": _bitsandbytes_config(config, placement)}
+        options |= {"device_map": {"": placement.device}}
+    elif placement.quantization == "int8":
+        # Keeping the dtype on disk until then halves the peak for 16-bit weights.
+        options["dtype"] = "auto"
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+    )
+    model, loading_info = loaded
+    missing = sorted(loading_info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {len(missing)} of the model's weights, {missing[0]} for one: get a fresh copy of it."
+        )
+    if placement.device_type == "cpu" and placement.quantization == "nf4":
+        _check_cpu_nf4(model, folder)
+    on_device = placement.device == "cpu" or placement.uses_bitsandbytes
+    return model.eval() if on_device else model.eval().to(placement.device)
+
+
+def read_adapter(file: Path) -> LoraAdapter:
+    """Read a LoRA adapter from safetensors whose metadata gives `alpha` and `r`. Raises `ModelError`."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+        return LoraAdapter(tensors, float(metadata["alpha"]), int(metadata["r"]))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ModelError(f"{file} is damaged: get a fresh copy of the model.") from error
+
+
+def is_pocket(config: Any) -> bool:
+    """Return True if `config` is that of the bundled model."""
+    return getattr(getattr(config, "vision_config", None), "model_type", None) == _POCKET_VISION_TYPE
+
+
+def _check_small_files(folder: Path, source: str) -> None:
+    with silence_libraries(), translate_errors(source):
+        read_config(folder, source)
+        read_processor(folder, source)
+
+
+def _check_cpu_nf4(model: Any, folder: Path) -> None:
+    # The kernel would fail an assertion at the first token.
+    for name, layer in model.get_decoder().named_modules():
+        if hasattr(getattr(layer, "weight", None), "quant_state") and (
+            layer.out_features % _CPU_NF4_ROWS or layer.in_features % _CPU_NF4_COLUMNS
+        ):
+            raise ModelError(
+                f"{folder} cannot be quantized to nf4 on the CPU: its layer {name} is {layer.out_features} by "
+                f"{layer.in_features}, no multiples of {_CPU_NF4_ROWS} and {_CPU_NF4_COLUMNS}. Choose --quantize int8."
+            )
+
+
+def _bitsandbytes_config(config: Any, placement: Placement) -> Any:
+    """Return the quantization config that quantizes the decoder's linear layers, and the tower's if asked for."""
+    from transformers import BitsAndBytesConfig
+
+    skipped = linear_layers_outside_decoder(config)
+    if placement.quantize_tower:
+        skipped = [name for name in skipped if "vision" not in name and "visual" not in name]
+    return BitsAndBytesConfig(
+        load_in_4bit=placement.quantization == "nf4",
+        load_in_8bit=placement.quantization == "int8",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        # By default it computes in the dtype of its inputs, float32 among them.
+        bnb_4bit_compute_dtype=placement.dtype,
+        llm_int8_skip_modules=skipped,
+    )
