@@ -18,7 +18,7 @@ from assistant.progress import no_progress
 from assistant.settings import load
 from parley.factory.voice import build_stt, build_tts
 from tests.fakes.audio import Floats
-from tests.fakes.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
+from tests.fakes.audio_server import MISSING, REASON, AudioServer, audio_server, read_samples
 from voice.audio.decode import open_audio
 from voice.stt.base import SpeechToText
 from voice.stt.long_form import transcribe
@@ -51,7 +51,7 @@ def ears() -> SpeechToText:
 class Talk:
     """A running `parley voice` with the model that repeats what it is told, and what it has written so far."""
 
-    def __init__(self, server: SoundServer, folder: Path, mouth: TextToSpeech, *options: str) -> None:
+    def __init__(self, server: AudioServer, folder: Path, mouth: TextToSpeech, *options: str) -> None:
         self.server = server
         self._mouth = mouth
         self._log = folder / "events.jsonl"
@@ -130,7 +130,7 @@ class Talk:
 def talk(
     request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mouth: TextToSpeech
 ) -> Iterator[Talk]:
-    with sound_server(tmp_path_factory.mktemp("pulse")) as server:
+    with audio_server(tmp_path_factory.mktemp("pulse")) as server:
         talk = Talk(server, tmp_path, mouth, *getattr(request, "param", ()))
         with talk.process:
             try:
@@ -145,10 +145,10 @@ def words_in(path: Path, ears: SpeechToText) -> str:
         return " ".join(each.text for each in transcribe(ears, recording, no_progress, "en")).lower()
 
 
-def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> None:
+def test_a_question_and_a_follow_up_are_answered(talk: Talk, ears: SpeechToText) -> None:
     noise = 0.02 * np.random.default_rng(0).standard_normal(3 * 16_000)
     talk.server.say(noise, 16_000)
-    with talk.server.recorded() as path:
+    with talk.server.record() as path:
         talk.say("What is the capital of France?")
         talk.until("reply")
     assert "capital of france" in words_in(path, ears)
@@ -169,7 +169,7 @@ def test_a_question_a_follow_up_and_silence(talk: Talk, ears: SpeechToText) -> N
 
 
 @pytest.mark.parametrize("talk", [("--empathy",)], indirect=True)
-def test_of_somebody_upset_the_model_is_told(talk: Talk) -> None:
+def test_empathy_tells_the_model_of_distress(talk: Talk) -> None:
     talk.say("I am so angry, this is outrageous and I hate it!")
     talk.until("reply")
     for number, words in enumerate(("What is the capital of France?", "Is it a very large city?"), 2):
@@ -194,17 +194,17 @@ INTERRUPTIONS = (
 
 # This room's microphone cannot hear its speaker, which is what headphones are.
 @pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
-def test_speaking_over_the_reply_stops_it_and_cuts_what_is_kept(talk: Talk) -> None:
+def test_speaking_over_the_reply_stops_it(talk: Talk) -> None:
     talk.say(STORY)
     delays: list[float] = []
     for number, interruption in enumerate(INTERRUPTIONS, 1):
         talk.until("speaking", number)
-        with talk.server.recorded("spk.monitor", 0) as reply, talk.server.recorded("micfeed.monitor", 0) as person:
+        with talk.server.record("spk.monitor", 0) as reply, talk.server.record("micfeed.monitor", 0) as person:
             # The recorders begin while it speaks.
             time.sleep(2)
             talk.say(interruption)
             talk.until("heard", number + 1)
-        delays += silent_after(samples_of(reply), samples_of(person))
+        delays += silent_after(read_samples(reply), read_samples(person))
     print(f"silent {', '.join(f'{1000 * delay:.0f}' for delay in delays)} ms after the onset of speech")
     # 150 ms are aimed at; a busy machine is slower.
     assert delays
@@ -235,17 +235,17 @@ def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
     talk.server.run("pactl", "load-module", "module-loopback", "source=spk.monitor", "sink=micfeed", "latency_msec=60")
     talk.say("The grey cat sits at the window and counts the boats on the river.")
     talk.until("speaking")
-    with talk.server.recorded("micfeed.monitor", 0) as path:
+    with talk.server.record("micfeed.monitor", 0) as path:
         talk.until("reply")
         # What would be its own last words take a moment to be understood.
         time.sleep(4)
-    assert np.abs(samples_of(path)).max() > 0.1, "the microphone heard what it said"
+    assert np.abs(read_samples(path)).max() > 0.1, "the microphone heard what it said"
     lines, _ = talk.end()
     assert [line.split(":")[0] for line in lines] == ["You", "Parley"], lines
 
 
 @pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
-def test_devices_that_go_end_nothing_and_are_used_again(talk: Talk, ears: SpeechToText) -> None:
+def test_devices_that_come_back_are_used_again(talk: Talk, ears: SpeechToText) -> None:
     talk.say(STORY)
     talk.until("speaking")
     time.sleep(1)
@@ -258,7 +258,7 @@ def test_devices_that_go_end_nothing_and_are_used_again(talk: Talk, ears: Speech
     talk.server.start()
     talk.until("device", 4)
     time.sleep(2)
-    with talk.server.recorded() as path:
+    with talk.server.record() as path:
         talk.say("What is the capital of France?")
         assert talk.until("reply", 2)["spoken"]
     assert "capital of france" in words_in(path, ears)

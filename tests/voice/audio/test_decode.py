@@ -1,4 +1,4 @@
-"""Recordings: every form there is becomes the same sound, and what is none is one sentence."""
+"""Audio files: every format becomes the same samples, and what is no audio file is an error of one sentence."""
 
 import io
 import os
@@ -16,12 +16,12 @@ from tests.fakes.audio import Floats, WriteWave, tone, wave_bytes
 from voice.audio.decode import open_audio
 
 
-def decoded(source: Path | io.BytesIO) -> Floats:
-    with open_audio(source) as recording:
-        return np.concatenate([np.zeros(0, np.float32), *recording.blocks()])
+def decode(source: Path | io.BytesIO) -> Floats:
+    with open_audio(source) as audio:
+        return np.concatenate([np.zeros(0, np.float32), *audio.blocks()])
 
 
-def encoded(path: Path, codec: str, samples: Floats, rate: int) -> Path:
+def encode(path: Path, codec: str, samples: Floats, rate: int) -> Path:
     with av.open(path, "w") as container:
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, av.AudioStream)
@@ -33,8 +33,8 @@ def encoded(path: Path, codec: str, samples: Floats, rate: int) -> Path:
     return path
 
 
-def loudness_of(samples: Floats, hertz: float) -> float:
-    """How much of `samples` is a tone of that frequency, 1 for all."""
+def tone_share(samples: Floats, hertz: float) -> float:
+    """Return how much of the energy is a tone of that frequency, from 0 to 1."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size))) ** 2
     middle = round(hertz * samples.size / 16_000)
     return float(spectrum[max(0, middle - 4) : middle + 5].sum() / spectrum.sum())
@@ -42,78 +42,79 @@ def loudness_of(samples: Floats, hertz: float) -> float:
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 192_000])
 @pytest.mark.parametrize("channels", [1, 2, 6])
-def test_any_rate_and_number_of_channels_is_heard_as_it_sounds(rate: int, channels: int, write_wave: WriteWave) -> None:
-    samples = decoded(write_wave("tone.wav", tone(1.0, rate), rate, channels))
+def test_any_rate_and_number_of_channels_is_decoded(rate: int, channels: int, write_wave: WriteWave) -> None:
+    samples = decode(write_wave("tone.wav", tone(1.0, rate), rate, channels))
     assert abs(samples.size - 16_000) <= 32
     assert samples.dtype == np.float32
-    assert loudness_of(samples, 440) > 0.99
+    assert tone_share(samples, 440) > 0.99
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.15)
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("mp3", "mp3"), ("ogg", "libopus"), ("flac", "flac"), ("m4a", "aac")])
-def test_any_format_is_heard_as_it_sounds(suffix: str, codec: str, tmp_path: Path) -> None:
-    path = encoded(tmp_path / f"tone.{suffix}", codec, tone(1.0, 48_000), 48_000)
-    samples = decoded(path)
+def test_any_format_is_decoded(suffix: str, codec: str, tmp_path: Path) -> None:
+    path = encode(tmp_path / f"tone.{suffix}", codec, tone(1.0, 48_000), 48_000)
+    samples = decode(path)
     assert abs(samples.size - 16_000) <= 1_600
-    assert loudness_of(samples[1_000:15_000], 440) > 0.98
+    assert tone_share(samples[1_000:15_000], 440) > 0.98
 
 
-def test_the_same_from_a_stream_that_cannot_be_wound_back(write_wave: WriteWave) -> None:
+def test_a_stream_that_cannot_seek_gives_the_same_samples(write_wave: WriteWave) -> None:
     path = write_wave("tone.wav", tone(0.5))
 
     class Pipe(io.BytesIO):
         def seek(self, *_: int) -> int:
             raise OSError("a pipe")
 
-    np.testing.assert_array_equal(decoded(Pipe(path.read_bytes())), decoded(path))
+    np.testing.assert_array_equal(decode(Pipe(path.read_bytes())), decode(path))
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
-def test_the_same_from_a_pipe_with_a_name(write_wave: WriteWave, tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_named_pipe_gives_the_same_samples(write_wave: WriteWave, tmp_path: Path) -> None:
     path = write_wave("tone.wav", tone(0.5))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(path.read_bytes(),))
     writer.start()
-    np.testing.assert_array_equal(decoded(pipe), decoded(path))
+    np.testing.assert_array_equal(decode(pipe), decode(path))
     writer.join()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
-def test_a_pipe_that_brings_nothing_is_empty(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_an_empty_named_pipe_is_an_error(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(b"",))
     writer.start()
     with pytest.raises(VoiceError, match="pipe is empty"):
-        decoded(pipe)
+        decode(pipe)
     writer.join()
 
 
-def test_samples_beyond_full_scale_and_no_numbers_are_tamed(tmp_path: Path) -> None:
+def test_samples_beyond_full_scale_and_nan_are_limited(tmp_path: Path) -> None:
     data = np.array([0.5, 7.0, -7.0, np.nan, np.inf, -np.inf] * 2_000, "<f4").tobytes()
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 16_000, 64_000, 4, 32)
     header = struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", len(data))
     path = tmp_path / "wild.wav"
     path.write_bytes(header + data)
-    samples = decoded(path)
+    samples = decode(path)
     assert samples.size == 12_000
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() <= 1.0
 
 
-def test_what_comes_before_the_damage_is_heard(tmp_path: Path) -> None:
-    path = encoded(tmp_path / "half.flac", "flac", tone(4.0), 16_000)
+def test_audio_before_the_damage_is_decoded(tmp_path: Path) -> None:
+    path = encode(tmp_path / "half.flac", "flac", tone(4.0), 16_000)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
     path.write_bytes(data)
-    with open_audio(path) as recording:
-        heard = sum(block.size for block in recording.blocks())
-    assert 16_000 <= heard < 64_000
+    with open_audio(path) as audio:
+        count = sum(block.size for block in audio.blocks())
+    assert 16_000 <= count < 64_000
+    assert audio.decode_errors
 
 
-def test_nothing_is_what_an_empty_track_has(write_wave: WriteWave) -> None:
-    assert decoded(write_wave("nothing.wav", np.zeros(0))).size == 0
+def test_an_empty_track_has_no_samples(write_wave: WriteWave) -> None:
+    assert decode(write_wave("nothing.wav", np.zeros(0))).size == 0
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -122,7 +123,7 @@ def write(path: Path, data: bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("empty.wav", b"", "empty.wav is empty"),
         ("notes.txt", b"Nothing to hear here.\n" * 50, "notes.txt is no recording|notes.txt has no sound"),
@@ -130,30 +131,30 @@ def write(path: Path, data: bytes) -> Path:
         ("cut.wav", wave_bytes(tone(1.0))[:20], "cut.wav is no recording|cut.wav has no sound"),
     ],
 )
-def test_what_is_no_recording_is_one_sentence(name: str, data: bytes, said: str, tmp_path: Path) -> None:
-    with pytest.raises(VoiceError, match=said):
-        decoded(write(tmp_path / name, data))
+def test_a_file_that_is_no_audio_is_an_error(name: str, data: bytes, message: str, tmp_path: Path) -> None:
+    with pytest.raises(VoiceError, match=message):
+        decode(write(tmp_path / name, data))
 
 
-def test_a_picture_has_no_sound(tmp_path: Path) -> None:
+def test_an_image_has_no_audio(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32), "red").save(tmp_path / "dog.png")
     with pytest.raises(VoiceError, match="has no sound in it"):
-        decoded(tmp_path / "dog.png")
+        decode(tmp_path / "dog.png")
 
 
-def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(VoiceError, match=r"no file .*gone\.wav: check the path"):
-        decoded(tmp_path / "gone.wav")
+        decode(tmp_path / "gone.wav")
     with pytest.raises(VoiceError, match="is a folder"):
-        decoded(tmp_path)
+        decode(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["m3u8", "ffconcat"])
-def test_a_playlist_cannot_have_other_files_read(kind: str, tmp_path: Path, write_wave: WriteWave) -> None:
+def test_a_playlist_cannot_read_other_files(kind: str, tmp_path: Path, write_wave: WriteWave) -> None:
     secret = write_wave("secret.wav", tone(1.0))
     text = {
         "m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{secret}\n#EXT-X-ENDLIST\n",
         "ffconcat": f"ffconcat version 1.0\nfile {secret}\n",
     }[kind]
     with pytest.raises(VoiceError):
-        decoded(write(tmp_path / f"list.{kind}", text.encode()))
+        decode(write(tmp_path / f"list.{kind}", text.encode()))

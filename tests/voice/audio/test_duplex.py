@@ -1,113 +1,131 @@
-"""Devices that go while a conversation runs, on a sound server of the test's own, and come back."""
+"""Devices that are lost during a conversation and come back, on an audio server of the tests' own."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 
 from assistant.errors import VoiceError
 from tests.fakes.audio import Floats, tone
-from tests.fakes.sound_server import MISSING, REASON, SoundServer, samples_of, sound_server
-from voice.audio.duplex import AudioDuplex, DeviceChange
+from tests.fakes.audio_server import (
+    DEADLINE_SECONDS,
+    MISSING,
+    REASON,
+    RECORDING_RATE,
+    AudioServer,
+    audio_server,
+    read_samples,
+)
+from voice.audio.duplex import AudioDuplex, DeviceChange, DeviceKind
 from voice.audio.streams import AudioOutput, Microphone
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.live,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
     pytest.mark.skipif(bool(MISSING), reason=REASON),
 ]
 
+RATE = 22_050
+
 
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundServer]:
-    with sound_server(tmp_path_factory.mktemp("pulse")) as started:
+def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[AudioServer]:
+    with audio_server(tmp_path_factory.mktemp("pulse")) as started:
         for name, value in started.environment.items():
             monkeypatch.setenv(name, value)
         yield started
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition: PortAudio reports nothing that could be awaited."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 class Listener:
-    """What has been heard so far, and the changes that were told."""
+    """A duplex, with everything that it heard and reported."""
 
     def __init__(self) -> None:
         self.changes: list[DeviceChange] = []
-        self.duplex = AudioDuplex(Microphone(), AudioOutput(22_050), self.changes.append)
-        self.heard: list[Floats] = []
+        self.duplex = AudioDuplex(Microphone(), AudioOutput(RATE), self.changes.append)
+        self.speaker = self.duplex.speaker
+        self._heard: list[Floats] = []
 
-    async def listen(self) -> None:
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        async with self.duplex:
+            task = asyncio.create_task(self._listen())
+            yield
+            task.cancel()
+
+    async def _listen(self) -> None:
         async for samples, _ in self.duplex.pairs():
-            self.heard.append(samples)
+            self._heard.append(samples)
 
-    async def hears(self, server: SoundServer) -> None:
-        """Wait until what is said into the microphone arrives, which the first second may not."""
-        self.heard.clear()
-        async with asyncio.timeout(40):
-            while not any(np.abs(samples).max() > 0.1 for samples in self.heard):
+    async def hears(self, server: AudioServer) -> None:
+        """Speak into the microphone until it is heard, which may take more than a second after the start."""
+        self._heard.clear()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not any(np.abs(samples).max() > 0.1 for samples in self._heard):
                 await asyncio.to_thread(server.say, tone(0.5), 16_000)
 
-    async def until(self, what: str, *, back: bool) -> None:
-        async with asyncio.timeout(40):
-            while not any((change.kind, change.back) == (what, back) for change in self.changes):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+    async def reports(self, kind: DeviceKind, *, back: bool) -> None:
+        await until(lambda: any((change.kind, change.back) == (kind, back) for change in self.changes))
 
 
-async def test_devices_that_go_are_told_of_once_and_used_again_when_they_are_back(server: SoundServer) -> None:
+async def test_lost_devices_are_reported_once_and_used_again(server: AudioServer) -> None:
     listener = Listener()
-    duplex = listener.duplex
-    async with duplex:
-        listening = asyncio.create_task(listener.listen())
+    async with listener.listening():
         await listener.hears(server)
-        duplex.speaker.add(np.zeros(22_050, np.float32))
+        listener.speaker.add(np.zeros(RATE, np.float32))
         server.stop()
-        await listener.until("microphone", back=False)
-        await listener.until("speaker", back=False)
+        await listener.reports("microphone", back=False)
+        await listener.reports("speaker", back=False)
         with pytest.raises(VoiceError, match="The speaker 'default' has gone"):
-            duplex.speaker.add(np.zeros(100, np.float32))
+            listener.speaker.add(np.zeros(100, np.float32))
         with pytest.raises(VoiceError, match="has gone"):
-            _ = duplex.speaker.played_seconds
+            _ = listener.speaker.played_seconds
+        # Long enough for a second attempt to reconnect, which may not report anything.
         await asyncio.sleep(3)
         server.start()
-        await listener.until("microphone", back=True)
-        await listener.until("speaker", back=True)
+        await listener.reports("microphone", back=True)
+        await listener.reports("speaker", back=True)
         await listener.hears(server)
-        duplex.speaker.add(np.zeros(22_050 // 2, np.float32))
-        async with asyncio.timeout(20):
-            while duplex.speaker.played_seconds < 0.45:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        listener.speaker.add(np.zeros(RATE // 2, np.float32))
+        await until(lambda: listener.speaker.played_seconds >= 0.45)
         assert len(listener.changes) == 4
-        listening.cancel()
 
 
-async def test_another_default_is_followed(server: SoundServer) -> None:
+async def test_a_new_default_speaker_is_used(server: AudioServer) -> None:
     listener = Listener()
-    async with listener.duplex:
-        listening = asyncio.create_task(listener.listen())
+    async with listener.listening():
         await listener.hears(server)
-        server.run("pactl", "load-module", "module-null-sink", "sink_name=other", "rate=48000")
+        server.run("pactl", "load-module", "module-null-sink", "sink_name=other", f"rate={RECORDING_RATE}")
         server.run("pactl", "set-default-sink", "other")
-        with server.recorded("other.monitor", 0.5) as path:
-            listener.duplex.speaker.add(tone(1.0, 22_050).astype(np.float32))
-            await asyncio.sleep(2)
-        assert np.abs(samples_of(path)).max() > 0.2
+        with server.record("other.monitor", 0.5) as path:
+            listener.speaker.add(tone(1.0, RATE).astype(np.float32))
+            await until(lambda: listener.speaker.played_seconds >= 0.95)
+        assert np.abs(read_samples(path)).max() > 0.2
         assert listener.changes == []
-        listening.cancel()
 
 
-async def test_what_is_paused_is_soon_silent_and_counts_no_more_than_was_heard(server: SoundServer) -> None:
+async def test_a_paused_output_is_soon_silent_and_counts_only_what_was_heard(server: AudioServer) -> None:
     listener = Listener()
-    speaker = listener.duplex.speaker
+    speaker = listener.speaker
     async with listener.duplex:
-        await asyncio.sleep(2)
-        with server.recorded("spk.monitor", 0.5) as path:
-            speaker.add(tone(5.0, 22_050).astype(np.float32))
-            await asyncio.sleep(1.5)
+        with server.record("spk.monitor", 0.5) as path:
+            speaker.add(tone(5.0, RATE).astype(np.float32))
+            await until(lambda: speaker.played_seconds >= 1)
             speaker.pause()
+            # What the device has already is still played.
             await asyncio.sleep(1)
-            heard = speaker.played_seconds
-        loud = int((np.abs(samples_of(path)) > 0.01).sum()) / 48_000
-        # A sine is near zero some of the time.
-        assert heard == pytest.approx(loud, abs=0.1)
+            played = speaker.played_seconds
+        # A sine is close to zero some of the time.
+        loud_seconds = int((np.abs(read_samples(path)) > 0.01).sum()) / RECORDING_RATE
+        assert played == pytest.approx(loud_seconds, abs=0.1)
         speaker.clear()
         assert speaker.played_seconds == 0
