@@ -7,7 +7,8 @@ from assistant.progress import Progress
 from assistant.settings import Settings
 from parley.factory.models import build_model
 from tests.fakes import chat_server
-from tests.fakes.chat_server import ChatServer, running
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.http_server import running
 from tests.fakes.tui import WAIT_SECS, RunApp
 from tui.app import ParleyApp
 

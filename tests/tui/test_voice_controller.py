@@ -1,4 +1,4 @@
-"""VoiceController in the app: switched on and off, heard and answered, interrupted, and gone wrong."""
+"""The spoken conversation of the app: turned on and off, interrupted, muted, and failing."""
 
 import asyncio
 import threading
@@ -24,14 +24,14 @@ from voice.voice_session import VoiceSession
 
 
 class FakeVoiceSession(VoiceSession):
-    """A spoken conversation whose microphone is `says`."""
+    """A voice session whose microphone hears what is passed to `say`."""
 
     def __init__(self, *sentences: str, failure: str = "") -> None:
         self.stt, self.speaker = FakeSpeechToText(*sentences), FakeAudioOutput()
         self.failure = failure
-        self.begun = 0
+        self.runs = 0
         self.closed = False
-        self._sound: asyncio.Queue[Floats] = asyncio.Queue()
+        self._audio: asyncio.Queue[Floats] = asyncio.Queue()
 
     async def run(
         self,
@@ -40,7 +40,7 @@ class FakeVoiceSession(VoiceSession):
         *,
         on_ready: Callable[[SpokenConversation], None],
     ) -> None:
-        self.begun += 1
+        self.runs += 1
         if self.failure:
             raise VoiceError(self.failure)
         detector = UserTurnDetector(lambda frame: float(np.abs(frame).max()))
@@ -49,16 +49,16 @@ class FakeVoiceSession(VoiceSession):
         on_ready(conversation)
         await conversation.run(self._microphone())
 
-    def says(self, sentence: int) -> None:
-        self._sound.put_nowait(np.full(20 * FRAME_SAMPLES, 0.6 + sentence / 100, np.float32))
-        self._sound.put_nowait(np.zeros(70 * FRAME_SAMPLES, np.float32))
+    def say(self, sentence: int) -> None:
+        self._audio.put_nowait(np.full(20 * FRAME_SAMPLES, 0.6 + sentence / 100, np.float32))
+        self._audio.put_nowait(np.zeros(70 * FRAME_SAMPLES, np.float32))
 
     def close(self) -> None:
         self.closed = True
 
     async def _microphone(self) -> AsyncIterator[Floats]:
         while True:
-            yield await self._sound.get()
+            yield await self._audio.get()
 
 
 def app_with(voice: FakeVoiceSession, *replies: str) -> ParleyApp:
@@ -76,7 +76,7 @@ async def test_f2_starts_and_ends_a_spoken_conversation(run_app: RunApp) -> None
     async with run_app(app_with(voice, "It is a **cat**.")) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-        voice.says(0)
+        voice.say(0)
         await person.sees("What is it?", "UserMessage")
         await person.sees("It is a cat.", "AssistantMessage")
         await person.sees("listening", "StatusBar")
@@ -85,7 +85,7 @@ async def test_f2_starts_and_ends_a_spoken_conversation(run_app: RunApp) -> None
         await person.wait_until(lambda: "listening" not in person.read("StatusBar"))
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-    assert voice.begun == 2
+    assert voice.runs == 2
     assert voice.closed
 
 
@@ -99,7 +99,7 @@ async def test_model_can_be_changed_during_a_spoken_conversation(run_app: RunApp
     async with run_app(app) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-        voice.says(0)
+        voice.say(0)
         await person.sees("A cat.", "AssistantMessage")
         await person.send("/model other")
         await person.sees("loading other 25 %", "StatusBar")
@@ -109,16 +109,31 @@ async def test_model_can_be_changed_during_a_spoken_conversation(run_app: RunApp
         await person.sees("A dog.", "AssistantMessage")
 
 
+async def test_spoken_command_is_plain_words(run_app: RunApp) -> None:
+    voice = FakeVoiceSession("/model other")
+    models = SlowModelSource(ScriptedModel())
+    app = ParleyApp(
+        lambda _: Session(ScriptedModel("Which model?"), models=models, model_name="scripted"),
+        build_voice_session=lambda _: voice,
+    )
+    async with run_app(app) as person:
+        await person.press("f2")
+        await person.sees("listening", "StatusBar")
+        voice.say(0)
+        await person.sees("Which model?", "AssistantMessage")
+        assert "/model other" in person.read("UserMessage")
+
+
 async def test_interrupted_reply_shows_only_what_was_heard(run_app: RunApp) -> None:
     voice = FakeVoiceSession("Count.", "Stop it now.")
     voice.speaker.play_limit = 0.3
     async with run_app(app_with(voice, "One two three four five. Six.", "Good.")) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-        voice.says(0)
+        voice.say(0)
         await person.sees("speaking", "StatusBar")
         await person.sees("Six.", "AssistantMessage")
-        voice.says(1)
+        voice.say(1)
         await person.sees("Stop it now.", "UserMessage")
         await person.sees("stopped")
         await person.wait_until(lambda: "four" not in person.read("AssistantMessage"))
@@ -133,17 +148,17 @@ async def test_esc_and_a_typed_message_stop_the_spoken_reply(run_app: RunApp) ->
     async with run_app(app_with(voice, "One two three four.", "One two three four.", "Typed back.")) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-        voice.says(0)
+        voice.say(0)
         await person.sees("speaking", "StatusBar")
         await person.press("escape")
         await person.sees("listening", "StatusBar")
         await person.wait_until(lambda: person.read("AssistantMessage").count("stopped") == 1)
-        voice.says(0)
+        voice.say(0)
         await person.sees("speaking", "StatusBar")
         await person.send("Enough")
         await person.sees("Typed back.", "AssistantMessage")
         await person.wait_until(lambda: person.read("AssistantMessage").count("stopped") == 2)
-        assert voice.begun == 1, "and it goes on listening"
+        assert voice.runs == 1, "it goes on listening"
 
 
 async def test_push_to_talk(run_app: RunApp) -> None:
@@ -153,8 +168,8 @@ async def test_push_to_talk(run_app: RunApp) -> None:
         await person.sees("muted (F3 to talk)", "StatusBar")
         await person.press("f3")
         await person.sees("F3 sends", "StatusBar")
-        voice.says(0)
-        await person.wait_until(voice._sound.empty)
+        voice.say(0)
+        await person.wait_until(voice._audio.empty)
         assert voice.stt.requested_languages == []
         await person.press("f3")
         await person.sees("Hello.", "AssistantMessage")
@@ -193,7 +208,7 @@ async def test_attached_image_goes_with_the_spoken_question(run_app: RunApp, ima
         await person.sees("listening", "StatusBar")
         await person.paste(str(image_path))
         await person.sees("holiday", "AttachmentChip")
-        voice.says(0)
+        voice.say(0)
         await person.sees("(and showed my holiday photo.png)", "AssistantMessage")
         await person.sees("my holiday photo", "UserMessage")
         await person.wait_until(lambda: not person.app.screen.query("AttachmentChip"))
@@ -216,7 +231,7 @@ async def test_quitting_keeps_what_was_heard(run_app: RunApp) -> None:
     async with run_app(app) as person:
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-        voice.says(0)
+        voice.say(0)
         await person.sees("speaking", "StatusBar")
         await person.press("ctrl+q")
     assert app._session is not None
@@ -240,11 +255,11 @@ def test_spoken_conversation(snap_compare: SnapCompare, image_path: Path) -> Non
         person = Person(pilot)
         await person.press("f2")
         await person.sees("listening", "StatusBar")
-        voice.says(0)
+        voice.say(0)
         await person.sees("An orange ball", "AssistantMessage")
         await person.sees("listening", "StatusBar")
         voice.speaker.play_limit = 0.2
-        voice.says(1)
+        voice.say(1)
         await person.sees("speaking", "StatusBar")
         await person.sees("I think", "AssistantMessage")
         hide_variations(person)
