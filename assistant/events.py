@@ -37,7 +37,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class UserTranscript:
-    """Speech was understood; it is the user's message of this turn, with these images."""
+    """Transcript of the user's speech: the message of this turn, with the attached images."""
 
     text: str
     images: tuple[Image, ...] = ()

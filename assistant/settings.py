@@ -203,6 +203,7 @@ def load(
     Args:
         overrides: Values of the command line; None means not given.
         config_file: TOML file, which must exist; without it, the default file is read if it exists.
+        overrides_origin: Origin of the overrides, for messages.
 
     Raises:
         ConfigError: A value is invalid, a key is unknown, or the file is missing or no TOML. The message names the

@@ -1,11 +1,11 @@
-"""What a file is by its first bytes, whatever its name says."""
+"""Detect the type of a file by its first bytes, whatever its name."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format that is read: its media type, and the name people know it by (empty if it is a variant of another)."""
+    """A supported format: its media type, and its usual name (empty for a variant of another format)."""
 
     media_type: str
     label: str
@@ -20,22 +20,22 @@ FORMATS = {
     "BMP": Format("image/bmp", "BMP"),
     "AVIF": Format("image/avif", "AVIF"),
 }
-"""The formats that are read, by the names Pillow gives them.
+"""Supported formats by Pillow's names.
 
-The many others it knows are rare and little tested. TIFF is left out because libtiff writes its complaints about a file
-straight to standard error, which is where the terminal app draws its screen.
+Pillow's many others are rare and little tested. TIFF is left out because libtiff writes warnings directly to standard
+error, which is where the terminal app draws.
 """
 
 HEAD_BYTES = 1024
-"""How much of a file is enough to tell."""
+"""Number of bytes that detection needs."""
 
 _labels = [known.label for known in FORMATS.values() if known.label]
-_READS = f"{', '.join(_labels[:-1])} or {_labels[-1]}"
+_SUPPORTED = f"{', '.join(_labels[:-1])} or {_labels[-1]}"
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def detect_type(data: bytes) -> str:
-    """A key of `FORMATS`, or "PDF", "SVG", "HEIC", "TIFF" or "HTML" for what is often taken for a picture, or ""."""
+    """Return a key of `FORMATS`; "PDF", "SVG", "HEIC", "TIFF" or "HTML", which are often tried; or "" if unknown."""
     head = data[:HEAD_BYTES]
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -49,13 +49,13 @@ def detect_type(data: bytes) -> str:
         return "TIFF"
     if head[4:8] == b"ftyp":
         return "AVIF" if head[8:12] in (b"avif", b"avis") else "HEIC" if head[8:12] in _HEIC_BRANDS else ""
-    # Two letters are a weak sign: the four reserved bytes are zero in practice.
+    # Two letters are weak evidence. The four reserved bytes are zero in practice.
     if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
         return "BMP"
-    return _sniff_document(head)
+    return _detect_document(head)
 
 
-def _sniff_document(head: bytes) -> str:
+def _detect_document(head: bytes) -> str:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"%pdf-" in text:
         return "PDF"
@@ -67,7 +67,7 @@ def _sniff_document(head: bytes) -> str:
 
 
 def unsupported_message(data: bytes, name: str) -> str:
-    """One sentence on why `data`, which is in none of `FORMATS`, is no picture to us, and what to do."""
+    """Return a sentence that says why `data` is no supported image, and what to do."""
     match detect_type(data):
         case "PDF":
             return f"{name} is a PDF, not a picture: save the page you mean as PNG or JPEG."
@@ -80,4 +80,4 @@ def unsupported_message(data: bytes, name: str) -> str:
         case "HTML":
             return f"{name} is a web page, not a picture: use the picture's own file or link."
         case _:
-            return f"{name} is no picture that can be read: use {_READS}."
+            return f"{name} is no picture that can be read: use {_SUPPORTED}."

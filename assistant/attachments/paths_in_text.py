@@ -1,9 +1,9 @@
-"""Pictures named inside a prompt: typed, pasted or dropped as paths and links among the words.
+"""Extract paths and URLs of images from a prompt in which they were typed, pasted or dropped.
 
     What is in "my photo.jpg"?  ─▶  What is in this picture?  +  my photo.jpg
 
-A path that stands apart from the sentence is taken out of it; one that the sentence leans on ("in photo.jpg") is
-replaced by words, because "What is in ?" is no question a model can answer.
+A path that stands apart from the sentence is removed. One that the sentence needs ("in photo.jpg") is replaced by
+words, because no model can answer "What is in ?".
 """
 
 import re
@@ -15,12 +15,12 @@ from pathlib import Path, PurePath
 from assistant.attachments.file_types import FORMATS, HEAD_BYTES, detect_type
 
 SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .avif".split())
-"""Words that end so are taken for pictures, even if there is no such file: loading it then says so."""
+"""Words with these suffixes count as images even if there is no such file: loading then reports that."""
 
-# Taken for pictures only if the file exists: they are refused, and talking about one that is not there is no mistake.
+# These count as images only if the file exists. Loading refuses them; a missing one may just be talked about.
 _REFUSED_SUFFIXES = frozenset(".pdf .svg .tif .tiff .heic .heif .jxl .psd .ico .jp2".split())
 _MAX_PATH = 4096
-_MAX_WORDS_IN_A_NAME = 12  # how far back a name with unquoted spaces is looked for
+_MAX_WORDS_IN_NAME = 12  # longest name with unquoted spaces
 
 _SINGLE = r"'[^'\n]*'"
 _DOUBLE = r'"(?:[^"\\\n]|\\.)*"'
@@ -37,13 +37,13 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_PIECE = re.compile(rf"(?P<single>{_SINGLE})|(?P<double>{_DOUBLE})|\\(?P<escaped>.)")
+_QUOTED_PART = re.compile(rf"(?P<single>{_SINGLE})|(?P<double>{_DOUBLE})|\\(?P<escaped>.)")
 _TRAILING = ".,;:!?…)]}>'’`»*_"
 _POSSESSIVE = re.compile(r"['’]s\b")
-_BETWEEN_TWO = re.compile(r"\s*(?:[,;&+]|and|or|vs\.?|versus|with)?\s*(?:and|or)?\s*", re.IGNORECASE)
-_LAST_WORD = re.compile(r"(?<![/A-Za-z])([A-Za-z]+)[ \t]*$")  # "/read" is a command, and leans on nothing
+_SEPARATOR = re.compile(r"\s*(?:[,;&+]|and|or|vs\.?|versus|with)?\s*(?:and|or)?\s*", re.IGNORECASE)
+_LAST_WORD = re.compile(r"(?<![/A-Za-z])([A-Za-z]+)[ \t]*$")  # not "/read": a command needs no object
 _ARTICLES = frozenset("a an the this that these those my".split())
-_LEANING = frozenset(
+_PREPOSITIONS = frozenset(
     """about analyse analyze and are as at between caption compare describe did do does explain for from has have
     identify in inside into is like of on or read show shows summarise summarize than to under was with
     within""".split()
@@ -53,7 +53,7 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 @dataclass(frozen=True)
 class ExtractedImages:
-    """What is left to say of a prompt, and the pictures it named: paths or URLs, in order, each once."""
+    """Text of a prompt without the images, and their paths or URLs, in order, each once."""
 
     text: str
     sources: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class ExtractedImages:
 
 @dataclass(frozen=True)
 class _Mention:
-    """Where a source stands in the text, its quotes included."""
+    """Position of a source in the text, including its quotes."""
 
     start: int
     end: int
@@ -69,52 +69,56 @@ class _Mention:
 
 
 def extract_images(text: str, *, links: bool = True) -> ExtractedImages:
-    """The pictures that `text` names, and `text` without them; `text` as it is if it names none.
+    """Extract the images that `text` names. Without any, the text is returned unchanged.
 
-    Found are quoted and backslash-escaped paths, `~` and `file://` (as they were written, to be resolved on loading),
-    existing names with bare spaces, http(s) links, and a path without a known ending if it is all there is.
-    Without `links`, one to the web counts only if it ends like a picture or is all there is: people also talk of pages.
+    Finds quoted and backslash-escaped paths, `~` and `file://` (returned as written, resolved on loading), existing
+    names with unquoted spaces, http(s) URLs, and a path without a known suffix if it is the complete text.
+
+    Args:
+        text: Prompt of the user.
+        links: Whether every http(s) URL counts. If not, only those with an image suffix or that are the complete text
+            do, since people also talk about web pages.
     """
     stripped = text.strip()
-    for path in (stripped, _unquoted(stripped)):
-        if "\n" not in path and (_has_suffix(path, SUFFIXES) or _holds_a_picture(path)) and exists(path):
+    for path in (stripped, _unquote(stripped)):
+        if "\n" not in path and (_has_suffix(path, SUFFIXES) or _is_image_file(path)) and exists(path):
             return ExtractedImages("", (path,))
     links = links or not re.search(r"\s", stripped)
-    mentions = list(_mentions(text, links))
+    mentions = list(_find_mentions(text, links))
     sources = tuple(dict.fromkeys(mention.source for mention in mentions))
-    return ExtractedImages(_without(text, mentions, sources), sources) if mentions else ExtractedImages(text)
+    return ExtractedImages(_remove_mentions(text, mentions, sources), sources) if mentions else ExtractedImages(text)
 
 
 def expand_user(path: str | Path) -> Path:
-    """`path` with the home directory in place of a leading `~`, or as it is if that names nobody."""
+    """Expand a leading `~`. A path whose user is unknown is returned unchanged."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
 
 
-def _mentions(text: str, links: bool) -> Iterator[_Mention]:  # noqa: FBT001 - handed through
-    starts: list[int] = []  # of the words since the last mention, where a name with spaces may begin
+def _find_mentions(text: str, links: bool) -> Iterator[_Mention]:  # noqa: FBT001 - passed on
+    starts: list[int] = []  # of the words since the last mention: where a name with spaces may start
     for token in _TOKEN.finditer(text):
         if token["opening"]:
             continue
         found: Sequence[_Mention]
         if token["quoted"]:
-            source = _unquoted(token[0])
+            source = _unquote(token[0])
             found = [_Mention(*token.span(), source)] if _is_source(source, links) else []
         else:
             starts.append(token.start())
-            found = _in_word(text, token, starts[-_MAX_WORDS_IN_A_NAME:], links)
+            found = _mentions_in_word(text, token, starts[-_MAX_WORDS_IN_NAME:], links)
         yield from found
         if found:
             starts.clear()
 
 
-def _in_word(
+def _mentions_in_word(
     text: str,
     token: re.Match[str],
     starts: Sequence[int],
-    links: bool,  # noqa: FBT001 - handed through
+    links: bool,  # noqa: FBT001 - passed on
 ) -> Sequence[_Mention]:
     start, word = token.start(), token[0]
     if markdown := re.match(r".*\]\(", word):
@@ -129,15 +133,15 @@ def _in_word(
     if not _has_suffix(word, SUFFIXES | _REFUSED_SUFFIXES):
         return []
     for first in starts:
-        spelled = text[first:end]
-        for path in (_unescaped(spelled), spelled):
+        candidate = text[first:end]
+        for path in (_unescape(candidate), candidate):
             if "\n" not in path and exists(path):
                 return [_Mention(first, end, path)]
     parts = [part for part in re.finditer(r"[^,;]+", word) if _has_suffix(part[0], SUFFIXES)]
-    return [_Mention(start + part.start(), start + part.end(), _unescaped(part[0])) for part in parts]
+    return [_Mention(start + part.start(), start + part.end(), _unescape(part[0])) for part in parts]
 
 
-def _is_source(path: str, links: bool) -> bool:  # noqa: FBT001 - handed through
+def _is_source(path: str, links: bool) -> bool:  # noqa: FBT001 - passed on
     if _is_url(path):
         return links or path.lower().startswith("file:") or _has_suffix(re.split("[?#]", path)[0], SUFFIXES)
     return _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and exists(path))
@@ -152,14 +156,14 @@ def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
 
 
 def exists(path: str) -> bool:
-    """Whether `path` names a file; False as well for what cannot be a path or may not be looked at."""
+    """Return True if `path` is a regular file that may be accessed."""
     try:
         return len(path) < _MAX_PATH and stat.S_ISREG(expand_user(path).stat().st_mode)
     except (OSError, ValueError):  # ValueError: a NUL inside
         return False
 
 
-def _holds_a_picture(path: str) -> bool:
+def _is_image_file(path: str) -> bool:
     if not exists(path):
         return False
     try:
@@ -169,13 +173,13 @@ def _holds_a_picture(path: str) -> bool:
         return False
 
 
-def _unquoted(token: str) -> str:
-    """`token` as a shell would read it, if it is quoted at all; typographic quotes and back-ticks are taken off too."""
+def _unquote(token: str) -> str:
+    """Remove quotes and escapes as a shell does; also typographic quotes and back-ticks."""
     if len(token) > 1 and token[0] + token[-1] in ("“”", "‘’", "``"):
         return token[1:-1]
-    pieces = list(_PIECE.finditer(token))
+    pieces = list(_QUOTED_PART.finditer(token))
     if token[:1] not in "'\"" or "".join(piece[0] for piece in pieces) != token:
-        return _unescaped(token)
+        return _unescape(token)
     return "".join(
         piece["single"][1:-1]
         if piece["single"]
@@ -186,35 +190,35 @@ def _unquoted(token: str) -> str:
     )
 
 
-def _unescaped(word: str) -> str:
+def _unescape(word: str) -> str:
     return re.sub(r"\\(.)", r"\1", word)
 
 
-def _without(text: str, mentions: Sequence[_Mention], sources: Sequence[str]) -> str:
-    """`text` with words in place of the mentions that its sentences lean on, and nothing in place of the others."""
+def _remove_mentions(text: str, mentions: Sequence[_Mention], sources: Sequence[str]) -> str:
+    """Replace mentions that a sentence needs by words, and remove the others."""
     kept: list[str] = []
     position = 0
-    for group in _grouped(text, mentions):
+    for group in _group_mentions(text, mentions):
         before = text[position : group[0].start]
         after = group[-1].end
         if possessive := _POSSESSIVE.match(text, after):
             after = possessive.end()
-        words = _in_words(before, [sources.index(mention.source) for mention in group], len(sources))
+        words = _describe_group(before, [sources.index(mention.source) for mention in group], len(sources))
         if possessive:
             words = f"{words or 'the picture'}'s"
         if words:
             kept.append(before + words)
             position = after
             continue
-        before, position = _closed_up(before, text, after)
+        before, position = _close_gap(before, text, after)
         kept.append(before)
     remainder = text[position:]
     joined = "".join(kept) + remainder
     return (joined if remainder.strip() else joined.rstrip(" \t\n,;:-")).strip()
 
 
-def _closed_up(before: str, text: str, position: int) -> tuple[str, int]:
-    """The text before a gap and the position after it, less the brackets and punctuation that belonged to the gap."""
+def _close_gap(before: str, text: str, position: int) -> tuple[str, int]:
+    """Return the text before a removed mention and the position after it, without its brackets and punctuation."""
     bare = before.rstrip(" \t")
     while bare.endswith(("(", "[", "{", "<")) and (closing := re.compile(r"[ \t]*[)\]}>]").match(text, position)):
         bare = bare[:-1].rstrip(" \t")
@@ -228,23 +232,23 @@ def _closed_up(before: str, text: str, position: int) -> tuple[str, int]:
     return bare, position
 
 
-def _grouped(text: str, mentions: Sequence[_Mention]) -> list[list[_Mention]]:
+def _group_mentions(text: str, mentions: Sequence[_Mention]) -> list[list[_Mention]]:
     groups: list[list[_Mention]] = []
     for mention in mentions:
-        if groups and _BETWEEN_TWO.fullmatch(text, groups[-1][-1].end, mention.start):
+        if groups and _SEPARATOR.fullmatch(text, groups[-1][-1].end, mention.start):
             groups[-1].append(mention)
         else:
             groups.append([mention])
     return groups
 
 
-def _in_words(before: str, group: Sequence[int], total: int) -> str:
-    """What to call the pictures of `group` (positions among `total`) in a sentence that begins with `before`."""
+def _describe_group(before: str, group: Sequence[int], total: int) -> str:
+    """Return words for the images of `group` (positions among `total`) after the text `before`, or ""."""
     last = _LAST_WORD.search(before)
     word = last[1].lower() if last else ""
     if word in _ARTICLES:
         return "picture" if len(group) == 1 else "pictures"
-    if word not in _LEANING:
+    if word not in _PREPOSITIONS:
         return ""
     if len(group) == 1 and total > 1:
         return f"the {_ORDINALS[group[0]]} picture" if group[0] < len(_ORDINALS) else f"picture {group[0] + 1}"

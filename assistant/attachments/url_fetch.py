@@ -1,13 +1,13 @@
-"""Pictures from the web, fetched without letting a link reach into the local network.
+"""Fetch images from URLs without access to the local network (SSRF protection).
 
-A link may come from a pasted page or from another program, so it is treated as hostile:
+A URL may come from a pasted page or another program, so it is treated as hostile:
 
-    link ─▶ scheme, host ─▶ every address of the host ─▶ all public? ─▶ connect to that very address ─▶ body, counted
+    URL ─▶ scheme, host ─▶ every address of the host ─▶ all public? ─▶ connect to a checked address ─▶ body, counted
       ▲                                                                        │
       └──────────────────────── a redirect starts again, at most 5 times ◀─────┘
 
-The socket is opened to the address that was checked, so a name that changes its answer between the check and the
-connection (DNS rebinding) gains nothing. Proxies are not used, since behind one the address could not be checked.
+The socket is opened to the address that was checked, so that DNS rebinding (a name that resolves differently after the
+check) gains nothing. Proxies are not used, since behind one the address could not be checked.
 """
 
 import http.client
@@ -35,9 +35,9 @@ IsAllowed = Callable[[Address], bool]
 
 _CHUNK = 64 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# The part of IPv6 that is handed out for the Internet, and the tunnels inside it, which wrap addresses of any kind.
+# IPv6 global unicast, and ranges inside it that are tunnels or reserved: tunnels wrap addresses of any kind.
 _IPV6_UNICAST = ipaddress.IPv6Network("2000::/3")
-_NOT_REACHABLE = (
+_NOT_PUBLIC = (
     ipaddress.ip_network("192.0.0.0/24"),
     ipaddress.ip_network("192.88.99.0/24"),
     ipaddress.ip_network("2001::/23"),
@@ -49,17 +49,17 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 @dataclass(frozen=True)
 class Download:
-    """What a link led to: the body, and the name its last address gives it."""
+    """Body of a response, and the file name in its URL."""
 
     data: bytes
     name: str
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is an ordinary one on the Internet.
+    """Return True for ordinary addresses of the Internet.
 
-    False for private, loopback, link-local, multicast and reserved addresses, for tunnels, and for IPv4 addresses of
-    these kinds written as IPv6 ones.
+    False for private, loopback, link-local, multicast and reserved addresses, for tunnels, and for IPv6 forms of such
+    IPv4 addresses.
     """
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -68,13 +68,13 @@ def is_public(address: Address) -> bool:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         if address not in _IPV6_UNICAST:
             return False
-    if any(address.version == network.version and address in network for network in _NOT_REACHABLE):
+    if any(address.version == network.version and address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """The addresses of `host`, in the order in which the system would try them. Raises `OSError` if it has none."""
+    """Return the addresses of `host` in the system's order. Raises `OSError` if there are none."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [ipaddress.ip_address(entry[4][0]) for entry in found]
 
@@ -88,10 +88,18 @@ def fetch(
     deadline_seconds: float = DEADLINE_SECONDS,
     context: ssl.SSLContext | None = None,
 ) -> Download:
-    """The body behind an http(s) link, at most `max_bytes` of it, within `deadline_seconds` in all.
+    """Download an http(s) URL.
 
-    `resolve` and `is_allowed` say how names become addresses and which of these may be connected to. Raises
-    `AttachmentError` if anything on the way is refused or fails.
+    Args:
+        url: The URL.
+        resolve: Return the addresses of a host and port.
+        is_allowed: Return True for addresses that may be connected to.
+        max_bytes: Largest body.
+        deadline_seconds: Time for everything, including redirects.
+        context: TLS context, by default that of the system.
+
+    Raises:
+        AttachmentError: Anything on the way is refused or fails.
     """
     deadline = time.monotonic() + deadline_seconds
     parts = _checked_url(url)
@@ -122,7 +130,7 @@ def fetch(
 
 
 def redacted_url(parts: SplitResult) -> str:
-    """A link for error messages: without user name, password and query, which may be secrets."""
+    """Return a URL for messages: without user name, password and query, which may be secrets."""
     host = parts.hostname or ""
     text = f"{parts.scheme}://{host}{parts.path}"
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
@@ -158,7 +166,7 @@ def _checked_addresses(parts: SplitResult, resolve: Resolve, is_allowed: IsAllow
 def _request(
     parts: SplitResult, addresses: Iterable[Address], deadline: float, context: ssl.SSLContext | None
 ) -> http.client.HTTPResponse:
-    """Ask the first of `addresses` that accepts a connection, under the name the link gives it."""
+    """Send the request to the first of `addresses` that accepts a connection, with the host name of the URL."""
     host = parts.hostname or ""
     raw = _connect(addresses, _port(parts), deadline)
     try:
@@ -167,7 +175,7 @@ def _request(
             raw = context.wrap_socket(raw, server_hostname=host)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(host, _port(parts))
-        # http.client connects by name only when it has no socket yet.
+        # With a socket set, http.client does not resolve the name again.
         connection.sock = _SocketWithDeadline(raw, deadline)
         target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
         query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?[]")
@@ -197,7 +205,7 @@ class _Socket(Protocol):
 
 
 class _BytesWithDeadline(io.RawIOBase):
-    """A socket's incoming bytes. A server that sends one byte now and then cannot stretch the time it is given."""
+    """Incoming bytes of a socket. A server that sends a byte now and then cannot exceed the deadline."""
 
     def __init__(self, raw: _Socket, deadline: float) -> None:
         super().__init__()
@@ -217,7 +225,7 @@ class _BytesWithDeadline(io.RawIOBase):
 
 
 class _SocketWithDeadline:
-    """The three things http.client does with a socket."""
+    """The methods of a socket that http.client calls, with a deadline for all of them together."""
 
     def __init__(self, raw: socket.socket, deadline: float) -> None:
         self._raw = raw
@@ -228,11 +236,11 @@ class _SocketWithDeadline:
         self._raw.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        del mode  # always "rb": the response is read, the request goes through sendall
+        del mode  # always "rb": requests go through sendall
         return io.BufferedReader(_BytesWithDeadline(self._raw, self._deadline))
 
     def close(self) -> None:
-        """Nothing: the response is still being read, and closes the socket when it is closed itself."""
+        """Do nothing: the response is still being read, and closes the socket itself."""
 
 
 def _remaining(deadline: float) -> float:
@@ -242,9 +250,9 @@ def _remaining(deadline: float) -> float:
     return seconds
 
 
-def _body(response: http.client.HTTPResponse, shown: str, max_bytes: int, deadline: float) -> bytes:
+def _body(response: http.client.HTTPResponse, displayed: str, max_bytes: int, deadline: float) -> bytes:
     too_large = AttachmentError(
-        f"{shown} is larger than the {max_bytes / 2**20:g} MB that are fetched: save a smaller version to a file."
+        f"{displayed} is larger than the {max_bytes / 2**20:g} MB that are fetched: save a smaller version to a file."
     )
     expected = response.length
     if expected is not None and expected > max_bytes:
@@ -256,7 +264,7 @@ def _body(response: http.client.HTTPResponse, shown: str, max_bytes: int, deadli
             raise too_large
         _remaining(deadline)
     if expected is not None and len(body) < expected:
-        raise AttachmentError(f"{shown} was cut short on the way: try again.")
+        raise AttachmentError(f"{displayed} was cut short on the way: try again.")
     return bytes(body)
 
 

@@ -1,4 +1,4 @@
-"""Pictures named in a prompt: which words are taken for them, and what is left to say."""
+"""Extracting images from a prompt: what counts as an image, and what remains of the sentence."""
 
 import shlex
 from pathlib import Path
@@ -14,7 +14,7 @@ from assistant.attachments.paths_in_text import exists
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: two pictures with spaces in their names, one without an ending, and other files."""
+    """The current folder: two images with spaces in their names, one without a suffix, and other files."""
     monkeypatch.chdir(tmp_path)
     picture = Image.new("RGB", (4, 4))
     for name in ("my cat.jpg", "a b c.png", "it's.png"):
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("prompt", "text", "sources"),
     [
-        # a path apart from the sentence is taken out
+        # a path apart from the sentence is removed
         ("What is in this picture? photo.jpg", "What is in this picture?", ["photo.jpg"]),
         ("photo.jpg What is this?", "What is this?", ["photo.jpg"]),
         ("photo.jpg\nWhat is this?", "What is this?", ["photo.jpg"]),
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("Describe the photo: cat.jpg", "Describe the photo", ["cat.jpg"]),
         ("Look (cat.jpg), please", "Look please", ["cat.jpg"]),
         ("<photo.jpg>", "", ["photo.jpg"]),
-        # one that the sentence leans on is replaced
+        # one that the sentence needs is replaced
         ("What is in photo.jpg?", "What is in this picture?", ["photo.jpg"]),
         ("In the photo.jpg, who is there?", "In the picture, who is there?", ["photo.jpg"]),
         ("What is photo.jpg's background?", "What is this picture's background?", ["photo.jpg"]),
@@ -74,7 +74,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("look at report.pdf", "look at this picture", ["report.pdf"]),
     ],
 )
-def test_pictures_are_found_and_the_rest_is_said(prompt: str, text: str, sources: list[str]) -> None:
+def test_images_are_extracted_and_the_rest_stays_a_sentence(prompt: str, text: str, sources: list[str]) -> None:
     assert extract_images(prompt) == ExtractedImages(text, tuple(sources))
 
 
@@ -96,23 +96,23 @@ def test_pictures_are_found_and_the_rest_is_said(prompt: str, text: str, sources
         "a\0b",
     ],
 )
-def test_other_words_are_left_alone(prompt: str) -> None:
+def test_text_without_images_is_unchanged(prompt: str) -> None:
     assert extract_images(prompt) == ExtractedImages(prompt, ())
 
 
-def test_untouched_parts_keep_their_layout() -> None:
+def test_the_layout_of_the_rest_is_kept() -> None:
     assert extract_images("def f():\n    return  1\n\nphoto.jpg\n\nWhy  two?") == ExtractedImages(
         "def f():\n    return  1\n\n\n\nWhy  two?", ("photo.jpg",)
     )
 
 
-def test_a_name_of_a_missing_file_reaches_the_error_that_explains_it() -> None:
+def test_a_missing_file_is_reported_on_loading() -> None:
     (source,) = extract_images("what is in holidya.jpg?").sources
     with pytest.raises(Exception, match=r"holidya\.jpg does not exist"):
         ImageLoader().load(source)
 
 
-def test_whatever_is_dropped_can_be_loaded(folder: Path) -> None:
+def test_every_way_to_drop_a_file_can_be_loaded(folder: Path) -> None:
     path = folder / "my cat.jpg"
     for pasted in (shlex.quote(str(path)), str(path).replace(" ", r"\ "), path.as_uri(), str(path), f'"{path}" '):
         found = extract_images(pasted)
@@ -148,21 +148,21 @@ def double_quoted(name: str) -> str:
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
-def test_any_text_is_taken(text: str) -> None:
+def test_any_text_is_accepted(text: str) -> None:
     found = extract_images(text)
     assert found.sources or found.text == text
 
 
 @pytest.mark.parametrize("piece", [" '\"'\" ", "a.jpg ", " “", ".", "(", "a](", "\\ ", "x.jpg,", "'s", " 'a'b"])
-def test_long_pastes_take_no_time(piece: str) -> None:
-    # Quadratic scanning takes minutes on these and linear takes milliseconds; hanging is what would be noticed.
+def test_long_pastes_are_scanned_in_linear_time(piece: str) -> None:
+    # Quadratic scanning takes minutes on these and linear takes milliseconds; a hang would be noticed.
     extract_images(piece * (60_000 // len(piece)))
 
 
 @pytest.mark.parametrize(
     "prompt", ["tell me about https://example.com please", '"https://example.com/a page" and?', "http://[x is?"]
 )
-def test_with_links_off_a_page_that_is_talked_about_is_no_picture(prompt: str) -> None:
+def test_without_links_web_pages_are_no_images(prompt: str) -> None:
     assert extract_images(prompt, links=False) == ExtractedImages(prompt)
 
 
@@ -174,16 +174,16 @@ def test_with_links_off_a_page_that_is_talked_about_is_no_picture(prompt: str) -
         ("look: file:///no/photo", "file:///no/photo"),
     ],
 )
-def test_with_links_off_what_can_only_be_a_picture_is_still_found(prompt: str, source: str) -> None:
+def test_without_links_image_urls_are_still_found(prompt: str, source: str) -> None:
     assert extract_images(prompt, links=False).sources == (source,)
 
 
 @pytest.mark.parametrize("name", ["x" * 300 + ".jpg", "~nosuchuser/x.jpg"])
-def test_a_name_that_no_file_can_have_is_no_file(name: str) -> None:
+def test_impossible_file_names_do_not_exist(name: str) -> None:
     assert not exists(name)
 
 
-def test_a_command_leans_on_no_picture(tmp_path: Path) -> None:
+def test_images_of_a_command_are_removed(tmp_path: Path) -> None:
     photo = tmp_path / "sign.png"
     photo.touch()
     assert extract_images(f"/read {photo}") == ExtractedImages("/read", (str(photo),))

@@ -108,7 +108,7 @@ def refusal(url: str, **options: object) -> str:
     return sentence
 
 
-def test_a_picture_is_fetched_under_its_own_name_and_host(server: Server) -> None:
+def test_an_image_is_fetched_with_its_name_and_host(server: Server) -> None:
     server.answers["/a%20b/cat%201.jpg?size=large&q=%C3%A4"] = body(b"picture")
     assert get(f"{server.url}/a b/cat%201.jpg?size=large&q=ä#top") == Download(b"picture", "cat 1.jpg")
     ((_, headers),) = server.requests
@@ -116,7 +116,7 @@ def test_a_picture_is_fetched_under_its_own_name_and_host(server: Server) -> Non
     assert headers["User-Agent"] == "parley"
 
 
-def test_a_link_without_a_path_is_named_after_its_host(server: Server) -> None:
+def test_an_url_without_a_path_is_named_after_its_host(server: Server) -> None:
     server.answers["/"] = body(b"picture")
     assert get(server.url).name == "pictures.example"
 
@@ -135,24 +135,24 @@ def test_local_addresses_are_not_public(address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 )
-def test_addresses_of_the_internet_are(address: str) -> None:
+def test_internet_addresses_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "0"])
-def test_every_spelling_of_this_machine_is_refused(host: str, server: Server) -> None:
+def test_every_notation_of_the_loopback_address_is_refused(host: str, server: Server) -> None:
     server.answers["/"] = body(b"secret")
     with pytest.raises(AttachmentError, match=r"is inside a private or local network|was not found"):
         fetch(f"http://{host}:{server.server_port}/")
     assert server.requests == []
 
 
-def test_one_local_address_among_public_ones_is_enough_to_refuse() -> None:
+def test_one_local_address_among_public_ones_is_refused() -> None:
     answers = [ipaddress.ip_address("8.8.8.8"), ipaddress.ip_address("10.0.0.1")]
     assert "is inside a private or local network" in refusal("http://two.example", resolve=lambda *_: answers)
 
 
-def test_a_name_that_changes_its_answer_is_asked_only_once(server: Server) -> None:
+def test_a_name_is_resolved_only_once(server: Server) -> None:
     server.answers["/"] = body(b"picture")
     asked: list[str] = []
 
@@ -218,25 +218,25 @@ def test_endless_redirects(server: Server) -> None:
         (f"http://{'x' * 300}.org/", "was not found"),
     ],
 )
-def test_links_that_cannot_be_followed(url: str, words: str) -> None:
+def test_unusable_urls(url: str, words: str) -> None:
     sentence = refusal(url)
     assert words in sentence
     assert "secret" not in sentence
 
 
-def test_pictures_that_are_not_there(server: Server) -> None:
+def test_missing_images(server: Server) -> None:
     server.answers["/x?key=secret"] = status(404)
     assert refusal(f"{server.url}/x?key=secret") == "http://pictures.example/x answered 404 Not Found: check the link."
     server.answers["/y"] = status(599)
     assert "answered 599:" in refusal(f"{server.url}/y")
 
 
-def test_too_large_a_body_is_refused_by_what_it_claims(server: Server) -> None:
+def test_a_body_is_refused_by_its_content_length(server: Server) -> None:
     server.answers["/"] = body(b"", length=10_001)
     assert "is larger than" in refusal(server.url)
 
 
-def test_too_large_a_body_is_refused_while_it_streams(server: Server) -> None:
+def test_a_body_is_refused_while_it_streams(server: Server) -> None:
     sent = 0
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -251,7 +251,7 @@ def test_too_large_a_body_is_refused_while_it_streams(server: Server) -> None:
     assert sent < 2**27
 
 
-def test_chunked_bodies_are_counted_too(server: Server) -> None:
+def test_chunked_bodies_are_counted(server: Server) -> None:
     def chunks(count: int) -> Answer:
         def answer(handler: BaseHTTPRequestHandler) -> None:
             handler.protocol_version = "HTTP/1.1"
@@ -270,13 +270,13 @@ def test_chunked_bodies_are_counted_too(server: Server) -> None:
     assert "is larger than" in refusal(f"{server.url}/large")
 
 
-def test_a_body_that_ends_early(server: Server) -> None:
+def test_a_truncated_body(server: Server) -> None:
     server.answers["/"] = body(b"half", length=8)
     assert "was cut short on the way" in refusal(server.url)
 
 
 @pytest.mark.parametrize("part", ["status", "headers", "body"])
-def test_a_server_that_drips_is_left_at_the_deadline(part: str, server: Server) -> None:
+def test_a_slow_server_is_left_at_the_deadline(part: str, server: Server) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         start = {"status": b"", "headers": b"HTTP/1.0 200 OK\r\n", "body": b"HTTP/1.0 200 OK\r\n\r\n"}[part]
         handler.wfile.write(start)
@@ -291,7 +291,7 @@ def test_a_server_that_drips_is_left_at_the_deadline(part: str, server: Server) 
 
 
 @pytest.mark.parametrize("answer", [b"", b"\0\1\2\3", b"HTTP/1.0 abc\r\n\r\n", b"HTTP/1.0 200 OK\r\n" + b"x" * 70_000])
-def test_answers_that_are_no_http(answer: bytes, server: Server) -> None:
+def test_responses_that_are_no_http(answer: bytes, server: Server) -> None:
     def speak(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(answer)
 
@@ -299,7 +299,7 @@ def test_answers_that_are_no_http(answer: bytes, server: Server) -> None:
     assert "could not be fetched: check the link and the network connection." in refusal(server.url)
 
 
-def test_nobody_answers() -> None:
+def test_no_server_answers() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -331,12 +331,12 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def test_https_proves_the_name_in_the_link(secure_server: Server, trusting: ssl.SSLContext) -> None:
+def test_https_verifies_the_host_name_of_the_url(secure_server: Server, trusting: ssl.SSLContext) -> None:
     assert get(secure_server.url, context=trusting).data == b"picture"
     assert secure_server.names == ["pictures.example"]
     other = secure_server.url.replace("pictures", "other")
     assert "other.example has no valid certificate" in refusal(other, context=trusting)
 
 
-def test_https_of_an_unknown_authority_is_refused(secure_server: Server) -> None:
+def test_an_unknown_certificate_authority_is_refused(secure_server: Server) -> None:
     assert "pictures.example has no valid certificate" in refusal(secure_server.url)
