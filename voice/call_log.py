@@ -17,7 +17,7 @@ from voice.audio.wav import WavFile
 from voice.events import (
     EmotionDetected,
     ReplyEnded,
-    ReplyInterrupted,
+    ReplyPaused,
     SpeechFailed,
     SpeechStarted,
     UtteranceClassified,
@@ -59,7 +59,7 @@ class CallLog:
     def on_event(self, event: Event | VoiceEvent) -> None:
         """Write the line of an event of the conversation, if it has one."""
         match event:
-            case ReplyInterrupted(utterance):
+            case ReplyPaused(utterance):
                 self.write("paused", utterance=utterance.number)
             case UtteranceClassified():
                 self._write_utterance(event)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from assistant.conversation.session import Session
 from assistant.events import Event, Notice
 from voice.empathy import EmpathyMode
-from voice.events import ReplyInterrupted, UtteranceClassified, VoiceEvent
+from voice.events import ReplyPaused, UtteranceClassified, VoiceEvent
 from voice.options import FrontEnd, SpeechEngines, State, VoiceOptions
 from voice.push_to_talk import MAX_SECONDS, PushToTalk
 from voice.reply_playback import PausableAudioSink
@@ -186,7 +186,7 @@ class SpokenConversation:
         utterance.interrupted_reply = self._replies.echoing_reply
         utterance.over_reply = self._replies.active
         if utterance.over_reply:
-            self._publish(ReplyInterrupted(utterance))
+            self._publish(ReplyPaused(utterance))
         self._update()
 
     def _on_utterance_end(self, utterance: Utterance) -> None:

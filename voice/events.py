@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReplyInterrupted:
+class ReplyPaused:
     """The user speaks over a reply, which pauses until it is known whether they mean to interrupt it."""
 
     utterance: Utterance
@@ -76,7 +76,7 @@ class ReplyEnded:
     failure: str | None
 
 
-VoiceEvent = ReplyInterrupted | UtteranceClassified | EmotionDetected | SpeechStarted | SpeechFailed | ReplyEnded
+VoiceEvent = ReplyPaused | UtteranceClassified | EmotionDetected | SpeechStarted | SpeechFailed | ReplyEnded
 
 Publish = Callable[[Event | VoiceEvent], None]
 """Passes an event on to front end and observers."""

@@ -3,6 +3,7 @@
 `speech(n)` is what the user says, and `FakeSpeechToText` transcribes it as its n-th text.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -44,10 +45,14 @@ class FakeSpeechToText:
         """Seconds of each transcribed piece of audio."""
         self.language_probability = 1.0
         self.language = "en"
+        self.may_finish = threading.Event()
+        """Cleared, transcriptions take until it is set again."""
+        self.may_finish.set()
 
     def transcribe(self, samples: Floats, language: str | None = None) -> Transcript:
         self.requested_languages.append(language)
         self.durations.append(samples.size / SAMPLE_RATE)
+        self.may_finish.wait(60)
         if not self.texts:
             raise VoiceError("Whisper failed.")
         text = self.texts[round(float(samples.max()) * 100) - 60]

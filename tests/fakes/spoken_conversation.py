@@ -155,6 +155,7 @@ class ConversationHarness:
             self.end_audio()
             await task
         finally:
+            self.stt.may_finish.set()
             task.cancel()
             await asyncio.wait([task])
 

@@ -44,6 +44,23 @@ async def test_coughs_backchannels_and_echo_do_not_interrupt(transcript: str) ->
     assert harness.messages == [("Count.", False), (COUNTING, False)]
 
 
+async def test_reply_stays_paused_until_the_utterance_is_transcribed() -> None:
+    harness = ConversationHarness(COUNTING, transcripts=("Count.", "Mm-hm."))
+    harness.output.play_limit = 0.3
+    async with harness.running():
+        harness.say(0)
+        await harness.heard_seconds(0.3)
+        harness.stt.may_finish.clear()
+        harness.say(1)
+        harness.be_silent()
+        await harness.processed()
+        assert harness.output.paused
+        harness.stt.may_finish.set()
+        await harness.until(lambda: not harness.output.paused)
+        harness.output.play_limit = float("inf")
+        await harness.answer()
+
+
 async def test_echo_of_the_last_words_starts_no_turn() -> None:
     harness = ConversationHarness("One two three four five.", transcripts=("Count.", "three four five"))
     async with harness.running():

@@ -41,6 +41,21 @@ async def test_push_to_talk_is_answered_at_once_whatever_it_sounds_like() -> Non
     assert (heard["done"], heard["patience_seconds"], heard["waited_seconds"]) == (None, None, 0)
 
 
+async def test_push_to_talk_replaces_what_is_being_said_without_it() -> None:
+    harness = ConversationHarness("One.", "Two.", transcripts=("Well, so,", "Count.", "Go on."))
+    async with harness.running():
+        harness.start_speaking(0)
+        await harness.processed()
+        harness.conversation.press_push_to_talk()
+        harness.start_speaking(1)
+        await harness.processed()
+        harness.conversation.press_push_to_talk()
+        await harness.answer()
+        harness.say(2)
+        await harness.answer(2)
+    assert harness.questions == ["Count.", "Go on."]
+
+
 async def test_forgotten_push_to_talk_ends_by_itself_and_says_so() -> None:
     harness = ConversationHarness("It is.", transcripts=QUESTION)
     async with harness.running():

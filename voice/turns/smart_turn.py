@@ -1,8 +1,8 @@
-"""Smart Turn hears whether somebody is done: by melody, drawn-out words and fillers, in 23 languages.
+"""Smart Turn, the end-of-turn model: hears melody, drawn-out words and fillers, in 23 languages.
 
-The network (Whisper tiny's encoder with a small head, 8 bits, BSD-2-Clause, by Daily) comes out of the wheel of
-`pipecat-ai`, and is given what that gives it: the log-mel spectrogram of the last eight seconds, silence before them,
-after the waveform was brought to zero mean and unit variance.
+The network (Whisper tiny's encoder with a small head, 8 bits, BSD-2-Clause, by Daily) comes from the wheel of
+`pipecat-ai`. Its input is computed as there: the waveform's last eight seconds, padded with silence in front and
+normalised to zero mean and unit variance, as a log-mel spectrogram.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ SMART_TURN = WheelAsset(
     member="pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
     sha256="2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f",
     size=8_679_182,
-    title="Smart Turn, which hears who is done",
+    title="Smart Turn, the end-of-turn model",
 )
 
 _SECONDS = 8
@@ -31,22 +31,23 @@ _SAMPLES = _SECONDS * SAMPLE_RATE
 
 
 class SmartTurn:
-    """The loaded network: how likely somebody is done, in [0, 1]. Not thread-safe; a call takes 30 to 100 ms."""
+    """The loaded network. Not thread-safe; a call takes 30 to 100 ms."""
 
     def __init__(self, session: Any) -> None:
+        """Wrap an ONNX Runtime session of the network."""
         from faster_whisper.feature_extractor import FeatureExtractor
 
         self._session = session
-        self._spectrogram: Any = FeatureExtractor(chunk_length=_SECONDS)
+        self._extract_features: Any = FeatureExtractor(chunk_length=_SECONDS)
 
     @classmethod
     def load(cls, model: Path) -> "SmartTurn":
-        """Load the network from its .onnx file. Raises `VoiceError` for a file that is none."""
+        """Load the network from its .onnx file. Raises `VoiceError` if the file is missing or damaged."""
         import onnxruntime
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidProtobuf, NoSuchFile
 
         options = onnxruntime.SessionOptions()
-        # Whisper works beside it, and has the other cores.
+        # The other cores are left to Whisper, which runs at the same time.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             return cls(onnxruntime.InferenceSession(str(model), options))
@@ -56,21 +57,22 @@ class SmartTurn:
             ) from error
 
     def __call__(self, samples: "Samples") -> float:
-        """The probability that whoever speaks in these samples, up to their pause at the end, is done."""
-        features = self._spectrogram(_prepared(samples), padding=0)
-        (done,) = self._session.run(None, {"input_features": features[None]})
-        return float(done[0, 0])
+        """Return the probability in [0, 1] that the turn in `samples`, which end in a pause, is complete."""
+        features = self._extract_features(_normalized(samples), padding=0)
+        (probability,) = self._session.run(None, {"input_features": features[None]})
+        return float(probability[0, 0])
 
 
-def _prepared(samples: "Samples") -> "Samples":
+def _normalized(samples: "Samples") -> "Samples":
+    """Return the last eight seconds, padded with silence in front, with zero mean and unit variance."""
     import numpy as np
 
     last = samples[-_SAMPLES:]
-    heard = np.concatenate([np.zeros(_SAMPLES - last.size, np.float32), last])
-    even: Samples = ((heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)).astype(np.float32)
-    return even
+    padded = np.concatenate([np.zeros(_SAMPLES - last.size, np.float32), last])
+    normalized: Samples = ((padded - padded.mean()) / np.sqrt(padded.var() + 1e-7)).astype(np.float32)
+    return normalized
 
 
 def fetch_bundled(cache_dir: Path, progress: Progress) -> Path:
-    """The .onnx file under `cache_dir`, fetched first if need be. Raises `ModelError`."""
+    """Return the .onnx file in `cache_dir`, and download it first if needed. Raises `ModelError`."""
     return fetch(SMART_TURN, cache_dir, progress)

@@ -1,4 +1,4 @@
-"""How long a pause may last: what sounds done and reads done is over soon, and who thinks is waited for."""
+"""Silence timeouts: short after turns that sound and read complete, long after unfinished ones."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from voice.stt.base import Segment, Transcript
 from voice.turns.endpointing import DEFAULT_SILENCE, LONG_SILENCE, SHORT_SILENCE, is_unfinished, silence_timeout
 
 
-def said(text: str, language: str = "en") -> Transcript:
+def transcript(text: str, language: str = "en") -> Transcript:
     return Transcript((Segment(text, 0, 1),) if text else (), language, 1.0)
 
 
@@ -31,9 +31,13 @@ def said(text: str, language: str = "en") -> Transcript:
         ("No puedo porque", "es"),
     ],
 )
-def test_something_comes_after_these(text: str, language: str) -> None:
+def test_unfinished_text_gets_a_long_silence(text: str, language: str) -> None:
     assert is_unfinished(text, language)
-    assert silence_timeout(said(text, language), 0.99) == silence_timeout(said(text, language), None) == LONG_SILENCE
+    assert (
+        silence_timeout(transcript(text, language), 0.99)
+        == silence_timeout(transcript(text, language), None)
+        == LONG_SILENCE
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,29 +60,29 @@ def test_something_comes_after_these(text: str, language: str) -> None:
         ("", "en"),
     ],
 )
-def test_nothing_has_to_come_after_these(text: str, language: str) -> None:
+def test_text_that_may_be_complete_is_not_unfinished(text: str, language: str) -> None:
     assert not is_unfinished(text, language)
 
 
-def test_what_sounds_and_reads_done_is_over_soon() -> None:
-    assert silence_timeout(said("What time is it?"), 0.97) == SHORT_SILENCE
-    assert silence_timeout(said("I am hungry."), 0.97) == SHORT_SILENCE
-    assert silence_timeout(said(""), 0.01) == SHORT_SILENCE, "a cough keeps nobody waiting"
+def test_complete_turn_gets_a_short_silence() -> None:
+    assert silence_timeout(transcript("What time is it?"), 0.97) == SHORT_SILENCE
+    assert silence_timeout(transcript("I am hungry."), 0.97) == SHORT_SILENCE
+    assert silence_timeout(transcript(""), 0.01) == SHORT_SILENCE, "a cough does not hold the reply up"
 
 
-def test_the_two_signs_check_each_other() -> None:
-    # Whisper leaves out the "um" that was heard.
-    assert silence_timeout(said("I would like a table."), 0.01) == LONG_SILENCE
-    # A whole question that sounds undecided, and surely unfinished.
-    assert silence_timeout(said("Is it far?"), 0.3) == SHORT_SILENCE
-    assert silence_timeout(said("Is it far?"), 0.01) == DEFAULT_SILENCE
-    assert silence_timeout(said("I am hungry."), 0.3) == DEFAULT_SILENCE
-    # No mark at the end: Whisper does not take it for a sentence.
-    assert silence_timeout(said("She said she would"), 0.97) == DEFAULT_SILENCE
-    assert silence_timeout(said("She said she would"), 0.3) == LONG_SILENCE
+def test_sound_and_words_check_each_other() -> None:
+    # Whisper leaves out an "um".
+    assert silence_timeout(transcript("I would like a table."), 0.01) == LONG_SILENCE
+    # A complete question that sounds undecided, and one that sounds unfinished.
+    assert silence_timeout(transcript("Is it far?"), 0.3) == SHORT_SILENCE
+    assert silence_timeout(transcript("Is it far?"), 0.01) == DEFAULT_SILENCE
+    assert silence_timeout(transcript("I am hungry."), 0.3) == DEFAULT_SILENCE
+    # No mark at the end: for Whisper, this is no sentence.
+    assert silence_timeout(transcript("She said she would"), 0.97) == DEFAULT_SILENCE
+    assert silence_timeout(transcript("She said she would"), 0.3) == LONG_SILENCE
 
 
-def test_where_the_sound_is_not_judged_silence_decides() -> None:
+def test_without_a_model_the_default_silence_ends_a_turn() -> None:
     assert {
-        silence_timeout(said(text), None) for text in ("What time is it?", "I am hungry.", "She said she would")
+        silence_timeout(transcript(text), None) for text in ("What time is it?", "I am hungry.", "She said she would")
     } == {DEFAULT_SILENCE}
