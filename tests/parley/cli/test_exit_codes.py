@@ -1,28 +1,21 @@
-"""Exit codes mean the same for all commands: 2 is a command line or a setting that makes no sense, 1 what failed."""
+"""Exit codes of all commands: 2 for invalid usage or settings, 1 for errors."""
 
 from pathlib import Path
 
 import PIL.Image
 import pytest
-from click.testing import CliRunner, Result
 
-from parley.cli.main import root
+from tests.fakes.command_line import run
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_MODEL", "scripted")
-    monkeypatch.chdir(tmp_path)
+def _files(scripted_machine: None) -> None:
     PIL.Image.new("RGB", (9, 9)).save("a.png")
     Path("words.txt").write_text("no JSON")
 
 
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(root, arguments, input="")
-
-
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--nonsense"], "No such option"),
         (["nonsense"], "No such command"),
@@ -49,15 +42,15 @@ def run(*arguments: str) -> Result:
         (["pull", "nonsense"], "is not one of"),
     ],
 )
-def test_what_makes_no_sense_is_two(arguments: list[str], told: str) -> None:
-    result = run(*arguments)
+def test_invalid_usage_exits_with_two(arguments: list[str], message: str) -> None:
+    result = run(*arguments, stdin="")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in result.stderr
-    assert result.stderr.count(told) == 1
+    assert message in result.stderr
+    assert result.stderr.count(message) == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["ask", "hi", "-i", "gone.png"], "gone.png does not exist"),
         (["ask", "hi", "--model", "gone"], "There is no model folder gone"),
@@ -73,7 +66,7 @@ def test_what_makes_no_sense_is_two(arguments: list[str], told: str) -> None:
         (["--continue", "ask", "hi"], "no conversation to continue"),
     ],
 )
-def test_what_goes_wrong_is_one(arguments: list[str], told: str) -> None:
-    result = run(*arguments)
+def test_errors_exit_with_one(arguments: list[str], message: str) -> None:
+    result = run(*arguments, stdin="")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert told in result.stderr
+    assert message in result.stderr

@@ -16,7 +16,8 @@ from assistant.settings import Settings, load, save_setting
 from parley.cli.main import root
 from parley.factory.models import best_catalog_entry, build_model
 from parley.factory.session import start_session
-from tests.fakes.hub_server import HubServer, running
+from tests.fakes.http_server import running
+from tests.fakes.hub_server import HubServer, point_client_to
 from tests.fakes.tiny_models import make_llava
 
 GB = 10**9
@@ -32,17 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A hub that has a tiny model in the place of one of the catalogue, and one that nobody knows."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    """A hub with a tiny model in place of one in the catalog, and one that is in no catalog."""
     entry = find("qwen3-vl-2b")
     assert entry is not None
     with running(HubServer({entry.repository: folder, "tiny/llava": folder})) as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
+        point_client_to(server, tmp_path / "hub", monkeypatch)
         yield server
 
 
@@ -54,8 +49,8 @@ def listed() -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in json.loads(run("models", "--json").stdout)}
 
 
-class TestTheList:
-    def test_shows_what_there_is_and_whether_it_fits(self, server: HubServer) -> None:
+class TestList:
+    def test_the_list_shows_models_and_whether_they_fit(self, server: HubServer) -> None:
         lines = run("models").stdout.splitlines()
         assert lines[0].split() == "model held as memory fits here on the disk licence".split()
         assert [line.split()[0] for line in lines[1:]] == ["pocket", *(entry.name for entry in CATALOG)]
@@ -64,12 +59,12 @@ class TestTheList:
         assert rows["pocket"]["fits"] is True
         assert rows["gemma-3-4b"]["note"] == "terms to accept on the hub"
 
-    def test_depends_on_how_weights_are_held(self, server: HubServer) -> None:
+    def test_memory_depends_on_the_quantization(self, server: HubServer) -> None:
         whole = {row["name"]: row for row in json.loads(run("--quantize", "none", "models", "--json").stdout)}
         assert whole["qwen3-vl-8b"]["memory"] > 4 * 8.7 * GB
         assert whole["qwen3-vl-8b"]["held"] == "none"
 
-    def test_knows_what_was_fetched(self, server: HubServer) -> None:
+    def test_the_list_shows_what_is_downloaded(self, server: HubServer) -> None:
         assert listed()["qwen3-vl-2b"]["cached"] == 0
         pulled = run("models", "pull", "qwen3-vl-2b")
         assert pulled.exit_code == 0, pulled.output
@@ -80,16 +75,16 @@ class TestTheList:
         assert rows["tiny/llava"]["cached"] > 300_000
         assert rows["tiny/llava"]["fits"] is None
 
-    def test_a_pinned_revision_is_what_is_asked_for(self, server: HubServer) -> None:
+    def test_the_pinned_revision_is_downloaded(self, server: HubServer) -> None:
         run("models", "pull", "qwen3-vl-2b")
         entry = find("qwen3-vl-2b")
         assert entry is not None
         assert len(entry.revision) == 40
-        assert any(path.endswith(f"{entry.revision}/model.safetensors") for _, path in server.asked)
+        assert any(path.endswith(f"{entry.revision}/model.safetensors") for _, path in server.requests)
 
 
-class TestRemoving:
-    def test_frees_what_it_says(self, server: HubServer, tmp_path: Path) -> None:
+class TestRemove:
+    def test_rm_deletes_a_model_and_prints_its_size(self, server: HubServer, tmp_path: Path) -> None:
         run("models", "pull", "qwen3-vl-2b")
         removed = run("models", "rm", "qwen3-vl-2b")
         assert removed.stdout.startswith("Deleted qwen3-vl-2b (")
@@ -98,7 +93,7 @@ class TestRemoving:
         assert (again.exit_code, again.stdout) == (1, "")
         assert "is not in the cache" in again.stderr
 
-    def test_takes_the_embedded_model_as_well(self, server: HubServer, tmp_path: Path) -> None:
+    def test_rm_deletes_the_bundled_model(self, server: HubServer, tmp_path: Path) -> None:
         folder = tmp_path / "cache" / "parley" / "models" / "pocket-0123"
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(b"x" * 200_000)
@@ -109,15 +104,15 @@ class TestRemoving:
         assert "is not on this machine" in run("models", "rm", "pocket").stderr
 
 
-class TestChoosing:
-    def test_is_kept_in_the_file_whose_other_lines_stay(self, tmp_path: Path) -> None:
+class TestUse:
+    def test_use_changes_one_line_of_the_file(self, tmp_path: Path) -> None:
         file = tmp_path / "my.toml"
         file.write_text('# mine\nmax_tokens = 7  # few\nmodel = "pocket"\n')
         assert run("--config", str(file), "models", "use", "qwen3-vl-8b").exit_code == 0
         assert file.read_text() == '# mine\nmax_tokens = 7  # few\nmodel = "qwen3-vl-8b"\n'
         assert load(config_file=file).settings.model == "qwen3-vl-8b"
 
-    def test_is_of_what_there_can_be(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_use_accepts_possible_models_only(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "There is no model qwen3vl: choose one" in run("models", "use", "qwen3vl").stderr
         assert load().settings.model == "auto"
         (tmp_path / "mine").mkdir()
@@ -127,31 +122,31 @@ class TestChoosing:
         run("--base-url", "http://localhost:1", "models", "use", "qwen3vl:8b")
         assert load().settings.model == "qwen3vl:8b"
 
-    def test_makes_the_file_where_there_is_none(self) -> None:
+    def test_use_creates_the_file(self) -> None:
         chosen = run("models", "use", "auto")
         assert chosen.exit_code == 0
         assert load().settings.model == "auto"
         assert load().origins["model"].endswith("config.toml")
 
-    def test_says_what_comes_before_the_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_use_warns_about_the_environment_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PARLEY_MODEL", "scripted")
         assert "PARLEY_MODEL is set to scripted and overrides the file" in run("models", "use", "pocket").stderr
 
     @pytest.mark.parametrize("text", ['"model" = "pocket"\n', "model.x = 1\n", 'system = """\nmodel = 1\n"""\n'])
-    def test_a_file_that_could_be_misunderstood_is_left_alone(self, tmp_path: Path, text: str) -> None:
+    def test_use_leaves_an_ambiguous_file_alone(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "odd.toml"
         file.write_text(text)
         with pytest.raises(ConfigError):
             save_setting("model", "auto", file)
         assert file.read_text() == text
 
-    def test_quotes_what_needs_it(self, tmp_path: Path) -> None:
+    def test_use_quotes_the_name(self, tmp_path: Path) -> None:
         file = tmp_path / "new.toml"
         save_setting("model", 'C:\\models\\"mine" ü', file)
         assert load(config_file=file).settings.model == 'C:\\models\\"mine" ü'
 
 
-class TestTheAutomaticChoice:
+class TestAutomaticChoice:
     @pytest.mark.parametrize(
         ("free", "name"),
         [
@@ -168,21 +163,21 @@ class TestTheAutomaticChoice:
             (80 * GB, "qwen3-vl-32b"),
         ],
     )
-    def test_follows_from_the_free_memory_alone(self, free: int, name: str | None) -> None:
+    def test_the_automatic_choice_depends_on_free_memory(self, free: int, name: str | None) -> None:
         chosen = best_fit(free)
         assert (chosen.name if chosen else None) == name
         if chosen is not None:
             assert chosen.memory_bytes("nf4", context_tokens=8192) < free
 
-    def test_leaves_room_for_wider_weights_where_they_are_asked_for(self) -> None:
+    def test_the_automatic_choice_respects_the_quantization(self) -> None:
         chosen = best_fit(24 * GB, "bf16")
         assert chosen is not None
         assert chosen.name == "qwen3-vl-8b"
 
-    def test_is_the_embedded_model_without_a_gpu(self) -> None:
+    def test_the_automatic_choice_without_a_gpu_is_the_bundled_model(self) -> None:
         assert best_catalog_entry(Settings(device="cpu")) is None
 
-    def test_out_of_reach_of_the_hub_the_embedded_model_answers_and_says_why(
+    def test_the_bundled_model_answers_while_the_hub_is_unreachable(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from huggingface_hub import constants
@@ -198,18 +193,18 @@ class TestTheAutomaticChoice:
         assert "Qwen/Qwen3-VL-8B-Instruct is not available from the hub" in notice
         assert notice.endswith("Until then the bundled model answers instead of qwen3-vl-8b.")
 
-    def test_what_was_fetched_is_used_without_the_hub(
+    def test_a_downloaded_model_loads_without_the_hub(
         self, server: HubServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("parley.factory.models.best_catalog_entry", lambda _: find("qwen3-vl-2b"))
         monkeypatch.setattr("parley.factory.models.assemble_pocket", lambda *_: folder)
         assert build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
-        server.asked.clear()
+        server.requests.clear()
         assert build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
-        assert not server.asked
+        assert not server.requests
 
 
-def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
+def test_catalog_entries_are_found_by_name_and_repository_and_pinned() -> None:
     for entry in CATALOG:
         assert find(entry.name) is find(entry.repository) is entry
         assert len(entry.revision) == 40
@@ -217,7 +212,7 @@ def test_every_entry_can_be_found_by_both_of_its_names_and_is_pinned() -> None:
 
 
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
-def test_the_readme_tells_of_every_entry_what_the_catalogue_knows(entry: catalog.CatalogEntry) -> None:
+def test_the_readme_table_agrees_with_the_catalog(entry: catalog.CatalogEntry) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
     sizes = [

@@ -23,7 +23,8 @@ from parley.cli.main import root
 from parley.factory.models import build_model
 from parley.factory.session import start_session
 from tests.fakes import chat_server
-from tests.fakes.chat_server import ChatServer, error_response, running
+from tests.fakes.chat_server import ChatServer, error_response
+from tests.fakes.http_server import running
 
 ROOT = Path(__file__).parents[3]
 KEY = "sk-very-secret-1234"
@@ -61,15 +62,13 @@ def test_ask_is_answered_by_the_server(server: ChatServer, tmp_path: Path) -> No
     assert len(server.images()) == 1
 
 
-def test_an_address_alone_is_enough_and_may_come_from_the_environment(
-    server: ChatServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_base_url_alone_selects_the_server(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_BASE_URL", server.url.removesuffix("/v1"))
     assert run("ask", "What is this?").stdout == "It is a red square.\n"
     assert run("ask", "Hello", "--backend", "local", "--model", "scripted").stdout == "You said: Hello\n"
 
 
-def test_without_an_address_it_is_asked_for() -> None:
+def test_a_remote_backend_needs_an_address() -> None:
     result = run("ask", "Hello", "--backend", "remote")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
@@ -77,7 +76,7 @@ def test_without_an_address_it_is_asked_for() -> None:
     )
 
 
-def test_the_model_is_named_like_any_other(server: ChatServer) -> None:
+def test_a_server_model_is_chosen_by_name(server: ChatServer) -> None:
     server.models = ["large", "small"]
     several = run("ask", "Hello", "--base-url", server.url)
     assert several.exit_code == 1
@@ -86,7 +85,7 @@ def test_the_model_is_named_like_any_other(server: ChatServer) -> None:
     assert server.requests[-1]["model"] == "large"
 
 
-def test_each_line_is_a_turn_and_one_that_fails_stops_no_other(server: ChatServer) -> None:
+def test_a_line_that_fails_stops_no_other(server: ChatServer) -> None:
     server.behaviors.extend([chat_server.cut_off, error_response(400, "No.")])
     result = run("--base-url", server.url, stdin="Count.\nWhat?\nAnd this?\n")
     assert result.stdout == "One two three\nIt is a red square.\n"
@@ -99,14 +98,14 @@ def test_each_line_is_a_turn_and_one_that_fails_stops_no_other(server: ChatServe
     assert sent == ["Count.", "One two three", "And this?"]
 
 
-def test_a_reply_that_breaks_off_is_kept_as_far_as_it_came(server: ChatServer) -> None:
+def test_a_reply_that_breaks_off_is_saved_as_far_as_it_came(server: ChatServer) -> None:
     server.behaviors.append(chat_server.cut_off)
     result = run("ask", "Count.", "--base-url", server.url)
     assert (result.exit_code, result.stdout) == (1, "One two three\n")
     assert last_turn() == [("Count.", False), ("One two three", True)]
 
 
-def test_ctrl_c_hangs_up_and_keeps_what_was_said(server: ChatServer) -> None:
+def test_ctrl_c_closes_the_connection_and_saves_the_partial_reply(server: ChatServer) -> None:
     server.behaviors.append(chat_server.silent_after_a_word)
     command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
     asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -121,7 +120,7 @@ def test_ctrl_c_hangs_up_and_keeps_what_was_said(server: ChatServer) -> None:
     assert last_turn() == [("Count.", False), ("One", True)]
 
 
-def test_ctrl_c_ends_the_search_for_a_server_that_is_silent(server: ChatServer) -> None:
+def test_ctrl_c_ends_the_wait_for_a_silent_server(server: ChatServer) -> None:
     server.models_behavior = chat_server.silent
     command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
     asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -134,7 +133,7 @@ def test_ctrl_c_ends_the_search_for_a_server_that_is_silent(server: ChatServer) 
     assert said.decode() == f"parley: asking the server at {server.url}\n"
 
 
-def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
+def test_the_api_key_is_read_from_the_environment_and_never_shown(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PARLEY_API_KEY", KEY)
@@ -151,7 +150,7 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
     assert not any(KEY.encode() in data for data in kept)
 
 
-def test_the_key_is_no_setting_of_a_file(tmp_path: Path) -> None:
+def test_the_api_key_is_not_accepted_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f'api_key = "{KEY}"')
     result = run("--config", str(file), "config")
@@ -159,7 +158,7 @@ def test_the_key_is_no_setting_of_a_file(tmp_path: Path) -> None:
     assert KEY not in result.output
 
 
-def test_python_starts_it_inside_an_event_loop(server: ChatServer, tmp_path: Path) -> None:
+def test_a_session_starts_inside_an_event_loop(server: ChatServer, tmp_path: Path) -> None:
     async def talk() -> None:
         session = start_session(Settings(base_url=server.url, data_dir=tmp_path / "data"))
         async with aclosing(session.turn(user("What is this?"))) as events:
@@ -171,6 +170,6 @@ def test_python_starts_it_inside_an_event_loop(server: ChatServer, tmp_path: Pat
     asyncio.run(talk())
 
 
-def test_settings_that_name_no_server_are_refused() -> None:
+def test_remote_settings_without_an_address_are_an_error() -> None:
     with pytest.raises(ConfigError, match="needs the address of a server"):
         build_model(Settings(backend="remote"))

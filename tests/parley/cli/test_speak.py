@@ -23,8 +23,8 @@ from voice.tts.base import TextToSpeech
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
 
 
-class OneSampleALetter:
-    """Says each character as one sample, its code over 1000: what was said can be read back from a file."""
+class CharacterVoice:
+    """Speak each character as one sample, its code over 1000, so that the text can be read back from a file."""
 
     sample_rate = 8000
 
@@ -38,7 +38,7 @@ class OneSampleALetter:
 @pytest.fixture(autouse=True)
 def _voice(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object, **__: object) -> TextToSpeech:
-        return OneSampleALetter()
+        return CharacterVoice()
 
     monkeypatch.setattr("parley.factory.voice.build_tts", build)
 
@@ -47,28 +47,28 @@ def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
     return CliRunner().invoke(root, arguments, input=stdin)
 
 
-def said(data: bytes) -> str:
+def spoken_text(data: bytes) -> str:
     with wave.open(io.BytesIO(data)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 8000)
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     return "".join(chr(round(value / 32.767)) for value in samples if value)
 
 
-def test_text_becomes_a_file() -> None:
+def test_text_is_written_to_a_file() -> None:
     result = run("speak", "Hello **you**.", "It costs $5!", "-o", "out.wav")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert said(Path("out.wav").read_bytes()) == "Hello you.It costs 5 dollars!"
+    assert spoken_text(Path("out.wav").read_bytes()) == "Hello you.It costs 5 dollars!"
     assert [path.name for path in Path().iterdir()] == ["out.wav"]
 
 
 @pytest.mark.parametrize("arguments", [["speak", "-o", "-"], ["speak", "-", "-o", "-"]])
-def test_standard_input_becomes_standard_output(arguments: list[str]) -> None:
+def test_standard_input_is_spoken_to_standard_output(arguments: list[str]) -> None:
     result = run(*arguments, stdin="\ufeff# Größe\n\nViel.".encode())
-    assert said(result.stdout_bytes) == "Größe.Viel."
+    assert spoken_text(result.stdout_bytes) == "Größe.Viel."
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["speak", "…", "-o", "out.wav"], 1, "nothing to say"),
         (["speak", "-o", "out.wav"], 2, "The text is empty"),
@@ -81,21 +81,21 @@ def test_standard_input_becomes_standard_output(arguments: list[str]) -> None:
         (["speak", "hi", "-o", "folder.wav"], 1, "is no ordinary file"),
     ],
 )
-def test_what_cannot_be_is_one_sentence_and_leaves_nothing(arguments: list[str], code: int, told: str) -> None:
+def test_an_error_is_one_sentence_and_leaves_no_file(arguments: list[str], code: int, message: str) -> None:
     Path("folder.wav").mkdir()
     result = run(*arguments, stdin=b"")
     assert (result.exit_code, result.stdout) == (code, "")
-    assert told in result.stderr
+    assert message in result.stderr
     assert [path.name for path in Path().iterdir()] == ["folder.wav"]
 
 
-def test_a_file_that_was_there_stays_if_speaking_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_file_stays_if_speaking_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object, sentence: str) -> Iterator[Floats]:
         if "two" in sentence:
             raise VoiceError("The voice broke.")
         yield np.ones(9, np.float32)
 
-    monkeypatch.setattr(OneSampleALetter, "synthesize", fail)
+    monkeypatch.setattr(CharacterVoice, "synthesize", fail)
     Path("out.wav").write_bytes(b"before")
     result = run("speak", "One. This is two.", "-o", "out.wav")
     assert (result.exit_code, result.stderr) == (1, "parley: The voice broke.\n")
@@ -114,7 +114,7 @@ def real(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_machine_without_devices_says_so_and_nothing_else() -> None:
+def test_a_machine_without_devices_is_reported() -> None:
     listed = real("devices")
     if listed.stdout or "libportaudio2" in listed.stderr:
         pytest.skip("this machine has devices, or no PortAudio")
@@ -126,7 +126,7 @@ def test_a_machine_without_devices_says_so_and_nothing_else() -> None:
     assert tested.stderr == listed.stderr
 
 
-def test_devices_that_cannot_be_listed_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_that_cannot_be_listed_are_an_error_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         import sounddevice
     except OSError:
@@ -143,7 +143,7 @@ def test_devices_that_cannot_be_listed_are_one_sentence(monkeypatch: pytest.Monk
         assert result.stderr.count("\n") == 1
 
 
-def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_portaudio_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     # What sounddevice finds out by when it is imported.
     monkeypatch.setattr("ctypes.util.find_library", lambda _: None)
@@ -151,11 +151,11 @@ def test_without_portaudio_the_library_is_named(monkeypatch: pytest.MonkeyPatch)
         result = run(*arguments)
         assert result.exit_code == 1
         assert "apt install libportaudio2" in result.stderr
-    assert "Without a speaker, -o FILE.wav writes the sound into a file." in result.stderr
+    assert "Without a speaker, -o FILE.wav writes the speech to a file." in result.stderr
 
 
 @pytest.mark.parametrize("answer", ["y", "n"])
-def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_license_is_asked_about_until_it_is_accepted(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coqui, "is_installed", lambda: True)
     monkeypatch.setattr(licenses, "is_terminal", lambda *_: True)
     Path("me.wav").touch()
@@ -166,7 +166,7 @@ def test_a_licence_is_asked_about_until_it_is_accepted(answer: str, monkeypatch:
         assert result.stdout == ""
 
 
-def test_a_voice_and_a_recording_are_one_too_many() -> None:
+def test_voice_and_clone_exclude_each_other() -> None:
     result = run("speak", "hi", "--voice", "piper", "--clone", "me.wav")
     assert result.exit_code == 2
     assert "leave --voice out" in result.stderr

@@ -11,21 +11,29 @@ from click.testing import CliRunner, Result
 
 from assistant.settings import Settings
 from parley.cli.main import root
-from tests.fakes.audio import WriteWave, tone
-from tests.voice.stt.test_long_form import TellsTones, beeps
+from tests.fakes.audio import Floats, WriteWave, tone
+from tests.fakes.tone_recognizer import ToneRecognizer
 from voice.stt.base import SpeechToText
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
 
 
+def beeps(seconds: float, period: float) -> Floats:
+    """Return silence with a tone of two seconds every `period` seconds."""
+    samples = np.zeros(round(seconds * 16_000))
+    for start in np.arange(0, seconds - 2, period):
+        samples[round(start * 16_000) :][: 2 * 16_000] = tone(2.0)
+    return samples
+
+
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The language of each engine that was loaded; one that tells tones stands in."""
+    """Load a fake recognizer, and return the language of each that was loaded."""
     loaded: list[str] = []
 
     def build(settings: Settings, _: object) -> SpeechToText:
         loaded.append(settings.language)
-        return TellsTones()
+        return ToneRecognizer()
 
     monkeypatch.setattr("parley.factory.voice.build_stt", build)
     return loaded
@@ -41,7 +49,7 @@ def test_each_segment_is_a_line(write_wave: WriteWave, loads: list[str]) -> None
     assert loads == ["de"]
 
 
-def test_several_are_told_apart_and_a_bad_one_stops_none(write_wave: WriteWave, loads: list[str]) -> None:
+def test_several_files_have_headings_and_a_bad_one_stops_none(write_wave: WriteWave, loads: list[str]) -> None:
     write_wave("a.wav", tone(1.0))
     write_wave("c.wav", tone(1.0))
     result = run("a.wav", "b.wav", "c.wav")
@@ -52,7 +60,7 @@ def test_several_are_told_apart_and_a_bad_one_stops_none(write_wave: WriteWave, 
 
 
 @pytest.mark.usefixtures("loads")
-def test_json_tells_where_every_word_is(write_wave: WriteWave) -> None:
+def test_json_has_word_timestamps(write_wave: WriteWave) -> None:
     sound = np.concatenate([np.zeros(16_000), tone(1.0)])
     first, second = run(write_wave("a.wav", sound), "-", "--json", stdin=Path("a.wav").read_bytes()).stdout.splitlines()
     parsed = json.loads(first)
@@ -64,37 +72,37 @@ def test_json_tells_where_every_word_is(write_wave: WriteWave) -> None:
 
 
 @pytest.mark.usefixtures("loads")
-def test_json_names_the_language_that_was_surest(write_wave: WriteWave, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parley.factory.voice.build_stt", lambda *_: TellsTones(["cy", "de"], [0.4, 0.95]))
+def test_json_names_the_most_probable_language(write_wave: WriteWave, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parley.factory.voice.build_stt", lambda *_: ToneRecognizer(["cy", "de"], [0.4, 0.95]))
     parsed = json.loads(run(write_wave("long.wav", beeps(200, 3.7)), "--json").stdout)
     assert (parsed["language"], parsed["language_probability"]) == ("de", 0.95)
 
 
 @pytest.mark.usefixtures("loads")
-def test_subtitles(write_wave: WriteWave) -> None:
+def test_subtitles_are_printed(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
     assert run(path, "--srt").stdout == "1\n00:00:00,000 --> 00:00:01,000\nbeep\n\n"
     assert run(path, "--vtt").stdout == "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nbeep\n\n"
     assert run(path, path, "--srt").exit_code == 2
 
 
-def test_a_path_that_is_empty_is_a_matter_of_usage(loads: list[str]) -> None:
+def test_an_empty_path_is_a_usage_error(loads: list[str]) -> None:
     result = run("", "--language", "german")
     assert (result.exit_code, loads) == (2, [])
     assert "One of the paths is empty: name a recording." in result.stderr
 
 
 @pytest.mark.usefixtures("loads")
-def test_nobody_speaking_is_said_and_no_failure(write_wave: WriteWave) -> None:
+def test_a_file_without_speech_is_a_notice(write_wave: WriteWave) -> None:
     result = run(write_wave("still.wav", np.zeros(32_000)), write_wave("nothing.wav", np.zeros(0)), "--json")
     assert result.exit_code == 0
     assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["", ""]
     assert "Nobody speaks in" in result.stderr
     assert "still.wav (0:02)" in result.stderr
-    assert "nothing.wav (no sound at all)" in result.stderr
+    assert "nothing.wav (no audio)" in result.stderr
 
 
-def test_what_is_no_recording_costs_no_download(loads: list[str], tmp_path: Path) -> None:
+def test_a_file_without_audio_loads_no_model(loads: list[str], tmp_path: Path) -> None:
     Path("notes.txt").write_text("nothing to hear")
     result = run("notes.txt")
     assert (result.exit_code, result.stdout, loads) == (1, "", [])
@@ -102,10 +110,10 @@ def test_what_is_no_recording_costs_no_download(loads: list[str], tmp_path: Path
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="the shell gives pipes no names")
-def test_a_pipe_may_be_named(write_wave: WriteWave) -> None:
+def test_a_named_pipe_is_read(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
-    program = "from parley.factory import voice\nfrom tests.voice.stt.test_long_form import TellsTones\n"
-    program += "voice.build_stt = lambda *_: TellsTones()\nimport sys\nfrom parley.cli import main\n"
+    program = "from parley.factory import voice\nfrom tests.fakes.tone_recognizer import ToneRecognizer\n"
+    program += "voice.build_stt = lambda *_: ToneRecognizer()\nimport sys\nfrom parley.cli import main\n"
     program += "sys.argv = ['parley', 'transcribe', '/dev/stdin']\nmain()"
     root = Path(__file__).parents[3]
     finished = subprocess.run(
@@ -116,8 +124,8 @@ def test_a_pipe_may_be_named(write_wave: WriteWave) -> None:
 
 def test_ctrl_c_leaves_no_traceback(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
-    program = "from parley.factory import voice\nfrom tests.voice.stt.test_long_form import TellsTones\n"
-    program += "class Stopped(TellsTones):\n    def transcribe(self, *_):\n        raise KeyboardInterrupt\n"
+    program = "from parley.factory import voice\nfrom tests.fakes.tone_recognizer import ToneRecognizer\n"
+    program += "class Stopped(ToneRecognizer):\n    def transcribe(self, *_):\n        raise KeyboardInterrupt\n"
     program += "voice.build_stt = lambda *_: Stopped()\nimport sys\nfrom parley.cli import main\n"
     program += f"sys.argv = ['parley', 'transcribe', {str(path)!r}]\nmain()"
     root = Path(__file__).parents[3]

@@ -16,7 +16,7 @@ import pytest
 
 from assistant.progress import no_progress
 from assistant.settings import load
-from parley.factory.voice import build_stt, build_tts
+from parley.factory.voice import build_end_of_turn_model, build_stt, build_tts
 from tests.fakes.audio import Floats
 from tests.fakes.audio_server import MISSING, REASON, AudioServer, audio_server, read_samples
 from voice.audio.decode import open_audio
@@ -38,22 +38,28 @@ STORY = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def end_of_turn_model_downloaded() -> None:
+    """Download the model first: `parley voice` would report that on standard error."""
+    build_end_of_turn_model(load().settings)
+
+
 @pytest.fixture(scope="module")
-def mouth() -> TextToSpeech:
+def tts() -> TextToSpeech:
     return build_tts(load().settings)
 
 
 @pytest.fixture(scope="module")
-def ears() -> SpeechToText:
+def stt() -> SpeechToText:
     return build_stt(load().settings)
 
 
 class Talk:
     """A running `parley voice` with the model that repeats what it is told, and what it has written so far."""
 
-    def __init__(self, server: AudioServer, folder: Path, mouth: TextToSpeech, *options: str) -> None:
+    def __init__(self, server: AudioServer, folder: Path, tts: TextToSpeech, *options: str) -> None:
         self.server = server
-        self._mouth = mouth
+        self._tts = tts
         self._log = folder / "events.jsonl"
         data = {"PYTHONPATH": str(ROOT), "PARLEY_DATA_DIR": str(folder / "data")}
         self._environment = os.environ | server.environment | data
@@ -97,10 +103,10 @@ class Talk:
         return self.log(event)[count - 1]
 
     def sound(self, text: str) -> Floats:
-        return np.concatenate(list(speak([text], self._mouth)))
+        return np.concatenate(list(speak([text], self._tts)))
 
     def say(self, text: str) -> None:
-        self.server.say(self.sound(text), self._mouth.sample_rate)
+        self.server.say(self.sound(text), self._tts.sample_rate)
 
     def end(self) -> tuple[list[str], list[str]]:
         """Press Ctrl-C; what it wrote to standard output and error."""
@@ -128,10 +134,10 @@ class Talk:
 
 @pytest.fixture
 def talk(
-    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, mouth: TextToSpeech
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, tts: TextToSpeech
 ) -> Iterator[Talk]:
     with audio_server(tmp_path_factory.mktemp("pulse")) as server:
-        talk = Talk(server, tmp_path, mouth, *getattr(request, "param", ()))
+        talk = Talk(server, tmp_path, tts, *getattr(request, "param", ()))
         with talk.process:
             try:
                 yield talk
@@ -140,18 +146,18 @@ def talk(
                 talk.join()
 
 
-def words_in(path: Path, ears: SpeechToText) -> str:
-    with open_audio(path) as recording:
-        return " ".join(each.text for each in transcribe(ears, recording, no_progress, "en")).lower()
+def words_in(path: Path, stt: SpeechToText) -> str:
+    with open_audio(path) as audio:
+        return " ".join(each.text for each in transcribe(stt, audio, no_progress, "en")).lower()
 
 
-def test_a_question_and_a_follow_up_are_answered(talk: Talk, ears: SpeechToText) -> None:
+def test_a_question_and_a_follow_up_are_answered(talk: Talk, stt: SpeechToText) -> None:
     noise = 0.02 * np.random.default_rng(0).standard_normal(3 * 16_000)
     talk.server.say(noise, 16_000)
     with talk.server.record() as path:
         talk.say("What is the capital of France?")
         talk.until("reply")
-    assert "capital of france" in words_in(path, ears)
+    assert "capital of france" in words_in(path, stt)
     talk.say("Is the river in that city very long?")
     second = talk.until("reply", 2)
     lines, errors = talk.end()
@@ -245,7 +251,7 @@ def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
-def test_devices_that_come_back_are_used_again(talk: Talk, ears: SpeechToText) -> None:
+def test_devices_that_come_back_are_used_again(talk: Talk, stt: SpeechToText) -> None:
     talk.say(STORY)
     talk.until("speaking")
     time.sleep(1)
@@ -261,7 +267,7 @@ def test_devices_that_come_back_are_used_again(talk: Talk, ears: SpeechToText) -
     with talk.server.record() as path:
         talk.say("What is the capital of France?")
         assert talk.until("reply", 2)["spoken"]
-    assert "capital of france" in words_in(path, ears)
+    assert "capital of france" in words_in(path, stt)
     lines, errors = talk.end()
     assert [line.split(":")[0] for line in lines] == ["You", "Parley"] * 2
     told = [line.removeprefix("parley: ").split(":")[0] for line in errors[1:]]

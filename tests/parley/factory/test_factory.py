@@ -1,4 +1,4 @@
-"""What the composition root builds out of settings."""
+"""What the factory builds from settings."""
 
 import asyncio
 import threading
@@ -34,7 +34,7 @@ def changed(settings: Settings, **values: object) -> Settings:
     return settings.model_copy(update=values)
 
 
-def test_a_new_conversation_has_the_instructions_and_options_of_the_settings(settings: Settings) -> None:
+def test_a_new_session_has_the_instructions_and_options_of_the_settings(settings: Settings) -> None:
     model = ScriptedModel()
     wanted = changed(settings, system="Be brief.", max_tokens=2, temperature=0.5, seed=3)
     session = build_session(wanted, model, open_history(wanted))
@@ -58,17 +58,17 @@ def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Set
     assert other.prompts[0][0] == system("Rhyme.")
 
 
-def test_without_saving_nothing_is_written(settings: Settings) -> None:
+def test_an_unsaved_session_writes_nothing(settings: Settings) -> None:
     asyncio.run(say(start_session(settings, save=False), "Hello"))
     assert open_history(settings).latest() is None
 
 
-def test_opening_a_conversation_and_saying_nothing_leaves_nothing(settings: Settings) -> None:
+def test_a_session_without_turns_writes_nothing(settings: Settings) -> None:
     start_session(settings)
     assert open_history(settings).list() == []
 
 
-def test_the_beginning_of_an_id_finds_a_conversation_unless_two_share_it(settings: Settings) -> None:
+def test_an_id_prefix_finds_a_conversation_unless_two_share_it(settings: Settings) -> None:
     history = open_history(settings)
     for _ in range(40):
         asyncio.run(say(build_session(settings, ScriptedModel(), history), "Hello"))
@@ -82,7 +82,7 @@ def test_the_beginning_of_an_id_finds_a_conversation_unless_two_share_it(setting
         find_conversation(history, "xyz")
 
 
-def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(settings: Settings, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_an_error_that_names_the_variable(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelError) as raised:
         assemble_pocket(changed(settings, cache_dir=tmp_path / "file" / "cache"))
@@ -90,14 +90,14 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(settings: Setti
     assert "PARLEY_CACHE_DIR" in str(raised.value)
 
 
-def test_the_pace_of_the_scripted_model_is_a_number(settings: Settings) -> None:
+def test_the_delay_of_the_scripted_model_is_a_number(settings: Settings) -> None:
     assert build_model(changed(settings, model="scripted:0.01")).info.name == "scripted"
     for pace in ("slow", "1e400", "1e300", "nan", "-1"):
         with pytest.raises(ConfigError, match=f"scripted:{pace} needs its seconds"):
             build_model(changed(settings, model=f"scripted:{pace}"))
 
 
-def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_clients_of_a_server_connect_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def connect(base_url: str, **_: object) -> RemoteModel:
@@ -114,7 +114,7 @@ def test_a_server_is_asked_once_for_what_it_has_however_many_ask_it(monkeypatch:
     assert len(build_vision_clients(settings, threading.Event(), max_clients=9)) == 1
 
 
-def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_says(
+def test_clients_of_a_batching_model_are_as_many_as_suit_it_or_as_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("parley.factory.models.build_model", lambda *_: BatchingModel(replicas=2))
@@ -126,7 +126,7 @@ def test_a_model_that_answers_together_is_asked_as_many_as_suit_it_or_as_jobs_sa
     assert [count(jobs, 80) for jobs in (1, 2, 5)] == [1, 2, 5]
 
 
-def test_a_model_that_takes_one_question_is_not_asked_several(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_for_one_question_at_a_time_refuses_several_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ScriptedModel()
     monkeypatch.setattr("parley.factory.models.build_model", lambda *_: model)
     with pytest.raises(ConfigError, match="answers one question at a time: leave --jobs out"):

@@ -1,0 +1,254 @@
+"""`parley ask`: what goes to which stream, exit codes, Ctrl-C, closed pipes and full disks."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from assistant.events import Usage
+from assistant.messages import Message
+from assistant.models.base import GenerationOptions
+from assistant.models.scripted import ScriptedModel
+from tests.fakes.command_line import command, finish, last_messages, run, saved_conversations, start
+
+pytestmark = pytest.mark.usefixtures("scripted_machine")
+
+
+def test_the_answer_is_all_of_the_output() -> None:
+    result = run("ask", "What is it?")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "You said: What is it?\n", "")
+
+
+@pytest.mark.parametrize("named", ["~nosuchuser/x.jpg", "x" * 300 + ".jpg"])
+def test_a_word_that_looks_like_an_impossible_path_is_a_word(named: str) -> None:
+    result = run("ask", f"look at {named}")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"You said: look at {named}\n", "")
+
+
+def test_several_images_are_attached_in_order(photo: Path, tmp_path: Path) -> None:
+    PIL.Image.new("L", (9, 9)).save(tmp_path / "cat.jpg")
+    result = run("ask", "And?", "-i", str(photo), "-i", str(tmp_path / "cat.jpg"))
+    assert result.stdout == "You said: And? (and showed dog.png, cat.jpg)\n"
+
+
+def test_the_prompt_is_read_from_standard_input() -> None:
+    assert run("ask", "-", stdin="From a pipe\n").stdout == "You said: From a pipe\n"
+
+
+def test_an_image_is_read_from_standard_input(photo: Path) -> None:
+    result = run("ask", "What?", "-i", "-", stdin=photo.read_bytes())
+    assert result.stdout == "You said: What? (and showed standard input)\n"
+
+
+def test_standard_input_cannot_be_both_prompt_and_image() -> None:
+    result = run("ask", "-", "-i", "-", stdin="?")
+    assert result.exit_code == 2
+    assert "give - once" in result.stderr
+
+
+@pytest.mark.parametrize(("prompt", "stdin"), [("", None), ("  \n", None), ("-", " \n")])
+def test_an_empty_prompt_is_a_usage_error(prompt: str, stdin: str | None) -> None:
+    result = run("ask", prompt, stdin=stdin)
+    assert result.exit_code == 2
+    assert "The prompt is empty" in result.stderr
+
+
+def test_json_is_one_object(photo: Path) -> None:
+    result = run("ask", "What is it?", "-i", str(photo), "--json")
+    answer = json.loads(result.stdout)
+    assert answer.pop("tokens_per_second") >= 0
+    assert answer.pop("seconds_to_first_token") >= 0
+    assert answer == {
+        "answer": "You said: What is it? (and showed dog.png)",
+        "model": "scripted",
+        "device": "cpu",
+        "quantization": "none",
+        "prompt_tokens": 19,
+        "cached_tokens": 0,
+        "reply_tokens": 8,
+        "interrupted": False,
+        "notices": [],
+    }
+
+
+def test_notices_go_to_standard_error_or_into_the_json_object(tmp_path: Path) -> None:
+    frames = [PIL.Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "cat.gif", save_all=True, append_images=frames[1:])
+    plain, as_json = run("ask", "?", "-i", "cat.gif"), run("ask", "?", "-i", "cat.gif", "--json")
+    assert plain.stderr.startswith("parley: cat.gif is animated")
+    assert plain.stdout == "You said: ? (and showed cat.gif)\n"
+    assert as_json.stderr == ""
+    assert "cat.gif is animated" in json.loads(as_json.stdout)["notices"][0]
+
+
+def test_options_are_accepted_before_and_after_the_command() -> None:
+    assert run("ask", "one two three", "--max-tokens", "3").stdout == "You said: one\n"
+    assert run("--max-tokens", "3", "ask", "one two three").stdout == "You said: one\n"
+    assert run("--max-tokens", "3", "ask", "one two three", "--max-tokens", "2").stdout == "You said:\n"
+    assert run("ask", "?", "--system", "Be so very brief", "--json").stdout.count('"prompt_tokens": 5') == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--max-tokens", "0"],
+        ["--temperature", "3"],
+        ["--seed", "-1"],
+        ["--device", "tpu"],
+        ["--quantize", "int3"],
+        ["--continue", "--conversation", "x"],
+        ["extra"],
+    ],
+)
+def test_invalid_options_exit_with_two(options: list[str]) -> None:
+    result = run("ask", "?", *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error: " in result.stderr
+
+
+def test_a_question_without_the_command_is_answered_with_the_command() -> None:
+    result = run("What is it?")
+    assert result.exit_code == 2
+    assert "parley ask 'What is it?'" in result.stderr
+
+
+def test_a_missing_image_is_one_line_and_loads_no_model() -> None:
+    result = run("ask", "?", "-i", "gone.jpg", "--model", "/no/such/model")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("parley: ")
+    assert "gone.jpg" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_image_named_in_the_prompt_causes_a_hint(photo: Path) -> None:
+    result = run("ask", f"What is in {photo}?")
+    assert result.exit_code == 0
+    assert f"attach it with -i {photo}" in result.stderr
+    assert f"What is in {photo}?" in result.stdout
+
+
+def test_a_prompt_longer_than_the_context_is_an_error_with_its_length() -> None:
+    result = run("ask", "word " * 5000)
+    assert result.exit_code == 1
+    assert "5000 tokens" in result.stderr
+    assert saved_conversations() == []
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert run("ask", "\x1b]0;owned\x07Hi\x9b2J\tthere").stdout == "You said: ]0;ownedHi2J\tthere\n"
+
+
+def test_text_that_is_not_utf8_gets_replacement_characters() -> None:
+    assert run("ask", "-", stdin=b"caf\xe9").stdout == "You said: caf\N{REPLACEMENT CHARACTER}\n"
+    done = finish([b"ask", b"caf\xe9", b"--system", b"\xe9"])
+    assert (done.returncode, done.stdout) == (0, "You said: caf\N{REPLACEMENT CHARACTER}\n")
+
+
+def test_an_image_whose_name_is_not_utf8_is_attached(photo: Path, tmp_path: Path) -> None:
+    name = b"caf\xe9.png"
+    try:
+        photo.rename(tmp_path / os.fsdecode(name))
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    done = finish([b"ask", b"What is it?", b"-i", name])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [image["width"] for image in last_messages()[0]["images"]] == [40]
+
+
+def test_ctrl_c_during_the_answer_saves_the_partial_reply() -> None:
+    with start("ask", "word " * 500, "--model", "scripted:0.05") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        said, told = first + process.stdout.read(), process.stderr.read()
+    assert told.strip() == b""
+    kept = last_messages()[1]
+    assert kept["interrupted"]
+    assert said.decode() == kept["text"] + "\n"
+
+
+def test_ctrl_c_with_json_prints_the_partial_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stream(
+        self: ScriptedModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        yield "A dog"
+        time.sleep(0.3)  # until it was taken from the thread's queue
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(10), "Ctrl-C stops the model"
+        return Usage()
+
+    monkeypatch.setattr(ScriptedModel, "stream", stream)
+    result = run("ask", "What is it?", "--json")
+    assert result.exit_code == 130
+    answer = json.loads(result.stdout)
+    assert (answer["answer"], answer["interrupted"]) == ("A dog", True)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_reports_that_the_turn_is_not_saved(
+    as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stream(
+        self: ScriptedModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        yield "A dog"
+        time.sleep(0.3)  # until it was taken from the thread's queue
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.wait(10), "Ctrl-C stops the model"
+        return Usage()
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr(ScriptedModel, "stream", stream)
+    result = run("ask", "What is it?", *(["--json"] if as_json else []))
+    assert result.exit_code == 130
+    told = json.loads(result.stdout)["notices"] if as_json else result.stderr.splitlines()
+    assert len(told) == 1
+    assert "The last turns are not saved." in told[0]
+
+
+def test_ctrl_c_ends_the_wait_for_standard_input() -> None:
+    with start("ask", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # More than a pipe holds: once this is through, the command is reading, and a moment later it waits.
+        process.stdin.write(b"x" * 200_000)
+        process.stdin.flush()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_closed_pipe_ends_quietly_and_saves_the_turn() -> None:
+    with start("ask", "word " * 500, "--model", "scripted:0.01") as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.wait(30) == 141
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert last_messages()[1]["interrupted"]
+    assert last_messages()[1]["text"].startswith("You said:")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a full device")
+@pytest.mark.parametrize("arguments", [["ask", "?"], ["ask", "?", "--json"], ["config"]])
+def test_output_that_cannot_be_written_is_an_error_in_one_line(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*arguments), check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    assert done.stderr == "parley: The output cannot be written: No space left on device.\n"
