@@ -240,9 +240,7 @@ def test_a_failing_compiler_causes_a_notice_and_no_other_replies(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_code_compiled_for_this_processor_writes_the_same_replies(
-    qwen_folder: Path, make_image: Callable[[int], Image]
-) -> None:
+def test_code_compiled_for_this_processor_is_as_exact(qwen_folder: Path, make_image: Callable[[int], Image]) -> None:
     plain = LocalModel.load(str(qwen_folder), device="cpu", quantize="none")
     labels: list[str] = []
     fast = LocalModel.load(

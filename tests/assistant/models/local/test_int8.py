@@ -1,4 +1,4 @@
-"""int8 layers: close to the layers they replace, and blind to what else is in the batch."""
+"""int8 linear layers: close to the float layers, and the same for a row whatever the other rows are."""
 
 import os
 import subprocess
@@ -22,27 +22,28 @@ from assistant.models.local.int8 import Int8Linear, Int8LinearFn, max_exact_weig
     st.integers(0, 2**31),
 )
 def test_a_row_has_the_same_result_alone_as_among_others(
-    inputs: int, outputs: int, rows: int, bounded: bool, size: float, seed: int
+    in_features: int, out_features: int, rows: int, bounded: bool, scale: float, seed: int
 ) -> None:
-    random = torch.Generator().manual_seed(seed)
-    weight = torch.randn(outputs, inputs, generator=random)
-    x = torch.randn(rows, inputs, generator=random) * size
-    layer = Int8LinearFn(weight, float(x.abs().max()) * 1.5) if bounded else Int8LinearFn(weight)
-    together = layer(x.clone())
-    alone = torch.cat([layer(row[None]) for row in x])
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(out_features, in_features, generator=generator)
+    x = torch.randn(rows, in_features, generator=generator) * scale
+    linear = Int8LinearFn(weight, float(x.abs().max()) * 1.5) if bounded else Int8LinearFn(weight)
+    together = linear(x.clone())
+    alone = torch.cat([linear(row[None]) for row in x])
+    # Exactly: integer sums do not depend on their order, and what follows rounds each element once.
     assert torch.equal(together, alone)
 
 
-@pytest.mark.parametrize("bound", [float("inf"), 8.0])
-def test_the_error_is_that_of_rounding_weights_to_the_bits_there_are(bound: float) -> None:
-    random = torch.Generator().manual_seed(1)
-    weight, x = torch.randn(192, 576, generator=random), torch.randn(50, 576, generator=random)
+@pytest.mark.parametrize("input_bound", [float("inf"), 8.0])
+def test_the_error_is_that_of_rounding_the_weights(input_bound: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    weight, x = torch.randn(192, 576, generator=generator), torch.randn(50, 576, generator=generator)
     expected = x @ weight.T
-    error = (Int8LinearFn(weight, bound)(x) - expected).norm() / expected.norm()
+    error = (Int8LinearFn(weight, input_bound)(x) - expected).norm() / expected.norm()
     assert error < 1.2 / max_exact_weight()
 
 
-def test_rows_of_zeros_and_weights_of_zeros_are_zero() -> None:
+def test_zeros_times_anything_are_zero() -> None:
     x = torch.stack([torch.zeros(16), torch.ones(16)])
     assert not Int8LinearFn(torch.zeros(4, 16))(x).any()
     assert not Int8LinearFn(torch.ones(4, 16))(x)[0].any()
@@ -64,12 +65,12 @@ def test_every_linear_layer_of_a_module_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX2_VNNI", "AVX512_CORE"])
-def test_older_processors_are_exact_as_well(instructions: str) -> None:
-    """OneDNN reads its limit once, when it starts; where there are no such instructions at all, nothing changes."""
+def test_sums_are_exact_on_older_processors(instructions: str) -> None:
+    """OneDNN reads its limit once, when it starts; a processor without these instructions ignores it."""
     code = (
         "import torch; from assistant.models.local.int8 import Int8LinearFn, max_exact_weight\n"
-        "x, layer = torch.randn(9, 64), Int8LinearFn(torch.randn(32, 64))\n"
-        "assert torch.equal(layer(x), torch.cat([layer(row[None]) for row in x]))\n"
+        "x, linear = torch.randn(9, 64), Int8LinearFn(torch.randn(32, 64))\n"
+        "assert torch.equal(linear(x), torch.cat([linear(row[None]) for row in x]))\n"
         "print(max_exact_weight())"
     )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": "1"}
