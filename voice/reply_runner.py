@@ -134,7 +134,10 @@ class ReplyRunner:
             self._publish(Notice(failure))
         finally:
             kept = turn.outcome.reply
-            self._publish(SpeechFinished(kept.text, kept.interrupted) if kept else SpeechFinished("", interrupted=True))
+            if kept is not None:
+                self._publish(SpeechFinished(kept.text, kept.interrupted))
+            else:
+                self._publish(SpeechFinished("", interrupted=True))
             self._publish(ReplyEnded(utterance, reply, kept, failure))
 
     def _on_speech_started(self, utterance: Utterance) -> None:
