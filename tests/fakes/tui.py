@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from assistant.conversation.turn_log import TurnStore
 from assistant.errors import ModelError
 from assistant.events import Usage
 from assistant.messages import Message
+from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from tui.app import ParleyApp
@@ -126,6 +127,26 @@ def hide_variations(person: Person) -> None:
     """Fix what differs from run to run: the blinking of the cursor and the speed of the reply."""
     person.app.screen.query_one(Prompt).cursor_blink = False
     person.app.screen.query_one(StatusBar).usage = Usage(300, 0, 100, first_token_seconds=1.0, total_seconds=5.0)
+
+
+class UnfinishedModel(ScriptedModel):
+    """After a text that ends in "…", wait for the stop event instead of ending the reply."""
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        chunk = ""
+        stream = super().stream(messages, options, stop)
+        while True:
+            try:
+                chunk = next(stream)
+            except StopIteration as end:
+                usage: Usage = end.value
+                break
+            yield chunk
+        if chunk.endswith("…"):
+            assert stop.wait(WAIT_SECS), "nobody stopped the reply"
+        return usage
 
 
 class SlowModelSource:

@@ -11,7 +11,7 @@ from assistant.events import Usage
 from assistant.messages import assistant, user
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.conversation import FailingModel, RecordingStore
-from tests.fakes.tui import MakeApp, RunApp
+from tests.fakes.tui import MakeApp, RunApp, UnfinishedModel
 from tui.screens.chat import ChatScreen
 from tui.widgets.assistant_message import AssistantMessage
 from tui.widgets.status_bar import StatusBar
@@ -57,7 +57,7 @@ async def test_html_tags_and_line_breaks_of_a_reply_are_shown(make_app: MakeApp,
 
 async def test_esc_stops_the_reply_and_keeps_what_was_shown(make_app: MakeApp, run_app: RunApp) -> None:
     store = RecordingStore()
-    words = [f"word{number}" for number in range(500)]
+    words = [f"word{number}" for number in range(3000)]
     app = make_app(ScriptedModel(" ".join(words), "Next answer.", token_seconds=0.01), store=store)
     async with run_app(app) as person:
         await person.send("Go")
@@ -110,10 +110,10 @@ async def test_esc_right_after_enter_loses_no_text(make_app: MakeApp, run_app: R
 
 
 async def test_second_message_stays_in_the_input_while_a_reply_is_written(make_app: MakeApp, run_app: RunApp) -> None:
-    model = ScriptedModel("word " * 500, "Second.", token_seconds=0.03)
+    model = UnfinishedModel("First word …", "Second.")
     async with run_app(make_app(model)) as person:
         await person.send("first")
-        await person.sees("word", "AssistantMessage")
+        await person.sees("First word", "AssistantMessage")
         await person.paste("second")
         await person.press("enter")
         await person.sees("One message at a time", "Composer")
@@ -187,7 +187,9 @@ async def test_resumed_conversation_is_shown_and_continued(make_app: MakeApp, ru
 
 
 async def test_only_the_end_of_a_long_conversation_is_shown(make_app: MakeApp, run_app: RunApp) -> None:
-    earlier = [made for number in range(100) for made in (user(f"question {number}"), assistant(f"answer {number}"))]
+    earlier = [
+        message for number in range(100) for message in (user(f"question {number}"), assistant(f"answer {number}"))
+    ]
     async with run_app(make_app(ScriptedModel(), messages=earlier)) as person:
         await person.sees("answer 99", "AssistantMessage")
         person.app.screen.query_one(Transcript).scroll_home(animate=False)
@@ -197,7 +199,7 @@ async def test_only_the_end_of_a_long_conversation_is_shown(make_app: MakeApp, r
 
 async def test_transcript_follows_the_reply_unless_scrolled_up(make_app: MakeApp, run_app: RunApp) -> None:
     lines = "\n\n".join(f"line{number}" for number in range(40))
-    model = ScriptedModel(" ".join(f"more{number}\n\n" for number in range(500)), token_seconds=0.03)
+    model = ScriptedModel(" ".join(f"more{number}\n\n" for number in range(2000)), token_seconds=0.03)
     async with run_app(make_app(model, messages=[user("Earlier"), assistant(lines)]), (60, 20)) as person:
         await person.sees("line39", "Transcript")
         await person.send("two")
@@ -228,23 +230,22 @@ async def test_ctrl_c_copies_the_selection_and_does_not_quit(make_app: MakeApp, 
 
 async def test_ctrl_c_stops_the_reply_and_keeps_what_was_shown(make_app: MakeApp, run_app: RunApp) -> None:
     store = RecordingStore()
-    app = make_app(ScriptedModel(" ".join(f"word{number}" for number in range(500)), token_seconds=0.01), store=store)
-    async with run_app(app) as person:
+    async with run_app(make_app(UnfinishedModel("Once upon …"), store=store)) as person:
         await person.send("Go")
-        await person.sees("word5", "AssistantMessage")
+        await person.sees("Once upon …", "AssistantMessage")
         await person.press("ctrl+c")
         await person.sees("ready", "StatusBar")
         assert person.app.is_running
-        assert [interrupted for _, _, interrupted in store.turns] == [True]
+        assert store.turns == [("Go", "Once upon …", True)]
 
 
 async def test_stopped_reply_does_not_show_the_speed_of_the_one_before(make_app: MakeApp, run_app: RunApp) -> None:
-    app = make_app(ScriptedModel("Only three words.", " ".join(["long"] * 500), token_seconds=0.01))
-    async with run_app(app) as person:
+    model = UnfinishedModel("Only three words.", "Once upon …", token_seconds=0.01)
+    async with run_app(make_app(model)) as person:
         await person.send("Go")
         await person.sees("tokens/s", "StatusBar")
         await person.send("Go on")
-        await person.sees("long", "AssistantMessage")
+        await person.sees("Once upon …", "AssistantMessage")
         await person.press("escape")
         await person.sees("ready", "StatusBar")
         assert "tokens/s" not in person.read("StatusBar")

@@ -1,5 +1,6 @@
 """Skills in the app, called from the palette and from the input."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,15 @@ from tui.app import ParleyApp
 
 
 @pytest.fixture
-def install_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InstallSkill:
-    return skill_installer(tmp_path / "site", monkeypatch)
+def install_skill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InstallSkill]:
+    """Install a skill for one test. The palette forgets the list of skills before and after it."""
+    skill_commands.command_summaries.cache_clear()
+    yield skill_installer(tmp_path / "site", monkeypatch)
+    skill_commands.command_summaries.cache_clear()
 
 
 def app_with_skills(model: ScriptedModel, folder: Path) -> ParleyApp:
-    """The app around a session as people get it."""
+    """Build the app around a session with skills and a history."""
 
     def build(progress: Progress) -> Session:
         return build_session(Settings(model="scripted"), model, History(folder / "history.sqlite3"))
@@ -72,9 +76,7 @@ async def test_palette_lists_skills_of_other_packages(
         "from pydantic import BaseModel\nfrom skills import Image, skill\nclass Mood(BaseModel):\n    mood: str\n"
         "@skill\ndef mood(photo: Image) -> Mood:\n    '''Say what mood a picture is in.'''\n    return Mood(mood='')\n",
     )
-    skill_commands.command_summaries.cache_clear()
     async with run_app(app_with_skills(ScriptedModel(), tmp_path)) as person:
         await person.open_palette()
         await person.press(*"/mood")
         await person.sees("Say what mood a picture is in.")
-    skill_commands.command_summaries.cache_clear()
