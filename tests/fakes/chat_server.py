@@ -5,8 +5,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -261,19 +260,6 @@ def without_an_end_marker(handler: Handler) -> None:
 def not_http(handler: Handler) -> None:
     """Answer like a mail server."""
     handler.wfile.write(b"220 mail.example ESMTP\r\n")
-
-
-@contextmanager
-def running(server: ChatServer) -> Iterator[ChatServer]:
-    """Answer requests in a thread for as long as the block lasts."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def connect(server: ChatServer, **options: Any) -> RemoteModel:

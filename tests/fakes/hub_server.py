@@ -1,48 +1,52 @@
-"""A hub on the loopback that hands out folders as models, as far as the client of the real one asks."""
+"""A fake Hugging Face hub on the loopback that serves folders as models."""
 
 import hashlib
 import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 COMMIT = "c0ffee" + "0" * 34
 _API = "/api/models/"
 
 
 class HubServer(ThreadingHTTPServer):
-    """Each of `models` is a repository with one commit, which answers to main and to every commit's name."""
+    """Serves each of `models` as a repository with one commit, under every revision.
+
+    Attributes:
+        models: Folders by repository.
+        requests: Method and path of every request.
+        ranges: Range headers of requests that do not start at the beginning of a file.
+        gated: Repositories whose files are refused.
+        damaged: Files that are sent with other bytes than announced.
+        cut_after: Bytes of a weight file after which the connection is closed, once.
+    """
 
     daemon_threads = True
 
     def __init__(self, models: dict[str, Path]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.models = models
-        self.asked: list[tuple[str, str]] = []
-        """Method and path of every request."""
+        self.requests: list[tuple[str, str]] = []
         self.ranges: list[str] = []
-        """From where files were asked for, other than from their beginning."""
         self.gated: set[str] = set()
         self.damaged: set[str] = set()
-        """Files that are sent with other bytes than were announced."""
         self.cut_after: int | None = None
-        """Bytes of a weight file after which the connection ends, once."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
     def fetched(self) -> list[str]:
-        """Names of the files that were asked for."""
-        return [path.rpartition("/")[2] for method, path in self.asked if method == "GET" and "/resolve/" in path]
+        """Return the names of the files that were requested."""
+        return [path.rpartition("/")[2] for method, path in self.requests if method == "GET" and "/resolve/" in path]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that hang up in the middle are part of it."""
+        """Ignore clients that disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -57,27 +61,29 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_path(self, *, with_body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.server.asked.append((self.command, path))
+        self.server.requests.append((self.command, path))
         repository = next((name for name in self.server.models if f"/{name}/" in path), None)
         if repository is None:
             self.refuse(404, "RepoNotFound", "Repository not found")
         elif repository in self.server.gated and "/resolve/" in path:
             self.refuse(403, "GatedRepo", "Access to this model is restricted")
         elif path.startswith(f"{_API}{repository}/revision/"):
-            self.tell({"id": repository, "sha": COMMIT, "siblings": [], "private": False, "tags": [], "downloads": 0})
+            self.send_json(
+                {"id": repository, "sha": COMMIT, "siblings": [], "private": False, "tags": [], "downloads": 0}
+            )
         elif path.startswith(f"{_API}{repository}/tree/"):
-            self.tell([self.described(file) for file in sorted(self.server.models[repository].iterdir())])
+            self.send_json([self.file_info(file) for file in sorted(self.server.models[repository].iterdir())])
         else:
-            self.hand_out(self.server.models[repository] / path.rpartition("/")[2], with_body=with_body)
+            self.send_file(self.server.models[repository] / path.rpartition("/")[2], with_body=with_body)
 
-    def described(self, file: Path) -> dict[str, Any]:
+    def file_info(self, file: Path) -> dict[str, Any]:
         data = file.read_bytes()
         plain = {"type": "file", "path": file.name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324
         if file.suffix != ".safetensors":
             return plain
         return {**plain, "lfs": {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 100}}
 
-    def hand_out(self, file: Path, *, with_body: bool) -> None:
+    def send_file(self, file: Path, *, with_body: bool) -> None:
         if not file.is_file():
             self.refuse(404, "EntryNotFound", "Entry not found")
             return
@@ -86,9 +92,9 @@ class Handler(BaseHTTPRequestHandler):
         if file.name in self.server.damaged:
             data = bytes(len(data))
         size, start = len(data), 0
-        if asked := self.headers.get("Range"):
-            self.server.ranges.append(asked)
-            start = int(asked.removeprefix("bytes=").partition("-")[0])
+        if requested := self.headers.get("Range"):
+            self.server.ranges.append(requested)
+            start = int(requested.removeprefix("bytes=").partition("-")[0])
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(size - start))
         if start:
@@ -104,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         self.wfile.write(data[start:])
 
-    def tell(self, value: object) -> None:
+    def send_json(self, value: object) -> None:
         data = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -123,14 +129,12 @@ class Handler(BaseHTTPRequestHandler):
         """Keep the test's output clean."""
 
 
-@contextmanager
-def running(server: HubServer) -> Iterator[HubServer]:
-    """Answer from a thread for as long as the block lasts."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def point_client_to(server: HubServer, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hub's client use `server` and keep downloads in the folder `cache`."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))

@@ -1,4 +1,4 @@
-"""The configurations of the catalogue's models, as far as they decide how much memory these take."""
+"""Configurations of the catalog's models, as far as they decide how much memory a model takes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from benchmarks.shapes import qwen3_vl as qwen
 
 
 def smolvlm(hidden: int, inner: int, layers: int, heads: tuple[int, int], tower: dict[str, int], scale: int) -> Any:
-    """A SmolVLM2; `heads` are those of queries and of keys."""
+    """Return the configuration of a SmolVLM2; `heads` are the numbers of query and key heads."""
     from transformers import SmolVLMConfig
 
     return SmolVLMConfig(
@@ -28,7 +28,7 @@ def smolvlm(hidden: int, inner: int, layers: int, heads: tuple[int, int], tower:
 
 
 def gemma(hidden: int, inner: int, layers: int, heads: tuple[int, int]) -> Any:
-    """A Gemma 3; `heads` are those of queries and of keys."""
+    """Return the configuration of a Gemma 3; `heads` are the numbers of query and key heads."""
     from transformers import Gemma3Config
 
     return Gemma3Config(
@@ -57,7 +57,7 @@ def gemma(hidden: int, inner: int, layers: int, heads: tuple[int, int]) -> Any:
 
 
 def internvl() -> Any:
-    """An InternVL3.5 with 8 B parameters."""
+    """Return the configuration of the InternVL3.5 with 8 B parameters."""
     from transformers import InternVLConfig
 
     return InternVLConfig(
@@ -104,7 +104,7 @@ SIGLIP_BASE = {
 
 
 def configs() -> dict[str, Any]:
-    """The configuration of each model in the catalogue, by its name there."""
+    """Return the configuration of each model in the catalog, by its name."""
     return {
         "qwen3-vl-2b": qwen(2048, 6144, 28, 16, large_tower=False, tied=True),
         "qwen3-vl-4b": qwen(2560, 9728, 36, 32, large_tower=False, tied=True),

@@ -1,6 +1,6 @@
-"""Families of the catalogue whose processors need torchvision: their real shapes made small, with random weights.
+"""Tiny versions of the catalog's families whose processors need torchvision, with random weights.
 
-Their chat templates write pictures and turns the way the published ones do.
+Their chat templates write images and turns like the published ones.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from tests.fakes import model_shapes
 from tests.fakes.tiny_models import make_tokenizer
 
-# Even in blocks of 64 weights, so that each can be held in 4 bits.
+# Multiples of a block of 64 weights, so that each can be quantized to nf4.
 _TEXT = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -47,7 +47,7 @@ _INTERNVL_TEMPLATE = (
 
 
 def make_qwen3_vl(folder: Path) -> Path:
-    """Save a Qwen3-VL: pictures of any shape, one token for 32 x 32 pixels, placed in three dimensions."""
+    """Save a Qwen3-VL: images of any shape, one token per 32 x 32 pixels, M-RoPE."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
 
     tokenizer = make_tokenizer(
@@ -72,15 +72,15 @@ def make_qwen3_vl(folder: Path) -> Path:
 
 
 def shrunk_qwen3_vl(**text: Any) -> Any:
-    """The configuration of that one, which needs no processor; `text` for its decoder."""
+    """Return the configuration of the tiny Qwen3-VL; `text` changes its decoder."""
     tower = {**_TOWER, "depth": 4, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1, 2]}
-    # The same shares of time, height and width as in the real ones.
+    # The same shares of time, height and width as in the real models.
     rope = {"rope_type": "default", "rope_theta": 5e6, "mrope_interleaved": True, "mrope_section": [4, 2, 2]}
     return _shrunk("qwen3-vl-4b", {**_TEXT, "rope_parameters": rope, **text}, {**tower, "num_position_embeddings": 16})
 
 
 def make_smolvlm2(folder: Path) -> Path:
-    """Save a SmolVLM2: a picture is cut into tiles of 4 tokens, up to 2 x 2, and shown as a whole besides."""
+    """Save a SmolVLM2: an image is cut into up to 2 x 2 tiles of 4 tokens, plus a thumbnail."""
     from transformers import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
 
     tokenizer = make_tokenizer(
@@ -92,13 +92,13 @@ def make_smolvlm2(folder: Path) -> Path:
     config = _shrunk("smolvlm2-2.2b", _TEXT, tower, scale_factor=2)
     config.image_token_id = tokenizer.image_token_id
     tile: Any = {"longest_edge": 32}
-    whole: Any = {"longest_edge": 64}
+    largest: Any = {"longest_edge": 64}
     sampling: Any = {"video_sampling": {"fps": 1, "max_frames": 4}}
     _save(folder, config, len(tokenizer))
     SmolVLMProcessor(
-        image_processor=SmolVLMImageProcessor(size=whole, max_image_size=tile),
+        image_processor=SmolVLMImageProcessor(size=largest, max_image_size=tile),
         tokenizer=tokenizer,
-        video_processor=SmolVLMVideoProcessor(size=whole, max_image_size=tile, **sampling),
+        video_processor=SmolVLMVideoProcessor(size=largest, max_image_size=tile, **sampling),
         image_seq_len=4,
         chat_template=_SMOLVLM_TEMPLATE,
     ).save_pretrained(folder)
@@ -106,7 +106,7 @@ def make_smolvlm2(folder: Path) -> Path:
 
 
 def make_internvl(folder: Path) -> Path:
-    """Save an InternVL3.5: a picture is cut into at most three tiles of 4 tokens, and shown as a whole besides."""
+    """Save an InternVL3.5: an image is cut into up to three tiles of 4 tokens, plus a thumbnail."""
     from transformers import GotOcr2ImageProcessor, InternVLProcessor, InternVLVideoProcessor
 
     tokenizer = make_tokenizer(
@@ -131,14 +131,14 @@ def make_internvl(folder: Path) -> Path:
 
 
 def _shrunk(name: str, text: dict[str, Any], tower: dict[str, Any], **more: Any) -> Any:
-    """The real configuration of `name` with the sizes of `text` and `tower` in the place of its own."""
+    """Return the real configuration of `name` with the sizes in `text` and `tower`."""
     real = model_shapes.configs()[name]
-    described = real.to_dict()
-    described["text_config"] |= text
-    # As many as there are layers, and the same for all.
-    described["text_config"].pop("layer_types", None)
-    described["vision_config"] |= tower
-    return type(real).from_dict(described | more)
+    values = real.to_dict()
+    values["text_config"] |= text
+    # By default, all layers have full attention.
+    values["text_config"].pop("layer_types", None)
+    values["vision_config"] |= tower
+    return type(real).from_dict(values | more)
 
 
 def _save(folder: Path, config: Any, vocabulary: int) -> None:
@@ -148,6 +148,6 @@ def _save(folder: Path, config: Any, vocabulary: int) -> None:
     torch.manual_seed(1)
     model = AutoModelForImageTextToText.from_config(config)
     for parameter in model.parameters():
-        # Wide enough that attention and pictures matter to what is said.
+        # So large that attention and images change the reply.
         torch.nn.init.normal_(parameter, std=0.4 if parameter.ndim > 1 else 1.0)
     model.save_pretrained(folder)

@@ -33,11 +33,11 @@ QUANTIZABLE_SIZES: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "head_dim": 16,
 }
-"""Sizes that come out even in blocks of 64 weights."""
+"""Sizes that are multiples of a block of 64 weights, for nf4."""
 
 
 def make_tokenizer(**markers: str) -> Any:
-    """A byte-level tokenizer with the markers of a chat and of a picture, and those named besides."""
+    """Train a byte-level tokenizer with special tokens for a chat with images, and those in `markers`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -68,7 +68,7 @@ def make_llava(
     seed: int = 0,
     sizes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
-    """Save a LLaVA model around a decoder of `family`, with a CLIP tower that sees 4 patches."""
+    """Save a LLaVA around a decoder of class `family`, with a CLIP tower for 4 patches."""
     import transformers
     from transformers import (
         CLIPImageProcessor,
@@ -103,7 +103,7 @@ def make_llava(
     torch.manual_seed(seed)
     model = LlavaForConditionalGeneration(config)
     for parameter in model.parameters():
-        # Wide enough that attention and pictures matter to what is said.
+        # So large that attention and images change the reply.
         torch.nn.init.normal_(parameter, std=0.4 if parameter.ndim > 1 else 1.0)
     model.save_pretrained(folder)
     LlavaProcessor(
@@ -118,7 +118,7 @@ def make_llava(
 
 
 def make_gemma(folder: Path, sizes: Mapping[str, Any] = MappingProxyType({})) -> Path:
-    """Save a Gemma 3 model: another family, with pictures that read themselves in both directions."""
+    """Save a Gemma 3: another family, with bidirectional attention inside images."""
     from transformers import (
         Gemma3Config,
         Gemma3ForConditionalGeneration,
@@ -170,7 +170,7 @@ def make_gemma(folder: Path, sizes: Mapping[str, Any] = MappingProxyType({})) ->
 
 
 def save_adapter(folder: Path, *, strength: float = 1.0, seed: int = 1) -> None:
-    """Put a random picture adapter of rank 2 beside the model in `folder`."""
+    """Save a random image adapter of rank 2 beside the model in `folder`."""
     from safetensors.torch import save_file
     from transformers import AutoModelForImageTextToText
 
@@ -185,22 +185,22 @@ def save_adapter(folder: Path, *, strength: float = 1.0, seed: int = 1) -> None:
 
 
 def make_image(seed: int, width: int = 40, height: int = 30) -> Image:
-    """A picture of random noise."""
-    picture = PIL.Image.frombytes("RGB", (width, height), random.Random(seed).randbytes(width * height * 3))
+    """Make an image of random noise."""
+    canvas = PIL.Image.frombytes("RGB", (width, height), random.Random(seed).randbytes(width * height * 3))
     data = io.BytesIO()
-    picture.save(data, "PNG")
+    canvas.save(data, "PNG")
     return Image(data.getvalue(), "image/png", width, height, f"noise-{seed}.png")
 
 
 def use_compiled_decoder(model: LocalModel, capacity: int, backend: str | None) -> None:
-    """Have `model` reply at fixed shapes, with room for `capacity` tokens at first; None compiles nothing."""
-    decoder: Any = model._engine.decoder
+    """Decode with static shapes, with a KV cache of `capacity` tokens at first. Backend None compiles nothing."""
+    decoder = decoder_of(model)
     with torch.inference_mode():
         cache = StaticKVCache.for_model(decoder._model, capacity)
         cache.max_capacity = model.info.context_tokens
-        steps = CompiledDecoder(decoder._model, cache, uses_mrope=decoder.uses_mrope, backend=backend)
-        steps.warmup((1, 1 + NUM_DRAFT_TOKENS))
-    decoder.use_compiled(steps)
+        compiled = CompiledDecoder(decoder._model, cache, uses_mrope=decoder.uses_mrope, backend=backend)
+        compiled.warmup((1, 1 + NUM_DRAFT_TOKENS))
+    decoder.use_compiled(compiled)
 
 
 def decoder_of(model: LocalModel) -> Any:

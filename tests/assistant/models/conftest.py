@@ -8,7 +8,8 @@ import torch
 
 from assistant.messages import Image
 from tests.fakes import tiny_catalog
-from tests.fakes.chat_server import ChatServer, running
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.http_server import running
 from tests.fakes.tiny_models import QUANTIZABLE_SIZES, make_gemma, make_image, make_llava, save_adapter
 
 

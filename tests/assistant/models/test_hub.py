@@ -14,7 +14,8 @@ from assistant.models.local.checkpoint import fetch_checkpoint
 from assistant.models.local.model import LocalModel
 from assistant.progress import no_progress
 from tests.fakes.generation import complete
-from tests.fakes.hub_server import COMMIT, HubServer, running
+from tests.fakes.http_server import running
+from tests.fakes.hub_server import COMMIT, HubServer, point_client_to
 
 REPOSITORY = "tiny/llava"
 
@@ -30,11 +31,7 @@ def server(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     from huggingface_hub import constants
 
     with running(HubServer({REPOSITORY: folder})) as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        point_client_to(server, tmp_path / "cache", monkeypatch)
         # The client writes chunks of this size and resumes after the last complete one.
         monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
         yield server
@@ -51,9 +48,9 @@ def test_a_model_is_fetched_once_and_then_read_from_the_cache(
     assert len(fetching) > 5
     assert fetching[-1][1:] == (size, size)
     assert server.fetched()[-1] == "model.safetensors", "the weights come last"
-    server.asked.clear()
+    server.requests.clear()
     LocalModel.load(REPOSITORY, device="cpu", quantize="none")
-    assert not server.asked
+    assert not server.requests
 
 
 def test_only_safetensors_and_small_files_are_fetched(server: HubServer, folder: Path) -> None:

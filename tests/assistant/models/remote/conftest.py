@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.chat_server import ChatServer, running
+from tests.fakes.chat_server import ChatServer
+from tests.fakes.http_server import running
 
 
 @pytest.fixture

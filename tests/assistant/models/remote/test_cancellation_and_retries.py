@@ -11,8 +11,9 @@ from assistant.messages import user
 from assistant.models.base import GenerationOptions
 from assistant.models.remote.model import RemoteModel
 from tests.fakes import chat_server
-from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response, running
+from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response
 from tests.fakes.generation import complete
+from tests.fakes.http_server import running
 
 HELLO = user("Hello there.")
 DEADLINE = 30

@@ -10,8 +10,9 @@ from assistant.errors import ConfigError, ModelError
 from assistant.messages import user
 from assistant.models.remote.model import RemoteModel
 from tests.fakes import chat_server
-from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response, raw_response, running
+from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response, raw_response
 from tests.fakes.generation import complete
+from tests.fakes.http_server import running
 
 HELLO = user("Hello there.")
 KEY = "sk-very-secret-1234"
