@@ -1,16 +1,17 @@
-"""Captions of many pictures on the bundled model: a batch against a loop of single calls, and what skills add to it.
+"""Captions of many images with the bundled model: batches against single calls, and the overhead of skills.
 
-Batch and loop take turns in one process, on the same pictures, of which neither has seen any before, and have to say
-the same. Processor time stands beside the rate, because another program on the machine changes that less.
+Batches and single calls alternate in one process, on the same images, which neither has seen before. Their captions
+have to be equal. Processor time is reported beside the rate, because other programs on the machine affect it less.
 
-What was tried for the rate, on two cores: one batch of eight on both was 1.05 to 1.26 times as fast as the loop,
-because prompts are read one by one, and most products and all that lies between them are too small for a second core.
-Two replicas on a core each gave 1.5 to 1.9 times. To encode pictures on one core as well was given up: convolutions add
-up in another order then, and logits moved by 0.05. Huge pages (THP_MEM_ALLOC_ENABLE) halve the 8 ms that a picture's
-place in a batch takes and nothing else.
+Tried for the rate, on two cores:
+    one batch of eight on both cores    1.05 to 1.26 times as fast as single calls: prompts are prefilled one by one,
+                                        and most products are too small for a second core
+    two replicas on one core each       1.5 to 1.9 times: what is used
+    image encoder on one core too       rejected: convolutions add up in another order, logits moved by 0.05
+    huge pages (THP_MEM_ALLOC_ENABLE)   halve the 8 ms that adding an image to a batch takes, and nothing else
 
-Then 2,000 pictures, a few under many names, run through `skills.batch` as a command would, and memory is looked at
-after 200 and at the end.
+A run over 2,000 images, a few under many names, through `skills.batch` shows how memory grows between image 200 and
+the last one.
 """
 
 import io
@@ -42,126 +43,126 @@ from skills.vision_model import VisionClient, VisionModel
 
 Result = TypeVar("Result")
 
-PICTURES = 48
-MANY = 2_000
-EARLY = 200
-_QUESTION, _LONGEST = "Describe the photo.", 48
-# The goals: half as fast again, hardly more memory, and nothing that is felt.
+IMAGES = 48
+IMAGES_FOR_MEMORY = 2_000
+FIRST_MEMORY_SAMPLE = 200
+_PROMPT, _MAX_TOKENS = "Describe the photo.", 48
 _RATE_GOAL, _OVERHEAD_GOAL, _GROWTH_GOAL = 1.5, 3.0, 50.0
 
 
 def measure(runs: int) -> list[Figure]:
-    """All figures. The model is fetched and assembled first if it is not there."""
+    """Return all figures. The model is fetched and assembled first if needed."""
     folder = assemble_pocket(load({"model": "pocket"}).settings)
     model = LocalModel.load(str(folder), device="cpu")
-    one_by_one(model, [drawing(-seed) for seed in range(1, 9)])
-    loop: list[tuple[float, float]] = []
+    caption_singly(model, [make_image(-seed) for seed in range(1, 9)])
+    single: list[tuple[float, float]] = []
     batch: list[tuple[float, float]] = []
     for number in range(runs):
-        # Pictures that nobody has looked at before: the batch's replicas know nothing of what the loop has seen.
-        pictures = [drawing(number * PICTURES + seed) for seed in range(PICTURES)]
-        said, took = timed(partial(one_by_one, model, pictures))
-        together, shared = timed(partial(in_batches, model, pictures))
-        if said != together:
+        # New images in each run: the batch's replicas do not share the caches that single calls fill.
+        images = [make_image(number * IMAGES + seed) for seed in range(IMAGES)]
+        expected, single_seconds = timed(partial(caption_singly, model, images))
+        captions, batch_seconds = timed(partial(caption_in_batches, model, images))
+        if captions != expected:
             raise RuntimeError("A batch does not say what single calls say.")
-        loop.append(took)
-        batch.append(shared)
+        single.append(single_seconds)
+        batch.append(batch_seconds)
     figures = [
-        Figure("pictures a second, one by one", "1/s", tuple(PICTURES / wall for wall, _ in loop)),
-        Figure("pictures a second, in a batch", "1/s", tuple(PICTURES / wall for wall, _ in batch)),
+        Figure("pictures a second, one by one", "1/s", tuple(IMAGES / wall for wall, _ in single)),
+        Figure("pictures a second, in a batch", "1/s", tuple(IMAGES / wall for wall, _ in batch)),
         Figure(
             f"as fast as one by one (goal: at least {_RATE_GOAL})",
             "times",
-            tuple(one / many for (one, _), (many, _) in zip(loop, batch, strict=True)),
+            tuple(one / many for (one, _), (many, _) in zip(single, batch, strict=True)),
         ),
-        Figure("processor time a picture, one by one", "ms", tuple(1000 * cpu / PICTURES for _, cpu in loop)),
-        Figure("processor time a picture, in a batch", "ms", tuple(1000 * cpu / PICTURES for _, cpu in batch)),
-        Figure("what the skill adds to a call of the model", "%", tuple(overheads(model, pictures)), _OVERHEAD_GOAL),
-        *memory(model, pictures),
+        Figure("processor time a picture, one by one", "ms", tuple(1000 * cpu / IMAGES for _, cpu in single)),
+        Figure("processor time a picture, in a batch", "ms", tuple(1000 * cpu / IMAGES for _, cpu in batch)),
+        Figure(
+            "what the skill adds to a call of the model", "%", tuple(skill_overheads(model, images)), _OVERHEAD_GOAL
+        ),
+        *memory_figures(model, images),
     ]
     model.close()
     return figures
 
 
-def one_by_one(model: LocalModel, pictures: Sequence[Image]) -> list[str]:
-    """A call of the model for each."""
-    return [bare(model, picture) for picture in pictures]
+def caption_singly(model: LocalModel, images: Sequence[Image]) -> list[str]:
+    """Caption each image with a call of the model."""
+    return [call_model(model, image) for image in images]
 
 
-def bare(model: LocalModel, picture: Image) -> str:
-    """What the caption is made of, asked of the model itself."""
-    options = GenerationOptions(max_tokens=_LONGEST)
-    return "".join(model.stream([user(_QUESTION, picture)], options, threading.Event())).strip()
+def call_model(model: LocalModel, image: Image) -> str:
+    """Caption an image without the skill."""
+    options = GenerationOptions(max_tokens=_MAX_TOKENS)
+    return "".join(model.stream([user(_PROMPT, image)], options, threading.Event())).strip()
 
 
-def in_batches(model: LocalModel, pictures: Sequence[Image]) -> list[str]:
-    """The way `parley caption` goes."""
-    return list(run(model, pictures))
+def caption_in_batches(model: LocalModel, images: Sequence[Image]) -> list[str]:
+    """Caption all images as `parley caption` does."""
+    return list(run_skill(model, images))
 
 
-def run(model: LocalModel, pictures: Sequence[Image], count: int | None = None) -> Iterator[str]:
-    """Captions of `count` pictures, which are repeated for that, one after the other."""
+def run_skill(model: LocalModel, images: Sequence[Image], count: int | None = None) -> Iterator[str]:
+    """Yield the captions of `count` images, in order; `images` are repeated as needed."""
     stop = threading.Event()
 
-    def work(source: Source, model: Dependency | None) -> tuple[Caption, Sequence[str]]:
-        return caption(pictures[int(source.name) % len(pictures)], cast("VisionModel", model)), ()
+    def work(source: Source, client: Dependency | None) -> tuple[Caption, Sequence[str]]:
+        return caption(images[int(source.name) % len(images)], cast("VisionModel", client)), ()
 
-    total = count or len(pictures)
+    total = count or len(images)
     sources = (Source(str(number)) for number in range(total))
     for outcome in run_all(sources, work, create_clients(model, stop, total), stop):
         assert isinstance(outcome.result, Caption)
         yield outcome.result.text
 
 
-def overheads(model: LocalModel, pictures: Sequence[Image]) -> list[float]:
-    """By how many percent of processor time `skills.caption` takes longer than the model, over turns of twelve."""
-    vision = VisionClient(model)
+def skill_overheads(model: LocalModel, images: Sequence[Image]) -> list[float]:
+    """Return by how many percent of processor time the skill is slower than the model, per twelve images."""
+    client = VisionClient(model)
     percent = []
-    for first in range(0, len(pictures), 12):
-        some = pictures[first : first + 12]
-        through, direct = 0.0, 0.0
-        for picture in some:
-            # In turns, each with the picture looked at already, so that nothing but the order differs.
-            bare(model, picture)
-            direct += timed(partial(bare, model, picture))[1][1]
-            through += timed(partial(caption, picture, vision))[1][1]
-        percent.append(100 * (through / direct - 1))
+    for first in range(0, len(images), 12):
+        skill_seconds, model_seconds = 0.0, 0.0
+        for image in images[first : first + 12]:
+            # Warm up first, so that both find the image in the model's cache.
+            call_model(model, image)
+            model_seconds += timed(partial(call_model, model, image))[1][1]
+            skill_seconds += timed(partial(caption, image, client))[1][1]
+        percent.append(100 * (skill_seconds / model_seconds - 1))
     return percent
 
 
-def memory(model: LocalModel, pictures: Sequence[Image]) -> list[Figure]:
-    """Memory of the process after some and after many pictures."""
+def memory_figures(model: LocalModel, images: Sequence[Image]) -> list[Figure]:
+    """Return the memory of the process after some and after many images."""
     process = psutil.Process()
     early = late = 0.0
-    for number, _ in enumerate(run(model, pictures, MANY), 1):
-        if number == EARLY:
+    for number, _ in enumerate(run_skill(model, images, IMAGES_FOR_MEMORY), 1):
+        if number == FIRST_MEMORY_SAMPLE:
             early = process.memory_info().rss / 1e6
         late = process.memory_info().rss / 1e6
     return [
-        Figure(f"memory after {EARLY} pictures", "MB", (early,)),
-        Figure(f"memory after {MANY:,} pictures", "MB", (late,)),
+        Figure(f"memory after {FIRST_MEMORY_SAMPLE} pictures", "MB", (early,)),
+        Figure(f"memory after {IMAGES_FOR_MEMORY:,} pictures", "MB", (late,)),
         Figure("growth between them", "MB", (late - early,), _GROWTH_GOAL),
     ]
 
 
 def timed(work: Callable[[], Result]) -> tuple[Result, tuple[float, float]]:
-    """What `work` returns, and how long it took: by the clock, and of the processor, in seconds."""
+    """Return the result of `work`, with wall-clock and processor time in seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = work()
     return result, (time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def drawing(seed: int) -> Image:
-    """A picture of the size of a photo on a screen: soft shapes and colours, each another."""
+def make_image(seed: int) -> Image:
+    """Return a blurred drawing of 512 x 384 pixels, different for each seed."""
     rng = random.Random(seed)
-    picture = PIL.Image.new("RGB", (512, 384), _colour(rng))
-    pen = PIL.ImageDraw.Draw(picture)
+    canvas = PIL.Image.new("RGB", (512, 384), _colour(rng))
+    pen = PIL.ImageDraw.Draw(canvas)
     for _ in range(30):
         left, top = rng.randrange(512), rng.randrange(384)
         box = (left, top, left + rng.randrange(20, 260), top + rng.randrange(20, 200))
         (pen.ellipse if rng.random() < 0.5 else pen.rectangle)(box, fill=_colour(rng))
     file = io.BytesIO()
-    picture.filter(PIL.ImageFilter.GaussianBlur(2)).save(file, "JPEG")
+    canvas.filter(PIL.ImageFilter.GaussianBlur(2)).save(file, "JPEG")
     return ImageLoader().load_bytes(file.getvalue(), f"{seed}.jpg").image
 
 

@@ -1,7 +1,7 @@
-"""How long the emotion skill takes for a sentence, a face and a recording of five seconds, once everything is loaded.
+"""Time of the emotion skill for a sentence, a face and a recording of five seconds, with everything loaded.
 
-Their content does not matter to that: the face network is timed on a picture of noise, which is looked through for
-faces and has none, and once on a face cut out; the voice is a tone, taken for speech.
+The content does not matter: the face detector searches noise and finds nothing, the face network classifies noise, and
+the voice classifier gets a tone that counts as speech.
 """
 
 import time
@@ -27,30 +27,30 @@ SECONDS = 5
 
 
 def measure(runs: int) -> list[Figure]:
-    """Milliseconds of each."""
+    """Return the milliseconds of each classifier."""
     settings = load().settings
-    senses = EmotionBackends(settings)
-    reader = FaceEmotionClassifier.load()
+    models = EmotionBackends(settings)
+    face_classifier = FaceEmotionClassifier.load()
     whisper = Whisper.load(str(assemble_whisper(settings)), device="cpu")
-    voices = VoiceEmotionClassifier(whisper.encode, lambda samples: [(0, samples.size)])
+    voice_classifier = VoiceEmotionClassifier(whisper.encode, lambda samples: [(0, samples.size)])
     rng = np.random.default_rng(0)
-    picture = PIL.Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8))
+    image = PIL.Image.fromarray(rng.integers(0, 256, (512, 512, 3), np.uint8))
     face = torch.from_numpy(rng.integers(0, 256, (1, FACE_SIDE, FACE_SIDE), np.uint8))
-    tone = (0.1 * np.sin(np.arange(SECONDS * SAMPLE_RATE) * 0.05)).astype(np.float32)
+    samples = (0.1 * np.sin(np.arange(SECONDS * SAMPLE_RATE) * 0.05)).astype(np.float32)
     return [
-        Figure("a sentence of 75 characters", "ms", timed(lambda: classify_text(SENTENCE, senses.hidden_states), runs)),
-        Figure("looking for faces in 512 x 512 pixels", "ms", timed(lambda: reader.classify(picture), runs)),
-        Figure("a face that was found", "ms", timed(lambda: face_logits(reader.network, face), runs)),
-        Figure("the voice in five seconds", "ms", timed(lambda: voices.classify(tone), runs)),
+        Figure("a sentence of 75 characters", "ms", timed(lambda: classify_text(SENTENCE, models.hidden_states), runs)),
+        Figure("looking for faces in 512 x 512 pixels", "ms", timed(lambda: face_classifier.classify(image), runs)),
+        Figure("a face that was found", "ms", timed(lambda: face_logits(face_classifier.network, face), runs)),
+        Figure("the voice in five seconds", "ms", timed(lambda: voice_classifier.classify(samples), runs)),
     ]
 
 
 def timed(work: Callable[[], object], runs: int) -> tuple[float, ...]:
-    """Milliseconds that each of `runs` took, after one that warms up."""
+    """Return the milliseconds of each run, after one to warm up."""
     work()
-    found = []
+    milliseconds = []
     for _ in range(runs):
         started = time.perf_counter()
         work()
-        found.append(1000 * (time.perf_counter() - started))
-    return tuple(found)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return tuple(milliseconds)

@@ -1,55 +1,65 @@
-"""What it costs to tell how somebody feels who is spoken with, and how many of those who are calm are taken for upset.
+"""Time of emotion detection in conversations, and the share of calm utterances that are judged upset.
 
-Calm are questions put by the bundled voice, which no actor taught anything, and people reading (Debian's
-`pocketsphinx-testdata`, left out where it is not installed). What each says is one conversation: it is judged as there,
-by words and voice, and again by the voice alone, as those are who speak another language than English. Beside that
-stands how the same voices fare as single recordings, of which nobody knows how their speakers usually sound. Words are
-the written ones. How many of those who are upset are noticed is among the figures of `training.fusion`.
+Calm utterances are questions spoken by the bundled voice, which is no actor's, and people reading (Debian's
+`pocketsphinx-testdata`; left out if it is not installed). The utterances of one speaker form a conversation. It is
+judged by words and voice, and again by the voice alone, as for speakers of other languages than English. The same
+utterances are also classified as single recordings, without a baseline. Words are the written ones.
+
+The share of upset utterances that are noticed is among the figures of `training.fusion`.
 """
 
 import time
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from assistant.models.base import ChatModel
 from assistant.settings import load
 from benchmarks.figures import Figure
-from benchmarks.hearing import Clip, recorded
-from benchmarks.utterances import QUESTIONS, spoken, whole
+from benchmarks.hearing import Clip, load_clips
+from benchmarks.utterances import QUESTIONS, full_text, synthesize
 from parley.factory.emotion import build_emotion_detector, build_voice_emotion_classifier
 from parley.factory.models import build_model
 from parley.factory.voice import build_tts
-from voice.empathy import DetectedEmotion
+from skills.emotions.probabilities import most_likely
+from voice.empathy import DetectedEmotion, EmotionDetector
 
 
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the runs
-    """Milliseconds of each, and how many percent of each kind are taken for upset."""
+    """Return the milliseconds per utterance, and the percentage judged upset of each kind."""
     settings = load({"model": "pocket"}).settings
-    model, feel, voice = build_model(settings), build_emotion_detector(settings), build_tts(settings)
-    alone = build_voice_emotion_classifier(settings)
-    asked = [Clip(whole(words), spoken(whole(words), voice), "the voice") for words in QUESTIONS]
-    took: list[float] = []
+    model, detector, tts = build_model(settings), build_emotion_detector(settings), build_tts(settings)
+    classifier = build_voice_emotion_classifier(settings)
+    questions = [Clip(full_text(words), synthesize(full_text(words), tts), "the voice") for words in QUESTIONS]
+    milliseconds: list[float] = []
     figures = []
-    for kind, clips in (("the voice", asked), ("people reading", recorded())):
-        shares: dict[str, list[bool]] = {"by words and voice": [], "by the voice": [], "as single recordings": []}
-        for _, said in groupby(clips, key=lambda clip: clip.speaker):
-            conversation = list(said)
+    for kind, clips in (("the voice", questions), ("people reading", load_clips())):
+        judged: dict[str, list[bool]] = {"by words and voice": [], "by the voice": [], "as single recordings": []}
+        for _, group in groupby(clips, key=lambda clip: clip.speaker):
+            conversation = list(group)
             for way, with_words in (("by words and voice", True), ("by the voice", False)):
-                feel.prepare(model)
-                for clip in conversation:
-                    started = time.perf_counter()
-                    mood = feel.detect(model, clip.words if with_words else "", clip.sound)
-                    took.append(1000 * (time.perf_counter() - started))
-                    if mood is not None:
-                        shares[way].append(bool(mood.distress))
+                for emotion, elapsed in detect_all(detector, model, conversation, with_words=with_words):
+                    milliseconds.append(elapsed)
+                    if emotion is not None:
+                        judged[way].append(bool(emotion.distress))
             for clip in conversation:
-                if (tone := alone.classify(clip.sound)) is not None:
-                    label = max(tone.probabilities, key=tone.probabilities.__getitem__)
-                    shares["as single recordings"].append(
-                        bool(DetectedEmotion(label, tone.probabilities[label]).distress)
-                    )
+                if (vocal := classifier.classify(clip.samples)) is not None:
+                    emotion = DetectedEmotion(*most_likely(vocal.probabilities))
+                    judged["as single recordings"].append(bool(emotion.distress))
         figures += [
             Figure(f"{kind}, {len(upset)} judged {way}, taken for upset", "%", (100 * sum(upset) / len(upset),))
-            for way, upset in shares.items()
+            for way, upset in judged.items()
             if upset
         ]
-    # The first one warms everything up and is not counted.
-    return [Figure("to tell the mood of an utterance", "ms", tuple(took[1:])), *figures]
+    # The first utterance warms everything up.
+    return [Figure("to tell the mood of an utterance", "ms", tuple(milliseconds[1:])), *figures]
+
+
+def detect_all(
+    detector: EmotionDetector, model: ChatModel, conversation: Sequence[Clip], *, with_words: bool
+) -> Iterator[tuple[DetectedEmotion | None, float]]:
+    """Yield the emotion of each utterance of a new speaker, and the milliseconds it took."""
+    detector.prepare(model)
+    for clip in conversation:
+        started = time.perf_counter()
+        emotion = detector.detect(model, clip.words if with_words else "", clip.samples)
+        yield emotion, 1000 * (time.perf_counter() - started)

@@ -16,7 +16,7 @@ from torch import Tensor
 from skills.evaluation.calibration import expected_calibration_error
 from skills.evaluation.pairs import Pair
 from skills.evaluation.report import as_table
-from skills.evaluation.scores import Resampling, evaluate
+from skills.evaluation.scores import Bootstrap, evaluate
 
 
 def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -44,10 +44,10 @@ def judge(what: str, probabilities: Tensor, labels: Tensor, names: Sequence[str]
     """Print the table of accuracy, F1 and confusion, and return what is worth keeping of it."""
     said = [names[place] for place in probabilities.argmax(1).tolist()]
     pairs = [Pair(one, (names[right],)) for one, right in zip(said, labels.tolist(), strict=True)]
-    report = evaluate("emotion", pairs, Resampling(times=200))
+    report = evaluate("emotion", pairs, Bootstrap(samples=200))
     error = calibration_error(probabilities, labels)
     print(f"\n{what}\n{as_table(report)}\nexpected calibration error {error:.3f}", flush=True)
-    figures = {figure.name: round(figure.value, 1) for figure in report.figures[:2]}
+    figures = {figure.name: round(figure.value, 1) for figure in report.metrics[:2]}
     return {"count": len(pairs), **figures, "calibration error": round(error, 4)}
 
 

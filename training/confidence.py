@@ -27,7 +27,7 @@ from assistant import settings
 from parley.factory.models import build_vision_client
 from skills import Image, VisionModel
 from skills.confidence import calibrated_confidence, log_odds
-from skills.evaluation.calibration import bins, expected_calibration_error
+from skills.evaluation.calibration import confidence_bins, expected_calibration_error
 from skills.question_answering import answer_open_question, option_probabilities
 from training.data import read_annotations, read_photos
 from training.evaluate import split_photos
@@ -135,7 +135,7 @@ def judge(asked: Sequence[Asked], source: str) -> dict[str, Any]:
     fitted = fit(asked)
     outside = cross_fitted(asked)
     own = [math.exp(each.log_probability) for each in asked]
-    for each in bins(outside, right):
+    for each in confidence_bins(outside, right):
         print(f"{each.count:5} answers  {100 * each.confidence:5.1f} % sure  {100 * each.accuracy:5.1f} % right")
     share = sum(right) / len(right)
     return {

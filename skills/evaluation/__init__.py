@@ -1,1 +1,4 @@
-"""How good predictions are: held against references, each figure with the interval that chance leaves open."""
+"""Score predictions against references, each metric with a confidence interval.
+
+Reading order: pairs, calibration, scores, report.
+"""

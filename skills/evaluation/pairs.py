@@ -1,6 +1,6 @@
-"""Predictions and references, two files of JSON lines, brought together by what they are about.
+"""Match predictions with references: two files of JSON lines, joined by the file or id that a line is about.
 
-Every reference counts: one without a prediction, or whose prediction is an error, is answered by nothing at all.
+Every reference counts. Without a prediction, or with an error in its place, the predicted text is empty.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from assistant.errors import SkillError
 
 KEYS = ("photo", "image", "recording", "audio", "file", "id")
-"""The fields that may say what a line is about; a `question` is part of that."""
+"""Fields that identify an item, in order of preference. Its `question`, if any, is part of the identity."""
 
 _PREDICTED: Mapping[str, Sequence[str]] = {
     "caption": ("text", "caption"),
@@ -33,7 +33,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Pair:
-    """What was predicted of one thing, "" if nothing was, and everything that would have been right."""
+    """A prediction ("" if there is none) with all right answers."""
 
     predicted: str
     references: tuple[str, ...]
@@ -42,7 +42,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All of them, in the order of the references, and how many of either file have no counterpart."""
+    """All pairs, in the order of the references, and the number of lines without a counterpart.
+
+    Attributes:
+        pairs: One pair per reference.
+        unanswered: References without a prediction.
+        unasked: Predictions without a reference.
+    """
 
     pairs: Sequence[Pair]
     unanswered: int
@@ -50,28 +56,29 @@ class Pairs:
 
 
 def read_pairs(task: str, predictions: Path, references: Path) -> Pairs:
-    """The two files for a `task`, brought together. Names of files are compared where no paths are the same.
+    """Read both files of a task and match their lines. If no paths are equal, file names are compared.
 
-    Raises `SkillError`, naming the line, for what cannot be read, and if nothing in the files belongs together.
+    Raises:
+        SkillError: A line cannot be read, which the message names, or no lines match.
     """
-    wanted = dict(_entries(references))
-    made = dict(_entries(predictions))
-    if not any(question for _, question in made) or not any(question for _, question in wanted):
-        wanted, made = _without_questions(wanted, references), _without_questions(made, predictions)
-    if not wanted.keys() & made.keys():
-        wanted, made = _by_name(wanted), _by_name(made)
-    both = wanted.keys() & made.keys()
-    if _are_predictions(task, wanted) and not _are_predictions(task, made):
+    expected = dict(_read_lines(references))
+    found = dict(_read_lines(predictions))
+    if not any(question for _, question in found) or not any(question for _, question in expected):
+        expected, found = _without_questions(expected, references), _without_questions(found, predictions)
+    if not expected.keys() & found.keys():
+        expected, found = _by_file_name(expected), _by_file_name(found)
+    matched = expected.keys() & found.keys()
+    if _are_predictions(task, expected) and not _are_predictions(task, found):
         raise SkillError(
             f"{references} holds predictions and {predictions} what is right, it seems: name the predictions first."
         )
-    if not both:
+    if not matched:
         raise SkillError(f"Nothing in {predictions} is about what {references} is about: compare their first lines.")
     pairs = []
-    for key, entry in wanted.items():
-        said = made.get(key, {})
-        predicted = _first(said, _PREDICTED[task])
-        confidence = said.get("confidence")
+    for key, entry in expected.items():
+        prediction = found.get(key, {})
+        predicted = _first(prediction, _PREDICTED[task])
+        confidence = prediction.get("confidence")
         pairs.append(
             Pair(
                 predicted if isinstance(predicted, str) else "",
@@ -79,19 +86,19 @@ def read_pairs(task: str, predictions: Path, references: Path) -> Pairs:
                 float(confidence) if isinstance(confidence, int | float) else None,
             )
         )
-    unanswered = sum(1 for key in wanted if not isinstance(_first(made.get(key, {}), _PREDICTED[task]), str))
-    return Pairs(pairs, unanswered, len(made) - len(both))
+    unanswered = sum(1 for key in expected if not isinstance(_first(found.get(key, {}), _PREDICTED[task]), str))
+    return Pairs(pairs, unanswered, len(found) - len(matched))
 
 
 def _are_predictions(task: str, entries: Mapping[Key, Mapping[str, Any]]) -> bool:
-    """Whether they look like what a model says: they name it, or an error, and give no list of right answers."""
+    """Return True if lines name a model or an error, and have no list of right answers."""
     lists = set(_REFERENCES[task]) - set(_PREDICTED[task])
     return any(entry.keys() & {"model", "error"} for entry in entries.values()) and not any(
         entry.keys() & lists for entry in entries.values()
     )
 
 
-def _entries(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
+def _read_lines(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
     try:
         lines = path.read_text("utf-8").split("\n")
     except FileNotFoundError as error:
@@ -129,8 +136,8 @@ def _without_questions(entries: dict[Key, dict[str, Any]], path: Path) -> dict[K
     return found
 
 
-def _by_name(entries: dict[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]]:
-    """By the last part of paths; those that two of them share stay as they are."""
+def _by_file_name(entries: dict[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]]:
+    """Key lines by file name instead of path, where the file name is unique."""
     shared = Counter((PurePath(name).name, question) for name, question in entries)
     return {
         (name if shared[PurePath(name).name, question] > 1 else PurePath(name).name, question): entry

@@ -1,4 +1,4 @@
-"""A report to look at: as a table, as JSON, and as a picture."""
+"""Show a report as a table, as JSON, or as a plot."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,27 +9,27 @@ from skills.evaluation.scores import Report
 
 
 def as_table(report: Report) -> str:
-    """The figures in columns, and the confusion matrix below them, if there is one."""
-    rows = [(figure.name, f"{figure.value:.1f}", f"{figure.low:.1f} to {figure.high:.1f}") for figure in report.figures]
-    lines = _columns([("", f"n = {report.count:,}", "95 % interval"), *rows])
+    """Return the metrics as a table, with the confusion matrix or the calibration below them."""
+    rows = [(each.name, f"{each.value:.1f}", f"{each.low:.1f} to {each.high:.1f}") for each in report.metrics]
+    lines = _align_columns([("", f"n = {report.count:,}", "95 % interval"), *rows])
     if report.labels:
-        known = len(report.confusion)
+        expected = len(report.confusion)
         head = ["is \\ said", *report.labels]
-        matrix = [[report.labels[row], *map(str, report.confusion[row])] for row in range(known)]
-        lines += ["", *_columns([head, *matrix])]
+        matrix = [[report.labels[row], *map(str, report.confusion[row])] for row in range(expected)]
+        lines += ["", *_align_columns([head, *matrix])]
     if report.calibration:
         head = ["how sure", "right", "answers"]
-        sure = [
+        bins = [
             (f"{100 * each.confidence:.1f} %", f"{100 * each.accuracy:.1f} %", str(each.count))
             for each in report.calibration
         ]
-        lines += ["", *_columns([head, *sure])]
+        lines += ["", *_align_columns([head, *bins])]
     return "\n".join(lines)
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report as plain values."""
-    figures = {each.name: {"value": each.value, "low": each.low, "high": each.high} for each in report.figures}
+    """Return the report as plain values."""
+    figures = {each.name: {"value": each.value, "low": each.low, "high": each.high} for each in report.metrics}
     plain: dict[str, Any] = {"task": report.task, "count": report.count, "figures": figures}
     if report.labels:
         plain |= {"labels": list(report.labels), "confusion": [list(row) for row in report.confusion]}
@@ -38,27 +38,27 @@ def as_json(report: Report) -> dict[str, Any]:
     return plain
 
 
-def draw(report: Report, path: Path) -> None:
-    """Save a picture: the confusion matrix, the calibration curve, or else the figures with their intervals.
+def save_plot(report: Report, path: Path) -> None:
+    """Save a plot of the confusion matrix, else of the calibration curve, else of the metrics with their intervals.
 
     Raises `MissingExtraError` without matplotlib, and `SkillError` if `path` cannot be written.
     """
     try:
-        from matplotlib.figure import Figure as Canvas
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError(
             "Drawing a report needs matplotlib: install it with `pip install 'parley-assistant[evaluate]'`."
         ) from error
-    canvas = Canvas(figsize=(7, 6), layout="constrained")
-    axes = canvas.add_subplot()
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.add_subplot()
     if report.labels:
         _draw_confusion(axes, report)
     elif report.calibration:
         _draw_calibration(axes, report)
     else:
-        _draw_figures(axes, report)
+        _draw_metrics(axes, report)
     try:
-        canvas.savefig(path, dpi=150)
+        figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise SkillError(
             f"{path} cannot be written: {error}. Name a .png, .svg or .pdf in a folder of yours."
@@ -76,7 +76,7 @@ def _draw_confusion(axes: Any, report: Report) -> None:
     axes.set_yticks(range(len(report.confusion)), report.labels[: len(report.confusion)])
     axes.set_xlabel("said")
     axes.set_ylabel("is")
-    axes.set_title(f"{report.task}: {report.figures[0].name} {report.figures[0].value:.1f} (n = {report.count:,})")
+    axes.set_title(f"{report.task}: {report.metrics[0].name} {report.metrics[0].value:.1f} (n = {report.count:,})")
 
 
 def _draw_calibration(axes: Any, report: Report) -> None:
@@ -92,22 +92,25 @@ def _draw_calibration(axes: Any, report: Report) -> None:
     axes.set_ylim(0, 1)
     axes.set_xlabel("how sure")
     axes.set_ylabel("share that is right")
-    error = next(each for each in report.figures if each.name == "calibration error")
+    error = next(each for each in report.metrics if each.name == "calibration error")
     axes.set_title(f"{report.task}: calibration error {error.value:.1f} (n = {report.count:,})")
 
 
-def _draw_figures(axes: Any, report: Report) -> None:
-    places = range(len(report.figures))
-    values = [each.value for each in report.figures]
-    spread = [[each.value - each.low for each in report.figures], [each.high - each.value for each in report.figures]]
-    axes.barh(places, values, xerr=[[max(0.0, length) for length in side] for side in spread], capsize=4)
-    axes.set_yticks(places, [each.name for each in report.figures])
+def _draw_metrics(axes: Any, report: Report) -> None:
+    positions = range(len(report.metrics))
+    values = [each.value for each in report.metrics]
+    intervals = [
+        [each.value - each.low for each in report.metrics],
+        [each.high - each.value for each in report.metrics],
+    ]
+    axes.barh(positions, values, xerr=[[max(0.0, length) for length in side] for side in intervals], capsize=4)
+    axes.set_yticks(positions, [each.name for each in report.metrics])
     axes.invert_yaxis()
     axes.set_title(f"{report.task} (n = {report.count:,}, bars: 95 % intervals)")
 
 
-def _columns(rows: list[Any]) -> list[str]:
-    """`rows` of equally many cells, the first column at its left and the others at their right."""
+def _align_columns(rows: list[Any]) -> list[str]:
+    """Align the cells of rows: the first column left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(

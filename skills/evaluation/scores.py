@@ -1,11 +1,11 @@
-"""The figures of each task, with intervals by the bootstrap: the same figure over items drawn anew, many times over.
+"""Metrics of each task, with bootstrap intervals.
 
     caption      CIDEr-D, BLEU-4, BLEU-1, ROUGE-L   (pycocoevalcap 1.2, on lower-case words without punctuation)
-    vqa          exact answers; with confidences, how far these are from the truth
+    vqa          exact answers; with confidences, calibration error and Brier score
     emotion      accuracy, macro-F1, F1 of each label, confusion matrix
     transcribe   word error rate   (jiwer)
 
-All are times 100. An interval holds the figure of 95 of 100 samples of the same size (percentiles; Efron 1979).
+All are in percent (times 100). An interval contains the metric of 95 of 100 resamples (percentiles; Efron 1979).
 """
 
 import re
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import MissingExtraError
-from skills.evaluation.calibration import Bin, bins
+from skills.evaluation.calibration import ConfidenceBin, confidence_bins
 from skills.evaluation.pairs import Pair
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NOTHING = "(none)"
-"""The label of what has no prediction."""
+NO_PREDICTION = "(none)"
+"""Label of an item without a prediction."""
 
 _NUMBERS = {
     word: str(number)
@@ -32,8 +32,8 @@ _LEVEL = 95
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure and the interval in which it may as well have come out."""
+class Metric:
+    """A metric with the bounds of its interval."""
 
     name: str
     value: float
@@ -43,44 +43,64 @@ class Figure:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is known of how good predictions are. `confusion` counts predictions (columns) by label (rows)."""
+    """Evaluation of a task.
+
+    Attributes:
+        task: Name of the task.
+        count: Number of items.
+        metrics: Metrics with intervals.
+        labels: Labels of the confusion matrix.
+        confusion: Number of predictions (columns) per label (rows).
+        calibration: Accuracy by confidence.
+    """
 
     task: str
     count: int
-    figures: Sequence[Figure]
+    metrics: Sequence[Metric]
     labels: Sequence[str] = ()
     confusion: Sequence[Sequence[int]] = ()
-    calibration: Sequence[Bin] = field(default=())
+    calibration: Sequence[ConfidenceBin] = field(default=())
 
 
 @dataclass(frozen=True)
-class Resampling:
-    """How often items are drawn anew, and from which seed."""
+class Bootstrap:
+    """Number of resamples, and the random seed."""
 
-    times: int = 1000
+    samples: int = 1000
     seed: int = 0
 
-    def figure(self, name: str, count: int, of: "Callable[[NDArray[np.intp]], float]") -> Figure:
-        """`of` takes the indices of the items to look at, and is asked about all of them first."""
+    def metric(self, name: str, count: int, function: "Callable[[NDArray[np.intp]], float]") -> Metric:
+        """Return a metric with its interval.
+
+        Args:
+            name: Name of the metric.
+            count: Number of items.
+            function: Return the metric of the items with these indices.
+        """
         import numpy as np
 
         rng = np.random.default_rng(self.seed)
-        drawn = [of(rng.integers(0, count, count)) for _ in range(self.times)]
-        edge = (100 - _LEVEL) / 2
-        low, high = np.percentile(drawn, [edge, 100 - edge]) if drawn else (np.nan, np.nan)
-        return Figure(name, of(np.arange(count)), float(low), float(high))
+        values = [function(rng.integers(0, count, count)) for _ in range(self.samples)]
+        tail = (100 - _LEVEL) / 2
+        low, high = np.percentile(values, [tail, 100 - tail]) if values else (np.nan, np.nan)
+        return Metric(name, function(np.arange(count)), float(low), float(high))
 
 
-def evaluate(task: str, pairs: Sequence[Pair], resampling: Resampling | None = None) -> Report:
-    """The figures of `pairs` for a `task`. Raises `MissingExtraError` where a scorer is not installed."""
-    scorers = {"caption": captions, "vqa": answers, "emotion": labels, "transcribe": transcripts}
-    return scorers[task](pairs, resampling or Resampling())
+def evaluate(task: str, pairs: Sequence[Pair], bootstrap: Bootstrap | None = None) -> Report:
+    """Score `pairs` for a task. Raises `MissingExtraError` if the package with its scorer is not installed."""
+    scorers = {
+        "caption": score_captions,
+        "vqa": score_answers,
+        "emotion": score_labels,
+        "transcribe": score_transcripts,
+    }
+    return scorers[task](pairs, bootstrap or Bootstrap())
 
 
-def captions(pairs: Sequence[Pair], resampling: Resampling) -> Report:
-    """CIDEr-D (Vedantam et al. 2015), BLEU (Papineni et al. 2002) and ROUGE-L (Lin 2004).
+def score_captions(pairs: Sequence[Pair], bootstrap: Bootstrap) -> Report:
+    """Compute CIDEr-D (Vedantam et al. 2015), BLEU (Papineni et al. 2002) and ROUGE-L (Lin 2004).
 
-    CIDEr-D weighs words by how few of the items have them; the weights are those of all items in every sample.
+    CIDEr-D weights words by their inverse document frequency, that of all items in every resample.
     """
     import numpy as np
 
@@ -90,83 +110,90 @@ def captions(pairs: Sequence[Pair], resampling: Resampling) -> Report:
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
         raise _missing("Scoring captions", "pycocoevalcap") from error
-    said = {number: [caption_words(pair.predicted)] for number, pair in enumerate(pairs)}
-    written = {number: [caption_words(text) for text in pair.references] for number, pair in enumerate(pairs)}
-    cider = np.asarray(Cider().compute_score(written, said)[1])
-    rouge = np.asarray(Rouge().compute_score(written, said)[1])
-    counts = BleuScorer(n=4)
-    for number in said:
-        counts += (said[number][0], written[number])
-    parts = [
-        (each["testlen"], _closest(each["reflen"], each["testlen"]), *each["guess"], *each["correct"])
-        for each in counts.ctest
+    predicted = {index: [normalize_text(pair.predicted)] for index, pair in enumerate(pairs)}
+    references = {index: [normalize_text(text) for text in pair.references] for index, pair in enumerate(pairs)}
+    cider = np.asarray(Cider().compute_score(references, predicted)[1])
+    rouge = np.asarray(Rouge().compute_score(references, predicted)[1])
+    scorer = BleuScorer(n=4)
+    for index in predicted:
+        scorer += (predicted[index][0], references[index])
+    counts = np.asarray(
+        [
+            (each["testlen"], _closest(each["reflen"], each["testlen"]), *each["guess"], *each["correct"])
+            for each in scorer.ctest
+        ],
+        dtype=float,
+    )
+    total = len(pairs)
+    metrics = [
+        bootstrap.metric("CIDEr-D", total, lambda chosen: 100 * float(cider[chosen].mean())),
+        bootstrap.metric("BLEU-4", total, lambda chosen: 100 * bleu(counts[chosen].sum(0), 4)),
+        bootstrap.metric("BLEU-1", total, lambda chosen: 100 * bleu(counts[chosen].sum(0), 1)),
+        bootstrap.metric("ROUGE-L", total, lambda chosen: 100 * float(rouge[chosen].mean())),
     ]
-    sums = np.asarray(parts, dtype=float)
-    count = len(pairs)
-    figures = [
-        resampling.figure("CIDEr-D", count, lambda chosen: 100 * float(cider[chosen].mean())),
-        resampling.figure("BLEU-4", count, lambda chosen: 100 * _bleu(sums[chosen].sum(0), 4)),
-        resampling.figure("BLEU-1", count, lambda chosen: 100 * _bleu(sums[chosen].sum(0), 1)),
-        resampling.figure("ROUGE-L", count, lambda chosen: 100 * float(rouge[chosen].mean())),
-    ]
-    return Report("caption", count, figures)
+    return Report("caption", total, metrics)
 
 
-def answers(pairs: Sequence[Pair], resampling: Resampling) -> Report:
-    """Answers that are one of the right ones, apart from case, punctuation, articles and how numbers are written."""
+def score_answers(pairs: Sequence[Pair], bootstrap: Bootstrap) -> Report:
+    """Compute the share of answers that equal a reference after `normalize_answer`, and their calibration."""
     import numpy as np
 
-    right = np.array([answer_key(pair.predicted) in {answer_key(text) for text in pair.references} for pair in pairs])
-    figures = [resampling.figure("exact", len(pairs), lambda chosen: 100 * float(right[chosen].mean()))]
-    sure = [(pair.confidence, bool(hit)) for pair, hit in zip(pairs, right, strict=True) if pair.confidence is not None]
-    if not sure:
-        return Report("vqa", len(pairs), figures)
-    confidences = np.array([confidence for confidence, _ in sure])
-    hits = np.array([hit for _, hit in sure])
-
-    def error(chosen: "NDArray[np.intp]") -> float:
-        found = bins(confidences[chosen].tolist(), hits[chosen].tolist())
-        return 100 * sum(each.count * abs(each.confidence - each.accuracy) for each in found) / len(chosen)
-
-    figures += [
-        resampling.figure("calibration error", len(sure), error),
-        resampling.figure(
-            "Brier score", len(sure), lambda chosen: 100 * float(((confidences[chosen] - hits[chosen]) ** 2).mean())
-        ),
+    right = np.array(
+        [normalize_answer(pair.predicted) in {normalize_answer(text) for text in pair.references} for pair in pairs]
+    )
+    metrics = [bootstrap.metric("exact", len(pairs), lambda chosen: 100 * float(right[chosen].mean()))]
+    known = [
+        (pair.confidence, bool(hit)) for pair, hit in zip(pairs, right, strict=True) if pair.confidence is not None
     ]
-    return Report("vqa", len(pairs), figures, calibration=bins(confidences.tolist(), hits.tolist()))
+    if not known:
+        return Report("vqa", len(pairs), metrics)
+    confidences = np.array([confidence for confidence, _ in known])
+    hits = np.array([hit for _, hit in known])
+
+    def calibration_error(chosen: "NDArray[np.intp]") -> float:
+        bins = confidence_bins(confidences[chosen].tolist(), hits[chosen].tolist())
+        return 100 * sum(each.count * abs(each.confidence - each.accuracy) for each in bins) / len(chosen)
+
+    def brier_score(chosen: "NDArray[np.intp]") -> float:
+        return 100 * float(((confidences[chosen] - hits[chosen]) ** 2).mean())
+
+    metrics += [
+        bootstrap.metric("calibration error", len(known), calibration_error),
+        bootstrap.metric("Brier score", len(known), brier_score),
+    ]
+    calibration = confidence_bins(confidences.tolist(), hits.tolist())
+    return Report("vqa", len(pairs), metrics, calibration=calibration)
 
 
-def labels(pairs: Sequence[Pair], resampling: Resampling) -> Report:
-    """Labels against labels. Macro-F1 is the mean F1 of the labels that occur among the references."""
+def score_labels(pairs: Sequence[Pair], bootstrap: Bootstrap) -> Report:
+    """Compute accuracy, F1 and the confusion matrix. Macro-F1 is the mean F1 of the labels among the references."""
     import numpy as np
 
-    wanted = sorted({pair.references[0] for pair in pairs})
-    names = [*wanted, *sorted({pair.predicted or NOTHING for pair in pairs} - set(wanted))]
+    expected = sorted({pair.references[0] for pair in pairs})
+    names = [*expected, *sorted({pair.predicted or NO_PREDICTION for pair in pairs} - set(expected))]
     index = {name: number for number, name in enumerate(names)}
     rows = np.array([index[pair.references[0]] for pair in pairs])
-    columns = np.array([index[pair.predicted or NOTHING] for pair in pairs])
+    columns = np.array([index[pair.predicted or NO_PREDICTION] for pair in pairs])
 
-    def table(chosen: "NDArray[np.intp]") -> "NDArray[np.int64]":
-        counted = np.zeros((len(names), len(names)), dtype=np.int64)
-        np.add.at(counted, (rows[chosen], columns[chosen]), 1)
-        return counted
+    def confusion(chosen: "NDArray[np.intp]") -> "NDArray[np.int64]":
+        matrix = np.zeros((len(names), len(names)), dtype=np.int64)
+        np.add.at(matrix, (rows[chosen], columns[chosen]), 1)
+        return matrix
+
+    def f1(label: int) -> "Callable[[NDArray[np.intp]], float]":
+        return lambda chosen: 100 * float(_f1(confusion(chosen))[label])
 
     count = len(pairs)
-    figures = [
-        resampling.figure("accuracy", count, lambda chosen: 100 * float((rows[chosen] == columns[chosen]).mean())),
-        resampling.figure("macro-F1", count, lambda chosen: 100 * float(_f1(table(chosen))[: len(wanted)].mean())),
+    metrics = [
+        bootstrap.metric("accuracy", count, lambda chosen: 100 * float((rows[chosen] == columns[chosen]).mean())),
+        bootstrap.metric("macro-F1", count, lambda chosen: 100 * float(_f1(confusion(chosen))[: len(expected)].mean())),
+        *(bootstrap.metric(f"F1 of {name}", count, f1(label)) for label, name in enumerate(expected)),
     ]
-    figures += [
-        resampling.figure(f"F1 of {name}", count, lambda chosen, place=place: 100 * float(_f1(table(chosen))[place]))  # type: ignore[misc]
-        for place, name in enumerate(wanted)
-    ]
-    confusion = table(np.arange(count))[: len(wanted)].tolist()
-    return Report("emotion", count, figures, names, confusion)
+    return Report("emotion", count, metrics, names, confusion(np.arange(count))[: len(expected)].tolist())
 
 
-def transcripts(pairs: Sequence[Pair], resampling: Resampling) -> Report:
-    """The word error rate: words put in, left out or changed, in percent of those that were said; lower is better."""
+def score_transcripts(pairs: Sequence[Pair], bootstrap: Bootstrap) -> Report:
+    """Compute the word error rate: inserted, deleted and substituted words in percent of those spoken."""
     import numpy as np
 
     try:
@@ -175,55 +202,59 @@ def transcripts(pairs: Sequence[Pair], resampling: Resampling) -> Report:
         raise _missing("Scoring transcripts", "jiwer") from error
     wrong, spoken = [], []
     for pair in pairs:
-        reference = caption_words(pair.references[0])
-        found = jiwer.process_words(reference, caption_words(pair.predicted)) if reference else None
-        words = len(reference.split())
-        spoken.append(words)
-        wrong.append(
-            found.substitutions + found.deletions + found.insertions
-            if found
-            else len(caption_words(pair.predicted).split())
-        )
+        reference, predicted = normalize_text(pair.references[0]), normalize_text(pair.predicted)
+        spoken.append(len(reference.split()))
+        if reference:
+            alignment = jiwer.process_words(reference, predicted)
+            wrong.append(alignment.substitutions + alignment.deletions + alignment.insertions)
+        else:
+            wrong.append(len(predicted.split()))
     errors, totals = np.array(wrong), np.array(spoken)
-    figure = resampling.figure(
+    metric = bootstrap.metric(
         "word error rate", len(pairs), lambda chosen: 100 * float(errors[chosen].sum() / max(1, totals[chosen].sum()))
     )
-    return Report("transcribe", len(pairs), [figure])
+    return Report("transcribe", len(pairs), [metric])
 
 
-def caption_words(text: str) -> str:
-    """The words of a text as scorers see them: "A dog 's T-shirt ." becomes "a dog s t-shirt"."""
+def normalize_text(text: str) -> str:
+    """Return lower-case words without punctuation: "A dog 's T-shirt ." becomes "a dog s t-shirt"."""
     return " ".join(re.findall(r"\w+(?:-\w+)*", text.lower()))
 
 
-def answer_key(text: str) -> str:
-    """What is compared of an answer: "The red chairs, two." and "red chairs, 2" are the same."""
+def normalize_answer(text: str) -> str:
+    """Remove case, punctuation and articles, and write numbers as digits: "The red chairs, two." is "red chairs 2"."""
     words = re.findall(r"\w+", text.lower().replace("_", " "))
     return " ".join(_NUMBERS.get(word, word) for word in words if word not in {"a", "an", "the"})
 
 
-def _f1(table: "NDArray[np.int64]") -> Any:
+def bleu(counts: "NDArray[np.float64]", order: int) -> float:
+    """Return BLEU as pycocoevalcap computes it, from summed counts.
+
+    Args:
+        counts: Length of the candidates, length of the references, number of n-grams for n = 1 to 4, and number of
+            those that match (10,).
+        order: Longest n-grams that count.
+    """
     import numpy as np
 
-    hits = np.diag(table)
-    return 2 * hits / np.maximum(1, table.sum(0) + table.sum(1))
-
-
-def _bleu(sums: "NDArray[np.float64]", order: int) -> float:
-    """BLEU from how long candidates and references are and, for each n, how many n-grams there are and are right."""
-    import numpy as np
-
-    length, reference = sums[0], sums[1]
-    guesses, right = sums[2:6][:order], sums[6:10][:order]
-    # As pycocoevalcap does: nothing is divided by zero, and nothing is the logarithm of it.
+    length, reference = counts[0], counts[1]
+    guesses, right = counts[2:6][:order], counts[6:10][:order]
+    # The small terms avoid division by zero and the logarithm of zero.
     precision = np.exp(np.log((right + 1e-15) / (guesses + 1e-9)).mean())
     ratio = (length + 1e-15) / (reference + 1e-9)
     return float(precision * (np.exp(1 - 1 / ratio) if ratio < 1 else 1.0))
+
+
+def _f1(confusion: "NDArray[np.int64]") -> Any:
+    import numpy as np
+
+    hits = np.diag(confusion)
+    return 2 * hits / np.maximum(1, confusion.sum(0) + confusion.sum(1))
 
 
 def _closest(lengths: Sequence[int], length: int) -> int:
     return min(lengths, key=lambda each: (abs(each - length), each))
 
 
-def _missing(what: str, package: str) -> MissingExtraError:
-    return MissingExtraError(f"{what} needs {package}: install it with `pip install 'parley-assistant[evaluate]'`.")
+def _missing(purpose: str, package: str) -> MissingExtraError:
+    return MissingExtraError(f"{purpose} needs {package}: install it with `pip install 'parley-assistant[evaluate]'`.")

@@ -2,11 +2,12 @@
 
 import asyncio
 import io
+import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from assistant.conversation.session import Session
 from assistant.errors import ContextOverflow, ModelError
-from assistant.events import Event, TextDelta, Usage
+from assistant.events import Event
 from assistant.messages import Audio, Image, Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
@@ -25,6 +26,7 @@ from skills import VisionClient, VisionModel
 from skills.emotions.labels import EMOTIONS
 from skills.emotions.voice import VocalEmotion
 from skills.slash_commands import SlashCommandRouter
+from tests.fakes.conversation import RecordingStore, run_turn
 
 RATE = 16_000
 STATE_WIDTH = 576
@@ -110,17 +112,7 @@ def peaked_at(label: str, probability: float = 0.94) -> dict[str, float]:
     return {each: probability if each == label else rest for each in EMOTIONS}
 
 
-class TurnStore:
-    """Keep turns in memory."""
-
-    def __init__(self) -> None:
-        self.turns: list[tuple[Message, Message]] = []
-
-    def append(self, user: Message, reply: Message, usage: Usage) -> None:
-        self.turns.append((user, reply))
-
-
-def run_turns(model: ScriptedModel, *messages: Message, store: TurnStore | None = None) -> list[list[Event]]:
+def run_turns(model: ScriptedModel, *messages: Message, store: RecordingStore | None = None) -> list[list[Event]]:
     """Return the events of each turn of one conversation in which skills can be called."""
 
     async def run() -> list[list[Event]]:
@@ -128,17 +120,6 @@ def run_turns(model: ScriptedModel, *messages: Message, store: TurnStore | None 
         return [await run_turn(session, message) for message in messages]
 
     return asyncio.run(run())
-
-
-async def run_turn(session: Session, message: Message) -> list[Event]:
-    """Return the events of one turn."""
-    async with aclosing(session.turn(message)) as events:
-        return [event async for event in events]
-
-
-def reply_text(events: Sequence[Event]) -> str:
-    """Return the text of a reply."""
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
 def skill_installer(site: Path, monkeypatch: pytest.MonkeyPatch) -> InstallSkill:
@@ -154,3 +135,9 @@ def skill_installer(site: Path, monkeypatch: pytest.MonkeyPatch) -> InstallSkill
         monkeypatch.delitem(sys.modules, f"{name}_module", raising=False)
 
     return install
+
+
+def write_jsonl(path: Path, *records: dict[str, Any]) -> Path:
+    """Write a file of JSON lines and return its path."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path

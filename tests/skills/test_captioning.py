@@ -1,4 +1,4 @@
-"""Captions in each style, and the parts of a dense one."""
+"""Captions in each style, and the regions of a dense caption."""
 
 import dataclasses
 import io
@@ -23,7 +23,7 @@ def test_a_short_caption(photo: Image, model: VisionClient, scripted: ScriptedMo
     assert str(result) == "A red square."
 
 
-def test_a_dense_caption_describes_the_whole_and_its_tiles(model: VisionClient, scripted: ScriptedModel) -> None:
+def test_a_dense_caption_describes_the_image_and_its_tiles(model: VisionClient, scripted: ScriptedModel) -> None:
     photo = make_image(101, 80)
     scripted.enqueue("All red.", *"abcd")
     result = caption(photo, model, style="dense")
@@ -33,12 +33,12 @@ def test_a_dense_caption_describes_the_whole_and_its_tiles(model: VisionClient, 
         (0, 0, 50, 40), (50, 0, 101, 40), (0, 40, 50, 80), (50, 40, 101, 80)
     ]  # fmt: skip
     assert "tiles" in str(result)
-    shown = [prompt[0].images[0] for prompt in scripted.prompts]
-    assert shown[0] == photo
-    assert [(part.width, part.height) for part in shown[1:]] == [(50, 40), (51, 40), (50, 40), (51, 40)]
+    first, *tiles = [prompt[0].images[0] for prompt in scripted.prompts]
+    assert first == photo
+    assert [(tile.width, tile.height) for tile in tiles] == [(50, 40), (51, 40), (50, 40), (51, 40)]
 
 
-def test_a_detailed_caption_ends_where_the_model_goes_round_in_circles(
+def test_a_detailed_caption_ends_before_the_first_repetition(
     photo: Image, model: VisionClient, scripted: ScriptedModel
 ) -> None:
     scripted.enqueue("A man is sitting. He wears a hat. A man is sitting. He wears a hat. A man is sit")
@@ -51,12 +51,12 @@ def test_a_detailed_caption_ends_where_the_model_goes_round_in_circles(
 
 
 @pytest.fixture
-def grounding(scripted: ScriptedModel) -> VisionClient:
+def grounding_model(scripted: ScriptedModel) -> VisionClient:
     scripted.info = dataclasses.replace(scripted.info, supports_grounding=True)
     return VisionClient(scripted)
 
 
-def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: VisionClient, scripted: ScriptedModel) -> None:
+def test_a_model_with_grounding_chooses_the_regions(grounding_model: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue(
         "A dog on grass.",
         """```json
@@ -69,7 +69,7 @@ def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: VisionClient, 
   {"bbox_2d": [10, 10, 20, 20], "label": ""},
   {"bbox_2d": [10, 10,""",
     )
-    result = caption(make_image(200, 100), grounding, style="dense")
+    result = caption(make_image(200, 100), grounding_model, style="dense")
     assert result.regions_from == "model"
     assert [(region.box, region.text) for region in result.regions] == [
         ((0, 50, 100, 100), "a brown dog"), ((180, 0, 200, 25), "a ball")
@@ -78,9 +78,11 @@ def test_a_model_that_can_draw_boxes_is_asked_for_them(grounding: VisionClient, 
     assert "a ball  (180,0 to 200,25)" in str(result)
 
 
-def test_where_it_draws_none_there_are_tiles(grounding: VisionClient, scripted: ScriptedModel) -> None:
+def test_without_boxes_in_the_reply_the_regions_are_tiles(
+    grounding_model: VisionClient, scripted: ScriptedModel
+) -> None:
     scripted.enqueue("All red.", "I see nothing that matters.", *"abcd")
-    result = caption(make_image(101, 80), grounding, style="dense")
+    result = caption(make_image(101, 80), grounding_model, style="dense")
     assert result.regions_from == "tiles"
     assert [region.text for region in result.regions] == list("abcd")
 
@@ -88,14 +90,14 @@ def test_where_it_draws_none_there_are_tiles(grounding: VisionClient, scripted: 
 @pytest.mark.parametrize(
     ("width", "height", "count"), [(60, 40, 1), (64, 64, 4), (1, 1, 1), (2000, 1500, 9), (2000, 40, 3), (31, 500, 2)]
 )
-def test_tiles_cover_the_picture_and_are_no_specks(width: int, height: int, count: int) -> None:
-    parts = list(tile_image(make_image(width, height)))
-    assert len(parts) == count
-    covered = sum((right - left) * (bottom - top) for (left, top, right, bottom), _ in parts)
+def test_tiles_cover_the_image_and_are_not_too_small(width: int, height: int, count: int) -> None:
+    tiles = list(tile_image(make_image(width, height)))
+    assert len(tiles) == count
+    covered = sum((right - left) * (bottom - top) for (left, top, right, bottom), _ in tiles)
     assert covered == width * height
 
 
-def test_tiles_are_cut_from_the_picture_as_it_is_shown() -> None:
+def test_tiles_are_cut_from_the_upright_image() -> None:
     upright = PIL.Image.new("RGB", (80, 64), "white")
     upright.paste("blue", (0, 0, 40, 32))
     exif = PIL.Image.Exif()
@@ -108,7 +110,7 @@ def test_tiles_are_cut_from_the_picture_as_it_is_shown() -> None:
         assert opened.getcolors() == [(40 * 32, (0, 0, 255))]
 
 
-def test_alternative_texts_are_short_and_name_no_picture() -> None:
+def test_alt_text_is_short_and_does_not_begin_with_a_picture_of() -> None:
     assert to_alt_text("a photo of a dog on grass.") == "A dog on grass."
     assert to_alt_text("This picture shows\ntwo cats") == "Two cats"
     assert to_alt_text("Photographers at work.") == "Photographers at work."
@@ -120,16 +122,16 @@ def test_alternative_texts_are_short_and_name_no_picture() -> None:
     assert to_alt_text("") == ""
 
 
-def test_an_alt_text_is_asked_for_and_trimmed(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
+def test_the_style_alt_text_trims_the_caption(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue("A picture of a red square.")
     assert caption(photo, model, style="alt-text").text == "A red square."
 
 
-def test_a_language_is_asked_of_a_model_that_may_know_it(photo: Image, model: VisionClient) -> None:
+def test_the_language_is_part_of_the_prompt(photo: Image, model: VisionClient) -> None:
     assert "Answer in German." in caption(photo, model, language="German").text
 
 
-def test_the_embedded_model_is_not_asked_for_german(photo: Image, scripted: ScriptedModel) -> None:
+def test_the_bundled_model_refuses_other_languages_than_english(photo: Image, scripted: ScriptedModel) -> None:
     scripted.info = dataclasses.replace(scripted.info, bundled=True)
     with pytest.raises(SkillError, match="writes English only: choose another one with --model for German"):
         caption(photo, VisionClient(scripted), language="German")

@@ -1,4 +1,4 @@
-"""What is read off a skill's signature, and what becomes of values that do not fit it."""
+"""Skills: what their signature says, validation of values, and errors."""
 
 from typing import Annotated, Literal
 
@@ -11,13 +11,13 @@ from skills import Parameter, VisionClient, VisionModel, skill
 from skills.definition import as_text
 
 
-class Tone(BaseModel):
+class Greeting(BaseModel):
     said: str
     count: int = 1
 
 
 @skill
-def tone_of(
+def greeting_for(
     photo: Image,
     question: str,
     model: VisionModel,
@@ -27,24 +27,24 @@ def tone_of(
     times: Annotated[int, Field(ge=1, le=9)] = 1,
     word: tuple[str, ...] = (),
     other: Image | None = None,
-) -> Tone:
+) -> Greeting:
     """Say in what tone to speak of a picture.
 
     It is guessed.
     """
     said = model.ask(f"{question} {style} {loud} {' '.join(word)}", *filter(None, [photo, other]))
-    return Tone(said=said, count=times)
+    return Greeting(said=said, count=times)
 
 
-def test_its_signature_says_what_it_takes() -> None:
-    assert (tone_of.name, tone_of.summary, tone_of.description) == (
-        "tone-of",
+def test_the_signature_describes_the_parameters() -> None:
+    assert (greeting_for.name, greeting_for.summary, greeting_for.description) == (
+        "greeting-for",
         "Say in what tone to speak of a picture.",
         "It is guessed.",
     )
-    assert tone_of.needs_model
-    assert tone_of.result_type is Tone
-    assert tone_of.parameters == (
+    assert greeting_for.needs_model
+    assert greeting_for.result_type is Greeting
+    assert greeting_for.parameters == (
         Parameter("photo", "photo", False, None, (), ""),
         Parameter("question", "text", False, None, (), ""),
         Parameter("style", "choice", True, "dry", ("dry", "warm"), "How to say it."),
@@ -55,68 +55,68 @@ def test_its_signature_says_what_it_takes() -> None:
     )
 
 
-def test_it_can_still_be_called_as_a_function(photo: Image, model: VisionClient) -> None:
-    assert tone_of(photo, "Well?", model, loud=True).said == "You said: Well? dry True  (and showed photo.png)"
+def test_a_skill_can_be_called_as_a_function(photo: Image, model: VisionClient) -> None:
+    assert greeting_for(photo, "Well?", model, loud=True).said == "You said: Well? dry True  (and showed photo.png)"
 
 
-def test_run_converts_what_people_type(photo: Image, model: VisionClient) -> None:
+def test_run_converts_strings_to_the_types_of_the_parameters(photo: Image, model: VisionClient) -> None:
     values = {"photo": photo, "question": " Well? ", "times": "3", "word": ["a", "b"], "loud": None, "other": photo}
-    result = tone_of.run(values, model)
-    assert result == Tone(said="You said: Well? dry False a b (and showed photo.png, photo.png)", count=3)
+    result = greeting_for.run(values, model)
+    assert result == Greeting(said="You said: Well? dry False a b (and showed photo.png, photo.png)", count=3)
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"),
+    ("values", "message"),
     [
         ({"question": None}, "needs a question"),
         ({"question": "  "}, "is empty"),
         ({"photo": None}, "needs a photo"),
-        ({"style": "loud"}, r"--style of the skill tone-of is 'loud': input should be 'dry' or 'warm'\."),
-        ({"times": "ten"}, "--times of the skill tone-of is 'ten': input should be a valid integer"),
+        ({"style": "loud"}, r"--style of the skill greeting-for is 'loud': input should be 'dry' or 'warm'\."),
+        ({"times": "ten"}, "--times of the skill greeting-for is 'ten': input should be a valid integer"),
         ({"times": 10}, "less than or equal to 9"),
         ({"colour": "red"}, "takes no colour; it takes photo, question, style"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(
-    photo: Image, model: VisionClient, values: dict[str, object], sentence: str
+def test_values_that_do_not_fit_are_an_error(
+    photo: Image, model: VisionClient, values: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(SkillError, match=sentence):
-        tone_of.run({"photo": photo, "question": "Well?", **values}, model)
+    with pytest.raises(SkillError, match=message):
+        greeting_for.run({"photo": photo, "question": "Well?", **values}, model)
 
 
-def test_a_model_has_to_be_passed(photo: Image) -> None:
+def test_a_missing_model_is_an_error(photo: Image) -> None:
     with pytest.raises(SkillError, match="needs a model"):
-        tone_of.run({"photo": photo, "question": "Well?"})
+        greeting_for.run({"photo": photo, "question": "Well?"})
 
 
-def test_what_goes_wrong_in_somebody_elses_skill_is_a_sentence() -> None:
+def test_an_exception_in_a_third_party_skill_is_a_skill_error() -> None:
     @skill
-    def broken(word: str) -> Tone:
-        return Tone(said=word, count=dict[str, int]()["count"])
+    def broken(word: str) -> Greeting:
+        return Greeting(said=word, count=dict[str, int]()["count"])
 
     with pytest.raises(SkillError, match="The skill broken failed on this: KeyError: 'count'"):
         broken.run({"word": "a"})
 
 
-def test_an_error_that_people_can_act_on_comes_through_as_it_is() -> None:
+def test_a_parley_error_in_a_skill_is_passed_on() -> None:
     @skill
-    def picky(word: str) -> Tone:
+    def picky(word: str) -> Greeting:
         raise AttachmentError(f"{word} is no picture.")
 
     with pytest.raises(AttachmentError, match="a is no picture"):
         picky.run({"word": "a"})
 
 
-def test_types_that_nobody_can_type_in_are_refused() -> None:
+def test_a_parameter_type_that_cannot_be_entered_is_an_error() -> None:
     @skill
-    def odd(words: dict[str, int]) -> Tone:
-        return Tone(said=str(words))
+    def odd(words: dict[str, int]) -> Greeting:
+        return Greeting(said=str(words))
 
     with pytest.raises(SkillError, match=r"takes words as dict\[str, int\], which cannot be entered"):
         _ = odd.parameters
 
 
-def test_a_result_that_is_no_model_is_refused() -> None:
+def test_a_result_that_is_no_pydantic_model_is_an_error() -> None:
     @skill  # type: ignore[type-var]
     def bare(word: str) -> str:
         return word
@@ -127,10 +127,10 @@ def test_a_result_that_is_no_model_is_refused() -> None:
         _ = bare.result_type
 
 
-def test_a_result_in_words_is_its_own_or_a_line_for_each_field() -> None:
-    class Spoken(Tone):
+def test_as_text_uses_str_or_one_line_per_field() -> None:
+    class Quoted(Greeting):
         def __str__(self) -> str:
             return f"“{self.said}”"
 
-    assert as_text(Tone(said="hello")) == "said: hello\ncount: 1"
-    assert as_text(Spoken(said="hello")) == "“hello”"
+    assert as_text(Greeting(said="hello")) == "said: hello\ncount: 1"
+    assert as_text(Quoted(said="hello")) == "“hello”"

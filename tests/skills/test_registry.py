@@ -1,4 +1,4 @@
-"""Which skills there are: Parley's own, and those of packages that may be broken."""
+"""The registry: built-in skills, and those of other packages, which may be broken."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ from tests.fakes.skills import InstallSkill
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
-def test_help_says_of_each_what_its_docstring_says() -> None:
+def test_summaries_and_help_of_built_in_skills_are_complete() -> None:
     for name, built_in in registry.BUILT_IN.items():
         found = registry.find(name)
         assert found.name == name
@@ -32,7 +32,7 @@ def test_every_built_in_skill_can_be_imported_from_the_package() -> None:
         assert name.replace("-", "_") in skills.__all__
 
 
-def test_all_public_names_are_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     import skills
 
     for name in skills.__all__:
@@ -41,7 +41,7 @@ def test_all_public_names_are_there() -> None:
         _ = skills.nonsense
 
 
-def test_names_are_known_without_importing_a_skill_or_anything_heavy() -> None:
+def test_names_and_summaries_import_nothing_heavy() -> None:
     heavy = "torch numpy PIL pydantic transformers cv2 textual asyncio".split()
     program = (
         "import sys\nfrom skills import registry\n"
@@ -63,7 +63,7 @@ def test_the_skill_of_the_readme_works(install_skill: InstallSkill, photo: Image
 
 
 @pytest.mark.parametrize(
-    ("code", "sentence"),
+    ("code", "message"),
     [
         ("import no_such_module", "cannot be used .ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemError('boo')", "cannot be used .SystemError: boo"),
@@ -71,15 +71,17 @@ def test_the_skill_of_the_readme_works(install_skill: InstallSkill, photo: Image
         ("from skills import skill\n@skill\ndef broken(x: list[int]) -> int: return 1", "which cannot be entered"),
     ],
 )
-def test_a_broken_one_is_a_notice_and_spoils_nothing(install_skill: InstallSkill, code: str, sentence: str) -> None:
+def test_a_broken_skill_is_a_notice_and_does_not_affect_others(
+    install_skill: InstallSkill, code: str, message: str
+) -> None:
     install_skill("broken", code)
     found, notices = registry.all_skills()
     assert [each.name for each in found] == list(registry.BUILT_IN)
     [notice] = notices
-    assert re.search(sentence, notice)
+    assert re.search(message, notice)
 
 
-def test_a_name_that_is_not_the_functions_is_refused(install_skill: InstallSkill) -> None:
+def test_an_entry_point_named_unlike_its_function_is_an_error(install_skill: InstallSkill) -> None:
     install_skill(
         "sad",
         "from pydantic import BaseModel\nfrom skills import skill\n"
@@ -90,12 +92,12 @@ def test_a_name_that_is_not_the_functions_is_refused(install_skill: InstallSkill
         registry.find("sad")
 
 
-def test_nobody_takes_the_place_of_a_built_in_skill(install_skill: InstallSkill) -> None:
+def test_a_package_cannot_replace_a_built_in_skill(install_skill: InstallSkill) -> None:
     install_skill("caption", "raise SystemError('boo')")
     assert registry.names().count("caption") == 1
     assert registry.find("caption").is_built_in
 
 
-def test_there_is_no_other() -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_skills() -> None:
     with pytest.raises(SkillError, match="There is no skill nonsense; there are caption"):
         registry.find("nonsense")

@@ -1,4 +1,4 @@
-"""Skills called in a conversation: what counts as a call, and what becomes of it."""
+"""Slash commands: which messages call a skill, and what the conversation contains afterwards."""
 
 import asyncio
 
@@ -10,49 +10,48 @@ from assistant.events import SkillResult, TextDelta, TurnFinished
 from assistant.messages import assistant, user
 from assistant.models.scripted import ScriptedModel
 from skills.slash_commands import SlashCommandRouter, parse_command
-from tests.fakes.skills import TurnStore, make_image, reply_text, run_turn, run_turns
+from tests.fakes.conversation import RecordingStore, StallingModel, reply_text, run_turn
+from tests.fakes.skills import make_image, run_turns
 
 
-def test_the_result_is_the_reply_and_is_kept() -> None:
-    store = TurnStore()
-    model = ScriptedModel("A red thing.")
-    [events] = run_turns(model, user("/caption", make_image()), store=store)
+def test_the_result_is_the_reply_and_is_saved() -> None:
+    store = RecordingStore()
+    [events] = run_turns(ScriptedModel("A red thing."), user("/caption", make_image()), store=store)
     assert [type(event) for event in events] == [SkillResult, TextDelta, TurnFinished]
     assert isinstance(events[0], SkillResult)
     assert (events[0].skill, events[0].result.text) == ("caption", "A red thing.")
     assert reply_text(events) == "A red thing."
-    assert store.turns == [(user("/caption", make_image()), assistant("A red thing."))]
+    assert store.turns == [("/caption", "A red thing.", False)]
 
 
-def test_what_follows_knows_of_it() -> None:
+def test_later_turns_include_the_command_and_its_result() -> None:
     model = ScriptedModel("A red thing.", "Quite red.")
     run_turns(model, user("/caption", make_image()), user("How red?"))
     assert model.prompts[-1] == (user("/caption", make_image()), assistant("A red thing."), user("How red?"))
 
 
-def test_without_a_picture_it_looks_at_the_one_before() -> None:
+def test_without_an_attachment_the_latest_image_is_used() -> None:
     model = ScriptedModel("Hm.", "A red thing.")
     [_, events] = run_turns(model, user("What is it?", make_image(name="old.png")), user("/caption"))
     assert reply_text(events) == "A red thing."
     assert model.prompts[-1][0].images == (make_image(name="old.png"),)
 
 
-def test_each_of_several_pictures_has_its_result() -> None:
-    model = ScriptedModel("Red.", "Blue.")
-    [events] = run_turns(model, user("/caption", make_image(name="a.png"), make_image(colour="blue", name="b.png")))
+def test_each_of_several_images_has_its_result() -> None:
+    message = user("/caption", make_image(name="a.png"), make_image(colour="blue", name="b.png"))
+    [events] = run_turns(ScriptedModel("Red.", "Blue."), message)
     assert reply_text(events) == "a.png: Red.\nb.png: Blue."
 
 
-def test_options_are_read_as_in_the_shell() -> None:
-    model = ScriptedModel()
-    [events] = run_turns(model, user("/caption --style detailed --language=German", make_image()))
-    assert reply_text(events) == ("You said: Describe the picture in detail. Answer in German. (and showed photo.png)")
+def test_options_are_written_as_in_the_shell() -> None:
+    [events] = run_turns(ScriptedModel(), user("/caption --style detailed --language=German", make_image()))
+    assert reply_text(events) == "You said: Describe the picture in detail. Answer in German. (and showed photo.png)"
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
-        ("/caption", "needs a photo|needs a picture: name one, or attach it"),
+        ("/caption", "needs a picture: name one, or attach it"),
         ("/caption --style tiny", "input should be 'short'"),
         ("/caption --style", "--style of the skill caption needs a value"),
         ("/caption --style --language x", "--style of the skill caption needs a value"),
@@ -63,41 +62,40 @@ def test_options_are_read_as_in_the_shell() -> None:
         ("/foo", "There is no skill foo; there are /caption, /emotion, /read, /vqa"),
     ],
 )
-def test_a_call_that_makes_no_sense_is_refused_and_not_kept(text: str, sentence: str) -> None:
-    store = TurnStore()
-    pictures = [] if text == "/caption" else [make_image()]
-    with pytest.raises(SkillError, match=sentence):
-        run_turns(ScriptedModel(), user(text, *pictures), store=store)
+def test_a_wrong_command_is_an_error_and_is_not_saved(text: str, message: str) -> None:
+    store = RecordingStore()
+    images = [] if text == "/caption" else [make_image()]
+    with pytest.raises(SkillError, match=message):
+        run_turns(ScriptedModel(), user(text, *images), store=store)
     assert store.turns == []
 
 
 @pytest.mark.parametrize(
     "text", ["/etc is a folder?", "/", "/ caption", "What does /caption do?", "//caption", "/Caption"]
 )
-def test_other_words_that_begin_with_a_slash_are_for_the_model(text: str) -> None:
+def test_other_text_with_a_slash_goes_to_the_model(text: str) -> None:
     assert parse_command(text) is None
-    assert reply_text(run_turns(ScriptedModel(), user(text))[0]) == f"You said: {text}"
+    [events] = run_turns(ScriptedModel(), user(text))
+    assert reply_text(events) == f"You said: {text}"
 
 
-def test_only_what_a_person_types_is_a_call() -> None:
-    model = ScriptedModel("/caption", "Well.")
-    first, second = run_turns(model, user("Say it.", make_image()), user("Go on."))
+def test_a_command_in_a_reply_is_not_run() -> None:
+    first, second = run_turns(ScriptedModel("/caption", "Well."), user("Say it.", make_image()), user("Go on."))
     assert (reply_text(first), reply_text(second)) == ("/caption", "Well.")
     assert not any(isinstance(event, SkillResult) for event in [*first, *second])
 
 
-def test_a_stopped_skill_leaves_a_stopped_turn() -> None:
-    store = TurnStore()
-    model = ScriptedModel("word " * 500, token_seconds=0.01)
+def test_a_stopped_skill_is_saved_as_an_interrupted_turn() -> None:
+    store = RecordingStore()
+    model = StallingModel("")
 
-    async def stopped() -> None:
+    async def stop_while_the_model_works() -> None:
         session = Session(model, router=SlashCommandRouter(lambda: model), store=store)
         task = asyncio.create_task(run_turn(session, user("/caption", make_image())))
-        await asyncio.sleep(0.1)
+        assert await asyncio.to_thread(model.stalled.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    asyncio.run(stopped())
-    [(asked, reply)] = store.turns
-    assert (asked.text, reply.text, reply.interrupted) == ("/caption", "", True)
+    asyncio.run(stop_while_the_model_works())
+    assert store.turns == [("/caption", "", True)]

@@ -1,4 +1,4 @@
-"""Answers in a shape of one's own: found among words, mended once, and otherwise a failure that shows them."""
+"""Structured answers: found in the reply, asked for once more, else an error with the reply."""
 
 import pytest
 from pydantic import BaseModel, Field
@@ -27,7 +27,9 @@ GOOD = '{"name": "kitchen", "chairs": 2, "colours": ["red"]}'
         f'{{"not": "it"}} {GOOD}',
     ],
 )
-def test_an_answer_is_found_among_words(photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str) -> None:
+def test_json_is_found_in_the_text_around_it(
+    photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str
+) -> None:
     scripted.enqueue(raw)
     assert ask_json(model, Room, "Which room?", photo) == Room(name="kitchen", chairs=2, colours=["red"])
     [prompt] = scripted.prompts
@@ -36,7 +38,7 @@ def test_an_answer_is_found_among_words(photo: Image, model: VisionClient, scrip
 
 
 @pytest.mark.parametrize(
-    ("raw", "why"),
+    ("raw", "reason"),
     [
         ("A kitchen.", "it holds no JSON object"),
         ('{"name": "kitchen", "chairs": ', "its JSON is not valid"),
@@ -45,18 +47,18 @@ def test_an_answer_is_found_among_words(photo: Image, model: VisionClient, scrip
         ("{" * 3000, "its JSON is not valid"),
     ],
 )
-def test_one_that_does_not_fit_is_shown_to_the_model_once(
-    photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str, why: str
+def test_an_answer_that_does_not_fit_is_asked_for_once_more(
+    photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str, reason: str
 ) -> None:
     scripted.enqueue(raw, GOOD)
     assert ask_json(model, Room, "Which room?", photo).chairs == 2
     again = scripted.prompts[1][0]
-    assert why in again.text
+    assert reason in again.text
     assert raw.strip() in again.text
     assert again.images == (photo,)
 
 
-def test_after_that_it_is_a_failure_that_carries_the_words(
+def test_the_second_failure_is_an_error_with_the_raw_answer(
     photo: Image, model: VisionClient, scripted: ScriptedModel
 ) -> None:
     scripted.enqueue("A kitchen.", '{"name": 3}', GOOD)
