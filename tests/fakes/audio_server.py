@@ -81,6 +81,10 @@ class AudioServer:
         """Tell whether a program has a stream open to the speaker."""
         return bool(self.run("pactl", "list", "short", "sink-inputs").strip())
 
+    def is_recording(self) -> bool:
+        """Tell whether a program listens to the microphone."""
+        return "Corked: no" in self.run("pactl", "list", "source-outputs")
+
     def say(self, samples: Floats, rate: int) -> None:
         """Speak into the microphone; return when everything has been said."""
         path = self._folder / "said.wav"

@@ -1,15 +1,8 @@
-"""`parley voice` with everything real but the room: spoken to, answering, interrupted, and hearing itself."""
+"""`parley voice` with real engines and a software room: spoken to, answering, interrupted, and hearing itself."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +11,19 @@ from assistant.progress import no_progress
 from assistant.settings import load
 from parley.factory.voice import build_end_of_turn_model, build_stt, build_tts
 from tests.fakes.audio import Floats
-from tests.fakes.audio_server import MISSING, REASON, AudioServer, audio_server, read_samples
+from tests.fakes.audio_server import (
+    MISSING,
+    REASON,
+    RECORDING_RATE,
+    audio_server,
+    read_samples,
+    wait_until,
+)
+from tests.fakes.voice_process import VoiceProcess
 from voice.audio.decode import open_audio
 from voice.stt.base import SpeechToText
 from voice.stt.long_form import transcribe
-from voice.tts.base import TextToSpeech, speak
+from voice.tts.base import TextToSpeech
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +32,6 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=REASON),
 ]
 
-ROOT = Path(__file__).parents[3]
 STORY = (
     "Please tell me a long story about a little grey cat that lives in a big house near the river, "
     "and never sleeps at night, but sits at the window and counts the boats."
@@ -54,119 +54,40 @@ def stt() -> SpeechToText:
     return build_stt(load().settings)
 
 
-class Talk:
-    """A running `parley voice` with the model that repeats what it is told, and what it has written so far."""
-
-    def __init__(self, server: AudioServer, folder: Path, tts: TextToSpeech, *options: str) -> None:
-        self.server = server
-        self._tts = tts
-        self._log = folder / "events.jsonl"
-        data = {"PYTHONPATH": str(ROOT), "PARLEY_DATA_DIR": str(folder / "data")}
-        self._environment = os.environ | server.environment | data
-        self._lines: list[str] = []
-        command = [sys.executable, "-u", "-m", "parley", "voice", "--model", "scripted:0.02"]
-        self.process = subprocess.Popen(
-            [*command, "--log", str(self._log), *options],
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._errors: list[str] = []
-        self._readers = [
-            threading.Thread(target=self._read, args=(self.process.stdout, self._lines), daemon=True),
-            threading.Thread(target=self._read, args=(self.process.stderr, self._errors), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-        self.until("begin")
-        # The first samples come a moment after the microphone is opened, and nothing tells.
-        time.sleep(2)
-
-    def _read(self, stream: Iterator[str], lines: list[str]) -> None:
-        lines.extend(iter(stream.readline, ""))  # type: ignore[attr-defined]
-
-    def log(self, event: str) -> list[dict[str, Any]]:
-        """The lines of the log about such events."""
-        lines = self._log.read_text().splitlines(keepends=True) if self._log.exists() else []
-        # The last one may still be on its way.
-        found: list[dict[str, Any]] = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [line for line in found if line["event"] == event]
-
-    def until(self, event: str, count: int = 1) -> dict[str, Any]:
-        """Wait until that has happened so many times; the last of them."""
-        deadline = time.monotonic() + 120
-        while len(self.log(event)) < count:
-            assert self.process.poll() is None, self._errors
-            assert time.monotonic() < deadline, (event, self._log.read_text(), self._errors)
-            time.sleep(0.05)
-        return self.log(event)[count - 1]
-
-    def sound(self, text: str) -> Floats:
-        return np.concatenate(list(speak([text], self._tts)))
-
-    def say(self, text: str) -> None:
-        self.server.say(self.sound(text), self._tts.sample_rate)
-
-    def end(self) -> tuple[list[str], list[str]]:
-        """Press Ctrl-C; what it wrote to standard output and error."""
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.wait(30) == 130, self._errors
-        self.join()
-        return self._lines, self._errors
-
-    def join(self) -> None:
-        """Wait until all it wrote has been read."""
-        for reader in self._readers:
-            reader.join()
-
-    def history(self) -> list[dict[str, object]]:
-        """The messages that were kept."""
-
-        def parley(*arguments: str) -> str:
-            command = [sys.executable, "-m", "parley", "history", *arguments, "--json"]
-            return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
-
-        listed = json.loads(parley("list"))
-        messages: list[dict[str, object]] = json.loads(parley("show", listed[0]["id"]))["messages"]
-        return messages
-
-
 @pytest.fixture
-def talk(
+def call(
     request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, tts: TextToSpeech
-) -> Iterator[Talk]:
+) -> Iterator[VoiceProcess]:
     with audio_server(tmp_path_factory.mktemp("pulse")) as server:
-        talk = Talk(server, tmp_path, tts, *getattr(request, "param", ()))
-        with talk.process:
+        call = VoiceProcess(server, tmp_path, tts, *getattr(request, "param", ()))
+        with call.process:
             try:
-                yield talk
+                yield call
             finally:
-                talk.process.kill()
-                talk.join()
+                call.kill()
 
 
-def words_in(path: Path, stt: SpeechToText) -> str:
+def transcript(path: Path, stt: SpeechToText) -> str:
     with open_audio(path) as audio:
-        return " ".join(each.text for each in transcribe(stt, audio, no_progress, "en")).lower()
+        return " ".join(segment.text for segment in transcribe(stt, audio, no_progress, "en")).lower()
 
 
-def test_a_question_and_a_follow_up_are_answered(talk: Talk, stt: SpeechToText) -> None:
+def test_question_and_follow_up_are_answered(call: VoiceProcess, stt: SpeechToText) -> None:
     noise = 0.02 * np.random.default_rng(0).standard_normal(3 * 16_000)
-    talk.server.say(noise, 16_000)
-    with talk.server.record() as path:
-        talk.say("What is the capital of France?")
-        talk.until("reply")
-    assert "capital of france" in words_in(path, stt)
-    talk.say("Is the river in that city very long?")
-    second = talk.until("reply", 2)
-    lines, errors = talk.end()
-    assert lines[0] == "You: What is the capital of France?\n"
-    assert lines[1] == "Parley: You said: What is the capital of France?\n"
+    call.server.say(noise, 16_000)
+    with call.server.record() as path:
+        call.say("What is the capital of France?")
+        call.wait_for("reply")
+    assert "capital of france" in transcript(path, stt)
+    call.say("Is the river in that city very long?")
+    second = call.wait_for("reply", 2)
+    lines, errors = call.press_ctrl_c()
+    assert "capital of france" in lines[0].lower()
+    assert lines[1] == lines[0].replace("You: ", "Parley: You said: ")
     assert "river in that city" in lines[2]
     assert len(lines) == 4, "noise is no turn"
-    assert errors == ["parley: Listening to default. Ctrl-C ends the conversation.\n"], "no chatter of sound libraries"
-    heard = talk.log("heard")[-1]
+    assert errors == ["parley: Listening to default. Ctrl-C ends the conversation.\n"], "audio libraries stay silent"
+    heard = call.events("heard")[-1]
     assert heard["decision"] == "turn"
     assert 0.3 < heard["words_seconds"] < second["first_token_seconds"] < second["first_audio_seconds"]
     assert second["spoken"]
@@ -174,15 +95,15 @@ def test_a_question_and_a_follow_up_are_answered(talk: Talk, stt: SpeechToText) 
     print({name: second[name] for name in ("first_token_seconds", "first_audio_seconds")}, heard["words_seconds"])
 
 
-@pytest.mark.parametrize("talk", [("--empathy",)], indirect=True)
-def test_empathy_tells_the_model_of_distress(talk: Talk) -> None:
-    talk.say("I am so angry, this is outrageous and I hate it!")
-    talk.until("reply")
+@pytest.mark.parametrize("call", [("--empathy",)], indirect=True)
+def test_empathy_tells_the_model_of_distress(call: VoiceProcess) -> None:
+    call.say("I am so angry, this is outrageous and I hate it!")
+    call.wait_for("reply")
     for number, words in enumerate(("What is the capital of France?", "Is it a very large city?"), 2):
-        talk.say(words)
-        talk.until("reply", number)
-    _, errors = talk.end()
-    upset, calm, known = talk.log("mood")
+        call.say(words)
+        call.wait_for("reply", number)
+    _, errors = call.press_ctrl_c()
+    upset, calm, known = call.events("mood")
     assert upset["label"] == "anger"
     assert upset["instructions"] == "The user sounds angry. Be kind and calm."
     assert calm["instructions"] is None
@@ -198,80 +119,85 @@ INTERRUPTIONS = (
 )
 
 
-# This room's microphone cannot hear its speaker, which is what headphones are.
-@pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
-def test_speaking_over_the_reply_stops_it(talk: Talk) -> None:
-    talk.say(STORY)
+# The microphone of this room cannot hear its speaker, as with headphones.
+@pytest.mark.parametrize("call", [("--headphones",)], indirect=True)
+def test_speaking_over_the_reply_stops_it(call: VoiceProcess) -> None:
+    call.say(STORY)
     delays: list[float] = []
     for number, interruption in enumerate(INTERRUPTIONS, 1):
-        talk.until("speaking", number)
-        with talk.server.record("spk.monitor", 0) as reply, talk.server.record("micfeed.monitor", 0) as person:
-            # The recorders begin while it speaks.
+        call.wait_for("speaking", number)
+        with call.server.record("spk.monitor", 0) as reply, call.server.record("micfeed.monitor", 0) as person:
+            # Both recordings hold some seconds of the reply before it is interrupted.
             time.sleep(2)
-            talk.say(interruption)
-            talk.until("heard", number + 1)
-        delays += silent_after(read_samples(reply), read_samples(person))
+            call.say(interruption)
+            call.wait_for("heard", number + 1)
+        delays += silence_delay(read_samples(reply), read_samples(person))
     print(f"silent {', '.join(f'{1000 * delay:.0f}' for delay in delays)} ms after the onset of speech")
-    # 150 ms are aimed at; a busy machine is slower.
+    # `benchmarks.barge_in` measures this; here it is only told from a reply that goes on.
     assert delays
-    assert np.median(delays) < 0.3
-    talk.until("reply", len(INTERRUPTIONS) + 1)
-    talk.end()
-    replies = [message for message in talk.history() if message["role"] == "assistant"]
+    assert np.median(delays) < 0.8
+    call.wait_for("reply", len(INTERRUPTIONS) + 1)
+    call.press_ctrl_c()
+    replies = [message for message in call.saved_messages() if message["role"] == "assistant"]
     assert [reply["interrupted"] for reply in replies] == [True, True, True, False]
     assert str(replies[0]["text"]).startswith("You said: Please tell me")
     assert not str(replies[0]["text"]).endswith("boats.")
 
 
-def silent_after(spoken: Floats, heard: Floats) -> list[float]:
-    """Seconds from the onset of what the person said until Parley was silent; both recordings ended together.
+def silence_delay(reply: Floats, person: Floats) -> list[float]:
+    """Return the seconds from the onset of the person's speech until the reply is silent.
 
-    Empty if the onset fell into a breath of Parley's, which tells nothing.
+    Args:
+        reply: Recording of the speaker.
+        person: Recording of the microphone, which ended at the same time.
+
+    Returns:
+        One value, or none if the onset fell into a pause of the reply.
     """
-    length = min(spoken.size, heard.size)
-    onset = int(np.flatnonzero(np.abs(heard[-length:]) > 0.02)[0])
-    loud = np.abs(spoken[-length:]) > 0.01
-    assert loud[max(0, onset - 48_000) : onset].any(), "it was being spoken to while it spoke"
-    if not loud[onset : onset + 2_400].any():
+    length = min(reply.size, person.size)
+    onset = int(np.flatnonzero(np.abs(person[-length:]) > 0.02)[0])
+    loud = np.abs(reply[-length:]) > 0.01
+    assert loud[max(0, onset - RECORDING_RATE) : onset].any(), "the person speaks during the reply"
+    if not loud[onset : onset + RECORDING_RATE // 20].any():
         return []
-    return [(int(np.flatnonzero(loud[: onset + 48_000])[-1]) - onset) / 48_000]
+    return [(int(np.flatnonzero(loud[: onset + RECORDING_RATE])[-1]) - onset) / RECORDING_RATE]
 
 
-def test_it_does_not_answer_its_own_voice(talk: Talk) -> None:
-    talk.server.run("pactl", "load-module", "module-loopback", "source=spk.monitor", "sink=micfeed", "latency_msec=60")
-    talk.say("The grey cat sits at the window and counts the boats on the river.")
-    talk.until("speaking")
-    with talk.server.record("micfeed.monitor", 0) as path:
-        talk.until("reply")
-        # What would be its own last words take a moment to be understood.
+def test_own_voice_is_not_answered(call: VoiceProcess) -> None:
+    call.server.run("pactl", "load-module", "module-loopback", "source=spk.monitor", "sink=micfeed", "latency_msec=60")
+    call.say("The grey cat sits at the window and counts the boats on the river.")
+    call.wait_for("speaking")
+    with call.server.record("micfeed.monitor", 0) as path:
+        call.wait_for("reply")
+        # Its last words, if they were taken for the user's, would be transcribed by then.
         time.sleep(4)
-    assert np.abs(read_samples(path)).max() > 0.1, "the microphone heard what it said"
-    lines, _ = talk.end()
+    assert np.abs(read_samples(path)).max() > 0.1, "the microphone hears the reply"
+    lines, _ = call.press_ctrl_c()
     assert [line.split(":")[0] for line in lines] == ["You", "Parley"], lines
 
 
-@pytest.mark.parametrize("talk", [("--headphones",)], indirect=True)
-def test_devices_that_come_back_are_used_again(talk: Talk, stt: SpeechToText) -> None:
-    talk.say(STORY)
-    talk.until("speaking")
-    time.sleep(1)
-    talk.server.stop()
-    reply = talk.until("reply")
+@pytest.mark.parametrize("call", [("--headphones",)], indirect=True)
+def test_devices_that_come_back_are_used_again(call: VoiceProcess, stt: SpeechToText) -> None:
+    call.say(STORY)
+    call.wait_for("speaking")
+    wait_until(call.server.is_playing)
+    call.server.stop()
+    reply = call.wait_for("reply")
     assert reply["kept"] == reply["text"]
     assert reply["text"].endswith("counts the boats.")
     assert not reply["interrupted"]
-    talk.until("device", 2)
-    talk.server.start()
-    talk.until("device", 4)
-    time.sleep(2)
-    with talk.server.record() as path:
-        talk.say("What is the capital of France?")
-        assert talk.until("reply", 2)["spoken"]
-    assert "capital of france" in words_in(path, stt)
-    lines, errors = talk.end()
+    call.wait_for("device", 2)
+    call.server.start()
+    call.wait_for("device", 4)
+    wait_until(call.server.is_recording)
+    with call.server.record() as path:
+        call.say("What is the capital of France?")
+        assert call.wait_for("reply", 2)["spoken"]
+    assert "capital of france" in transcript(path, stt)
+    lines, errors = call.press_ctrl_c()
     assert [line.split(":")[0] for line in lines] == ["You", "Parley"] * 2
-    told = [line.removeprefix("parley: ").split(":")[0] for line in errors[1:]]
-    assert sorted(told) == [
+    notices = [line.removeprefix("parley: ").split(":")[0] for line in errors[1:]]
+    assert sorted(notices) == [
         "The microphone 'default' has gone", "The microphone is back", "The speaker 'default' has gone",
         "The speaker is back",
     ]  # fmt: skip
