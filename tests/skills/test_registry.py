@@ -12,7 +12,7 @@ from assistant.messages import Image
 from skills import VisionClient, registry
 from tests.fakes.skills import InstallSkill
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+SKILLS_PAGE = (Path(__file__).parents[2] / "docs" / "skills.md").read_text("utf-8")
 
 
 def test_summaries_and_help_of_built_in_skills_are_complete() -> None:
@@ -52,14 +52,14 @@ def test_names_and_summaries_import_nothing_heavy() -> None:
     assert done.stdout == "True\n[]\n"
 
 
-def test_the_skill_of_the_readme_works(install_skill: InstallSkill, photo: Image, model: VisionClient) -> None:
-    [code] = re.findall(r"```python\n(from pydantic.*?)```", README, re.DOTALL)
+def test_the_skill_in_the_documentation_works(install_skill: InstallSkill, photo: Image, model: VisionClient) -> None:
+    [code] = re.findall(r"```python\n(from pydantic.*?)```", SKILLS_PAGE, re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     install_skill("mood", code)
     assert "mood" in registry.names()
     assert registry.summary("mood") == "From the package mood-pack."
-    result = registry.find("mood").run({"photo": photo}, model)
-    assert result.model_dump() == {"mood": "You said: What is the mood of this picture? (and showed photo.png)"}
+    result = registry.find("mood").run({"image": photo}, model)
+    assert result.model_dump() == {"mood": "You said: What is the mood of this image? (and showed photo.png)"}
 
 
 @pytest.mark.parametrize(

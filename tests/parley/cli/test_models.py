@@ -213,8 +213,8 @@ def test_catalog_entries_are_found_by_name_and_repository_and_pinned() -> None:
 
 @pytest.mark.parametrize("entry", CATALOG, ids=lambda entry: entry.name)
 def test_the_readme_table_agrees_with_the_catalog(entry: catalog.CatalogEntry) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    [row] = [line for line in readme.splitlines() if line.startswith(f"| `{entry.name}` |")]
+    page = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith(f"| `{entry.name}` |")]
     sizes = [
         format_bytes(count) for count in (entry.download_bytes, entry.memory_bytes("nf4"), entry.memory_bytes("bf16"))
     ]
