@@ -101,7 +101,7 @@ class CallLog:
 
     @property
     def saves_audio(self) -> bool:
-        """Whether utterances are saved, and none has failed to be."""
+        """True while utterances are saved: asked for, and none has failed."""
         return self._audio_dir is not None
 
     def save_audio(self, number: int, samples: "Samples") -> str | None:

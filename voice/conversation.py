@@ -148,12 +148,12 @@ class SpokenConversation:
 
     @property
     def replying(self) -> bool:
-        """Whether a reply is in progress."""
+        """True while a reply is in progress."""
         return self._replies.active
 
     @property
     def state(self) -> State:
-        """What the conversation is doing."""
+        """State of the conversation."""
         if self._listener.utterance is not None:
             return "hearing"
         if self._replies.active:
@@ -164,7 +164,7 @@ class SpokenConversation:
 
     @property
     def muted(self) -> bool:
-        """Whether only push-to-talk is listened to."""
+        """True while only push-to-talk is listened to."""
         return self._push_to_talk.muted
 
     @muted.setter
@@ -174,7 +174,7 @@ class SpokenConversation:
 
     @property
     def push_to_talk_active(self) -> bool:
-        """Whether the push-to-talk key has been pressed, and not again."""
+        """True from a press of the push-to-talk key to the next."""
         return self._push_to_talk.active
 
     def press_push_to_talk(self) -> None:

@@ -1,4 +1,4 @@
-"""What a spoken conversation is made of and how it is set up."""
+"""Parts and options of a spoken conversation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

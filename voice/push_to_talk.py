@@ -27,12 +27,12 @@ class PushToTalk:
 
     @property
     def active(self) -> bool:
-        """Whether the key has been pressed, and not again."""
+        """True from a press of the key to the next."""
         return self._pressed is not None
 
     @property
     def muted(self) -> bool:
-        """Whether only push-to-talk is listened to."""
+        """True while only push-to-talk is listened to."""
         return self._muted
 
     @muted.setter

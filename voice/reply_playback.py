@@ -83,18 +83,18 @@ class ReplyPlayback:
         self._added_seconds = 0.0
         self._paused = False
         self.failed = False
-        """Whether nothing more can be heard."""
+        """True once voice or output have failed: nothing more is heard."""
         self.first_audio_at: float | None = None
         """Event-loop time of the first audio."""
 
     @property
     def is_audible(self) -> bool:
-        """Whether some of the reply was given to the output, and nothing has failed since."""
+        """True once some of the reply was given to the output, unless something has failed since."""
         return self._added_seconds > 0 and not self.failed
 
     @property
     def has_audio(self) -> bool:
-        """Whether some of the reply was given to the output."""
+        """True once some of the reply was given to the output."""
         return self._added_seconds > 0
 
     def add(self, start: int, end: int, samples: "Samples") -> None:

@@ -59,12 +59,12 @@ class ReplyRunner:
 
     @property
     def active(self) -> bool:
-        """Whether a reply is in progress."""
+        """True while a reply is in progress."""
         return self._task is not None and not self._task.done()
 
     @property
     def is_audible(self) -> bool:
-        """Whether the reply in progress has begun to be spoken."""
+        """True once the reply in progress has begun to be spoken."""
         return self.active and self._reply is not None and self._reply.is_audible
 
     @property

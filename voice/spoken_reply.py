@@ -59,7 +59,7 @@ class SpokenReply:
 
     @property
     def is_audible(self) -> bool:
-        """Whether some of it was given to the output, and nothing has failed since."""
+        """True once some of it was given to the output, unless something has failed since."""
         return self._playback.is_audible
 
     @property
@@ -69,7 +69,7 @@ class SpokenReply:
 
     @property
     def may_echo(self) -> bool:
-        """Whether a microphone may still pick it up."""
+        """True while a microphone may pick it up: until a moment after its end."""
         return self.ended_at is None or asyncio.get_running_loop().time() - self.ended_at < _ECHO_TAIL_SECONDS
 
     async def __aenter__(self) -> Self:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from voice.turns.utterance import Utterance
 
 Decision = Literal["turn", "nothing", "echo", "backchannel"]
-"""What an utterance is. Only a turn is answered."""
+"""Kind of an utterance. Only a turn is answered."""
 
 _BACKCHANNELS = frozenset(
     "mm mmm hm hmm mhm mmhm mmhmm uhhuh uh huh um ah oh aha yeah yes yep ok okay right sure wow nice i see".split()

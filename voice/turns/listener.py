@@ -65,7 +65,7 @@ class UserTurnListener:
 
     @property
     def is_speech_likely(self) -> bool:
-        """Whether the user speaks, or the last frames sound as if they had begun to."""
+        """True while the user speaks, or the last frames sound as if they had started to."""
         return self.utterance is not None or self._detector.speech_onset
 
     def process(self, samples: "Samples") -> None:

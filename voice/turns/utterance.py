@@ -37,7 +37,7 @@ class EndOfTurn:
 
 @dataclass(eq=False)
 class Utterance:
-    """What the user says in one turn, from speech onset on; times are event-loop times in seconds.
+    """Speech of the user in one turn, from its onset on; times are event-loop times in seconds.
 
     Attributes:
         number: Counts the utterances of a conversation, from 1.

@@ -135,7 +135,7 @@ class UserTurnDetector:
 
     @property
     def speech_onset(self) -> bool:
-        """Whether the last frames sound like speech but `start_secs` has not passed: a word, or a door.
+        """True while the last frames sound like speech but `start_secs` has not passed: a word, or a door.
 
         Reactions that can be undone, such as pausing playback, need not wait for `UserStartedSpeaking`.
         """

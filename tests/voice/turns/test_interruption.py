@@ -1,4 +1,4 @@
-"""What interrupts a reply and what does not."""
+"""Interruptions, backchannels and echoes told apart."""
 
 import pytest
 

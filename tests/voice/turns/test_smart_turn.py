@@ -7,7 +7,7 @@ import pytest
 
 from assistant.errors import ModelError, VoiceError
 from assistant.settings import load
-from benchmarks.utterances import broken_off, silence, spoken, whole
+from benchmarks.utterances import full_text, quiet_room, synthesize, synthesize_broken_off
 from parley.factory.voice import build_end_of_turn_model, build_tts
 from voice.turns import smart_turn
 from voice.turns.smart_turn import SmartTurn
@@ -44,7 +44,7 @@ def test_complete_sentences_sound_complete_and_unfinished_ones_do_not() -> None:
     assert model is not None, notices
 
     def completion(audio: object) -> float:
-        return model(np.concatenate([silence(0.4), audio, silence(0.3)]).astype(np.float32))
+        return model(np.concatenate([quiet_room(0.4), audio, quiet_room(0.3)]).astype(np.float32))
 
     # The voice varies from one synthesis to the next: most of several.
     sentences = (
@@ -54,7 +54,7 @@ def test_complete_sentences_sound_complete_and_unfinished_ones_do_not() -> None:
         "Where do | penguins live?",
         "I live near | the river.",
     )
-    assert sum(completion(spoken(whole(each), tts)) > 0.5 for each in sentences) >= 3
+    assert sum(completion(synthesize(full_text(each), tts)) > 0.5 for each in sentences) >= 3
     unfinished = (
         "I would like to book a, um,",
         "We went to the market because",
@@ -62,7 +62,7 @@ def test_complete_sentences_sound_complete_and_unfinished_ones_do_not() -> None:
         "I have lost my, um,",
         "She said that the, um,",
     )
-    assert sum(completion(spoken(each, tts)) < 0.1 for each in unfinished) >= 3
+    assert sum(completion(synthesize(each, tts)) < 0.1 for each in unfinished) >= 3
     # More than the network looks at, and next to nothing.
-    assert 0 <= model(np.tile(broken_off(sentences[0], tts), 20)) <= 1
+    assert 0 <= model(np.tile(synthesize_broken_off(sentences[0], tts), 20)) <= 1
     assert 0 <= model(np.zeros(0, np.float32)) <= 1
