@@ -162,7 +162,7 @@ class ParleyApp(App[None]):
     def _show_progress(self, event: BuildProgressed) -> None:
         state = f"{event.label} {percentage(event.done_bytes, event.total_bytes)}"
         if event.for_voice:
-            self._chat.show_voice(f"voice: {state}")
+            self._chat.show_voice_status(f"voice: {state}")
         else:
             self._chat.show_loading(state)
 

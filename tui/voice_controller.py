@@ -85,7 +85,7 @@ class VoiceController:
             conversation.muted = muted
 
         try:
-            screen.show_voice("voice: loading …")
+            screen.show_voice_status("voice: loading …")
             if self._voice_session is None:
                 self._voice_session = await self._build_voice_session()
             await self._voice_session.run(

@@ -247,11 +247,13 @@ class ChatScreen(Screen[None]):
     def show_voice_state(self) -> None:
         """Show the state of the spoken conversation in the status bar, or nothing if there is none."""
         if self.voice is None:
-            self.show_voice("")
+            self.show_voice_status("")
+        elif self.voice.push_to_talk_active:
+            self.show_voice_status("hearing you … (F3 sends)")
         else:
-            self.show_voice("hearing you … (F3 sends)" if self.voice.push_to_talk_active else _VOICE_STATUS[self.voice.state])
+            self.show_voice_status(_VOICE_STATUS[self.voice.state])
 
-    def show_voice(self, status: str) -> None:
+    def show_voice_status(self, status: str) -> None:
         """Show `status` as that of the spoken conversation."""
         self._status.voice = status
 

@@ -1,4 +1,4 @@
-"""What an empty conversation shows: how to begin, and the keys."""
+"""The welcome text of an empty conversation: how to begin, and the keys."""
 
 from textual.content import Content
 from textual.widgets import Static
@@ -20,7 +20,7 @@ or drop the file onto the terminal.
 
 
 class Welcome(Static):
-    """Shown until the first turn."""
+    """The welcome text, shown until the first message."""
 
     def __init__(self) -> None:
         super().__init__(Content.from_markup(TEXT))
