@@ -13,7 +13,7 @@ from assistant.messages import IMAGE_PLACEHOLDER, Image, Message, system
 
 @dataclass(frozen=True)
 class ContextTrim:
-    """What prompts leave out, as counts of messages from the oldest.
+    """Numbers of messages, counted from the oldest, that prompts leave out or shorten.
 
     Attributes:
         messages: Number of messages that are left out.

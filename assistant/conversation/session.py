@@ -21,7 +21,7 @@ from assistant.async_bridge import ThreadStream, stream_in_thread, wait_uncancel
 from assistant.conversation.context_window import ContextWindow
 from assistant.conversation.model_command import parse_model_command, run_model_command
 from assistant.conversation.turn_log import TurnLog, TurnStore
-from assistant.errors import ParleyError, ConfigError, ContextOverflow, HistoryError, ModelError
+from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
@@ -79,7 +79,7 @@ class ResponseSink(Protocol):
 
 @dataclass(frozen=True)
 class TurnOutcome:
-    """What the conversation keeps of a turn.
+    """The part of a turn that the conversation keeps.
 
     Attributes:
         reply: The reply as kept, or None if the turn left no trace. `reply.interrupted` tells whether it was stopped.
@@ -95,7 +95,7 @@ class Turn:
 
     def __init__(self, run: Callable[["Turn"], AsyncGenerator[Event, None]], *, is_command: bool = False) -> None:
         self.outcome = TurnOutcome()
-        """What was kept, also after a stop or an error. Final once the stream has ended."""
+        """The kept part of the turn, also after a stop or an error. Final once the stream has ended."""
         self.is_command = is_command
         """True for an instruction to the session such as `/model NAME`. The conversation keeps nothing of it."""
         self._events = run(self)
