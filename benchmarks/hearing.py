@@ -1,9 +1,9 @@
-"""How well and how fast the bundled Whisper is heard through Parley, against plain faster-whisper on the same clips.
+"""Measure how well and how fast Parley transcribes, against plain faster-whisper with the same weights.
 
-Clips are people reading (Debian's `pocketsphinx-testdata`, left out where it is not installed) and sentences of the
-bundled voice; each as it is, and with white noise 20, 10 and 5 dB below it. Plain is the same weights, loaded the
-same way, with `WhisperModel.transcribe(file, language="en")` as its documentation shows. Words are compared after
-OpenAI's own normalisation of English, so that "7" is "seven" on both sides.
+The clips are people reading (Debian's `pocketsphinx-testdata`, skipped where it is not installed) and sentences of the
+bundled voice, each as it is and with white noise 20, 10 and 5 dB below it. Plain faster-whisper is called as its
+documentation shows: `WhisperModel.transcribe(file, language="en")`. Words are compared after OpenAI's own normalization
+of English, so that "7" equals "seven".
 """
 
 import tempfile
@@ -19,7 +19,7 @@ import numpy as np
 from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.figures import Figure
-from benchmarks.utterances import STATEMENTS, spoken, whole
+from benchmarks.utterances import STATEMENTS, full_text, synthesize
 from parley.factory.voice import build_stt, build_tts
 from voice.audio.decode import open_audio
 from voice.audio.types import SAMPLE_RATE
@@ -32,74 +32,76 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 TEST_DATA = Path("/usr/share/pocketsphinx/test/data")
-SPOKEN = 12
-NOISES = (None, 20, 10, 5)
-"""Decibels of speech over noise."""
+SYNTHETIC_CLIPS = 12
+NOISE_LEVELS = (None, 20, 10, 5)
+"""Speech over noise in dB."""
 
 _LONG_SECONDS = 300
 
-Transcribe = Callable[[Path], Iterator[str]]
+TranscribeFile = Callable[[Path], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What is said, its sound, and who says it."""
+    """16 kHz audio with the words that are said in it, and who says them."""
 
     words: str
-    sound: "Samples"
+    samples: "Samples"
     speaker: str = ""
 
 
 def measure(runs: int) -> list[Figure]:
-    """All figures. `runs` counts for the first words of a long recording; each clip is heard once by both."""
+    """Measure everything. `runs` applies to the first words of a long file; each clip is transcribed once by each."""
     settings = load().settings
-    voice, ears = build_tts(settings), build_stt(settings)
-    people = recorded()
-    machine = [Clip(whole(words), spoken(whole(words), voice)) for words in STATEMENTS[:SPOKEN]]
-    engines = {"Parley": through_parley(ears), "plain faster-whisper": plainly(ears)}
+    tts, stt = build_tts(settings), build_stt(settings)
+    people = load_clips()
+    sentences = [full_text(statement) for statement in STATEMENTS[:SYNTHETIC_CLIPS]]
+    synthetic = [Clip(sentence, synthesize(sentence, tts)) for sentence in sentences]
+    engines = {"Parley": with_parley(stt), "plain faster-whisper": with_faster_whisper(stt)}
     figures = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "clip.wav"
-        for kind, clips in (("people", people), ("the voice", machine)):
-            for noise in NOISES if clips else ():
+        for kind, clips in (("people", people), ("the voice", synthetic)):
+            for noise in NOISE_LEVELS if clips else ():
                 label = f"{kind}, {len(clips)} clips, {'clean' if noise is None else f'noise at {noise} dB'}"
-                figures += compared(label, clips, noise, engines, file)
-        figures += first_words([*people, *machine], engines, file, runs)
+                figures += compare(label, clips, noise, engines, file)
+        figures += first_words([*people, *synthetic], engines, file, runs)
     return figures
 
 
-def compared(
-    label: str, clips: list[Clip], noise: int | None, engines: dict[str, Transcribe], file: Path
+def compare(
+    label: str, clips: list[Clip], noise: int | None, engines: dict[str, TranscribeFile], file: Path
 ) -> list[Figure]:
-    """Word error rate and real-time factor of each engine."""
-    heard: dict[str, list[str]] = {name: [] for name in engines}
+    """Return the word error rate and the real-time factor of each engine."""
+    transcripts: dict[str, list[str]] = {name: [] for name in engines}
     seconds = dict.fromkeys(engines, 0.0)
     for number, clip in enumerate(clips):
-        write(file, noisy(clip.sound, noise, number))
-        for name, listen in engines.items():
+        write_wav(file, add_noise(clip.samples, noise, seed=number))
+        for name, transcribe_file in engines.items():
             started = time.perf_counter()
-            heard[name].append(" ".join(listen(file)))
+            transcripts[name].append(" ".join(transcribe_file(file)))
             seconds[name] += time.perf_counter() - started
-    length = sum(clip.sound.size for clip in clips) / SAMPLE_RATE
-    errors = {name: 100 * word_error_rate([clip.words for clip in clips], texts) for name, texts in heard.items()}
-    worst = errors["plain faster-whisper"]
+    length = sum(clip.samples.size for clip in clips) / SAMPLE_RATE
+    references = [clip.words for clip in clips]
+    errors = {name: 100 * word_error_rate(references, texts) for name, texts in transcripts.items()}
+    goal = errors["plain faster-whisper"]
     return [
-        Figure(f"word errors, {label}: Parley", "%", (errors["Parley"],), worst),
-        Figure(f"word errors, {label}: plain faster-whisper", "%", (worst,)),
+        Figure(f"word errors, {label}: Parley", "%", (errors["Parley"],), goal),
+        Figure(f"word errors, {label}: plain faster-whisper", "%", (goal,)),
         *(Figure(f"real-time factor, {label}: {name}", "x", (spent / length,)) for name, spent in seconds.items()),
     ]
 
 
-def first_words(clips: list[Clip], engines: dict[str, Transcribe], file: Path, runs: int) -> list[Figure]:
-    """Seconds until the first words of a long recording are there."""
+def first_words(clips: list[Clip], engines: dict[str, TranscribeFile], file: Path, runs: int) -> list[Figure]:
+    """Return the seconds until the first words of a long file."""
     pause = np.zeros(SAMPLE_RATE // 2, np.float32)
-    once = np.concatenate([part for clip in clips for part in (clip.sound, pause)])
-    write(file, np.tile(once, 1 + _LONG_SECONDS * SAMPLE_RATE // once.size))
+    samples = np.concatenate([part for clip in clips for part in (clip.samples, pause)])
+    write_wav(file, np.tile(samples, 1 + _LONG_SECONDS * SAMPLE_RATE // samples.size))
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(runs):
-        for name, listen in engines.items():
+        for name, transcribe_file in engines.items():
             started = time.perf_counter()
-            next(listen(file))
+            next(transcribe_file(file))
             seconds[name].append(time.perf_counter() - started)
     goal = Figure("", "s", tuple(seconds["plain faster-whisper"])).median
     return [
@@ -108,71 +110,71 @@ def first_words(clips: list[Clip], engines: dict[str, Transcribe], file: Path, r
     ]
 
 
-def through_parley(ears: SpeechToText) -> Transcribe:
-    """What `parley transcribe` does."""
+def with_parley(stt: SpeechToText) -> TranscribeFile:
+    """Transcribe as `parley transcribe` does."""
 
-    def listen(file: Path) -> Iterator[str]:
-        with open_audio(file) as recording:
-            for transcript in transcribe(ears, recording, no_progress, "en"):
+    def transcribe_file(file: Path) -> Iterator[str]:
+        with open_audio(file) as audio:
+            for transcript in transcribe(stt, audio, no_progress, "en"):
                 yield transcript.text
 
-    return listen
+    return transcribe_file
 
 
-def plainly(ears: SpeechToText) -> Transcribe:
-    """The same loaded model, asked directly."""
-    assert isinstance(ears, Whisper)
-    model = ears.model
+def with_faster_whisper(stt: SpeechToText) -> TranscribeFile:
+    """Transcribe with the same loaded model, called directly."""
+    assert isinstance(stt, Whisper)
+    model = stt.model
 
-    def listen(file: Path) -> Iterator[str]:
+    def transcribe_file(file: Path) -> Iterator[str]:
         for segment in model.transcribe(str(file), language="en")[0]:
             yield segment.text
 
-    return listen
+    return transcribe_file
 
 
-def recorded() -> list[Clip]:
-    """The clips of people, none where Debian's package is not installed."""
+def load_clips() -> list[Clip]:
+    """Load the clips of people; none where Debian's package is not installed."""
     clips = []
     for listing in ("librivox/transcription", "cards/cards.transcription"):
         path = TEST_DATA / listing
         for line in path.read_text().splitlines() if path.is_file() else ():
             words, _, name = line.rpartition("(")
-            sound = path.with_name(f"{name.rstrip(')')}.wav")
+            file = path.with_name(f"{name.rstrip(')')}.wav")
             words = words.replace("<s>", "").replace("</s>", "").strip()
-            clips.append(Clip(words, read(sound), path.parent.name))
+            clips.append(Clip(words, read_audio(file), path.parent.name))
     if (TEST_DATA / "goforward.raw").is_file():
         raw = np.frombuffer((TEST_DATA / "goforward.raw").read_bytes(), "<i2")
         clips.append(Clip("go forward ten meters", raw.astype(np.float32) / np.float32(32768)))
     if not clips:
-        print(f"Nobody reads: there is nothing in {TEST_DATA} (`apt install pocketsphinx-testdata`).")
+        print(f"No clips of people: there is nothing in {TEST_DATA} (`apt install pocketsphinx-testdata`).")
     return clips
 
 
-def read(path: Path) -> "Samples":
-    """The sound in a file."""
-    with open_audio(path) as recording:
-        return np.concatenate(list(recording.blocks()))
+def read_audio(path: Path) -> "Samples":
+    """Decode a file to 16 kHz mono."""
+    with open_audio(path) as audio:
+        return np.concatenate(list(audio.blocks()))
 
 
-def write(path: Path, sound: "Samples") -> None:
-    """Make a file of it."""
+def write_wav(path: Path, samples: "Samples") -> None:
+    """Write 16 kHz samples."""
     with WavFile(path, SAMPLE_RATE) as file:
-        file.write(sound)
+        file.write(samples)
 
 
-def noisy(sound: "Samples", decibels: int | None, seed: int) -> "Samples":
-    """`sound` with white noise so much below it."""
+def add_noise(samples: "Samples", decibels: int | None, seed: int) -> "Samples":
+    """Add white noise that is `decibels` below the samples; None adds nothing."""
     if decibels is None:
-        return sound
-    level = float(np.sqrt(np.mean(np.square(sound)))) * 10 ** (-decibels / 20)
-    noise = level * np.random.default_rng(seed).standard_normal(sound.size)
-    return (sound + noise).astype(np.float32)
+        return samples
+    level = float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (-decibels / 20)
+    noise = level * np.random.default_rng(seed).standard_normal(samples.size)
+    return (samples + noise).astype(np.float32)
 
 
-def word_error_rate(said: list[str], heard: list[str]) -> float:
-    """The words that are wrong, missing or too many, over all that were said."""
+def word_error_rate(references: list[str], transcripts: list[str]) -> float:
+    """Return wrong, missing and additional words, divided by the number of reference words."""
     from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
     normalize = EnglishTextNormalizer({})
-    return float(jiwer.wer([normalize(text) for text in said], [normalize(text) for text in heard]))
+    return float(jiwer.wer([normalize(text) for text in references], [normalize(text) for text in transcripts]))

@@ -1,8 +1,8 @@
-"""What it costs to listen while nobody speaks: memory, and the share of one core.
+"""Measure what it costs to listen while nobody speaks: memory, and the share of one core.
 
-A process of its own loads all that `parley voice` loads, and hears half a minute in real time, in blocks of 20 ms,
-through the echo canceller and the turn-taking: a quiet room, then one with noise (pink, 40 dB below full scale).
-PortAudio's own threads are not in it.
+A process of its own loads everything that `parley voice` loads. It listens for half a minute in real time, in blocks of
+20 ms, through the echo canceller and the turn detector: to a quiet room, then to one with noise (pink, 40 dB below full
+scale). PortAudio's own threads are not included.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 
 from benchmarks.figures import Figure
-from benchmarks.utterances import silence
+from benchmarks.utterances import quiet_room
 from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 SECONDS = 30
 GOAL_PERCENT = 5.0
-_BLOCK = SAMPLE_RATE // 50
+_BLOCK_SAMPLES = SAMPLE_RATE // 50
 
 
-def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - half a minute is many runs
-    """Both rooms, and the memory that is held meanwhile."""
+def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - half a minute holds 1500 blocks
+    """Measure both rooms, and the memory in use meanwhile."""
     command = [sys.executable, "-m", "benchmarks.listening"]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     quiet, noisy, memory = (float(line) for line in lines[-3:])
@@ -39,45 +39,45 @@ def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - half a minute is many 
     ]
 
 
-def pink(seconds: float) -> "Samples":
-    """Noise of a room, 40 dB below full scale."""
+def pink_noise(seconds: float) -> "Samples":
+    """Return the noise of a room, 40 dB below full scale."""
     size = round(seconds * SAMPLE_RATE)
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(size))
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(spectrum.size))), size)
-    quiet: Samples = (0.01 * noise / np.sqrt(np.mean(np.square(noise)))).astype(np.float32)
-    return quiet
+    samples: Samples = (0.01 * noise / np.sqrt(np.mean(np.square(noise)))).astype(np.float32)
+    return samples
 
 
-async def listen(sound: "Samples") -> float:
-    """The share of one core, in percent, that hearing `sound` in real time takes."""
+async def listen(samples: "Samples") -> float:
+    """Listen to `samples` in real time. Return the share of one core that it took, in percent."""
     from voice.audio.echo_canceller import EchoCanceller
     from voice.turns.vad import SileroVad, UserTurnDetector
 
-    taking, canceller = UserTurnDetector(SileroVad()), EchoCanceller(SAMPLE_RATE)
-    unplayed = np.zeros(_BLOCK, np.float32)
+    detector, canceller = UserTurnDetector(SileroVad()), EchoCanceller(SAMPLE_RATE)
+    silence = np.zeros(_BLOCK_SAMPLES, np.float32)
 
     async def microphone() -> "AsyncIterator[tuple[Samples, Samples]]":
         started = time.perf_counter()
-        for at in range(0, sound.size, _BLOCK):
-            await asyncio.sleep(max(0.0, started + (at + _BLOCK) / SAMPLE_RATE - time.perf_counter()))
-            yield sound[at : at + _BLOCK], unplayed
+        for at in range(0, samples.size, _BLOCK_SAMPLES):
+            await asyncio.sleep(max(0.0, started + (at + _BLOCK_SAMPLES) / SAMPLE_RATE - time.perf_counter()))
+            yield samples[at : at + _BLOCK_SAMPLES], silence
 
-    spent, started = time.process_time(), time.perf_counter()
-    async for samples in canceller.process_stream(microphone()):
-        taking.process(samples)
-    return 100 * (time.process_time() - spent) / (time.perf_counter() - started)
+    cpu_started, started = time.process_time(), time.perf_counter()
+    async for block in canceller.process_stream(microphone()):
+        detector.process(block)
+    return 100 * (time.process_time() - cpu_started) / (time.perf_counter() - started)
 
 
 def main() -> None:
-    """Load, listen, tell."""
+    """Load everything, and print the three figures, one a line."""
     from assistant.settings import load
     from parley.factory.models import build_model
     from parley.factory.voice import build_end_of_turn_model, build_stt, build_tts
 
     settings = load({"model": "pocket"}).settings
     loaded = (build_stt(settings), build_end_of_turn_model(settings), build_tts(settings), build_model(settings))
-    print(asyncio.run(listen(silence(SECONDS))))
-    print(asyncio.run(listen(pink(SECONDS))))
+    print(asyncio.run(listen(quiet_room(SECONDS))))
+    print(asyncio.run(listen(pink_noise(SECONDS))))
     print(psutil.Process().memory_info().rss / 1e6)
     assert all(loaded)
 

@@ -1,8 +1,8 @@
-"""How often the end of a turn is known: whole sentences against ones that break off, as they sound and as they read.
+"""Measure how often the end of a turn is recognized: complete sentences against ones that break off.
 
-The bundled voice says each sentence of `benchmarks.utterances` three times: whole; cut off in the middle (the melody
-of somebody who is interrupted by a thought); and begun with an "um" behind it. Each is followed by the pause after
-which Parley begins to listen for words. Silence alone would end all of them after the same time.
+The bundled voice says each sentence of `benchmarks.utterances` in three ways: complete; cut off in the middle, with the
+melody of somebody who is interrupted by a thought; and its first part with an "um" behind it. After each comes the
+pause after which Parley begins to transcribe. Silence alone would end all of them after the same time.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,15 @@ import numpy as np
 from assistant.progress import no_progress
 from assistant.settings import load
 from benchmarks.figures import Figure
-from benchmarks.utterances import QUESTIONS, STATEMENTS, begun, broken_off, silence, spoken, whole
+from benchmarks.utterances import (
+    QUESTIONS,
+    STATEMENTS,
+    first_part,
+    full_text,
+    quiet_room,
+    synthesize,
+    synthesize_broken_off,
+)
 from parley.factory.voice import build_stt, build_tts
 from voice.turns.endpointing import DEFAULT_SILENCE, LONG_SILENCE, SHORT_SILENCE, silence_timeout
 from voice.turns.smart_turn import SmartTurn, fetch_bundled
@@ -23,50 +31,50 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
     from voice.tts.base import TextToSpeech
 
-# A question and a statement in turns, so that any number of them is as many of each.
+# Questions and statements alternate, so that any number of them holds as many of each.
 UTTERANCES = tuple(utterance for pair in zip(QUESTIONS, STATEMENTS, strict=True) for utterance in pair)
-FOR_EACH_RUN = 10
+UTTERANCES_PER_RUN = 10
 
-Say = Callable[[str, "TextToSpeech"], "Samples"]
-WAYS: dict[str, Say] = {
-    "whole": lambda utterance, voice: spoken(whole(utterance), voice),
-    "broken off": broken_off,
-    "begun, um": lambda utterance, voice: spoken(f"{begun(utterance)}, um,", voice),
+VARIANTS: "dict[str, Callable[[str, TextToSpeech], Samples]]" = {
+    "whole": lambda utterance, voice: synthesize(full_text(utterance), voice),
+    "broken off": synthesize_broken_off,
+    "begun, um": lambda utterance, voice: synthesize(f"{first_part(utterance)}, um,", voice),
 }
 
 
 def measure(runs: int) -> list[Figure]:
-    """For each way of saying them, the share of sentences that end soon, after an ordinary pause, and that wait.
+    """Return, for each variant, the share of sentences that end after a short, a default and a long silence.
 
-    Ten sentences are asked for each of the `runs`, as far as there are.
+    Each run adds ten sentences, as long as there are any.
     """
-    utterances = UTTERANCES[: FOR_EACH_RUN * runs]
+    utterances = UTTERANCES[: UTTERANCES_PER_RUN * runs]
     settings = load().settings
-    voice, ears = build_tts(settings), build_stt(settings)
-    judge = SmartTurn.load(fetch_bundled(settings.cache_dir, no_progress))
+    tts, stt = build_tts(settings), build_stt(settings)
+    end_of_turn = SmartTurn.load(fetch_bundled(settings.cache_dir, no_progress))
     params = VadParams()
     figures = []
-    for way, say in WAYS.items():
-        sounds, waits, words_alone = [], [], []
+    for variant, synthesize_variant in VARIANTS.items():
+        sounds_done, reads_done, timeouts = [], [], []
         for utterance in utterances:
-            heard = np.concatenate([silence(params.pre_roll_secs), say(utterance, voice), silence(params.pause_secs)])
-            done = judge(heard)
-            words = ears.transcribe(heard, "en")
-            sounds.append(done >= 0.5)
-            words_alone.append(silence_timeout(words, None) != LONG_SILENCE)
-            waits.append(silence_timeout(words, done))
-            print(f"{way:12} {done:.2f}  {waits[-1]:.2f} s  {words.text}", flush=True)
+            speech = synthesize_variant(utterance, tts)
+            samples = np.concatenate([quiet_room(params.pre_roll_secs), speech, quiet_room(params.pause_secs)])
+            completion_probability = end_of_turn(samples)
+            transcript = stt.transcribe(samples, "en")
+            sounds_done.append(completion_probability >= 0.5)
+            reads_done.append(silence_timeout(transcript, None) != LONG_SILENCE)
+            timeouts.append(silence_timeout(transcript, completion_probability))
+            print(f"{variant:12} {completion_probability:.2f}  {timeouts[-1]:.2f} s  {transcript.text}", flush=True)
         figures += [
-            share(f"{way}: sounds done", sounds),
-            share(f"{way}: reads done", words_alone),
+            _share(f"{variant}: sounds done", sounds_done),
+            _share(f"{variant}: reads done", reads_done),
             *(
-                share(f"{way}: over after {seconds} s", [wait == seconds for wait in waits])
+                _share(f"{variant}: over after {seconds} s", [timeout == seconds for timeout in timeouts])
                 for seconds in (SHORT_SILENCE, DEFAULT_SILENCE, LONG_SILENCE)
             ),
         ]
     return figures
 
 
-def share(name: str, of: list[bool]) -> Figure:
-    """How many of them."""
-    return Figure(f"{name}, of {len(of)}", "%", (100 * sum(of) / len(of),))
+def _share(name: str, results: list[bool]) -> Figure:
+    """Return the percentage of true results."""
+    return Figure(f"{name}, of {len(results)}", "%", (100 * sum(results) / len(results),))

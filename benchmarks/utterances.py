@@ -1,6 +1,6 @@
-"""What people say to an assistant, for the benchmarks of listening, spoken by the bundled voice.
+"""Sentences that people say to an assistant, for the benchmarks of listening. The bundled voice speaks them.
 
-A bar marks where whoever thinks while speaking would stop: the words before it are no sentence.
+A bar marks where somebody who thinks while speaking would stop: the words before it are not a complete sentence.
 """
 
 from typing import TYPE_CHECKING
@@ -65,46 +65,47 @@ STATEMENTS = (
     "Explain to me how the | tides depend on the moon.",
 )
 
-# The sound of the words before the bar is about as long within the sentence as it is alone.
-_SEARCHED_BEFORE, _SEARCHED_AFTER, _GAP = 0.2, 0.1, 0.02
+# The words before the bar take about as long within the sentence as alone: the quietest gap is searched around there.
+_SEARCH_BEFORE_SECS, _SEARCH_AFTER_SECS, _GAP_SECS = 0.2, 0.1, 0.02
 
 
-def whole(utterance: str) -> str:
-    """The words of all of it."""
+def full_text(utterance: str) -> str:
+    """Return the sentence without the bar."""
     return utterance.replace(" | ", " ")
 
 
-def begun(utterance: str) -> str:
-    """The words before the bar."""
+def first_part(utterance: str) -> str:
+    """Return the words before the bar."""
     return utterance.partition(" | ")[0]
 
 
-def spoken(words: str, voice: "TextToSpeech") -> "Samples":
-    """Their sound as it is heard, at 16 kHz and without the silence around it."""
+def synthesize(text: str, voice: "TextToSpeech") -> "Samples":
+    """Return the speech for `text` at 16 kHz, without the silence around it."""
     import numpy as np
 
     from voice.audio.resample import Resampler
 
-    sound = np.concatenate(list(voice.synthesize(words)))
+    samples = np.concatenate(list(voice.synthesize(text)))
     resampler = Resampler(voice.sample_rate, SAMPLE_RATE)
-    heard = np.concatenate([resampler.process(sound), resampler.flush()])
-    loud = np.flatnonzero(np.abs(heard) > 0.02)
-    return heard[loud[0] : loud[-1] + 1]
+    samples = np.concatenate([resampler.process(samples), resampler.flush()])
+    loud = np.flatnonzero(np.abs(samples) > 0.02)
+    return samples[loud[0] : loud[-1] + 1]
 
 
-def broken_off(utterance: str, voice: "TextToSpeech") -> "Samples":
-    """The sound of all of it, cut off at the quietest moment near the bar."""
+def synthesize_broken_off(utterance: str, voice: "TextToSpeech") -> "Samples":
+    """Return the speech for the sentence, cut off at the quietest moment near the bar."""
     import numpy as np
 
-    sound, near = spoken(whole(utterance), voice), spoken(begun(utterance), voice).size
-    begin = max(0, near - round(_SEARCHED_BEFORE * SAMPLE_RATE))
-    gap = round(_GAP * SAMPLE_RATE)
-    searched = np.square(sound[begin : near + round(_SEARCHED_AFTER * SAMPLE_RATE)], dtype=np.float64)
-    return sound[: begin + int(np.argmin(np.convolve(searched, np.ones(gap), "valid"))) + gap // 2]
+    samples = synthesize(full_text(utterance), voice)
+    near = synthesize(first_part(utterance), voice).size
+    start = max(0, near - round(_SEARCH_BEFORE_SECS * SAMPLE_RATE))
+    gap = round(_GAP_SECS * SAMPLE_RATE)
+    energy = np.square(samples[start : near + round(_SEARCH_AFTER_SECS * SAMPLE_RATE)], dtype=np.float64)
+    return samples[: start + int(np.argmin(np.convolve(energy, np.ones(gap), "valid"))) + gap // 2]
 
 
-def silence(seconds: float) -> "Samples":
-    """A quiet room: no microphone gives perfect zeros."""
+def quiet_room(seconds: float) -> "Samples":
+    """Return faint noise, at -80 dB of full scale: no microphone records perfect zeros."""
     import numpy as np
 
     return (1e-4 * np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE))).astype(np.float32)
