@@ -200,7 +200,7 @@ def build_model(
 class _WithoutPromptLookup(TransformersDecoder):
     """Accepts no drafts: random weights write in loops, in which prompt lookup is right far too often."""
 
-    def verify(self, prompt: Prompt, guesses: Sequence[int]) -> None:  # noqa: ARG002 - nothing is verified
+    def verify(self, prompt: Prompt, draft_tokens: Sequence[int]) -> None:  # noqa: ARG002 - nothing is verified
         return None
 
 

@@ -119,7 +119,10 @@ class BatchModel(Protocol):
     def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
     ) -> list[str]:
-        """Return the reply to each of `conversations`, each the same as `stream` would give alone.
+        """Return the reply to each of `conversations`: the same as `stream` would give alone, up to rounding.
+
+        Token for token the same where the arithmetic of a token does not depend on the others computed with it, as with
+        int8 on a CPU. Elsewhere a near tie between two tokens can be decided differently.
 
         Setting `stop` ends all of them within one token and returns what has been generated. Raises as
         `ChatModel.stream` does if any of them fails; the other replies are lost.

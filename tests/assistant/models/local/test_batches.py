@@ -65,7 +65,7 @@ def test_each_reply_is_the_one_given_alone(
     conversations = make_conversations(make_image)
     expected = [alone(single, messages, options) for messages in conversations]
     assert len(set(expected)) > len(expected) // 2
-    assert len({len(text) for text in expected}) > 3
+    assert len({len(text) for text in expected}) > 1, "replies end at different times"
     assert batch(model, conversations, options) == expected
     # Again with a warm cache, in another order, between single replies.
     assert alone(model, conversations[3], options) == expected[3]
