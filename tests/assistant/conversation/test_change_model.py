@@ -2,7 +2,6 @@
 
 import pytest
 
-from assistant.conversation.model_command import parse_model_command
 from assistant.conversation.session import Session
 from assistant.errors import ConfigError, ModelError
 from assistant.models.scripted import ScriptedModel
@@ -60,17 +59,3 @@ async def test_a_model_that_cannot_be_loaded_brings_the_old_one_back() -> None:
 async def test_a_session_without_a_source_of_models_cannot_change_its_model() -> None:
     with pytest.raises(ConfigError, match="cannot be changed"):
         await Session(ScriptedModel()).change_model("two", no_progress)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("/model qwen3-vl-2b", "qwen3-vl-2b"),
-        (" /model  ~/my models/x ", "~/my models/x"),
-        ("/model", ""),
-        ("/models", None),
-        ("What is a /model?", None),
-    ],
-)
-def test_the_model_command_is_parsed(text: str, name: str | None) -> None:
-    assert parse_model_command(text) == name
