@@ -58,10 +58,10 @@ class AudioFile:
                 yield block
         except ValueError as error:  # FFmpeg's own errors are ValueErrors too.
             raise VoiceError(
-                f"The sound of {self.name} has a form that cannot be converted ({error}): save it as WAV or FLAC."
+                f"The audio of {self.name} cannot be converted ({error}): save it as WAV or FLAC."
             ) from error
         if self.decode_errors and not decoded:
-            raise VoiceError(f"{self.name} is damaged and none of its sound can be decoded: fetch or record it again.")
+            raise VoiceError(f"{self.name} is damaged and none of its audio can be decoded: fetch or record it again.")
 
     def _frames(self) -> "Iterator[AudioFrame]":
         from av.error import FFmpegError
@@ -103,12 +103,10 @@ def open_audio(source: str | Path | IO[bytes], name: str = "") -> Iterator[Audio
             # FFmpeg gets an open file and no protocol, so that it cannot open another file or address.
             container = av.open(file, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"})
         except (av.error.FFmpegError, OSError) as error:
-            raise VoiceError(
-                f"{name} is no recording in a format that is known: give a sound or video file."
-            ) from error
+            raise VoiceError(f"{name} is not an audio or video file in a known format: give another file.") from error
         with container:
             if not container.streams.audio:
-                raise VoiceError(f"{name} has no sound in it: give a recording, or a video with a sound track.")
+                raise VoiceError(f"{name} contains no audio: give an audio file, or a video with an audio track.")
             yield AudioFile(container, name)
 
 

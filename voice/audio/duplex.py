@@ -38,7 +38,7 @@ class DeviceChange:
     def __str__(self) -> str:
         if self.back:
             return f"The {self.kind} is back: {self.name}."
-        return f"The {self.kind} {self.name!r} has gone: it is used again when it is back."
+        return f"The {self.kind} {self.name!r} was disconnected: it is used again when it is back."
 
 
 class AudioDuplex:

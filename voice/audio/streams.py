@@ -237,7 +237,7 @@ class AudioOutput(AudioStream):
 
     def _check(self) -> None:
         if self.lost:
-            raise VoiceError(f"The speaker {self.name!r} has gone: it is used again when it is back.")
+            raise VoiceError(f"The speaker {self.name!r} was disconnected: it is used again when it is back.")
 
     def _fill(self, out: Any, _frames: int, times: Any, _status: object) -> None:
         """Fill the next block, on PortAudio's thread."""

@@ -26,7 +26,7 @@ class WavFile:
         """
         self._path = target.resolve() if isinstance(target, Path) else None
         if self._path is not None and self._path.exists() and not self._path.is_file():
-            raise VoiceError(f"{target} is no ordinary file: name a .wav file, or - for standard output.")
+            raise VoiceError(f"{target} is not a regular file: name a .wav file, or - for standard output.")
         try:
             # Written under a temporary name: an existing file stays until the new one is complete.
             self._file = self._temporary_path.open("wb") if isinstance(target, Path) else target

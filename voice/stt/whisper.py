@@ -58,11 +58,11 @@ class Whisper:
 
         if not Path(source).is_dir() and "/" not in source and source not in available_models():
             raise ConfigError(
-                f"There is no Whisper called {source}: choose base (the bundled one), a folder, a hub id, "
+                f"There is no Whisper model {source}: choose base (the bundled one), a folder, a hub id, "
                 f"or one of {', '.join(available_models())}."
             )
         if Path(source).is_dir() and not (Path(source) / "model.bin").is_file():
-            raise VoiceError(f"{source} holds no Whisper in CTranslate2's format: there is no model.bin in it.")
+            raise VoiceError(f"{source} is not a Whisper model in CTranslate2's format: there is no model.bin in it.")
         kind, _, index = device.partition(":")
         cuda = kind == "cuda" or (kind == "auto" and ctranslate2.get_cuda_device_count() > 0)
         try:
@@ -133,7 +133,7 @@ class Whisper:
             states = model.encode(model.feature_extractor(samples))
             return np.asarray(states, np.float32)[0, : -(-samples.size // _FRAME_SAMPLES)]
         except (RuntimeError, ValueError) as error:
-            raise VoiceError(f"Whisper {self.name} cannot hear that sound: {first_line(error)}.") from error
+            raise VoiceError(f"Whisper {self.name} cannot encode this audio: {first_line(error)}.") from error
 
     def close(self) -> None:
         self._model = None
@@ -157,7 +157,7 @@ def detect_speech(samples: "Samples") -> list[tuple[int, int]]:
 
 def unknown_language_message(language: str, known: Sequence[str]) -> str:
     """Return the error message for a language that the model does not support."""
-    return f"This Whisper knows no language {language!r}: {suggest(language, known)}"
+    return f"This Whisper model does not support the language {language!r}: {suggest(language, known)}"
 
 
 def _to_segment(raw: Any) -> Segment | None:

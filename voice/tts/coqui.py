@@ -116,11 +116,11 @@ def find_checkpoint(folder: Path) -> tuple[Path, Path]:
     """Return the paths of the configuration and the weights in `folder`. Raises `VoiceError` if one is missing."""
     config = folder / "config.json"
     if not config.is_file():
-        raise VoiceError(f"{folder} is no Coqui voice: there is no config.json in it.")
+        raise VoiceError(f"{folder} is not a Coqui voice: there is no config.json in it.")
     preferred = [folder / name for name in _CHECKPOINT_NAMES if (folder / name).is_file()]
     checkpoints = preferred or [path for path in sorted(folder.glob("*.pth")) if "speaker" not in path.name]
     if not checkpoints:
-        raise VoiceError(f"{folder} is no Coqui voice: there is no checkpoint (*.pth) in it.")
+        raise VoiceError(f"{folder} is not a Coqui voice: there is no checkpoint (*.pth) in it.")
     return config, checkpoints[0]
 
 
@@ -151,7 +151,7 @@ def download(name: str) -> Path:
     except (RuntimeError, ValueError, LookupError) as error:
         folder = manager.output_prefix / name.replace("/", "--")
         raise VoiceError(
-            f"The Coqui voice {name} was not downloaded whole ({first_line(error)}): delete {folder} and try again."
+            f"The Coqui voice {name} was downloaded incompletely ({first_line(error)}): delete {folder} and try again."
         ) from error
     return Path(checkpoint).parent
 

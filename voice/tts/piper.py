@@ -72,7 +72,7 @@ class Piper:
         try:
             return cls(PiperVoice.load(model, config))
         except _error_types() as error:
-            raise VoiceError(f"{model} is no Piper voice, or is damaged: fetch it again.") from error
+            raise VoiceError(f"{model} is not a Piper voice, or is damaged: fetch it again.") from error
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         assert self._voice is not None, "closed"

@@ -67,7 +67,7 @@ class Xtts:
         coqui.import_library()
         folder = Path(source) if Path(source).is_dir() else coqui.download(source)
         if not (folder / "vocab.json").is_file():
-            raise VoiceError(f"{folder} is no XTTS voice: there is no vocab.json in it.")
+            raise VoiceError(f"{folder} is not an XTTS voice: there is no vocab.json in it.")
         config_file, _ = coqui.find_checkpoint(folder)
         from TTS.tts.configs.xtts_config import XttsConfig
         from TTS.tts.models.xtts import Xtts as Model
@@ -106,7 +106,7 @@ def reference_audio(voice: str) -> Path | None:
     """Return the audio file that `voice` names, None if it names a speaker. Raises `VoiceError` for a missing file."""
     path = Path(voice).expanduser() if voice.lower().endswith(AUDIO_SUFFIXES) else None
     if path is not None and not path.is_file():
-        raise VoiceError(f"There is no recording {voice}: name a file with a few seconds of the voice to imitate.")
+        raise VoiceError(f"There is no recording {voice}: name a file with a few seconds of the voice to clone.")
     return path
 
 
@@ -123,7 +123,7 @@ def _speaker_latents(model: Any, name: str) -> tuple[Any, Any]:
     manager = model.speaker_manager
     speakers = {} if manager is None else manager.speakers
     if not speakers:
-        raise VoiceError("This XTTS voice has no speakers of its own: name a recording to imitate, xtts:voice.wav.")
+        raise VoiceError("This XTTS voice has no speakers of its own: name a recording to clone, xtts:voice.wav.")
     speaker = name or next(iter(speakers))
     if speaker not in speakers:
         raise ConfigError(
@@ -148,7 +148,7 @@ def _clone_voice(model: Any, reference: Path) -> tuple[Any, Any]:
                 "choose one of XTTS's own speakers with xtts:NAME."
             ) from error
         raise VoiceError(
-            f"The voice in {reference} cannot be imitated ({first_line(error)}): give a few seconds of clear "
+            f"The voice in {reference} cannot be cloned ({first_line(error)}): give a few seconds of clear "
             "speech as a WAV file."
         ) from error
     return gpt_cond_latent, speaker_embedding

@@ -78,7 +78,7 @@ def test_standard_input_is_spoken_to_standard_output(arguments: list[str]) -> No
         (["speak", "hi", "-o", "out.wav", "--clone", "gone.wav"], 1, "There is no recording gone.wav"),
         (["speak", "hi", "-o", "out.wav", "--voice", "xtts:gone.wav"], 1, "There is no recording gone.wav"),
         (["speak", "hi", "-o", "out.wav", "--clone", "me.doc"], 2, "--clone takes a recording that ends with .wav"),
-        (["speak", "hi", "-o", "folder.wav"], 1, "is no ordinary file"),
+        (["speak", "hi", "-o", "folder.wav"], 1, "is not a regular file"),
     ],
 )
 def test_an_error_is_one_sentence_and_leaves_no_file(arguments: list[str], code: int, message: str) -> None:

@@ -198,6 +198,6 @@ def test_devices_that_come_back_are_used_again(call: VoiceProcess, stt: SpeechTo
     assert [line.split(":")[0] for line in lines] == ["You", "Parley"] * 2
     notices = [line.removeprefix("parley: ").split(":")[0] for line in errors[1:]]
     assert sorted(notices) == [
-        "The microphone 'default' has gone", "The microphone is back", "The speaker 'default' has gone",
+        "The microphone 'default' was disconnected", "The microphone is back", "The speaker 'default' was disconnected",
         "The speaker is back",
     ]  # fmt: skip

@@ -126,9 +126,9 @@ def write(path: Path, data: bytes) -> Path:
     ("name", "data", "message"),
     [
         ("empty.wav", b"", "empty.wav is empty"),
-        ("notes.txt", b"Nothing to hear here.\n" * 50, "notes.txt is no recording|notes.txt has no sound"),
-        ("noise.bin", bytes(range(256)) * 40, "noise.bin is no recording|noise.bin has no sound"),
-        ("cut.wav", wave_bytes(tone(1.0))[:20], "cut.wav is no recording|cut.wav has no sound"),
+        ("notes.txt", b"Nothing to hear here.\n" * 50, "notes.txt is not an audio|notes.txt contains no audio"),
+        ("noise.bin", bytes(range(256)) * 40, "noise.bin is not an audio|noise.bin contains no audio"),
+        ("cut.wav", wave_bytes(tone(1.0))[:20], "cut.wav is not an audio|cut.wav contains no audio"),
     ],
 )
 def test_a_file_that_is_no_audio_is_an_error(name: str, data: bytes, message: str, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_audio_is_an_error(name: str, data: bytes, message: st
 
 def test_an_image_has_no_audio(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32), "red").save(tmp_path / "dog.png")
-    with pytest.raises(VoiceError, match="has no sound in it"):
+    with pytest.raises(VoiceError, match="contains no audio"):
         decode(tmp_path / "dog.png")
 
 

@@ -155,14 +155,14 @@ def test_most_short_answers_are_transcribed_and_not_dropped_as_hallucinations(
 
 
 def test_an_unsupported_language_is_an_error_that_lists_others(stt: SpeechToText, settings: Settings) -> None:
-    with pytest.raises(VoiceError, match=r"no language 'xx': choose one of its .* like en, de"):
+    with pytest.raises(VoiceError, match=r"does not support the language 'xx': choose one of its .* like en, de"):
         stt.transcribe(np.zeros(16_000, np.float32), "xx")
-    with pytest.raises(ConfigError, match="no language 'klingon'"):
+    with pytest.raises(ConfigError, match="does not support the language 'klingon'"):
         build_stt(settings.model_copy(update={"language": "klingon"}))
 
 
 def test_a_name_or_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no Whisper called nope: choose base .* tiny"):
+    with pytest.raises(ConfigError, match=r"no Whisper model nope: choose base .* tiny"):
         Whisper.load("nope")
     with pytest.raises(VoiceError, match=r"no model\.bin"):
         Whisper.load(str(tmp_path))

@@ -32,7 +32,7 @@ def test_files_that_are_no_voice_are_an_error(config: str, tmp_path: Path) -> No
     model = tmp_path / "voice.onnx"
     model.write_bytes(b"no model")
     Path(f"{model}.json").write_text(config)
-    with pytest.raises(VoiceError, match="is no Piper voice"):
+    with pytest.raises(VoiceError, match="is not a Piper voice"):
         piper.Piper.load(model)
 
 

@@ -58,7 +58,7 @@ class TestWithThePackage:
 
     def test_a_file_without_audio_is_an_error(self, xtts_folder: Path, tmp_path: Path) -> None:
         (tmp_path / "noise.wav").write_bytes(b"no sound")
-        with pytest.raises(ParleyError, match=r"cannot be imitated|apt install ffmpeg"):
+        with pytest.raises(ParleyError, match=r"cannot be cloned|apt install ffmpeg"):
             xtts.Xtts.load(str(xtts_folder), device="cpu", voice=str(tmp_path / "noise.wav"))
 
     def test_a_folder_that_is_no_voice_is_an_error(self, tmp_path: Path) -> None:
