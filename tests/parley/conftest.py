@@ -9,10 +9,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def scripted_machine(nobodys_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `nobodys_machine`, with the scripted model as the model, also in processes that the test starts."""
-    monkeypatch.setenv("PARLEY_MODEL", "scripted")
+def command_machine(nobodys_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `nobodys_machine`, for `python -m parley` in processes that the test starts as well."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def scripted_machine(command_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `command_machine`, with the scripted model as the default."""
+    monkeypatch.setenv("PARLEY_MODEL", "scripted")
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from assistant.events import Usage
+from assistant.events import Event, Usage
 from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
+from parley.cli.transcript_printer import TranscriptPrinter
 from tests.fakes.command_line import command, finish, last_messages, run, saved_conversations, start
 
 pytestmark = pytest.mark.usefixtures("scripted_machine")
@@ -178,39 +179,44 @@ def test_ctrl_c_during_the_answer_saves_the_partial_reply() -> None:
     assert said.decode() == kept["text"] + "\n"
 
 
-def test_ctrl_c_with_json_prints_the_partial_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def ctrl_c_after_the_first_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the model say "A dog", press Ctrl-C once that has been printed, and wait to be stopped."""
+    printed = threading.Event()
+    print_event = TranscriptPrinter.__call__
+
+    def print_and_signal(printer: TranscriptPrinter, event: Event) -> None:
+        print_event(printer, event)
+        printed.set()
+
     def stream(
         self: ScriptedModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
         yield "A dog"
-        time.sleep(0.3)  # until it was taken from the thread's queue
+        assert printed.wait(30)
         os.kill(os.getpid(), signal.SIGINT)
-        assert stop.wait(10), "Ctrl-C stops the model"
+        assert stop.wait(30), "Ctrl-C stops the model"
         return Usage()
 
+    monkeypatch.setattr(TranscriptPrinter, "__call__", print_and_signal)
     monkeypatch.setattr(ScriptedModel, "stream", stream)
+
+
+@pytest.mark.usefixtures("ctrl_c_after_the_first_words")
+def test_ctrl_c_with_json_prints_the_partial_reply() -> None:
     result = run("ask", "What is it?", "--json")
     assert result.exit_code == 130
     answer = json.loads(result.stdout)
     assert (answer["answer"], answer["interrupted"]) == ("A dog", True)
 
 
+@pytest.mark.usefixtures("ctrl_c_after_the_first_words")
 @pytest.mark.parametrize("as_json", [False, True])
 def test_ctrl_c_reports_that_the_turn_is_not_saved(
     as_json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stream(
-        self: ScriptedModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
-        yield "A dog"
-        time.sleep(0.3)  # until it was taken from the thread's queue
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.wait(10), "Ctrl-C stops the model"
-        return Usage()
-
     (tmp_path / "file").touch()
     monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "file" / "below"))
-    monkeypatch.setattr(ScriptedModel, "stream", stream)
     result = run("ask", "What is it?", *(["--json"] if as_json else []))
     assert result.exit_code == 130
     told = json.loads(result.stdout)["notices"] if as_json else result.stderr.splitlines()

@@ -4,36 +4,26 @@ import asyncio
 import json
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
-import PIL.Image
 import pytest
-from click.testing import CliRunner, Result
 
 from assistant.errors import ConfigError
 from assistant.events import TurnFinished
 from assistant.messages import user
 from assistant.settings import Settings, load
-from parley.cli.main import root
 from parley.factory.models import build_model
 from parley.factory.session import start_session
 from tests.fakes import chat_server
 from tests.fakes.chat_server import ChatServer, error_response
+from tests.fakes.command_line import last_messages, run, start
 from tests.fakes.http_server import running
 
-ROOT = Path(__file__).parents[3]
 KEY = "sk-very-secret-1234"
 
-
-@pytest.fixture(autouse=True)
-def _nobodys_machine(unset: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("command_machine")
 
 
 @pytest.fixture
@@ -42,23 +32,15 @@ def server() -> Iterator[ChatServer]:
         yield server
 
 
-def run(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(root, arguments, input=stdin)
-
-
 def last_turn() -> list[tuple[str, bool]]:
-    listed = json.loads(run("history", "list", "--json").stdout)
-    shown = json.loads(run("history", "show", listed[0]["id"], "--json").stdout)
-    return [(message["text"], message["interrupted"]) for message in shown["messages"][-2:]]
+    return [(message["text"], message["interrupted"]) for message in last_messages()[-2:]]
 
 
-def test_ask_is_answered_by_the_server(server: ChatServer, tmp_path: Path) -> None:
-    photo = tmp_path / "red.png"
-    PIL.Image.new("RGB", (40, 30), "red").save(photo)
+def test_ask_is_answered_by_the_server(server: ChatServer, photo: Path) -> None:
     result = run("ask", "What is this?", "-i", str(photo), "--backend", "remote", "--base-url", server.url, "--json")
-    told = json.loads(result.stdout)
-    assert (told["answer"], told["model"]) == ("It is a red square.", "tiny-vlm")
-    assert (told["prompt_tokens"], told["reply_tokens"]) == (16 + 3, 5)
+    answer = json.loads(result.stdout)
+    assert (answer["answer"], answer["model"]) == ("It is a red square.", "tiny-vlm")
+    assert (answer["prompt_tokens"], answer["reply_tokens"]) == (16 + 3, 5)
     assert len(server.images()) == 1
 
 
@@ -107,30 +89,25 @@ def test_a_reply_that_breaks_off_is_saved_as_far_as_it_came(server: ChatServer) 
 
 def test_ctrl_c_closes_the_connection_and_saves_the_partial_reply(server: ChatServer) -> None:
     server.behaviors.append(chat_server.silent_after_a_word)
-    command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
-    asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    asking = start("ask", "Count.", "--base-url", server.url)
     assert asking.stdout is not None
     assert asking.stdout.read(3) == b"One"
-    pressed = time.monotonic()
+    # The server says nothing more, so only Ctrl-C can end the request.
     asking.send_signal(signal.SIGINT)
-    assert server.client_left.wait(5)
-    _, said = asking.communicate(timeout=30)
-    assert time.monotonic() - pressed < 5
-    assert (asking.returncode, said) == (130, b"")
+    assert server.client_left.wait(30)
+    _, errors = asking.communicate(timeout=30)
+    assert (asking.returncode, errors) == (130, b"")
     assert last_turn() == [("Count.", False), ("One", True)]
 
 
 def test_ctrl_c_ends_the_wait_for_a_silent_server(server: ChatServer) -> None:
     server.models_behavior = chat_server.silent
-    command = [sys.executable, "-m", "parley", "ask", "Count.", "--base-url", server.url]
-    asking = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not server.headers:
-        time.sleep(0.02)
-    time.sleep(0.5)
+    asking = start("ask", "Count.", "--base-url", server.url)
+    assert asking.stderr is not None
+    assert asking.stderr.readline().decode() == f"parley: asking the server at {server.url}\n"
     asking.send_signal(signal.SIGINT)
-    _, said = asking.communicate(timeout=10)
-    assert asking.returncode == 130
-    assert said.decode() == f"parley: asking the server at {server.url}\n"
+    _, errors = asking.communicate(timeout=30)
+    assert (asking.returncode, errors) == (130, b"")
 
 
 def test_the_api_key_is_read_from_the_environment_and_never_shown(
