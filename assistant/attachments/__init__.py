@@ -1,1 +1,1 @@
-"""Images that people attach: read `images`, then `paths_in_text`, `file_types`, `url_fetch`."""
+"""Images that users attach. Reading order: `images`, `pixels`, `paths_in_text`, `file_types`, `url_fetch`."""

@@ -97,7 +97,7 @@ class Turn:
         self.outcome = TurnOutcome()
         """The kept part of the turn, also after a stop or an error. Final once the stream has ended."""
         self.is_command = is_command
-        """True for an instruction to the session such as `/model NAME`. The conversation keeps nothing of it."""
+        """True for an instruction to the session such as `/model NAME`. It is not part of the conversation."""
         self._events = run(self)
 
     def __aiter__(self) -> AsyncIterator[Event]:
