@@ -1,4 +1,4 @@
-"""Faces are found and told apart by the real cascade and the real network, on faces drawn here."""
+"""Faces: detection and classification with the real cascade and network, on drawn faces."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ from safetensors import safe_open
 from skills.emotions.face import WEIGHTS, Box, FaceEmotionClassifier, find_faces
 from skills.emotions.labels import EMOTIONS
 
-Drawing = PIL.Image.Image
+PilImage = PIL.Image.Image
 
 
-def drawn_face(side: int) -> Drawing:
-    """A face in shades of grey that is enough of one for the cascade: hair, eyes, nose and mouth."""
+def draw_face(side: int) -> PilImage:
+    """Draw a grey face that the cascade detects: hair, eyes, nose and mouth."""
     fine = 4 * side
     picture = PIL.Image.new("L", (fine, fine), 110)
     pen = PIL.ImageDraw.Draw(picture)
@@ -41,23 +41,23 @@ def drawn_face(side: int) -> Drawing:
     return picture.resize((side, side), PIL.Image.Resampling.LANCZOS)
 
 
-def crowd(columns: int, rows: int, side: int = 100) -> Drawing:
+def draw_faces(columns: int, rows: int, side: int = 100) -> PilImage:
     picture = PIL.Image.new("L", (columns * side * 2, rows * side * 2), 130)
     for place in range(columns * rows):
         left, top = place % columns * 2 * side, place // columns * 2 * side
-        picture.paste(drawn_face(side), (left + side // 2, top + side // 2))
+        picture.paste(draw_face(side), (left + side // 2, top + side // 2))
     return picture
 
 
 @pytest.fixture(scope="module")
-def reader() -> FaceEmotionClassifier:
+def classifier() -> FaceEmotionClassifier:
     return FaceEmotionClassifier.load()
 
 
-def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(reader: FaceEmotionClassifier) -> None:
+def test_a_face_is_found_in_small_and_large_images(classifier: FaceEmotionClassifier) -> None:
     for size in (200, 3000):
-        picture = crowd(1, 1).resize((size, size))
-        (face,) = reader.classify(picture)
+        picture = draw_faces(1, 1).resize((size, size))
+        (face,) = classifier.classify(picture)
         # The face lies in the middle half of the picture.
         left, top, right, bottom, score = face.box
         assert size * 0.2 < left < size * 0.5 < right < size * 0.8
@@ -67,21 +67,21 @@ def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(reader: Fa
         assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_each_of_twenty_faces_is_told_and_the_largest_comes_first(reader: FaceEmotionClassifier) -> None:
-    picture = crowd(5, 4)
-    assert len(reader.classify(picture)) == 20
-    picture.paste(crowd(1, 1, 150), (0, 0))
-    first, second, *_ = (face.box for face in reader.classify(picture))
+def test_all_faces_are_found_and_the_largest_comes_first(classifier: FaceEmotionClassifier) -> None:
+    picture = draw_faces(5, 4)
+    assert len(classifier.classify(picture)) == 20
+    picture.paste(draw_faces(1, 1, 150), (0, 0))
+    first, second, *_ = (face.box for face in classifier.classify(picture))
     assert first.right - first.left > 1.2 * (second.right - second.left)
     assert first.right < 300
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I", "CMYK"])
-def test_pictures_of_every_kind_are_read(mode: str, reader: FaceEmotionClassifier) -> None:
-    assert len(reader.classify(crowd(1, 1).convert(mode))) == 1
+def test_images_of_every_mode_are_accepted(mode: str, classifier: FaceEmotionClassifier) -> None:
+    assert len(classifier.classify(draw_faces(1, 1).convert(mode))) == 1
 
 
-def smiley() -> Drawing:
+def smiley() -> PilImage:
     picture = PIL.Image.new("RGB", (300, 300), "white")
     pen = PIL.ImageDraw.Draw(picture)
     pen.ellipse([50, 50, 250, 250], fill="yellow", outline="black", width=4)
@@ -91,7 +91,7 @@ def smiley() -> Drawing:
     return picture
 
 
-def noise() -> Drawing:
+def noise() -> PilImage:
     return PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (600, 600, 3), np.uint8))
 
 
@@ -103,15 +103,15 @@ def noise() -> Drawing:
         lambda: PIL.Image.new("RGB", (640, 480)),
         lambda: PIL.Image.new("RGB", (1, 1), "white"),
         lambda: PIL.Image.new("RGB", (5000, 3), "white"),
-        lambda: crowd(1, 1).rotate(180),
+        lambda: draw_faces(1, 1).rotate(180),
     ],
     ids=["a smiley", "noise", "black", "one pixel", "a line", "upside down"],
 )
-def test_what_shows_no_face_gives_none(make: Callable[[], Drawing], reader: FaceEmotionClassifier) -> None:
-    assert reader.classify(make()) == []
+def test_images_without_a_face_have_none(make: Callable[[], PilImage], classifier: FaceEmotionClassifier) -> None:
+    assert classifier.classify(make()) == []
 
 
-def test_boxes_within_a_face_are_not_faces_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_box_inside_another_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     class Cascade:
         def detectMultiScale3(self, *_: object, **__: object) -> tuple[object, list[int], list[float]]:  # noqa: N802
             return [(10, 10, 100, 100), (60, 60, 40, 40), (200, 10, 50, 50)], [], [109.0, 107.0, 106.0]
@@ -121,16 +121,16 @@ def test_boxes_within_a_face_are_not_faces_of_their_own(monkeypatch: pytest.Monk
     assert found == [Box(10, 10, 110, 110, 3.24), Box(200, 10, 250, 60, 0.24)]
 
 
-def test_mirrored_and_lighter_a_face_looks_the_same(reader: FaceEmotionClassifier) -> None:
-    picture = crowd(1, 1)
-    (face,) = reader.classify(picture)
+def test_mirroring_and_brightness_hardly_change_the_result(classifier: FaceEmotionClassifier) -> None:
+    picture = draw_faces(1, 1)
+    (face,) = classifier.classify(picture)
     for changed in (picture.point(lambda grey: 60 + grey // 2), picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
-        (other,) = reader.classify(changed)
+        (other,) = classifier.classify(changed)
         assert other.probabilities == pytest.approx(face.probabilities, abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["face", "voice"])
-def test_the_weights_are_those_of_the_model_card(name: str) -> None:
+def test_the_model_card_has_the_digest_of_the_weights(name: str) -> None:
     path = WEIGHTS.with_name(f"{name}.safetensors")
     card = path.with_name(f"{name}.md").read_text(encoding="utf-8")
     assert hashlib.sha256(path.read_bytes()).hexdigest() in card
