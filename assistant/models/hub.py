@@ -215,24 +215,24 @@ def _fetch_weights(repository: str, name: str, folder: Path, on_bytes: "_BytePro
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined] # public by its documentation
 
     url = hf_hub_url(repository, name, revision=folder.name)
-    announced = get_hf_file_metadata(url)
-    data = folder.parents[1] / "blobs" / str(announced.etag)
+    metadata = get_hf_file_metadata(url)
+    data = folder.parents[1] / "blobs" / str(metadata.etag)
     part = data.with_name(f"{data.name}.part")
     data.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(data.with_name(f"{data.name}.part.lock")):
         if not data.exists():
-            if part.is_file() and part.stat().st_size > (announced.size or 0):
+            if part.is_file() and part.stat().st_size > (metadata.size or 0):
                 part.unlink()
             # The access token must not be sent to the storage provider.
-            on_hub = urlsplit(announced.location).netloc == urlsplit(url).netloc
+            on_hub = urlsplit(metadata.location).netloc == urlsplit(url).netloc
             with part.open("ab") as file:
                 on_bytes(file.tell())
                 http_get(
-                    announced.location,
+                    metadata.location,
                     file,
                     resume_size=file.tell(),
                     headers=build_hf_headers(token=None if on_hub else False),
-                    expected_size=announced.size,
+                    expected_size=metadata.size,
                     tqdm_class=_progress_bar(on_bytes),
                 )
             _check_hash(repository, name, part, data.name, on_bytes)
@@ -251,7 +251,7 @@ def _check_hash(repository: str, name: str, part: Path, etag: str, on_bytes: "_B
     if digest.hexdigest() != etag:
         part.unlink()
         raise ModelError(
-            f"{name} of {repository} is not what the hub announced (its SHA-256 differs) and was thrown away: "
+            f"{name} of {repository} is not what the hub announced (its SHA-256 differs) and was deleted: "
             "try again."
         )
 

@@ -15,6 +15,7 @@ from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
+from tests.fakes.tiny_models import clear_caches
 
 LONG_REPLY = " ".join(f"word{number}" for number in range(300))
 QUESTION = [system("Be brief."), user("What is in this picture? A dog runs over the grass.")]
@@ -44,8 +45,15 @@ def finish(stream: Generator[str, None, Usage]) -> Reply:
 
 
 @pytest.fixture(params=["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"])
-def make_model(request: pytest.FixtureRequest) -> Callable[[], ChatModel]:
-    family, _, quantize = request.param.partition("-")
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def make_model(backend: str, request: pytest.FixtureRequest) -> Callable[[], ChatModel]:
+    """Make a new model of the backend."""
+    family, _, quantize = backend.partition("-")
     if family == "remote":
         server = request.getfixturevalue("chat_server")
         return partial(RemoteModel.connect, server.url)
@@ -55,9 +63,22 @@ def make_model(request: pytest.FixtureRequest) -> Callable[[], ChatModel]:
     return partial(LocalModel.load, str(folder), device="cpu", quantize=quantize or "none")
 
 
+@pytest.fixture(scope="module")
+def shared_models() -> dict[str, LocalModel]:
+    """Local models that have been loaded already, by backend."""
+    return {}
+
+
 @pytest.fixture
-def model(make_model: Callable[[], ChatModel]) -> ChatModel:
-    return make_model()
+def model(backend: str, make_model: Callable[[], ChatModel], shared_models: dict[str, LocalModel]) -> ChatModel:
+    """A model of the backend; local ones are shared, with empty caches."""
+    if backend not in shared_models:
+        made = make_model()
+        if not isinstance(made, LocalModel):
+            return made
+        shared_models[backend] = made
+    clear_caches(shared_models[backend])
+    return shared_models[backend]
 
 
 def test_info_describes_the_model(model: ChatModel) -> None:
@@ -150,6 +171,7 @@ def test_a_conversation_continues(model: ChatModel, make_image: Callable[[int], 
     assert second.usage.prompt_tokens > first.usage.prompt_tokens
 
 
-def test_closing_twice_is_allowed(model: ChatModel) -> None:
+def test_closing_twice_is_allowed(make_model: Callable[[], ChatModel]) -> None:
+    model = make_model()
     model.close()
     model.close()

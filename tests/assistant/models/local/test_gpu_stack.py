@@ -41,7 +41,7 @@ def test_the_tokens_of_each_image_are_where_it_was_sent(family: str, folder: Pat
     image_token = loaded.config.image_token_id
     text = loaded.processor.tokenizer.decode([one for one in prompt.ids if one != image_token])
     assert text.index("Which") < text.index("A dog.") < text.index("And this?")
-    # 2 x 3 and 2 x 4 blocks of 32 pixels; 2 x 2 and 1 x 2 tiles and the whole; one tile, and 3 and the whole; one size.
+    # 2 x 3 and 2 x 4 blocks of 32 pixels; 2 x 2 and 1 x 2 tiles + thumbnail; one tile, and 3 + thumbnail; one size.
     squarish, wide = {"qwen3_vl": (6, 8), "smolvlm2": (20, 12), "internvl": (4, 16), "gemma": (4, 4)}[family]
     before_reply = _count_before(loaded.processor.tokenizer, prompt.ids, "A dog.", image_token)
     assert (before_reply, prompt.ids.count(image_token) - before_reply) == (squarish + wide, squarish)
