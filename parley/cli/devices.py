@@ -24,11 +24,11 @@ def devices(as_json: bool, run_test: bool, microphone: str, speaker: str) -> Non
 
     from voice.audio.devices import list_devices
 
-    found = list_devices()
+    all_devices = list_devices()
     if as_json:
-        write_out(json.dumps([asdict(device) for device in found], ensure_ascii=False) + "\n")
+        write_out(json.dumps([asdict(device) for device in all_devices], ensure_ascii=False) + "\n")
     else:
-        for device in found:
+        for device in all_devices:
             kinds = [kind for kind, able in (("microphone", device.inputs), ("speaker", device.outputs)) if able]
             defaults = [
                 kind
@@ -37,9 +37,9 @@ def devices(as_json: bool, run_test: bool, microphone: str, speaker: str) -> Non
             ]
             default_note = f"  (default {' and '.join(defaults)})" if defaults else ""
             write_out(f"{device.number:3}  {device.name}  {', '.join(kinds)}, {device.rate} Hz{default_note}\n")
-    if not found and (run_test or not as_json):
+    if not all_devices and (run_test or not as_json):
         notify("There are no microphones and no speakers on this machine. Files can be transcribed and written.")
-    if run_test and not found:
+    if run_test and not all_devices:
         # The notice above says why.
         raise click.exceptions.Exit(1)
     if run_test and not all([_test_speaker(speaker), _test_microphone(microphone)]):

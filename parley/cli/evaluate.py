@@ -18,12 +18,15 @@ _FILE = click.Path(path_type=Path)
 @click.argument("references", type=_FILE)
 @as_json_option
 @click.option(
-    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the scores to this file, such as a .png."
+    "--picture",
+    "plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the scores to this file, such as a .png.",
 )
 @click.option("--samples", type=click.IntRange(min=10), default=1000, show_default=True, help="Bootstrap samples.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Make intervals repeatable.")
 def evaluate(
-    task: str, predictions: Path, references: Path, as_json: bool, picture: Path | None, samples: int, seed: int
+    task: str, predictions: Path, references: Path, as_json: bool, plot: Path | None, samples: int, seed: int
 ) -> None:
     """Score PREDICTIONS against REFERENCES.
 
@@ -36,16 +39,16 @@ def evaluate(
     from skills.evaluation.scores import Bootstrap
     from skills.evaluation.scores import evaluate as score
 
-    found = read_pairs(task, predictions, references)
-    report = score(task, found.pairs, Bootstrap(samples, seed))
-    if picture is not None:
-        reports.save_plot(report, picture)
+    pairing = read_pairs(task, predictions, references)
+    report = score(task, pairing.pairs, Bootstrap(samples, seed))
+    if plot is not None:
+        reports.save_plot(report, plot)
     if as_json:
-        counts = {"unanswered": found.unanswered, "unasked": found.unasked}
+        counts = {"unanswered": pairing.unanswered, "unasked": pairing.unasked}
         write_out(json.dumps({**reports.as_json(report), **counts}, ensure_ascii=False, indent=2) + "\n")
     else:
         write_out(reports.as_table(report) + "\n")
-    if found.unanswered:
-        notify(f"{found.unanswered:,} of {len(found.pairs):,} references have no prediction and count as wrong.")
-    if found.unasked:
-        notify(f"{found.unasked:,} predictions have no reference and are left out.")
+    if pairing.unanswered:
+        notify(f"{pairing.unanswered:,} of {len(pairing.pairs):,} references have no prediction and count as wrong.")
+    if pairing.unasked:
+        notify(f"{pairing.unasked:,} predictions have no reference and are left out.")

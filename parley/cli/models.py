@@ -34,7 +34,7 @@ class ModelRow:
         fits: Whether there is enough free memory; None if unknown.
         cached_bytes: Size on disk; 0 if it is not downloaded.
         licence: Short name of the licence; empty if unknown.
-        note: What stands in the way, such as a missing package.
+        note: Obstacle, such as a missing package.
     """
 
     name: str

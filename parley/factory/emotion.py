@@ -139,11 +139,11 @@ class _EmotionDetector:
 
         assert self._baseline is not None
         self._model = model
-        estimate, sound = self._baseline.estimate(text, samples)
+        estimate, features = self._baseline.estimate(text, samples)
         emotion = None if estimate is None else DetectedEmotion(estimate.label, estimate.confidence, estimate.parts)
         # Utterances in distress would shift the baseline they are compared with.
-        if sound is not None and not (emotion is not None and emotion.distress):
-            self._baseline.update(sound)
+        if features is not None and not (emotion is not None and emotion.distress):
+            self._baseline.update(features)
         return emotion
 
     def _current_model(self) -> ChatModel:
