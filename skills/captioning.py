@@ -88,9 +88,9 @@ def caption(
 ) -> Caption:
     """Say what a picture shows.
 
-    A dense caption describes the whole picture and then its parts, with boxes where the model can draw them (Qwen3-VL),
-    and else as tiles, two by two or three by three. An alt-text is one phrase of at most 125 characters, without "a
-    picture of".
+    A dense caption describes the picture and then its parts: regions that the model chooses, if it can give boxes
+    (Qwen3-VL), else tiles, two by two or three by three. An alt-text is one phrase of at most 125 characters, without
+    "a picture of".
     """
     if language and model.info.bundled and language.strip().lower() not in {"english", "en"}:
         raise SkillUsageError(f"The bundled model writes English only: choose another one with --model for {language}.")

@@ -14,7 +14,7 @@ from assistant.errors import SkillError
 from assistant.messages import Audio, Image
 
 ParameterKind = Literal["photo", "sound", "text", "texts", "flag", "choice", "whole number", "number"]
-"""How a value is entered. `parley skills --json` prints these words, so they stay as they are."""
+"""Kind of value. `parley skills --json` prints these words, so they are not renamed."""
 
 _KINDS: Mapping[Any, ParameterKind] = {
     Image: "photo",

@@ -97,14 +97,14 @@ def vqa(
     *,
     choice: Annotated[tuple[str, ...], "One of the answers to choose from."] = (),
     yes_no: Annotated[bool, "Answer yes or no."] = False,
-    explain: Annotated[bool, "Say what speaks for it as well."] = False,
+    explain: Annotated[bool, "Give reasons as well."] = False,
 ) -> Answer:
     """Answer a question about a picture, and say how sure that is.
 
-    Yes or no, and the answers given with --choice, are chosen by their probability, or by the model's words where it
-    runs on a server. The answer is "not visible" where the picture does not show what is asked for, as far as the model
-    can tell. The bundled model's confidence is calibrated for open questions, on photos of rooms, and for yes or no.
-    Elsewhere it is the model's own.
+    Yes or no, and the answers given with --choice, are chosen by their probability; a model on a server is asked to
+    choose in words. The answer is "not visible" if the model judges that the picture does not show it. The confidence
+    of the bundled model is calibrated for yes or no, and for open questions on photos of rooms. Other confidences are
+    the model's own.
     """
     if yes_no and choice:
         raise SkillUsageError("--yes-no and --choice name two sets of answers: give one of them.")

@@ -49,14 +49,14 @@ def emotion(
     face: Annotated[Image | None, "A picture with their face."] = None,
     voice: Annotated[Audio | None, "A recording of their voice."] = None,
     by: Annotated[
-        Literal["head", "model"], "Who reads the text: the small trained head, or the set model itself."
+        Literal["head", "model"], "What judges the text: the small trained head, or the model that is set."
     ] = "head",
 ) -> EmotionResult:
     """Say what somebody seems to feel, by words, face and voice.
 
-    One of anger, disgust, fear, joy, neutral, sadness and surprise, with each one's part in it; for words in English 28
-    finer ones as well. Faces were learned from small grey pictures, voices from German actors. How people show what
-    they feel differs, and so does who was learned from: never decide anything about anybody by this.
+    The result is one of anger, disgust, fear, joy, neutral, sadness and surprise, with a probability for each; a text
+    in English also gets 28 finer emotions. The training data are comments from the web, small grey pictures of faces,
+    and German actors. People show their feelings in different ways: do not base decisions about anybody on this.
     """
     if text is None and face is None and voice is None:
         raise SkillUsageError("The skill emotion needs something to go by: give a text, a face or a voice.")

@@ -20,8 +20,8 @@ PilImage = PIL.Image.Image
 def draw_face(side: int) -> PilImage:
     """Draw a grey face that the cascade detects: hair, eyes, nose and mouth."""
     fine = 4 * side
-    picture = PIL.Image.new("L", (fine, fine), 110)
-    pen = PIL.ImageDraw.Draw(picture)
+    image = PIL.Image.new("L", (fine, fine), 110)
+    pen = PIL.ImageDraw.Draw(image)
 
     def ellipse(x: float, y: float, wide: float, tall: float, grey: int) -> None:
         pen.ellipse([fine * (x - wide), fine * (y - tall), fine * (x + wide), fine * (y + tall)], fill=grey)
@@ -38,15 +38,15 @@ def draw_face(side: int) -> PilImage:
     for x in (0.46, 0.54):
         ellipse(x, 0.66, 0.02, 0.012, 90)
     ellipse(0.5, 0.77, 0.13, 0.035, 95)
-    return picture.resize((side, side), PIL.Image.Resampling.LANCZOS)
+    return image.resize((side, side), PIL.Image.Resampling.LANCZOS)
 
 
 def draw_faces(columns: int, rows: int, side: int = 100) -> PilImage:
-    picture = PIL.Image.new("L", (columns * side * 2, rows * side * 2), 130)
+    image = PIL.Image.new("L", (columns * side * 2, rows * side * 2), 130)
     for place in range(columns * rows):
         left, top = place % columns * 2 * side, place // columns * 2 * side
-        picture.paste(draw_face(side), (left + side // 2, top + side // 2))
-    return picture
+        image.paste(draw_face(side), (left + side // 2, top + side // 2))
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def classifier() -> FaceEmotionClassifier:
 
 def test_a_face_is_found_in_small_and_large_images(classifier: FaceEmotionClassifier) -> None:
     for size in (200, 3000):
-        picture = draw_faces(1, 1).resize((size, size))
-        (face,) = classifier.classify(picture)
-        # The face lies in the middle half of the picture.
+        image = draw_faces(1, 1).resize((size, size))
+        (face,) = classifier.classify(image)
+        # The face lies in the middle half of the image.
         left, top, right, bottom, score = face.box
         assert size * 0.2 < left < size * 0.5 < right < size * 0.8
         assert size * 0.2 < top < size * 0.5 < bottom < size * 0.8
@@ -68,10 +68,10 @@ def test_a_face_is_found_in_small_and_large_images(classifier: FaceEmotionClassi
 
 
 def test_all_faces_are_found_and_the_largest_comes_first(classifier: FaceEmotionClassifier) -> None:
-    picture = draw_faces(5, 4)
-    assert len(classifier.classify(picture)) == 20
-    picture.paste(draw_faces(1, 1, 150), (0, 0))
-    first, second, *_ = (face.box for face in classifier.classify(picture))
+    image = draw_faces(5, 4)
+    assert len(classifier.classify(image)) == 20
+    image.paste(draw_faces(1, 1, 150), (0, 0))
+    first, second, *_ = (face.box for face in classifier.classify(image))
     assert first.right - first.left > 1.2 * (second.right - second.left)
     assert first.right < 300
 
@@ -82,13 +82,13 @@ def test_images_of_every_mode_are_accepted(mode: str, classifier: FaceEmotionCla
 
 
 def smiley() -> PilImage:
-    picture = PIL.Image.new("RGB", (300, 300), "white")
-    pen = PIL.ImageDraw.Draw(picture)
+    image = PIL.Image.new("RGB", (300, 300), "white")
+    pen = PIL.ImageDraw.Draw(image)
     pen.ellipse([50, 50, 250, 250], fill="yellow", outline="black", width=4)
     for x in (105, 175):
         pen.ellipse([x, 110, x + 20, 135], fill="black")
     pen.arc([95, 110, 205, 210], 20, 160, fill="black", width=5)
-    return picture
+    return image
 
 
 def noise() -> PilImage:
@@ -122,9 +122,9 @@ def test_a_box_inside_another_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_mirroring_and_brightness_hardly_change_the_result(classifier: FaceEmotionClassifier) -> None:
-    picture = draw_faces(1, 1)
-    (face,) = classifier.classify(picture)
-    for changed in (picture.point(lambda grey: 60 + grey // 2), picture.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
+    image = draw_faces(1, 1)
+    (face,) = classifier.classify(image)
+    for changed in (image.point(lambda grey: 60 + grey // 2), image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)):
         (other,) = classifier.classify(changed)
         assert other.probabilities == pytest.approx(face.probabilities, abs=0.1)
 
