@@ -251,8 +251,7 @@ def _check_hash(repository: str, name: str, part: Path, etag: str, on_bytes: "_B
     if digest.hexdigest() != etag:
         part.unlink()
         raise ModelError(
-            f"{name} of {repository} is not what the hub announced (its SHA-256 differs) and was deleted: "
-            "try again."
+            f"{name} of {repository} is not what the hub announced (its SHA-256 differs) and was deleted: try again."
         )
 
 
