@@ -28,6 +28,8 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
     The answer to PROMPT goes to standard output as it is written. A `-` reads the prompt, or one picture, from
     standard input.
     """
+    from assistant.conversation.model_command import parse_model_command
+
     if "" in images:
         raise click.UsageError("The path of a picture is empty: name a file.", ctx)
     if [prompt, *images].count("-") > 1:
@@ -35,6 +37,8 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
     prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else decode_argument(prompt)
     if not prompt.strip():
         raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
+    if parse_model_command(prompt) is not None:
+        raise click.UsageError("/model changes the model of an open conversation: name it here with --model.", ctx)
     chosen = resolve_options(ctx, options)
     notices: list[str] = []
     # Images are loaded before the model, so that an error in one is reported at once.

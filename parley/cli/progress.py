@@ -1,7 +1,7 @@
 """Progress on standard error: a line that is redrawn on a terminal, and plain lines elsewhere.
 
-Rich is not used here. Importing `rich.progress` takes 26 ms, a third of the time of `parley --help`, and the output for
-pipes and log files, one line per event, would still have to be written here.
+Rich is not used: importing `rich.progress` takes 28 ms, where all of `parley --help` takes 100 ms, and its output for
+pipes and log files is no line per event, so that half of this module would stay.
 """
 
 import sys

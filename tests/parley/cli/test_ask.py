@@ -61,6 +61,12 @@ def test_an_empty_prompt_is_a_usage_error(prompt: str, stdin: str | None) -> Non
     assert "The prompt is empty" in result.stderr
 
 
+def test_changing_the_model_in_a_single_question_is_a_usage_error() -> None:
+    result = run("ask", "/model pocket")
+    assert result.exit_code == 2
+    assert "--model" in result.stderr
+
+
 def test_json_is_one_object(photo: Path) -> None:
     result = run("ask", "What is it?", "-i", str(photo), "--json")
     answer = json.loads(result.stdout)
