@@ -82,7 +82,7 @@ class SpokenConversation:
             take_images=front_end.take_images,
             empathy=None if engines.emotion is None else EmpathyMode(engines.emotion, session, self._publish),
         )
-        # Ended utterances are answered one after the other, so that each finds what the one before has led to.
+        # Answered in order: whether an utterance is a turn depends on what the one before has led to.
         self._utterances: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._unanswered = 0
         self._reported_state: State | None = None
@@ -103,7 +103,7 @@ class SpokenConversation:
         """
         self._update()
         try:
-            # The microphone keeps what is said meanwhile.
+            # The microphone buffers what is said meanwhile.
             await self._replies.prepare()
             async with self._tasks:
                 self._tasks.create_task(self._answer_utterances())
@@ -114,7 +114,7 @@ class SpokenConversation:
                 self._utterances.put_nowait(None)
                 self._update()
         except BaseExceptionGroup as errors:
-            # The first failure is the cause. It cancels the other tasks, which may fail because of that.
+            # The first failure is the cause: it has cancelled the other tasks, which may have failed because of that.
             raise errors.exceptions[0] from None
         finally:
             self._listener.close()
@@ -206,7 +206,7 @@ class SpokenConversation:
 
     def _update(self) -> None:
         """Pause or resume the reply, and report the state, after anything that may change them."""
-        # At the first frame that may be speech already: if it is none, few will notice the gap.
+        # Pause at the first frame that may be speech: if it was none, the gap lasts a few hundredths of a second.
         self._replies.pause(paused=self._listener.is_speech_likely or self._unanswered > 0)
         if self.state != self._reported_state:
             self._reported_state = self.state

@@ -1,7 +1,6 @@
 """Events of a spoken conversation for those who watch it, such as the call log; times are event-loop times in seconds.
 
-Front ends get the events of `assistant.events`: what is said, written and to be told to people. These here say how that
-came about.
+Front ends receive `assistant.events`: transcripts, text, notices. The events here say why and when those happened.
 """
 
 from collections.abc import Callable

@@ -142,7 +142,7 @@ class ReplyPlayback:
 
     async def wait_until_heard(self) -> None:
         """Wait until everything added has been heard, or the output has failed."""
-        # What is left to play is how long to wait, and as much longer as the output was paused.
+        # Wait for what is left to play. A pause of the output makes it longer.
         while (left := self._added_seconds - self.poll()) > _REMAINDER_SECONDS:  # noqa: ASYNC110 - sound cards have no event
             await asyncio.sleep(min(left, _POLL_SECONDS))
 

@@ -86,7 +86,7 @@ class ReplyRunner:
             utterance: What is answered.
             transcript: Its words.
             language: Code of the language of the reply; None is English.
-            tasks: Where failures are raised that are no `ParleyError`. Those are notices.
+            tasks: Raises unexpected failures. A `ParleyError` becomes a notice.
         """
         self._reply = SpokenReply(
             self._synthesizer,

@@ -14,7 +14,7 @@ from voice.speech_synthesizer import SpeechSynthesizer
 from voice.tts.sentence_splitter import SentenceSplitter
 from voice.tts.text_cleanup import spoken_text
 
-# Room and buffers hold on to a voice for this long after it has ended.
+# Reverberation and audio buffers keep a voice in the microphone for this long after its end.
 _ECHO_TAIL_SECONDS = 1.5
 
 
@@ -51,7 +51,7 @@ class SpokenReply:
         self.text = ""
         """The reply as written so far."""
         self.spoken_text = ""
-        """Everything given to the voice so far, in its words."""
+        """Everything given to the voice so far, as plain words."""
         self.first_text_at: float | None = None
         """Event-loop time of the first text."""
         self.ended_at: float | None = None
@@ -79,7 +79,7 @@ class SpokenReply:
     async def __aexit__(self, *_: object) -> None:
         assert self._speaking is not None
         self._speaking.cancel()
-        # What it raised came out of `finish`, or nobody waits for this reply any more.
+        # `finish` has raised its error, or the reply was stopped and nobody waits for it.
         with suppress(asyncio.CancelledError, Exception):
             await self._speaking
         self._playback.clear()
@@ -115,7 +115,7 @@ class SpokenReply:
     async def _speak(self) -> None:
         position = 0
         while (sentence := await self._sentences.get()) is not None and not self._playback.failed:
-            # Sentences are the text but for white space: each is found after the one before.
+            # Sentences are the text without white space between them: each is found after the one before.
             start = self.text.index(sentence, position)
             position = start + len(sentence)
             try:

@@ -4,12 +4,15 @@ Audio, engines and output are fakes; `tests/parley/cli/test_voice.py` tries the 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from assistant.errors import ModelError, VoiceError
 from assistant.events import Notice, SpeechFinished, TextDelta, TurnFinished, UserTranscript
 from assistant.messages import Image
+from tests.fakes.audio import Floats
+from tests.fakes.speech import speech
 from tests.fakes.spoken_conversation import ConversationHarness
 
 
@@ -97,6 +100,16 @@ async def test_failing_transcription_ends_the_conversation() -> None:
     harness.end_audio()
     with pytest.raises(VoiceError, match="Whisper failed"):
         await harness.run()
+
+
+async def test_failing_microphone_ends_the_conversation() -> None:
+    async def microphone() -> AsyncIterator[Floats]:
+        yield speech(0)
+        raise VoiceError("The microphone broke.")
+
+    harness = ConversationHarness(transcripts=())
+    with pytest.raises(VoiceError, match="The microphone broke"):
+        await harness.conversation.run(microphone())
 
 
 async def test_unexpected_failure_of_a_turn_ends_the_conversation() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class UserTurnListener:
-    """Turn microphone audio into utterances. Their tasks end when their transcript is there or they are discarded."""
+    """Turn microphone audio into utterances."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class Utterance:
     end_of_turn: EndOfTurn | None = None
     speech_ended_at: float = 0.0
     ended_at: float = 0.0
-    # Parts of a long utterance, which are final, and what follows them, which is replaced as more is said.
+    # Chunks of a long utterance are final. The tail after them is replaced at each pause.
     _chunks: "list[_Piece]" = field(default_factory=list)
     _tail: "_Piece | None" = None
 
@@ -79,7 +79,7 @@ class Utterance:
         return [*self._chunks, *([self._tail] if self._tail is not None else [])]
 
     def add_chunk(self, samples: "Samples", transcription: "asyncio.Task[Transcript]") -> None:
-        """Append audio that is final, in place of the tail, which is the beginning of it."""
+        """Append final audio. It replaces the tail, which is a part of it."""
         self._drop_tail()
         self._chunks.append(_Piece(samples, transcription))
 

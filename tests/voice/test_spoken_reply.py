@@ -1,0 +1,67 @@
+"""A reply on its way to the output: what counts as heard, and when it starts."""
+
+import pytest
+
+from assistant.errors import ParleyError
+from tests.fakes.speech import FakeAudioOutput, FakeTextToSpeech
+from voice.speech_synthesizer import SpeechSynthesizer
+from voice.spoken_reply import SpokenReply
+
+# The rule between the paragraphs is not spoken.
+TEXT = "One two three.\n\n---\n\nFour five."
+
+
+async def speak(text: str, output: FakeAudioOutput) -> tuple[SpokenReply, list[str]]:
+    """Write `text`, wait until it has been heard, and return the reply and what it has reported."""
+    reports: list[str] = []
+
+    def on_error(error: ParleyError) -> None:
+        reports.append(str(error))
+
+    synthesizer = SpeechSynthesizer(FakeTextToSpeech())
+    reply = SpokenReply(synthesizer, output, on_start=lambda: reports.append("start"), on_error=on_error)
+    async with reply:
+        for character in text:
+            reply.write(character)
+        output.play_limit = float("inf")
+        await reply.finish()
+        assert reply.delivered_text() == text.strip()
+    synthesizer.close()
+    return reply, reports
+
+
+async def test_text_without_sound_is_delivered_with_what_comes_before_it() -> None:
+    reply, reports = await speak(TEXT, FakeAudioOutput())
+    assert reply.spoken_text == "One two three. Four five."
+    assert reports == ["start"]
+    assert reply.is_audible
+
+
+async def test_reply_is_silent_at_its_end_and_echoes_for_a_moment() -> None:
+    output = FakeAudioOutput()
+    reply, _ = await speak("One two.", output)
+    assert output.calls[-1] == "clear"
+    assert reply.may_echo
+    reply.pause(paused=True)
+    assert output.calls[-1] == "clear", "nothing is left to pause"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "heard"), [(0.05, ""), (0.15, "One"), (0.31, "One two three.\n\n---"), (0.61, TEXT[:-6])]
+)
+async def test_delivered_text_ends_with_the_last_word_heard(seconds: float, heard: str) -> None:
+    output = FakeAudioOutput()
+    synthesizer = SpeechSynthesizer(FakeTextToSpeech())
+    async with SpokenReply(synthesizer, output) as reply:
+        reply.write(TEXT)
+        await reply.finish()
+        output.play_limit = seconds
+        assert reply.delivered_text().rstrip() == heard.rstrip()
+    synthesizer.close()
+
+
+async def test_failed_output_is_reported_once_and_all_text_counts_as_delivered() -> None:
+    output = FakeAudioOutput(lost=True)
+    reply, reports = await speak("One two. Three four.", output)
+    assert reports == ["The speaker has gone."]
+    assert not reply.is_audible
