@@ -22,5 +22,5 @@ kinds of decoders), `llama` (Parley's own fast decoder). Then as needed:
     loading        loader, checkpoint, placement, load_errors
     prompts        chat_template, image_encoder, image_detail, prompt_cache
     decoding       sampling, prompt_lookup, compiled, batch_generation, batch_decoder, kv_cache
-    arithmetic     int8, cpu_threads
+    arithmetic     int8, lora, cpu_threads
 """

@@ -10,8 +10,8 @@ from typing import Any
 
 from assistant.errors import MissingExtraError, ModelError
 from assistant.models import catalog, hub
-from assistant.models.local.llama import LoraAdapter
 from assistant.models.local.load_errors import reason, silence_libraries, translate_errors
+from assistant.models.local.lora import LoraAdapter
 from assistant.models.local.placement import Placement
 from assistant.models.memory import linear_layers_outside_decoder
 from assistant.progress import Progress, no_progress

@@ -12,7 +12,7 @@ for bit, on one thread and two, with kernels for AVX-512, AVX2 and neither.
 import copy
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assistant.errors import ModelError
+from assistant.models.local.lora import LoraAdapter
 
 LinearFn = Callable[[Tensor], Tensor]
 """A linear map: (tokens, in_features) to (tokens, out_features)."""
@@ -37,43 +37,6 @@ tokens, which it may store, and returns the attention output (tokens, num_heads,
 """
 
 _INITIAL_CAPACITY = 512
-_LORA_SUFFIXES = ("lora_A", "lora_B")
-
-
-@dataclass(frozen=True)
-class LoraAdapter:
-    """A low-rank change of some weights (LoRA, Hu et al. 2021): W + alpha / rank * B A.
-
-    Attributes:
-        tensors: `layers.{i}.{self_attn.q_proj|...|mlp.down_proj}.lora_A` (rank, in_features) and `.lora_B`
-            (out_features, rank).
-        alpha: Scale of the change.
-        rank: Rank of the change.
-    """
-
-    tensors: Mapping[str, Tensor]
-    alpha: float
-    rank: int
-
-    def merge(self, name: str, weight: Tensor) -> Tensor:
-        """Return `weight` of the module `name` with the change added, or unchanged if the adapter has none for it."""
-        down, up = (self.tensors.get(f"{name}.{suffix}") for suffix in _LORA_SUFFIXES)
-        if down is None or up is None:
-            return weight
-        change = (up.float() @ down.float()) * (self.alpha / self.rank)
-        return (weight.float() + change.to(weight.device)).to(weight.dtype)
-
-    def validate(self, module: nn.Module) -> None:
-        """Raise `ModelError` unless every tensor belongs to a linear layer of `module` and has its shape."""
-        layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
-        for key, tensor in self.tensors.items():
-            name, _, suffix = key.rpartition(".")
-            layer = layers.get(name)
-            shapes = {} if layer is None else {
-                "lora_A": (self.rank, layer.in_features), "lora_B": (layer.out_features, self.rank)
-            }  # fmt: skip
-            if shapes.get(suffix) != tuple(tensor.shape):
-                raise ModelError(f"The picture adapter's {key} {tuple(tensor.shape)} fits no layer of this model.")
 
 
 @dataclass(frozen=True)
@@ -111,7 +74,8 @@ def float_linear(weight: Tensor, bound: float) -> LinearFn:  # noqa: ARG001 - un
 class LlamaDecoder:
     """The decoder of a Llama, with the KV cache of one sequence.
 
-    More than ten attributes: the sizes of the model, its weights, and the cache; all are read on the hot path.
+    More than ten attributes (sizes, weights, cache): all of them are read for every token. The seventh parameter of the
+    constructor only reports progress.
     """
 
     length: int

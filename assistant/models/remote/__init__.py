@@ -1,1 +1,1 @@
-"""Models on OpenAI-compatible servers: read `model`, then `openai_api`, then `http_client`."""
+"""Models on OpenAI-compatible servers: read `model`, then `openai_api`, `http_client` and `retries`."""

@@ -13,83 +13,34 @@ import asyncio
 import json
 import ssl
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
 import httpx2
 
 from assistant import __version__
-from assistant.errors import ConfigError, ModelError, http_status
-
-IsCancelled = Callable[[], bool]
-"""Polled during a wait; True ends the request. An exception it raises ends the request as well and passes through."""
+from assistant.errors import ConfigError, http_status
+from assistant.models.remote.retries import (
+    MAX_RETRY_DELAY,
+    POLL_SECONDS,
+    IsCancelled,
+    ServerError,
+    parse_retry_after,
+)
 
 CONNECT_TIMEOUT = 10.0
 """Seconds."""
 READ_TIMEOUT = 600.0
 """Seconds without a byte from the server. A long prompt on a busy machine takes minutes until the first token."""
-RETRY_DELAYS = (0.5, 1.0, 2.0)
-"""Seconds before the second, third and fourth attempt."""
-MAX_RETRY_DELAY = 60.0
-"""Seconds. A server that asks for a longer delay (Retry-After) is not tried again."""
 
-_POLL_SECONDS = 0.02
 _MAX_EVENT_BYTES = 2**20
 _MAX_BODY_BYTES = 4 * 2**20
 _MAX_MESSAGE_CHARACTERS = 300
 _RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-class ServerError(ModelError):
-    """A request to the server failed.
-
-    Attributes:
-        retryable: True if another attempt may succeed.
-        status: HTTP status; 0 if there was no response.
-        body: First megabytes of the response.
-        retry_after: Seconds after which the server asks to be tried again; None if it does not say.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        retryable: bool = False,
-        status: int = 0,
-        body: bytes = b"",
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-        self.status = status
-        self.body = body
-        self.retry_after = retry_after
-
-
-class RetryPolicy:
-    """The attempts left for one request."""
-
-    def __init__(self, delays: tuple[float, ...] = RETRY_DELAYS) -> None:
-        """Allow one more attempt after each of `delays` (seconds)."""
-        self._delays = list(delays)
-
-    def wait(self, error: ServerError, is_cancelled: IsCancelled) -> None:
-        """Wait before the next attempt, at least as long as the server asks. Raises `error` if there is none."""
-        if not error.retryable or not self._delays:
-            raise error
-        delay = max(self._delays.pop(0), error.retry_after or 0)
-        if delay > MAX_RETRY_DELAY:
-            raise error
-        end = time.monotonic() + delay
-        while (remaining := end - time.monotonic()) > 0 and not is_cancelled():
-            time.sleep(min(remaining, _POLL_SECONDS))
 
 
 class ApiClient:
@@ -139,7 +90,7 @@ class ApiClient:
             body = executor.submit(self._get, path, left.is_set)
             try:
                 while not body.done() and not is_cancelled():
-                    wait([body], _POLL_SECONDS)
+                    wait([body], POLL_SECONDS)
             finally:
                 left.set()
             return body.result()
@@ -218,7 +169,7 @@ class ApiClient:
         body = await _read_body(response)
         message = self.error_message(body)
         retryable = response.status_code in _RETRYABLE_STATUS
-        retry_after = _parse_retry_after(response.headers.get("retry-after", "")) if retryable else None
+        retry_after = parse_retry_after(response.headers.get("retry-after", "")) if retryable else None
         advice = "check the address" if not message and not retryable else "try again later" if retryable else ""
         if retry_after is not None and retry_after > MAX_RETRY_DELAY:
             advice = f"try again in {retry_after:.0f} seconds"
@@ -283,7 +234,7 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
 async def _wait_unless_cancelled(task: "asyncio.Task[Any]", is_cancelled: IsCancelled) -> bool:
     """Wait for `task`. Return False as soon as the request is cancelled."""
     while not is_cancelled():
-        if (await asyncio.wait([task], timeout=_POLL_SECONDS))[0]:
+        if (await asyncio.wait([task], timeout=POLL_SECONDS))[0]:
             return True
     return False
 
@@ -317,17 +268,6 @@ def _single_line(text: str) -> str:
     """Remove control characters and line breaks from `text`, and cut it to a readable length."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split()).rstrip(".:")
     return line if len(line) <= _MAX_MESSAGE_CHARACTERS else f"{line[:_MAX_MESSAGE_CHARACTERS]}…"
-
-
-def _parse_retry_after(header: str) -> float | None:
-    """Return the seconds from now in a Retry-After header, which holds a number or a date; None if it is neither."""
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _is_certificate_error(error: BaseException | None) -> bool:

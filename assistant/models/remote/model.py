@@ -17,14 +17,7 @@ from assistant.errors import ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
-from assistant.models.remote.http_client import (
-    READ_TIMEOUT,
-    RETRY_DELAYS,
-    ApiClient,
-    IsCancelled,
-    RetryPolicy,
-    ServerError,
-)
+from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
 from assistant.models.remote.openai_api import (
     Chunk,
     ServerModel,
@@ -35,6 +28,7 @@ from assistant.models.remote.openai_api import (
     parse_models,
     to_openai_message,
 )
+from assistant.models.remote.retries import RETRY_DELAYS, IsCancelled, RetryPolicy, ServerError
 from assistant.progress import Progress, no_progress
 
 KEY_VARIABLE = "PARLEY_API_KEY"

@@ -14,7 +14,7 @@ from assistant.messages import Image, Message, assistant, user
 from assistant.models.local.checkpoint import read_adapter
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
-from assistant.models.local.llama import LoraAdapter
+from assistant.models.local.lora import LoraAdapter
 from assistant.models.local.model import LocalModel
 from tests.fakes.generation import complete
 from tests.fakes.tiny_models import decoder_of
