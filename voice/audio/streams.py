@@ -5,15 +5,14 @@ Either device may be unplugged at any time: it is `lost` then, until it is opene
 """
 
 import asyncio
-import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from assistant.errors import VoiceError
 from assistant.stderr import silence_stderr
 from voice.audio.devices import Direction, find_device, open_stream, translate_errors
+from voice.audio.playback_buffer import PlaybackBuffer
 from voice.audio.resample import Resampler
 from voice.audio.types import SAMPLE_RATE
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 _BLOCK_SECONDS = 0.01
-# Blocks of the reference signal kept until the next read: 2 s.
-_MAX_REFERENCE_BLOCKS = 200
 # Audio buffered while a busy machine holds this process up; beyond it, words are lost. PortAudio delivers it in
 # quarters, which delays what is heard: 0.3 s cost 70 ms of the time in which a reply has to fall silent.
 _INPUT_LATENCY_SECONDS = 0.15
@@ -154,21 +151,14 @@ class AudioOutput(AudioStream):
     def __init__(self, sample_rate: int, device: str = "default") -> None:
         super().__init__(device)
         self.sample_rate = sample_rate
-        """Rate in Hz of the samples that are added; `rate` is the device's."""
-        self._queue: deque[Samples] = deque()
-        self._lock = threading.Lock()
-        self._paused = False
-        # Samples handed to the device since the last `clear`, and how many of them have been heard.
-        self._handed_over = 0
-        self._heard = 0
-        # For each block on its way: (time at which it will have been heard, samples handed over up to its end).
-        self._pending: deque[tuple[float, int]] = deque()
-        self._reference: deque[Samples] = deque(maxlen=_MAX_REFERENCE_BLOCKS)
+        """Rate in Hz of the samples that are added."""
+        self.rate = sample_rate
+        """Rate in Hz of the device, known once it is open."""
+        self._buffer = PlaybackBuffer()
 
     def open(self) -> None:
         """Start the stream. Raises `VoiceError` if the output cannot be opened."""
-        with self._lock:
-            self._queue.clear()
+        self._buffer.clear()
         stream, self.rate = open_stream(
             self._device,
             "output",
@@ -184,9 +174,7 @@ class AudioOutput(AudioStream):
     def add(self, samples: "Samples") -> None:
         """Queue samples. Raises `VoiceError` while the output is lost."""
         self._check()
-        resampled = self._resampler.process(samples)
-        with self._lock:
-            self._queue.append(resampled)
+        self._buffer.add(self._resampler.process(samples))
 
     @property
     def played_seconds(self) -> float:
@@ -195,68 +183,40 @@ class AudioOutput(AudioStream):
         Audio that the system still buffers does not count. Raises `VoiceError` while the output is lost.
         """
         self._check()
-        now = time.monotonic()
-        with self._lock:
-            while self._pending and self._pending[0][0] <= now:
-                self._heard = self._pending.popleft()[1]
-        return self._heard / self.rate
+        return self._buffer.heard_samples(time.monotonic()) / self.rate
 
     @property
     def busy(self) -> bool:
         """True while something is left to play."""
-        return bool(self._queue)
+        return not self._buffer.empty
 
     def read_reference(self) -> "Samples":
         """Return what was played since the last call, silence included: at `rate`, at most 2 s.
 
         This is the echo canceller's reference signal (the far end).
         """
-        import numpy as np
-
-        blocks: list[Samples] = []
-        while self._reference:
-            blocks.append(self._reference.popleft())
-        return np.concatenate([np.zeros(0, np.float32), *blocks])
+        return self._buffer.read_reference()
 
     def pause(self) -> None:
         """Fall silent as soon as the device's buffer has been heard; keep the queue."""
-        self._paused = True
+        self._buffer.pause()
 
     def resume(self) -> None:
         """Continue after `pause`."""
-        self._paused = False
+        self._buffer.resume()
 
     def clear(self) -> None:
         """Drop everything that has not been played, and resume."""
-        with self._lock:
-            self._queue.clear()
-            self._pending.clear()
-            self._handed_over = self._heard = 0
+        self._buffer.clear()
         self._resampler = Resampler(self.sample_rate, self.rate)
-        self._paused = False
 
     def _check(self) -> None:
         if self.lost:
             raise VoiceError(f"The speaker {self.name!r} was disconnected: it is used again when it is back.")
 
     def _fill(self, out: Any, _frames: int, times: Any, _status: object) -> None:
-        """Fill the next block, on PortAudio's thread."""
+        """Fill the next block, on PortAudio's thread. `out` has the shape (samples, 1)."""
         self._last_callback = time.monotonic()
         # Some systems do not know when a block will be heard, and report a time in the past.
         delay = min(max(times.outputBufferDacTime - times.currentTime, 0.0), 1.0)
-        out.fill(0)
-        done = 0
-        with self._lock:
-            while done < len(out) and self._queue and not self._paused:
-                first = self._queue[0]
-                count = min(first.size, len(out) - done)
-                out[done : done + count, 0] = first[:count]
-                done += count
-                if count == first.size:
-                    self._queue.popleft()
-                else:
-                    self._queue[0] = first[count:]
-            if done:
-                self._handed_over += done
-                self._pending.append((self._last_callback + delay + done / self.rate, self._handed_over))
-        self._reference.append(out[:, 0].copy())
+        self._buffer.fill(out[:, 0], self._last_callback + delay, self.rate)
