@@ -12,7 +12,6 @@ import asyncio
 import logging
 import sys
 import threading
-import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
@@ -25,6 +24,7 @@ from assistant.errors import ParleyError
 from assistant.events import Notice, TextDelta
 from assistant.messages import user
 from assistant.progress import OnNotice, Progress
+from parley.loop_thread import LoopThread
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -82,7 +82,7 @@ class Assistant:
         """Create an assistant. The model is loaded by the first call that needs it, and downloaded before if needed.
 
         Args:
-            history: Save the conversation where `parley history` finds it. By default nothing is written to disk.
+            history: Save the conversation where `parley history` finds it. By default nothing of it is written to disk.
             on_notice: Receives sentences that you should know and that are no error, such as that only the first frame
                 of an animation is used. They are logged by default. Called from another thread.
             progress: Receives the progress of downloads and loading: label, bytes done, bytes in total. By default a
@@ -105,11 +105,7 @@ class Assistant:
         self._streams: set[_TextStream] = set()
         # One turn or skill at a time: they share the model.
         self._lock = asyncio.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="parley", daemon=True)
-        self._thread.start()
-        # Ends the thread of an assistant that is dropped without `close`, and of any at exit.
-        self._stop_thread = weakref.finalize(self, _stop, self._loop, self._thread)
+        self._loop_thread = LoopThread("parley")
 
     def ask(self, prompt: str, *images: FilePath) -> str:
         """Return the reply to `prompt`, which may be about `images` and about everything said before."""
@@ -122,7 +118,7 @@ class Assistant:
         """
         stream = self._open_stream(prompt, images)
         try:
-            while (text := self._run(stream.next())) is not None:
+            while (text := self._loop_thread.run(self._next_text(stream))) is not None:
                 yield text
         finally:
             self._close_stream(stream)
@@ -139,11 +135,11 @@ class Assistant:
         """
         stream = self._open_stream(prompt, images)
         try:
-            while (text := await self._run_async(stream.next())) is not None:
+            while (text := await self._loop_thread.run_async(self._next_text(stream))) is not None:
                 yield text
         finally:
             self._streams.discard(stream)
-            await self._run_async(stream.aclose())
+            await self._loop_thread.run_async(stream.aclose())
 
     def run_skill(self, skill: "Skill[..., Result]", **values: Any) -> Result:
         """Run any skill on this assistant's model, without the conversation.
@@ -153,18 +149,18 @@ class Assistant:
             values: Its arguments by name, with paths of files in place of images and audio.
         """
         self._check_usable()
-        return self._run(self._skill_result(skill, values))
+        return self._loop_thread.run(self._skill_result(skill, values))
 
     def close(self) -> None:
         """Stop open streams and free the model's memory. The assistant cannot be used afterwards."""
-        if not self._stop_thread.alive:
+        if not self._loop_thread.is_running:
             return
         try:
             while self._streams:
-                self._run(self._streams.pop().aclose())
-            self._run(self._close())
+                self._loop_thread.run(self._streams.pop().aclose())
+            self._loop_thread.run(self._close())
         finally:
-            self._stop_thread()
+            self._loop_thread.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -249,7 +245,7 @@ class Assistant:
         return ProgressLine() if is_terminal(sys.stderr) else nullcontext(_LabelLogger())
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await wait_uncancelled(self._loop.run_in_executor(None, partial(function, *args)))
+        return await wait_uncancelled(asyncio.get_running_loop().run_in_executor(None, partial(function, *args)))
 
     async def _close(self) -> None:
         async with self._lock:
@@ -268,34 +264,26 @@ class Assistant:
 
     def _close_stream(self, stream: "_TextStream") -> None:
         self._streams.discard(stream)
-        if not self._stop_thread.alive:
+        if not self._loop_thread.is_running:
             return
-        closing = asyncio.run_coroutine_threadsafe(stream.aclose(), self._loop)
+        closing = self._loop_thread.submit(stream.aclose())
         # The garbage collector may close an abandoned stream on the private thread, which cannot wait for itself.
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._loop_thread.thread:
             closing.result()
 
-    def _check_usable(self) -> None:
-        if not self._stop_thread.alive:
+    def _next_text(self, stream: "_TextStream") -> Coroutine[Any, Any, str | None]:
+        self._check_open()
+        return stream.next()
+
+    def _check_open(self) -> None:
+        if not self._loop_thread.is_running:
             raise ParleyError("This assistant is closed: create another one.")
+
+    def _check_usable(self) -> None:
+        self._check_open()
         if any(stream.caller == _current_caller() for stream in self._streams):
             # The call would wait for the reply, and the reply for the caller.
             raise ParleyError("A reply is still being streamed: read it to its end, or close the stream first.")
-
-    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the private loop and wait for it. Ctrl-C meanwhile cancels it."""
-        if not self._stop_thread.alive:
-            coroutine.close()
-            self._check_usable()
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    async def _run_async(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
 
 class _TextStream:
@@ -336,10 +324,3 @@ def _current_caller() -> object:
         return asyncio.current_task() or threading.get_ident()
     except RuntimeError:
         return threading.get_ident()
-
-
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    loop.call_soon_threadsafe(loop.stop)
-    if thread is not threading.current_thread():
-        thread.join()
-        loop.close()

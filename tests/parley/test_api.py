@@ -174,13 +174,13 @@ def test_closing_ends_the_thread() -> None:
     with Assistant(model="scripted") as assistant:
         assistant.ask("Hello")
         assert threading.active_count() > before
-    assert assistant._thread not in threading.enumerate()
+    assert assistant._loop_thread.thread not in threading.enumerate()
 
 
 def test_an_assistant_that_is_dropped_ends_its_thread() -> None:
     assistant = Assistant(model="scripted")
     assistant.ask("Hello")
-    thread = assistant._thread
+    thread = assistant._loop_thread.thread
     del assistant
     thread.join(10)
     assert not thread.is_alive()

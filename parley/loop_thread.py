@@ -1,0 +1,55 @@
+"""An event loop in a thread of its own, for plain calls to asynchronous code from anywhere."""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Run coroutines on a private event loop. The thread ends with `stop`, with this object, or at exit."""
+
+    def __init__(self, name: str) -> None:
+        """Start the thread. `name` is its name."""
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self.thread.start()
+        self._stop = weakref.finalize(self, _stop_loop, self.loop, self.thread)
+
+    @property
+    def is_running(self) -> bool:
+        """False after `stop`."""
+        return self._stop.alive
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and wait for its result. Ctrl-C meanwhile cancels it."""
+        future = self.submit(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def run_async(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and await its result from another loop. Cancelling the caller cancels it."""
+        return await asyncio.wrap_future(self.submit(coroutine))
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Start a coroutine and return its future."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def stop(self) -> None:
+        """End the thread. Coroutines that are running are abandoned."""
+        self._stop()
+
+
+def _stop_loop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    # The garbage collector may call this on the thread itself.
+    if thread is not threading.current_thread():
+        thread.join()
+        loop.close()
