@@ -41,6 +41,13 @@ def test_every_public_name_can_be_imported() -> None:
         _ = skills.nonsense
 
 
+@pytest.mark.parametrize(("old", "new"), [("Photo", "Image"), ("Sound", "Audio"), ("load_photo", "load_image")])
+def test_deprecated_names_can_still_be_imported(old: str, new: str) -> None:
+    import skills
+
+    assert getattr(skills, old) is getattr(skills, new)
+
+
 def test_names_and_summaries_import_nothing_heavy() -> None:
     heavy = "torch numpy PIL pydantic transformers cv2 textual asyncio".split()
     program = (
