@@ -3,7 +3,6 @@
 Every function takes an `Assistant` whose model it uses, and shares one with the others otherwise.
 """
 
-import atexit
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -26,7 +25,6 @@ def _shared_assistant() -> Assistant:
     with _shared_lock:
         if _shared is None:
             _shared = Assistant()
-            atexit.register(_shared.close)
         return _shared
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -17,6 +19,8 @@ import parley
 from assistant.settings import Settings
 from parley import Assistant, ParleyError, caption, emotion, read, vqa
 from parley.api import SettingsOptions
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
 
@@ -273,6 +277,26 @@ def test_reading_words_loads_no_chat_model() -> None:
     image.save("sign.png")
     with Assistant(model="/no/such/model") as assistant:
         assert [line.text for line in read("sign.png", assistant=assistant).lines] == ["HELLO"]
+
+
+def test_a_script_needs_no_close(photo: str) -> None:
+    program = (
+        "from parley import Assistant, caption\n"
+        "print(Assistant(model='scripted').ask('What is this?', 'dog.png'))\n"
+        "print(caption('dog.png'))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PARLEY_MODEL": "scripted"}
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.stdout == (
+        "You said: What is this? (and showed dog.png)\nYou said: Describe the photo. (and showed dog.png)\n"
+    )
+    assert done.stderr == ""
 
 
 def test_names_are_listed_and_others_are_not_there() -> None:
