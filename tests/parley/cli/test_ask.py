@@ -178,11 +178,11 @@ def test_ctrl_c_during_the_answer_saves_the_partial_reply() -> None:
         first = process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 130
-        said, told = first + process.stdout.read(), process.stderr.read()
-    assert told.strip() == b""
-    kept = last_messages()[1]
-    assert kept["interrupted"]
-    assert said.decode() == kept["text"] + "\n"
+        output, errors = first + process.stdout.read(), process.stderr.read()
+    assert errors.strip() == b""
+    reply = last_messages()[1]
+    assert reply["interrupted"]
+    assert output.decode() == reply["text"] + "\n"
 
 
 @pytest.fixture
@@ -225,9 +225,9 @@ def test_ctrl_c_reports_that_the_turn_is_not_saved(
     monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "file" / "below"))
     result = run("ask", "What is it?", *(["--json"] if as_json else []))
     assert result.exit_code == 130
-    told = json.loads(result.stdout)["notices"] if as_json else result.stderr.splitlines()
-    assert len(told) == 1
-    assert "The last turns are not saved." in told[0]
+    notices = json.loads(result.stdout)["notices"] if as_json else result.stderr.splitlines()
+    assert len(notices) == 1
+    assert "The last turns are not saved." in notices[0]
 
 
 def test_ctrl_c_ends_the_wait_for_standard_input() -> None:

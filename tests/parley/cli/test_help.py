@@ -46,8 +46,8 @@ def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
 
 def test_commands_and_conversations_are_completed() -> None:
     run("ask", "Hello there")
-    [kept] = saved_conversations()
-    for line, expected in (("parley hi", "history"), ("parley history show ", kept["id"])):
+    [conversation] = saved_conversations()
+    for line, expected in (("parley hi", "history"), ("parley history show ", conversation["id"])):
         words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
         done = finish([], env={**os.environ, "_PARLEY_COMPLETE": "bash_complete", **words})
         assert f"plain,{expected}" in done.stdout

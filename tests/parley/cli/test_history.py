@@ -13,8 +13,8 @@ pytestmark = pytest.mark.usefixtures("scripted_machine")
 def test_continue_resumes_the_latest_conversation() -> None:
     run("ask", "My name is Ada.")
     run("ask", "What is my name?", "--continue")
-    [kept] = saved_conversations()
-    assert kept["turns"] == 2
+    [conversation] = saved_conversations()
+    assert conversation["turns"] == 2
     assert [message["text"] for message in last_messages()] == [
         "My name is Ada.",
         "You said: My name is Ada.",
@@ -29,7 +29,7 @@ def test_a_conversation_is_found_by_a_prefix_of_its_id(photo: Path) -> None:
     run("ask", "Something else")
     result = run("ask", "And this?", "--conversation", first[:-2], "--json")
     assert json.loads(result.stdout)["prompt_tokens"] == 16 + 3 + 8 + 2
-    assert {kept["id"]: kept["turns"] for kept in saved_conversations()}[first] == 2
+    assert {conversation["id"]: conversation["turns"] for conversation in saved_conversations()}[first] == 2
 
 
 def test_instructions_are_resumed_with_the_conversation() -> None:
@@ -75,12 +75,12 @@ def test_list_show_and_search_print_text(photo: Path) -> None:
 def test_delete_removes_all_or_none() -> None:
     run("ask", "one")
     run("ask", "two")
-    latest, earlier = (kept["id"] for kept in saved_conversations())
+    latest, earlier = (conversation["id"] for conversation in saved_conversations())
     assert run("history", "delete", latest, "zzz").exit_code == 1
     assert len(saved_conversations()) == 2
     result = run("history", "delete", latest)
     assert (result.exit_code, result.stdout) == (0, f"Deleted {latest}\n")
-    assert [kept["id"] for kept in saved_conversations()] == [earlier]
+    assert [conversation["id"] for conversation in saved_conversations()] == [earlier]
 
 
 def test_an_empty_history_is_a_notice_and_an_empty_json_list() -> None:

@@ -123,8 +123,8 @@ def test_the_api_key_is_read_from_the_environment_and_never_shown(
     assert server.url in settings.stdout
     for shown in (refused.output, settings.output, repr(load().settings)):
         assert KEY not in shown
-    kept = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
-    assert not any(KEY.encode() in data for data in kept)
+    written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert not any(KEY.encode() in data for data in written)
 
 
 def test_the_api_key_is_not_accepted_in_a_file(tmp_path: Path) -> None:
