@@ -21,7 +21,7 @@ from parley.factory.emotion import build_emotion_detector, build_voice_emotion_c
 from parley.factory.models import build_model
 from parley.factory.voice import build_tts
 from skills.emotions.probabilities import most_likely
-from voice.empathy import DetectedEmotion, EmotionDetector
+from voice.emotion import DetectedEmotion, EmotionDetector
 
 
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the runs

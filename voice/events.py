@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import ParleyError
 from assistant.events import Event
+from voice.emotion import DetectedEmotion
 from voice.spoken_reply import SpokenReply
 from voice.stt.base import Transcript
 from voice.turns.interruption import Decision
@@ -16,7 +17,6 @@ from voice.turns.utterance import Utterance
 
 if TYPE_CHECKING:
     from assistant.messages import Message
-    from voice.empathy import DetectedEmotion
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class EmotionDetected:
     """The emotion of an utterance that is about to be answered."""
 
     utterance: Utterance
-    emotion: "DetectedEmotion"
+    emotion: DetectedEmotion
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from assistant.events import Event
 from assistant.messages import Image
-from voice.empathy import EmotionDetector
+from voice.emotion import EmotionDetector
 from voice.stt.base import SpeechToText
 from voice.tts.base import TextToSpeech
 from voice.turns.endpointing import EndOfTurnModel

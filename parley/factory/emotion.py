@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skills.emotions.speaker_baseline import SpeakerBaseline
     from skills.emotions.voice import VocalEmotion, VoiceEmotionClassifier
     from skills.vision_model import VisionClient
-    from voice.empathy import DetectedEmotion, EmotionDetector
+    from voice.emotion import DetectedEmotion, EmotionDetector
 
 ProgressDisplay = Callable[[], AbstractContextManager[Progress]]
 """Opens a display of progress for the time that a model takes to load."""
@@ -120,7 +120,7 @@ def build_emotion_detector(settings: "Settings") -> "EmotionDetector":
 
 
 class _EmotionDetector:
-    """Implement `voice.empathy.EmotionDetector` with the classifiers of the emotion skill."""
+    """Implement `voice.emotion.EmotionDetector` with the classifiers of the emotion skill."""
 
     def __init__(self, settings: "Settings") -> None:
         self._model: ChatModel | None = None
@@ -135,7 +135,7 @@ class _EmotionDetector:
         self._baseline = SpeakerBaseline(self._backends.voice_model(), self._backends.hidden_states)
 
     def detect(self, model: ChatModel, text: str, samples: "NDArray[np.float32]") -> "DetectedEmotion | None":
-        from voice.empathy import DetectedEmotion
+        from voice.emotion import DetectedEmotion
 
         assert self._baseline is not None
         self._model = model

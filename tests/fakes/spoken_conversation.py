@@ -19,7 +19,7 @@ from tests.fakes.speech import FakeAudioOutput, FakeSpeechToText, FakeTextToSpee
 from voice.audio.types import SAMPLE_RATE
 from voice.call_log import CallLog
 from voice.conversation import SpokenConversation
-from voice.empathy import DetectedEmotion
+from voice.emotion import DetectedEmotion
 from voice.options import FrontEnd, SpeechEngines, State, VoiceOptions
 from voice.turns.endpointing import EndOfTurnModel
 from voice.turns.vad import UserPaused

@@ -4,7 +4,8 @@ import pytest
 
 from assistant.errors import VoiceError
 from tests.fakes.spoken_conversation import ConversationHarness, FakeEmotionDetector
-from voice.empathy import MAX_SECONDS, DetectedEmotion
+from voice.emotion import DetectedEmotion
+from voice.empathy import MAX_SECONDS
 
 ANGRY = DetectedEmotion("anger", 0.9, {"text": ("neutral", 0.5), "voice": ("anger", 0.95)})
 

@@ -11,7 +11,7 @@ from parley.factory.emotion import build_emotion_detector
 from tests.fakes.audio import Floats
 from tests.fakes.skills import FakeEmotionModels, peaked_at
 from voice.audio.types import SAMPLE_RATE
-from voice.empathy import EmotionDetector
+from voice.emotion import EmotionDetector
 
 
 class FakeVoiceClassifier:
