@@ -107,10 +107,14 @@ class SpokenConversation:
             await self._replies.prepare()
             async with self._tasks:
                 self._tasks.create_task(self._answer_utterances())
-                async for samples in microphone:
-                    self._push_to_talk.process(samples)
-                    self._update()
-                self._push_to_talk.flush()
+                try:
+                    async for samples in microphone:
+                        self._push_to_talk.process(samples)
+                        self._update()
+                    self._push_to_talk.flush()
+                finally:
+                    # Tasks may still be on their way to their end. The key must not start another one meanwhile.
+                    self._push_to_talk.release()
                 self._utterances.put_nowait(None)
                 self._update()
         except BaseExceptionGroup as errors:

@@ -66,6 +66,10 @@ class PushToTalk:
             self._end(self._pressed)
         self._listener.flush()
 
+    def release(self) -> None:
+        """Forget that the key is pressed: no more audio comes."""
+        self._pressed = None
+
     def _end(self, pressed: "list[Samples]") -> None:
         import numpy as np
 

@@ -1,5 +1,7 @@
 """Push-to-talk and muting in a spoken conversation."""
 
+import asyncio
+
 import pytest
 
 from assistant.events import Notice
@@ -74,6 +76,24 @@ async def test_audio_that_ends_during_push_to_talk_loses_no_turn() -> None:
         harness.conversation.press_push_to_talk()
         harness.start_speaking(0)
     assert harness.messages == [("What time is it?", False), ("It is.", False)]
+
+
+async def test_push_to_talk_does_nothing_while_the_conversation_ends() -> None:
+    harness = ConversationHarness("One two three.", transcripts=("Count.",))
+    harness.output.play_limit = 0.1
+    run = asyncio.create_task(harness.run())
+    harness.say(0)
+    await harness.heard_seconds(0.3)
+    harness.conversation.press_push_to_talk()
+    harness.start_speaking(0)
+    await harness.processed()
+    run.cancel()
+    # One step: the conversation no longer reads the microphone, and the reply is being stopped.
+    await asyncio.sleep(0)
+    harness.conversation.press_push_to_talk()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert harness.questions == ["Count."]
 
 
 async def test_push_to_talk_over_a_reply_pauses_it_and_nothing_said_resumes_it() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from assistant.errors import VoiceError
+
 if TYPE_CHECKING:
     from voice.audio.types import Samples
     from voice.stt.base import Transcript
@@ -66,7 +68,11 @@ class Endpointer:
         if self._model is not None:
             loop = asyncio.get_running_loop()
             end_of_turn.completion_probability = await loop.run_in_executor(self._executor, self._model, samples)
-        transcript = await utterance.transcript()
+        try:
+            transcript = await utterance.transcript()
+        except VoiceError:
+            # It is raised where the utterance is answered, unless the user speaks on and the next pause succeeds.
+            return LONG_SILENCE
         if self._classifier.classify(transcript.text.strip(), utterance) == "turn":
             end_of_turn.silence_timeout = silence_timeout(transcript, end_of_turn.completion_probability)
         else:

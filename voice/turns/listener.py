@@ -6,13 +6,15 @@
                                          └─▶ UserStoppedSpeaking ─▶ on_end(utterance)
 
 The transcription of a pause is the utterance's if the user says no more. If they do, it is cancelled and starts again
-at the next pause.
+at the next pause. A transcription that fails is therefore an error only once the utterance is over.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from assistant.errors import VoiceError
+from voice.stt.base import Transcript
 from voice.turns.endpointing import Endpointer
 from voice.turns.transcriber import Transcriber
 from voice.turns.utterance import EndOfTurn, Utterance
@@ -48,7 +50,7 @@ class UserTurnListener:
             detector: Finds turns in the audio.
             transcriber: Transcribes them.
             endpointer: Decides how long a pause may last.
-            tasks: Runs transcription and endpointing; a failure of these is raised there.
+            tasks: Runs transcription and endpointing. A failure of the end-of-turn model is raised there.
             on_start: Receives each utterance at speech onset.
             on_end: Receives it when the turn is over. Its transcript may still be on its way.
         """
@@ -113,8 +115,7 @@ class UserTurnListener:
                 case UserPaused() if self.utterance is not None:
                     self._start_endpointing(event, self.utterance)
                 case SpeechChunk(samples) if self.utterance is not None:
-                    transcription = self.transcriber.transcribe(samples, self.utterance.chunk_seconds)
-                    self.utterance.add_chunk(samples, self._tasks.create_task(transcription))
+                    self.utterance.add_chunk(samples, self._transcribe(self.utterance, samples))
                 case UserStoppedSpeaking() if self.utterance is not None:
                     self.end(event)
 
@@ -126,8 +127,18 @@ class UserTurnListener:
         self._endpointing = self._tasks.create_task(self._set_silence_timeout(pause, utterance))
 
     def _transcribe_tail(self, utterance: Utterance, samples: "Samples") -> None:
-        transcription = self.transcriber.transcribe(samples, utterance.chunk_seconds)
-        utterance.set_tail(samples, self._tasks.create_task(transcription))
+        utterance.set_tail(samples, self._transcribe(utterance, samples))
+
+    def _transcribe(self, utterance: Utterance, samples: "Samples") -> "asyncio.Task[Transcript | VoiceError]":
+        offset_seconds = utterance.chunk_seconds
+
+        async def attempt() -> Transcript | VoiceError:
+            try:
+                return await self.transcriber.transcribe(samples, offset_seconds)
+            except VoiceError as error:
+                return error
+
+        return self._tasks.create_task(attempt())
 
     async def _set_silence_timeout(self, pause: UserPaused, utterance: Utterance) -> None:
         seconds = await self._endpointer.decide(pause.samples, utterance)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from assistant.errors import VoiceError
 from voice.audio.types import SAMPLE_RATE
 from voice.stt.base import Transcript, join_transcripts
 
@@ -78,12 +79,14 @@ class Utterance:
     def _pieces(self) -> "list[_Piece]":
         return [*self._chunks, *([self._tail] if self._tail is not None else [])]
 
-    def add_chunk(self, samples: "Samples", transcription: "asyncio.Task[Transcript]") -> None:
+    def add_chunk(self, samples: "Samples", transcription: "asyncio.Task[Transcript | VoiceError]") -> None:
         """Append final audio. It replaces the tail, which is a part of it."""
         self._drop_tail()
         self._chunks.append(_Piece(samples, transcription))
 
-    def set_tail(self, samples: "Samples", transcription: "asyncio.Task[Transcript] | None" = None) -> None:
+    def set_tail(
+        self, samples: "Samples", transcription: "asyncio.Task[Transcript | VoiceError] | None" = None
+    ) -> None:
         """Replace the audio after the last chunk. Without a new `transcription`, that of the old tail still holds."""
         if transcription is None:
             assert self._tail is not None
@@ -110,9 +113,15 @@ class Utterance:
         """
         transcriptions = [piece.transcription for piece in self._pieces]
         await asyncio.wait(transcriptions)
-        return join_transcripts([transcription.result() for transcription in transcriptions])
+        transcripts: list[Transcript] = []
+        for transcription in transcriptions:
+            result = transcription.result()
+            if isinstance(result, VoiceError):
+                raise result
+            transcripts.append(result)
+        return join_transcripts(transcripts)
 
 
 class _Piece(NamedTuple):
     samples: "Samples"
-    transcription: "asyncio.Task[Transcript]"
+    transcription: "asyncio.Task[Transcript | VoiceError]"

@@ -51,6 +51,18 @@ async def test_turn_that_goes_on_after_a_pause_is_transcribed_again_in_full() ->
     assert harness.stt.durations[1] > harness.stt.durations[0] + 1
 
 
+async def test_failed_transcription_of_a_pause_is_no_error_if_the_user_speaks_on() -> None:
+    harness = ConversationHarness("It is.", transcripts=("What time", "What time is it?"))
+    harness.stt.failures = 1
+    async with harness.running():
+        harness.start_speaking(0)
+        harness.be_silent(12)
+        await harness.timeout_set(1)
+        harness.say(1)
+        await harness.answer()
+    assert harness.questions == ["What time is it?"]
+
+
 async def test_utterance_longer_than_a_segment_is_one_turn() -> None:
     harness = ConversationHarness("That is a lot.", transcripts=("On and on.",))
     harness.start_speaking(0, frames=2187)
