@@ -154,10 +154,12 @@ class ReplyPlayback:
         heard = 0
         for sentence in self._sentences:
             if played < sentence.ends_at:
-                words = text[sentence.start : sentence.end].split(" ")
-                share = (played - sentence.starts_at) / (sentence.ends_at - sentence.starts_at)
-                if count := int(max(share, 0.0) * len(words)):
-                    heard = sentence.start + len(" ".join(words[:count]))
+                # While only the gap before a sentence has been added, it has no duration yet.
+                if played > sentence.starts_at:
+                    words = text[sentence.start : sentence.end].split(" ")
+                    share = (played - sentence.starts_at) / (sentence.ends_at - sentence.starts_at)
+                    if count := int(share * len(words)):
+                        heard = sentence.start + len(" ".join(words[:count]))
                 break
             heard = sentence.end
         return text[:heard]

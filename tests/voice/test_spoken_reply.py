@@ -1,11 +1,14 @@
 """A reply on its way to the output: what counts as heard, and when it starts."""
 
+import numpy as np
 import pytest
 
 from assistant.errors import ParleyError
-from tests.fakes.speech import FakeAudioOutput, FakeTextToSpeech
+from tests.fakes.speech import TTS_RATE, FakeAudioOutput, FakeTextToSpeech
+from voice.reply_playback import ReplyPlayback
 from voice.speech_synthesizer import SpeechSynthesizer
 from voice.spoken_reply import SpokenReply
+from voice.tts.base import SENTENCE_GAP_SECONDS
 
 # The rule between the paragraphs is not spoken.
 TEXT = "One two three.\n\n---\n\nFour five."
@@ -58,6 +61,16 @@ async def test_delivered_text_ends_with_the_last_word_heard(seconds: float, hear
         output.play_limit = seconds
         assert reply.delivered_text().rstrip() == heard.rstrip()
     synthesizer.close()
+
+
+async def test_gap_before_a_sentence_delivers_none_of_its_words() -> None:
+    output = FakeAudioOutput()
+    playback = ReplyPlayback(output, TTS_RATE, on_start=lambda: None, on_error=print)
+    playback.add(0, 4, np.zeros(100, np.float32))
+    # The voice has given the gap and not the sentence after it.
+    playback.add(5, 9, np.zeros(round(SENTENCE_GAP_SECONDS * TTS_RATE), np.float32))
+    output.play_limit = 0.2
+    assert playback.delivered("One. Two.") == "One."
 
 
 async def test_failed_output_is_reported_once_and_all_text_counts_as_delivered() -> None:
