@@ -106,7 +106,7 @@ def _engine() -> Any:
         from rapidocr import RapidOCR
     except ImportError as error:
         raise MissingExtraError(
-            f"OcrResult the words in pictures needs rapidocr and onnxruntime, which do not load here ({error}): "
+            f"Reading the words in pictures needs rapidocr and onnxruntime, which do not load here ({error}): "
             "install them anew."
         ) from error
     # Importing it adds a handler to its logger, which prints every step on standard error.
