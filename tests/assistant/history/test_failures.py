@@ -80,7 +80,9 @@ class TestConcurrency:
 
 class TestDamagedFiles:
     @pytest.mark.parametrize(
-        "content", [b"hello", b"\0" * 4096, os.urandom(8192), b"SQLite format 3\0" + b"\xff" * 2000]
+        "content",
+        [b"hello", b"\0" * 4096, os.urandom(8192), b"SQLite format 3\0" + b"\xff" * 2000],
+        ids=["text", "zeros", "random", "header only"],
     )
     def test_garbage_is_quarantined_with_a_notice(self, content: bytes, history: History, notices: list[str]) -> None:
         history.path.parent.mkdir()
