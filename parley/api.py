@@ -12,8 +12,8 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
-from contextlib import AbstractContextManager, aclosing, nullcontext
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -105,6 +105,8 @@ class Assistant:
         self._streams: set[_TextStream] = set()
         # One turn or skill at a time: they share the model.
         self._lock = asyncio.Lock()
+        # Set to end the work that runs in a thread now.
+        self._stop = threading.Event()
         self._loop_thread = LoopThread("parley")
 
     def ask(self, prompt: str, *images: FilePath) -> str:
@@ -139,7 +141,9 @@ class Assistant:
                 yield text
         finally:
             self._streams.discard(stream)
-            await self._loop_thread.run_async(stream.aclose())
+            # `close` has stopped the stream already.
+            if self._loop_thread.is_running:
+                await self._loop_thread.run_async(stream.aclose())
 
     def run_skill(self, skill: "Skill[..., Result]", **values: Any) -> Result:
         """Run any skill on this assistant's model, without the conversation.
@@ -183,17 +187,10 @@ class Assistant:
                             self._on_notice(text)
 
     async def _skill_result(self, skill: "Skill[..., Result]", values: dict[str, Any]) -> Result:
-        stop = threading.Event()
         async with self._lock:
-            running = asyncio.ensure_future(self._in_thread(self._call_skill, skill, values, stop))
-            try:
-                return await asyncio.shield(running)
-            except asyncio.CancelledError:
-                stop.set()
-                await asyncio.wait([running])
-                raise
+            return await self._in_thread(self._call_skill, skill, values)
 
-    def _call_skill(self, skill: "Skill[..., Result]", values: dict[str, Any], stop: threading.Event) -> Result:
+    def _call_skill(self, skill: "Skill[..., Result]", values: dict[str, Any]) -> Result:
         from parley.factory.emotion import EmotionBackends
         from parley.factory.voice import load_audio
         from skills.vision_model import VisionClient
@@ -217,7 +214,7 @@ class Assistant:
                     on_notice=self._on_notice,
                 )
             return cast("Result", skill.run(values, self._emotion_backends))
-        client = VisionClient(self._get_session().model, stop) if skill.needs_model else None
+        client = VisionClient(self._get_session().model, self._stop) if skill.needs_model else None
         return cast("Result", skill.run(values, client))
 
     def _load_image(self, path: FilePath) -> Any:
@@ -236,16 +233,38 @@ class Assistant:
                 self._session = start_session(self._settings, progress, save=self._history)
         return self._session
 
-    def _progress_display(self) -> "AbstractContextManager[Progress]":
+    @contextmanager
+    def _progress_display(self) -> Iterator[Progress]:
+        """Show the progress inside the block. A report after a cancellation raises, which ends the download."""
         from parley.cli.progress import ProgressLine
         from parley.cli.terminal import is_terminal
 
+        stop = self._stop
+        display: AbstractContextManager[Progress]
         if self._progress is not None:
-            return nullcontext(self._progress)
-        return ProgressLine() if is_terminal(sys.stderr) else nullcontext(_LabelLogger())
+            display = nullcontext(self._progress)
+        else:
+            display = ProgressLine() if is_terminal(sys.stderr) else nullcontext(_LabelLogger())
+        with display as progress:
+
+            def report(label: str, done_bytes: int, total_bytes: int) -> None:
+                if stop.is_set():
+                    raise _StoppedError
+                progress(label, done_bytes, total_bytes)
+
+            yield report
 
     async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await wait_uncancelled(asyncio.get_running_loop().run_in_executor(None, partial(function, *args)))
+        """Run `function` in a thread. A cancellation sets `_stop`, and waits for the function to end."""
+        self._stop = threading.Event()
+        running = asyncio.get_running_loop().run_in_executor(None, partial(function, *args))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            self._stop.set()
+            with suppress(Exception):
+                await wait_uncancelled(running)
+            raise
 
     async def _close(self) -> None:
         async with self._lock:
@@ -277,7 +296,7 @@ class Assistant:
 
     def _check_open(self) -> None:
         if not self._loop_thread.is_running:
-            raise ParleyError("This assistant is closed: create another one.")
+            raise _closed_error()
 
     def _check_usable(self) -> None:
         self._check_open()
@@ -292,18 +311,27 @@ class _TextStream:
     def __init__(self, texts: AsyncGenerator[str, None]) -> None:
         self.caller = _current_caller()
         self._texts = texts
+        self._is_closed = False
         # A step that is cancelled takes a moment to stop the model; closing waits for it.
         self._step = asyncio.Lock()
 
     async def next(self) -> str | None:
         """Return the next piece of the reply, or None at its end."""
         async with self._step:
+            if self._is_closed:
+                # The reply is incomplete, and must not seem to end here.
+                raise _closed_error()
             return await anext(self._texts, None)
 
     async def aclose(self) -> None:
         """Stop the turn, and return when the model has stopped."""
         async with self._step:
+            self._is_closed = True
             await self._texts.aclose()
+
+
+class _StoppedError(Exception):
+    """The call was cancelled. Raised into a download, which ends there."""
 
 
 class _LabelLogger:
@@ -316,6 +344,10 @@ class _LabelLogger:
         if label != self._label:
             self._label = label
             _logger.info(label)
+
+
+def _closed_error() -> ParleyError:
+    return ParleyError("This assistant is closed: create another one.")
 
 
 def _current_caller() -> object:

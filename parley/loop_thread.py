@@ -16,14 +16,14 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         """Start the thread. `name` is its name."""
         self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self.thread = threading.Thread(target=_run_loop, args=(self.loop,), name=name, daemon=True)
         self.thread.start()
         self._stop = weakref.finalize(self, _stop_loop, self.loop, self.thread)
 
     @property
     def is_running(self) -> bool:
-        """False after `stop`."""
-        return self._stop.alive
+        """False after `stop`, and in a forked process, which has no copy of the thread."""
+        return self._stop.alive and self.thread.is_alive()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and wait for its result. Ctrl-C meanwhile cancels it."""
@@ -43,13 +43,25 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def stop(self) -> None:
-        """End the thread. Coroutines that are running are abandoned."""
+        """End the thread. Coroutines that are running are cancelled."""
         self._stop()
 
 
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    # Without a result, those who wait for a coroutine would wait for ever.
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+
+
 def _stop_loop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    # A forked process has the loop and not its thread.
+    if not thread.is_alive():
+        return
     loop.call_soon_threadsafe(loop.stop)
     # The garbage collector may call this on the thread itself.
     if thread is not threading.current_thread():
         thread.join()
-        loop.close()

@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import PIL.ImageDraw
@@ -16,6 +19,8 @@ import PIL.ImageFont
 import pytest
 
 import parley
+from assistant.conversation.session import Session
+from assistant.progress import Progress
 from assistant.settings import Settings
 from parley import Assistant, ParleyError, caption, emotion, read, vqa
 from parley.api import SettingsOptions
@@ -173,6 +178,73 @@ def test_closing_stops_an_open_stream(slow: Assistant) -> None:
         slow.ask("Hello")
 
 
+def test_closing_stops_an_open_async_stream(slow: Assistant) -> None:
+    async def main() -> None:
+        texts = slow.stream_async("word " * 400)
+        await anext(texts)
+        slow.close()
+        with pytest.raises(ParleyError, match="is closed"):
+            await anext(texts)
+
+    asyncio.run(main())
+
+
+def test_a_reply_that_closing_cut_short_does_not_seem_complete(slow: Assistant) -> None:
+    started = threading.Event()
+
+    def read() -> None:
+        for _ in slow.stream("word " * 400):
+            started.set()
+
+    with ThreadPoolExecutor(1) as executor:
+        reading = executor.submit(read)
+        assert started.wait(60)
+        slow.close()
+        with pytest.raises(ParleyError, match="is closed"):
+            reading.result(60)
+
+
+def test_ctrl_c_ends_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = threading.Event()
+
+    def download(_settings: Settings, progress: Progress, **_options: Any) -> Session:
+        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 10
+        try:
+            while time.monotonic() < deadline:
+                progress("fetching a model", 0, 0)
+                time.sleep(0.01)
+        except BaseException:
+            given_up.set()
+            raise
+        raise AssertionError("the download went on")
+
+    monkeypatch.setattr("parley.factory.session.start_session", download)
+    with Assistant(model="scripted") as assistant, pytest.raises(KeyboardInterrupt):
+        assistant.ask("Hello")
+    assert given_up.is_set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_process_gets_an_error_and_does_not_wait_for_ever() -> None:
+    program = (
+        "import multiprocessing\n"
+        "from parley import Assistant, ParleyError\n"
+        "assistant = Assistant(model='scripted')\n"
+        "assistant.ask('Hello')\n"
+        "def child():\n"
+        "    try:\n"
+        "        assistant.ask('Hello')\n"
+        "    except ParleyError as error:\n"
+        "        print(error)\n"
+        "process = multiprocessing.get_context('fork').Process(target=child)\n"
+        "process.start()\n"
+        "process.join()\n"
+        "print(assistant.ask('Hello'))\n"
+    )
+    assert run_script(program) == "This assistant is closed: create another one.\nYou said: Hello\n"
+
+
 def test_closing_ends_the_thread() -> None:
     before = threading.active_count()
     with Assistant(model="scripted") as assistant:
@@ -279,24 +351,29 @@ def test_reading_words_loads_no_chat_model() -> None:
         assert [line.text for line in read("sign.png", assistant=assistant).lines] == ["HELLO"]
 
 
+def run_script(program: str) -> str:
+    """Run a program that prints nothing on standard error, and return its output."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PARLEY_MODEL": "scripted"},
+        timeout=120,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
 def test_a_script_needs_no_close(photo: str) -> None:
     program = (
         "from parley import Assistant, caption\n"
         "print(Assistant(model='scripted').ask('What is this?', 'dog.png'))\n"
         "print(caption('dog.png'))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PARLEY_MODEL": "scripted"}
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    assert done.stdout == (
+    assert run_script(program) == (
         "You said: What is this? (and showed dog.png)\nYou said: Describe the photo. (and showed dog.png)\n"
     )
-    assert done.stderr == ""
 
 
 def test_names_are_listed_and_others_are_not_there() -> None:
