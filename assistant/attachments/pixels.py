@@ -17,7 +17,7 @@ from assistant.errors import AttachmentError
 from assistant.messages import Image
 
 CACHE_BYTES = 64 * 2**20
-"""Decoded pixels that are kept: one photo of 21 megapixels, or two of 10.
+"""Decoded pixels that are kept: one photo of 16 megapixels, or two of 8.
 
 A photo is decoded when it is attached, and needed again for its preview, its prefill and any skill. With the cache a
 12-megapixel photo is decoded once; each decoding takes 0.1 s (JPEG) to 0.3 s (PNG), and a copy 6 ms.
@@ -82,7 +82,8 @@ class PixelCache:
 
     def add(self, digest: str, pixels: PIL.Image.Image) -> None:
         self._pixels[digest] = pixels
-        while sum(3 * each.width * each.height for each in self._pixels.values()) > self._max_bytes:
+        # Pillow stores RGB as 4 bytes a pixel.
+        while sum(4 * each.width * each.height for each in self._pixels.values()) > self._max_bytes:
             self._pixels.popitem(last=False)
 
 

@@ -196,7 +196,7 @@ class TestDecodingOnce:
         assert decode(image).tobytes() == prefill.tobytes()
 
     def test_the_cache_drops_what_was_not_used_for_longest(self) -> None:
-        cache = PixelCache(max_bytes=2 * 3 * 64 * 48)
+        cache = PixelCache(max_bytes=2 * 4 * 64 * 48)
         for digest in "ab":
             cache.add(digest, photo())
         assert cache.get("a") is not None
