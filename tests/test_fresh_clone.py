@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.slow,
     # Gigabytes to fetch on an ordinary line.
     pytest.mark.timeout(3600),
-    pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no repository to clone"),
+    pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a git repository"),
 ]
 
 

@@ -30,7 +30,9 @@ def loaded_by(program: str) -> set[str]:
     return set(finished.stderr.rpartition("LOADED")[2].split())
 
 
-@pytest.mark.parametrize("module", ["assistant", "assistant.messages", "parley", "parley.cli", "skills", "tui", "voice"])
+@pytest.mark.parametrize(
+    "module", ["assistant", "assistant.messages", "parley", "parley.cli", "skills", "tui", "voice"]
+)
 def test_importing_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 
@@ -60,7 +62,7 @@ def test_the_runtime_of_small_models_has_no_telemetry() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_the_tests_are_found_on_a_terminal_too() -> None:
     import pty
     import termios

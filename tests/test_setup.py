@@ -24,7 +24,7 @@ echo >>seconds
 exec /bin/sleep 0.02
 """
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="is a shell script")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 
 
 @pytest.fixture

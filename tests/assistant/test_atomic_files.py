@@ -31,7 +31,7 @@ def test_a_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: 
     assert path.read_bytes() == b"old"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX permissions")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
 def test_a_private_file_is_private_from_the_start(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"secret", temporary=tmp_path / "unfinished", mode=0o600)

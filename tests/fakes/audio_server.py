@@ -18,7 +18,7 @@ from tests.fakes.audio import Floats, wave_bytes
 
 PROGRAMS = ("pulseaudio", "pactl", "paplay", "parecord")
 MISSING = [program for program in PROGRAMS if shutil.which(program) is None]
-REASON = f"{', '.join(MISSING)} missing: apt install libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins"
+REASON = f"needs {', '.join(MISSING)} (apt install libportaudio2 pulseaudio pulseaudio-utils libasound2-plugins)"
 
 RECORDING_RATE = 48_000
 # Generous: a busy machine may hold a program up for seconds.

@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given_up.is_set()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_forked_process_gets_an_error_and_does_not_wait_for_ever() -> None:
     program = (
         "import multiprocessing\n"

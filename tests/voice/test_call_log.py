@@ -60,7 +60,7 @@ def test_log_that_cannot_be_written_is_reported_once(tmp_path: Path) -> None:
     assert all("the conversation goes on" in notice for notice in notices)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_is_reported_once() -> None:
     notices: list[str] = []
     log = CallLog(Path("/dev/full"), None, notices.append)

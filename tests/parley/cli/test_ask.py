@@ -165,7 +165,7 @@ def test_an_image_whose_name_is_not_utf8_is_attached(photo: Path, tmp_path: Path
     try:
         photo.rename(tmp_path / os.fsdecode(name))
     except OSError:
-        pytest.skip("the file system takes no such names")
+        pytest.skip("needs a file system that allows any bytes in names")
     done = finish([b"ask", b"What is it?", b"-i", name])
     assert (done.returncode, done.stderr) == (0, "")
     assert [image["width"] for image in last_messages()[0]["images"]] == [40]
@@ -255,7 +255,7 @@ def test_a_closed_pipe_ends_quietly_and_saves_the_turn() -> None:
     assert last_messages()[1]["text"].startswith("You said:")
 
 
-@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs a full device")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [["ask", "?"], ["ask", "?", "--json"], ["config"]])
 def test_output_that_cannot_be_written_is_an_error_in_one_line(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:

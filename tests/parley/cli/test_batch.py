@@ -129,7 +129,7 @@ def test_a_missing_folder_is_named(photos: Sequence[str]) -> None:
     assert "There is no folder no for out.jsonl: make it first" in result.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="There is no device that is always full.")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_an_error(photos: Sequence[str]) -> None:
     Path("out.jsonl").symlink_to("/dev/full")
     result = run("caption", "--out", "out.jsonl", photos[0])

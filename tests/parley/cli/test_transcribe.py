@@ -109,7 +109,7 @@ def test_a_file_without_audio_loads_no_model(loads: list[str], tmp_path: Path) -
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="the shell gives pipes no names")
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
 def test_a_named_pipe_is_read(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
     program = "from parley.factory import voice\nfrom tests.fakes.tone_recognizer import ToneRecognizer\n"

@@ -110,10 +110,6 @@ class TestCaptions:
         ("Children play",),
     )
 
-    @pytest.fixture(autouse=True)
-    def _scorers(self) -> None:
-        pytest.importorskip("pycocoevalcap", reason="`make train-deps` installs it")
-
     def test_metrics_equal_those_of_pycocoevalcap(self) -> None:
         from pycocoevalcap.bleu.bleu import Bleu
 

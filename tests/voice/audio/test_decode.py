@@ -68,7 +68,7 @@ def test_a_stream_that_cannot_seek_gives_the_same_samples(write_wave: WriteWave)
     np.testing.assert_array_equal(decode(Pipe(path.read_bytes())), decode(path))
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_named_pipe_gives_the_same_samples(write_wave: WriteWave, tmp_path: Path) -> None:
     path = write_wave("tone.wav", tone(0.5))
     pipe = tmp_path / "pipe"
@@ -79,7 +79,7 @@ def test_a_named_pipe_gives_the_same_samples(write_wave: WriteWave, tmp_path: Pa
     writer.join()
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_an_empty_named_pipe_is_an_error(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

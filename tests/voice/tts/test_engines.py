@@ -21,7 +21,7 @@ SENTENCE = "The cat sleeps in the sun, and nobody wakes it."
         pytest.param("piper", marks=pytest.mark.slow),
         pytest.param(
             "espeak",
-            marks=pytest.mark.skipif(shutil.which(espeak.PROGRAM) is None, reason="espeak-ng is not installed"),
+            marks=pytest.mark.skipif(shutil.which(espeak.PROGRAM) is None, reason="needs espeak-ng"),
         ),
         pytest.param("coqui", marks=NEEDS_COQUI),
         pytest.param("xtts", marks=NEEDS_COQUI),

@@ -8,7 +8,7 @@ import pytest
 from assistant.errors import MissingExtraError, VoiceError
 from voice.tts.espeak import PROGRAM, Espeak, language_code
 
-needs_espeak = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="espeak-ng is not installed")
+needs_espeak = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="needs espeak-ng")
 
 
 @pytest.mark.parametrize(("voice", "language"), [("en-us", "en"), ("de", "de"), ("en+f3", "en"), ("zh_CN", "zh")])

@@ -9,7 +9,7 @@ import pytest
 from assistant.errors import MissingExtraError, VoiceError
 from voice.tts import piper
 
-needs_piper = pytest.mark.skipif(not piper.is_installed(), reason="piper-tts is not installed")
+needs_piper = pytest.mark.skipif(not piper.is_installed(), reason="needs piper-tts")
 
 
 def test_a_missing_package_is_an_error_that_says_how_to_install_it(

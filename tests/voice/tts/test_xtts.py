@@ -33,7 +33,7 @@ class TestWithThePackage:
         assert all(chunk.dtype == np.float32 and chunk.ndim == 1 and np.abs(chunk).max() <= 1 for chunk in chunks)
         assert 1.0 < sum(chunk.size for chunk in chunks) / voice.sample_rate < 5.0
 
-    @pytest.mark.skipif(find_library("avformat") is None, reason="Coqui reads audio files with FFmpeg")
+    @pytest.mark.skipif(find_library("avformat") is None, reason="needs FFmpeg")
     def test_different_recordings_give_different_voices(self, xtts_folder: Path, write_wave: WriteWave) -> None:
         low, high = (write_wave(f"{hertz}.wav", tone(3.0, 22_050, hertz), 22_050) for hertz in (120, 400))
         voices = [xtts.Xtts.load(str(xtts_folder), voice=str(path), device="cpu") for path in (low, high)]

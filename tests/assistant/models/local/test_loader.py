@@ -104,7 +104,7 @@ def test_a_processor_that_needs_torchvision_says_so(llava_folder: Path, tmp_path
     except (ImportError, RuntimeError):
         pass
     else:
-        pytest.skip("torchvision is installed here")
+        pytest.skip("needs an environment without torchvision")
     folder = tmp_path / "model"
     shutil.copytree(llava_folder, folder)
     need_torchvision(folder)
