@@ -1,17 +1,16 @@
-"""Train the network that tells emotions from faces, on FER-2013, and write it to the weights of the emotion skill.
+"""Train the face network of the emotion skill on FER-2013, and write its weights.
 
     python -m training.faces --data DATA --work WORK [--minutes N] [--threads N] [--begin WEIGHTS] [--export]
 
-`--minutes` of processor time shape the schedule: the rate rises over their first twentieth and falls to nothing by
-their end, however little of a busy machine there is to be had. Checkpoints are kept in WORK/faces/; the same command
-goes on from the last, and another number of minutes stretches or shortens what remains. `--begin` starts from weights
-that were written before, at half the rate. `--export` writes what the last checkpoint holds without training on, and
-with `--begin` and no checkpoint those weights with a temperature fitted anew. Dev is
-FER-2013's public test split; `training.face_figures` judges on test.
+The learning rate schedule follows processor time, so that it completes on a busy machine too: a linear warm-up over the
+first twentieth of `--minutes`, then a cosine to 0. Checkpoints are saved in WORK/faces/. The same command resumes from
+the last one; another number of minutes stretches or shortens the rest of the schedule. `--begin` starts from existing
+weights at half the learning rate. `--export` writes the weights of the last checkpoint without further training; with
+`--begin` and no checkpoint, it writes those weights with a newly fitted temperature. Dev is the public test split of
+FER-2013; `training.face_figures` evaluates on test.
 """
 
 import argparse
-import csv
 import math
 import time
 from collections.abc import Iterator
@@ -21,166 +20,147 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
 from skills.emotions.face import WEIGHTS
 from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardize
 from skills.emotions.labels import EMOTIONS
-from training.calibration import fitted_temperature, judge, keep
-
-# What FER-2013 calls the emotions.
-NAMES = {
-    "angry": "anger",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happy": "joy",
-    "neutral": "neutral",
-    "sad": "sadness",
-    "surprise": "surprise",
-}
-SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+from training.calibration import evaluate_classifier, fit_temperature, save_weights
+from training.fer2013 import Faces, read_faces
 
 TRAINING_FACES = 28_709
-BATCH = 64
-PEAK_RATE = 0.06
-WARM_UP = 0.05
-SMOOTHING = 0.1
-AVERAGE = 0.999
-# From which part of the time on faces have how many pixels: small ones cost less than half.
-SIDES = ((0.0, 32), (0.25, 40), (0.7, FACE_SIDE))
-SECONDS_BETWEEN_CHECKPOINTS = 120
-# Looking at all of dev would take as long as a round of training does: every seventh face is enough on the way.
+BATCH_SIZE = 64
+PEAK_LEARNING_RATE = 0.06
+WARMUP_FRACTION = 0.05
+LABEL_SMOOTHING = 0.1
+EMA_DECAY = 0.999
+# (Progress from which it holds, side of the faces in pixels). Small faces cost less than half.
+SIDE_SCHEDULE = ((0.0, 32), (0.25, 40), (0.7, FACE_SIDE))
+CHECKPOINT_INTERVAL_SECS = 120
+# Evaluating all of dev takes as long as an epoch: during training, every seventh face is enough.
 DEV_STRIDE = 7
 
 
-@dataclass(frozen=True)
-class Faces:
-    """Grey faces (count, 48, 48) as bytes, and which of `EMOTIONS` each shows (count)."""
+def augment(faces: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Mirror, rotate, shift, stretch and partly hide faces at random.
 
-    pixels: Tensor
-    labels: Tensor
+    Args:
+        faces: Standardized faces (batch, 1, 48, 48).
+        side: Side of the result in pixels.
+        generator: Source of randomness.
 
-
-def read_faces(data: Path, split: str) -> Faces:
-    """The faces of "train", "dev" or "test", cut out of the sheets they are kept on."""
-    folder = data / "fer2013"
-    with (folder / "labels.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if row["split"] == SPLITS[split]]
-    sheets: dict[str, Tensor] = {}
-    pixels = torch.empty(len(rows), FACE_SIDE, FACE_SIDE, dtype=torch.uint8)
-    for place, row in enumerate(rows):
-        if row["sheet"] not in sheets:
-            sheet = Image.open(folder / f"sheet{int(row['sheet']):02d}.webp").convert("L")
-            sheets[row["sheet"]] = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).view(
-                sheet.height, sheet.width
-            )
-        left, top = int(row["x"]), int(row["y"])
-        pixels[place] = sheets[row["sheet"]][top : top + FACE_SIDE, left : left + FACE_SIDE]
-    return Faces(pixels, torch.tensor([EMOTIONS.index(NAMES[row["label"]]) for row in rows]))
-
-
-def disturbed(faces: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """Faces (batch, 1, 48, 48) mirrored, turned, moved, stretched and partly hidden, as (batch, 1, side, side)."""
+    Returns:
+        Faces (batch, 1, side, side).
+    """
     count = len(faces)
 
-    def between(low: float, high: float) -> Tensor:
+    def uniform(low: float, high: float) -> Tensor:
         return torch.rand(count, generator=generator) * (high - low) + low
 
-    turn = between(-0.26, 0.26)
-    stretch = between(0.8, 1.15)
-    tall = stretch * between(0.92, 1.09)
-    mirror = torch.where(between(0, 1) < 0.5, -1.0, 1.0)
-    rows = torch.stack(
+    angle = uniform(-0.26, 0.26)
+    zoom_x = uniform(0.8, 1.15)
+    zoom_y = zoom_x * uniform(0.92, 1.09)
+    mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    matrices = torch.stack(
         [
-            torch.stack([mirror * stretch * turn.cos(), -tall * turn.sin(), between(-0.2, 0.2)], 1),
-            torch.stack([mirror * stretch * turn.sin(), tall * turn.cos(), between(-0.2, 0.2)], 1),
+            torch.stack([mirror * zoom_x * angle.cos(), -zoom_y * angle.sin(), uniform(-0.2, 0.2)], 1),
+            torch.stack([mirror * zoom_x * angle.sin(), zoom_y * angle.cos(), uniform(-0.2, 0.2)], 1),
         ],
         1,
     )
-    grid = F.affine_grid(rows, [count, 1, side, side], align_corners=False)
-    seen = F.grid_sample(faces, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    # A quarter of the width to half of it is hidden in every third face.
-    across, down, size = between(0, 1), between(0, 1), between(0.12, 0.25) * (between(0, 1) < 0.35)
-    line = (torch.arange(side) + 0.5) / side
-    hidden = ((line - across[:, None]).abs() < size[:, None])[:, None, None, :] & (
-        (line - down[:, None]).abs() < size[:, None]
-    )[:, None, :, None]
-    return seen.masked_fill(hidden, 0.0)
+    grid = F.affine_grid(matrices, [count, 1, side, side], align_corners=False)
+    warped = F.grid_sample(faces, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # In about a third of the faces, hide a square between a quarter and half of the width.
+    x, y, radius = uniform(0, 1), uniform(0, 1), uniform(0.12, 0.25) * (uniform(0, 1) < 0.35)
+    centers = (torch.arange(side) + 0.5) / side
+    hidden_columns = ((centers - x[:, None]).abs() < radius[:, None])[:, None, None, :]
+    hidden_rows = ((centers - y[:, None]).abs() < radius[:, None])[:, None, :, None]
+    return warped.masked_fill(hidden_columns & hidden_rows, 0.0)
 
 
-def rate_at(progress: float, peak: float = PEAK_RATE) -> float:
-    """The learning rate when `progress` of the time, from 0 to 1, is over, at `peak` at most."""
-    if progress < WARM_UP:
-        return peak * (0.05 + 0.95 * progress / WARM_UP)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP))))
+def learning_rate(progress: float, peak: float = PEAK_LEARNING_RATE) -> float:
+    """Return the learning rate at `progress` of the training time, from 0 to 1: linear warm-up, then cosine to 0."""
+    if progress < WARMUP_FRACTION:
+        return peak * (0.05 + 0.95 * progress / WARMUP_FRACTION)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP_FRACTION) / (1 - WARMUP_FRACTION))))
 
 
-def side_at(progress: float) -> int:
-    """How many pixels wide the faces are when `progress` of the time is over."""
-    return next(side for since, side in reversed(SIDES) if progress >= since)
+def face_side(progress: float) -> int:
+    """Return the side of the faces in pixels at `progress` of the training time."""
+    return next(side for start, side in reversed(SIDE_SCHEDULE) if progress >= start)
 
 
 @dataclass
 class Trainer:
-    """A network on its way, with the mean of its late weights, which is what is kept."""
+    """State of a training run.
+
+    Attributes:
+        network: The network that is trained.
+        ema: Exponential moving average of its weights, which is what is evaluated and exported.
+        optimizer: SGD with momentum.
+        generator: Source of randomness for batches and augmentation.
+        steps: Batches so far.
+        seconds: Processor time so far.
+        peak: Highest learning rate.
+    """
 
     network: FaceNetwork
-    average: FaceNetwork
+    ema: FaceNetwork
     optimizer: torch.optim.SGD
     generator: torch.Generator
     steps: int = 0
     seconds: float = 0.0
-    peak: float = PEAK_RATE
+    peak: float = PEAK_LEARNING_RATE
 
     @classmethod
-    def new(cls, seed: int = 0, begin: Path | None = None) -> "Trainer":
-        """With weights by chance, or with those in the file `begin`, which are changed half as fast."""
+    def new(cls, seed: int = 0, initial_weights: Path | None = None) -> "Trainer":
+        """Start with random weights, or with those of a safetensors file at half the learning rate."""
         torch.manual_seed(seed)
         network = FaceNetwork()
-        if begin is not None:
-            network.load_state_dict({name: each.float() for name, each in load_file(begin).items()})
-        average = FaceNetwork().requires_grad_(requires_grad=False)
-        average.load_state_dict(network.state_dict())
+        if initial_weights is not None:
+            network.load_state_dict({name: tensor.float() for name, tensor in load_file(initial_weights).items()})
+        ema = FaceNetwork().requires_grad_(requires_grad=False)
+        ema.load_state_dict(network.state_dict())
+        # No weight decay on biases and normalization.
         decayed = [weight for weight in network.parameters() if weight.ndim > 1]
         others = [weight for weight in network.parameters() if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.SGD(groups, PEAK_RATE, momentum=0.9, nesterov=True)
-        peak = PEAK_RATE if begin is None else PEAK_RATE / 2
-        return cls(network, average, optimizer, torch.Generator().manual_seed(seed), peak=peak)
+        optimizer = torch.optim.SGD(groups, PEAK_LEARNING_RATE, momentum=0.9, nesterov=True)
+        peak = PEAK_LEARNING_RATE if initial_weights is None else PEAK_LEARNING_RATE / 2
+        return cls(network, ema, optimizer, torch.Generator().manual_seed(seed), peak=peak)
 
     def step(self, pixels: Tensor, labels: Tensor, progress: float) -> float:
-        """Learn from one batch; returns its loss."""
-        faces = disturbed(standardize(pixels), side_at(progress), self.generator)
+        """Train on one batch of `Faces` and return its loss."""
+        faces = augment(standardize(pixels), face_side(progress), self.generator)
         self.network.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(progress, self.peak)
+            group["lr"] = learning_rate(progress, self.peak)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(faces.contiguous(memory_format=torch.channels_last)).float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
+        loss = F.cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         self.steps += 1
-        self._follow()
+        self._update_ema()
         return float(loss.detach())
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """Draw the mean a little towards the weights; early on it forgets sooner what it began with."""
-        kept = min(AVERAGE, (1 + self.steps) / (10 + self.steps))
-        for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - kept)
+    def _update_ema(self) -> None:
+        """Move the average towards the weights. The decay is smaller early on, to forget the initial weights."""
+        decay = min(EMA_DECAY, (1 + self.steps) / (10 + self.steps))
+        for average, current in zip(self.ema.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
             else:
-                mean.copy_(now)
+                average.copy_(current)
 
     def save(self, path: Path) -> None:
-        """Write all that going on needs, so that a kill at any moment leaves the last checkpoint whole."""
+        """Write a checkpoint atomically: a kill at any moment leaves the previous one intact."""
         state = {
             "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "steps": self.steps,
@@ -191,66 +171,70 @@ class Trainer:
         path.with_suffix(".new").replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
+        self.ema.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.steps, self.seconds, self.peak = state["steps"], state["seconds"], state["peak"]
 
 
 def batches(faces: Faces, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches without end, every face once in each round."""
+    """Yield pixels and labels of shuffled batches without end, each face once per epoch."""
     while True:
-        for chosen in torch.randperm(len(faces.labels), generator=generator).split(BATCH):
-            if len(chosen) == BATCH or len(faces.labels) < BATCH:
-                yield faces.pixels[chosen], faces.labels[chosen]
+        for indices in torch.randperm(len(faces.labels), generator=generator).split(BATCH_SIZE):
+            if len(indices) == BATCH_SIZE or len(faces.labels) < BATCH_SIZE:
+                yield faces.pixels[indices], faces.labels[indices]
 
 
 def train(trainer: Trainer, faces: Faces, dev: Faces, *, minutes: float, checkpoint: Path) -> None:
-    """Train until `minutes` of processor time are over, earlier ones included; prints what dev says now and then."""
+    """Train until `minutes` of processor time have passed, those of resumed runs included.
+
+    Saves a checkpoint and prints loss and dev accuracy every `CHECKPOINT_INTERVAL_SECS` and at the end.
+    """
     started = time.process_time() - trainer.seconds
-    told = trainer.seconds
+    last_checkpoint = trainer.seconds
     losses: list[float] = []
     for pixels, labels in batches(faces, trainer.generator):
         trainer.seconds = time.process_time() - started
         progress = trainer.seconds / (60 * minutes)
-        over = progress >= 1
-        if over or trainer.seconds - told > SECONDS_BETWEEN_CHECKPOINTS:
-            told = trainer.seconds
+        is_done = progress >= 1
+        if is_done or trainer.seconds - last_checkpoint > CHECKPOINT_INTERVAL_SECS:
+            last_checkpoint = trainer.seconds
             trainer.save(checkpoint)
-            said = face_logits(trainer.average, dev.pixels[::DEV_STRIDE]).argmax(1)
-            right = (said == dev.labels[::DEV_STRIDE]).float().mean()
-            rounds = trainer.steps * BATCH / len(faces.labels)
-            loss = sum(losses) / max(1, len(losses))
-            print(
-                f"{trainer.seconds / 60:6.1f} min, {rounds:5.2f} rounds: loss {loss:.3f}, dev {right:.4f}", flush=True
-            )
+            _print_progress(trainer, faces, dev, sum(losses) / max(1, len(losses)))
             losses = []
-        if over:
+        if is_done:
             return
         losses.append(trainer.step(pixels, labels, progress))
 
 
+def _print_progress(trainer: Trainer, faces: Faces, dev: Faces, loss: float) -> None:
+    predictions = face_logits(trainer.ema, dev.pixels[::DEV_STRIDE]).argmax(1)
+    accuracy = (predictions == dev.labels[::DEV_STRIDE]).float().mean()
+    epochs = trainer.steps * BATCH_SIZE / len(faces.labels)
+    print(f"{trainer.seconds / 60:6.1f} min, {epochs:5.2f} epochs: loss {loss:.3f}, dev {accuracy:.4f}", flush=True)
+
+
 def export(trainer: Trainer, dev: Faces, path: Path = WEIGHTS) -> None:
-    """Write the mean weights in half precision, with the temperature that makes the right labels of dev likeliest."""
-    halves = {
-        name: each.half().contiguous() if each.is_floating_point() else each
-        for name, each in trainer.average.state_dict().items()
+    """Write the averaged weights in float16, with the temperature fitted on `dev`."""
+    tensors = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in trainer.ema.state_dict().items()
     }
     network = FaceNetwork()
-    network.load_state_dict(halves)
+    network.load_state_dict(tensors)
     logits = face_logits(network, dev.pixels)
-    temperature = fitted_temperature(logits, dev.labels)
-    figures = judge("dev", (logits / temperature).softmax(1), dev.labels, EMOTIONS)
-    minutes, rounds = round(trainer.seconds / 60, 1), round(trainer.steps * BATCH / TRAINING_FACES, 1)
-    about: dict[str, Any] = {"temperature": round(temperature, 4), "minutes": minutes, "rounds": rounds, "dev": figures}
-    if not trainer.steps:
-        # Weights that are only given another temperature were trained at another time: their card says how.
-        about = {name: about[name] for name in ("temperature", "dev")}
-    keep(halves, about, path)
-    print(f"{minutes} minutes of processor time, {rounds} rounds, temperature {temperature:.3f}: {path}", flush=True)
+    temperature = fit_temperature(logits, dev.labels)
+    dev_figures = evaluate_classifier("dev", (logits / temperature).softmax(1), dev.labels, EMOTIONS)
+    figures: dict[str, Any] = {"temperature": round(temperature, 4), "dev": dev_figures}
+    minutes, epochs = round(trainer.seconds / 60, 1), round(trainer.steps * BATCH_SIZE / TRAINING_FACES, 1)
+    # Without a step, the weights of `--begin` only got a new temperature: their model card says how they were trained.
+    if trainer.steps:
+        figures |= {"minutes": minutes, "rounds": epochs}
+    save_weights(tensors, figures, path)
+    print(f"{minutes} minutes of processor time, {epochs} epochs, temperature {temperature:.3f}: {path}", flush=True)
 
 
 def main() -> None:
@@ -267,7 +251,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     checkpoint = arguments.work / "faces" / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer.new(begin=arguments.begin)
+    trainer = Trainer.new(initial_weights=arguments.begin)
     if checkpoint.exists():
         trainer.resume(checkpoint)
     dev = read_faces(arguments.data, "dev")

