@@ -1,1 +1,15 @@
-"""How the pocket model's weights were made: one rerunnable command per stage, see training/README.md."""
+"""Train the weights of the bundled model and of the emotion skill: one command a stage, listed in training/README.md.
+
+Every stage reads what the earlier ones wrote to WORK and can be run again; seeds are fixed.
+
+    data         data, features, splits, names       images, their tower features, dev splits, accepted names
+                 questions, question_tables, caption_rules    questions and answers derived from captions by rule
+                 synthetic_images, blends, replay_data        training data made here
+                 curriculum, packed_sequences        the training mix, and its packing into token sequences
+    models       recipe, decoder, vision_encoder     hyperparameters, decoder with LoRA, trained vision layers
+    commands     prepare, words, connector, ablations, export, evaluate
+    reward       rewards                             self-critical training on CIDEr-D
+    evaluation   answering, evaluation_tasks, metrics
+
+`faces`, `voices`, `emotion_text` and `fusion` train the emotion skill, `confidence` fits `parley vqa`.
+"""

@@ -1,7 +1,7 @@
-"""Asking an assembled pocket model many questions about many photos, in one of two ways.
+"""Two engines that answer many questions about many images with the assembled bundled model.
 
-`PlainModel` is transformers alone in float32 or bfloat16, in batches, for the figures; `ProductModel` is the model as
-people talk to it, quantized and one question at a time, to see that it says the same.
+`TransformersEngine` is transformers alone in float32 or bfloat16, in batches; it gives the published figures.
+`ProductEngine` is the model that people talk to, quantized and one question at a time, to compare with.
 """
 
 import io
@@ -10,40 +10,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import PIL.Image
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from assistant.models.local.checkpoint import read_adapter
 
-PHOTOS_AT_ONCE = 32
-QUESTIONS_AT_ONCE = 32
+IMAGE_BATCH = 32
+QUESTION_BATCH = 32
 
-Seen = list[tuple[Tensor, Tensor]]
+KeysAndValues = list[tuple[Tensor, Tensor]]
+"""Keys and values (images, heads, tokens, size) of every layer."""
 
 
-class Answerer(Protocol):
-    """Something that can be asked about photos."""
+class AnswerEngine(Protocol):
+    """Answers questions about images."""
 
-    def answer(self, photos: Sequence[Image.Image], questions: Sequence[str], longest: int = 24) -> list[str]:
-        """The greedy answer to each question about the photo beside it, of at most `longest` tokens."""
+    def answer(
+        self, images: Sequence[PIL.Image.Image], questions: Sequence[str], max_new_tokens: int = 24
+    ) -> list[str]:
+        """Return the greedy answer to each question about the image at the same index.
+
+        The same image object is encoded once for all its questions, and the same question about it answered once.
+        """
         ...
 
 
-class PlainModel:
-    """The assembled model in plain transformers; the picture adapter is merged, as every question has a picture."""
+class TransformersEngine:
+    """The assembled model in transformers, with the image adapter merged, since every question has an image."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self.model = model
         self.processor = processor
-        self.picture = processor.image_token * model.config.image_seq_length
+        self._image_tokens = processor.image_token * model.config.image_seq_length
 
     @classmethod
-    def load(cls, folder: Path, dtype: torch.dtype = torch.bfloat16) -> "PlainModel":
-        """The model of `folder` with its decoder in `dtype`; its eyes stay in float32, they cost little."""
+    def load(cls, folder: Path, dtype: torch.dtype = torch.bfloat16) -> "TransformersEngine":
+        """Load the model of `folder` with its decoder in `dtype`. The vision encoder is fast enough in float32."""
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        import assistant.models.pocket  # noqa: F401 - makes transformers know the eyes
+        import assistant.models.pocket  # noqa: F401 - registers the vision encoder with transformers
 
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         adapter = folder / "picture_adapter.safetensors"
@@ -53,101 +59,105 @@ class PlainModel:
         return cls(model, AutoProcessor.from_pretrained(folder))
 
     def prompt(self, question: str) -> list[int]:
-        """Token ids of a conversation that begins with a photo and `question`, as the processor would make them."""
+        """Return the token ids of a conversation that begins with an image and `question`, as the processor's."""
         content = [{"type": "image"}, {"type": "text", "text": question}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        ids: list[int] = self.processor.tokenizer(text.replace(self.processor.image_token, self.picture)).input_ids
+        text = text.replace(self.processor.image_token, self._image_tokens)
+        ids: list[int] = self.processor.tokenizer(text).input_ids
         return ids
 
     @torch.inference_mode()
-    def answer(self, photos: Sequence[Image.Image], questions: Sequence[str], longest: int = 24) -> list[str]:
-        """See `Answerer`. A photo is looked at once for all its questions, and no question is answered twice."""
-        faces = list({id(photo): photo for photo in photos}.values())
-        number = {id(photo): index for index, photo in enumerate(faces)}
+    def answer(
+        self, images: Sequence[PIL.Image.Image], questions: Sequence[str], max_new_tokens: int = 24
+    ) -> list[str]:
+        unique = list({id(image): image for image in images}.values())
+        index_of = {id(image): index for index, image in enumerate(unique)}
         prompts = {question: self.prompt(question) for question in set(questions)}
-        asked = [(number[id(photo)], question) for photo, question in zip(photos, questions, strict=True)]
+        asked = [(index_of[id(image)], question) for image, question in zip(images, questions, strict=True)]
         answers: dict[tuple[int, str], str] = {}
-        for first in range(0, len(faces), PHOTOS_AT_ONCE):
-            group = range(first, min(first + PHOTOS_AT_ONCE, len(faces)))
+        for first in range(0, len(unique), IMAGE_BATCH):
+            group = range(first, min(first + IMAGE_BATCH, len(unique)))
             pairs = sorted({pair for pair in asked if pair[0] in group}, key=lambda pair: (len(prompts[pair[1]]), pair))
             if not pairs:
                 continue
-            # All prompts begin alike, up to the last token of the picture.
+            # All prompts have the same prefix, up to the last image token.
             some = prompts[pairs[0][1]]
-            opening = some[: len(some) - some[::-1].index(self.model.config.image_token_id)]
-            seen = self._look([faces[index] for index in group], opening)
-            for start in range(0, len(pairs), QUESTIONS_AT_ONCE):
-                batch = pairs[start : start + QUESTIONS_AT_ONCE]
+            prefix = some[: len(some) - some[::-1].index(self.model.config.image_token_id)]
+            cached = self._prefill([unique[index] for index in group], prefix)
+            for start in range(0, len(pairs), QUESTION_BATCH):
+                batch = pairs[start : start + QUESTION_BATCH]
                 rows = torch.tensor([index - first for index, _ in batch])
-                replies = self._write(seen, rows, opening, [prompts[question] for _, question in batch], longest)
+                repeated = [(keys[rows], values[rows]) for keys, values in cached]
+                replies = self._generate(repeated, prefix, [prompts[question] for _, question in batch], max_new_tokens)
                 answers.update(zip(batch, replies, strict=True))
         return [answers[pair] for pair in asked]
 
-    def _look(self, photos: list[Image.Image], opening: list[int]) -> Seen:
-        """Keys and values of every layer after `opening` with each of `photos`."""
-        pixels = self.processor.image_processor(photos, return_tensors="pt")["pixel_values"]
-        ids = torch.tensor([opening]).repeat(len(photos), 1)
+    def _prefill(self, images: list[PIL.Image.Image], prefix: list[int]) -> KeysAndValues:
+        """Return keys and values of `prefix` with each of `images`."""
+        pixels = self.processor.image_processor(images, return_tensors="pt")["pixel_values"]
+        ids = torch.tensor([prefix]).repeat(len(images), 1)
         cache = self.model.model(input_ids=ids, pixel_values=pixels, use_cache=True).past_key_values
         return [(layer.keys, layer.values) for layer in cache.layers]
 
-    def _write(self, seen: Seen, rows: Tensor, opening: list[int], prompts: list[list[int]], longest: int) -> list[str]:
-        """Continue `prompts`, which begin with `opening` about the photos `rows` of `seen`."""
+    def _generate(
+        self, cached: KeysAndValues, prefix: list[int], prompts: list[list[int]], max_new_tokens: int
+    ) -> list[str]:
+        """Continue `prompts`, whose common `prefix` is in `cached`."""
         from transformers import DynamicCache
 
         tokenizer = self.processor.tokenizer
         length = max(len(prompt) for prompt in prompts)
         ids = torch.full((len(prompts), length), tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
-        # Filled up between picture and question, so that both the known beginning and the end to continue line up.
+        # Padded between image and question, so that both the cached prefix and the end of the prompts line up.
         for row, prompt in enumerate(prompts):
-            rest = prompt[len(opening) :]
-            for part in (slice(0, len(opening)), slice(length - len(rest), length)):
+            rest = prompt[len(prefix) :]
+            for part in (slice(0, len(prefix)), slice(length - len(rest), length)):
                 mask[row, part] = 1
-            ids[row, : len(opening)] = torch.tensor(opening)
+            ids[row, : len(prefix)] = torch.tensor(prefix)
             ids[row, length - len(rest) :] = torch.tensor(rest)
-        cache = DynamicCache([(keys[rows], values[rows]) for keys, values in seen])
-        said = self.model.generate(
+        output = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=cache,
-            max_new_tokens=longest,
+            past_key_values=DynamicCache(cached),
+            max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
         )
-        return [text.strip() for text in tokenizer.batch_decode(said[:, length:], skip_special_tokens=True)]
+        return [text.strip() for text in tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)]
 
 
-class ProductModel:
-    """The model behind the command line and the app, asked one question after the other."""
+class ProductEngine:
+    """The model behind the command line and the app."""
 
     def __init__(self, folder: Path) -> None:
         from assistant.models.local.model import LocalModel
 
-        self.model = LocalModel.load(str(folder))
+        self._model = LocalModel.load(str(folder))
 
-    def answer(self, photos: Sequence[Image.Image], questions: Sequence[str], longest: int = 24) -> list[str]:
-        """See `Answerer`."""
-        from assistant.messages import Image as Picture
-        from assistant.messages import user
+    def answer(
+        self, images: Sequence[PIL.Image.Image], questions: Sequence[str], max_new_tokens: int = 24
+    ) -> list[str]:
+        from assistant.messages import Image, user
         from assistant.models.base import GenerationOptions
 
-        options = GenerationOptions(max_tokens=longest)
-        pictures: dict[int, Picture] = {}
+        options = GenerationOptions(max_tokens=max_new_tokens)
+        encoded: dict[int, Image] = {}
         answers: dict[tuple[int, str], str] = {}
-        for photo, question in zip(photos, questions, strict=True):
-            if id(photo) not in pictures:
+        for image, question in zip(images, questions, strict=True):
+            if id(image) not in encoded:
                 file = io.BytesIO()
-                photo.save(file, "PNG")
-                pictures[id(photo)] = Picture(file.getvalue(), "image/png", photo.width, photo.height, "photo.png")
-            if (id(photo), question) not in answers:
-                asked = [user(question, pictures[id(photo)])]
-                reply = "".join(self.model.stream(asked, options, threading.Event()))
-                answers[id(photo), question] = reply.strip()
-        return [answers[id(photo), question] for photo, question in zip(photos, questions, strict=True)]
+                image.save(file, "PNG")
+                encoded[id(image)] = Image(file.getvalue(), "image/png", image.width, image.height, "photo.png")
+            if (id(image), question) not in answers:
+                messages = [user(question, encoded[id(image)])]
+                reply = "".join(self._model.stream(messages, options, threading.Event()))
+                answers[id(image), question] = reply.strip()
+        return [answers[id(image), question] for image, question in zip(images, questions, strict=True)]
 
 
 def merge_adapter(decoder: nn.Module, file: Path) -> None:
-    """Add the low-rank changes in `file` to the weights of `decoder`."""
+    """Add the LoRA adapter in `file` to the weights of `decoder`."""
     adapter = read_adapter(file)
     with torch.no_grad():
         for name, module in decoder.named_modules():

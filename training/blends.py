@@ -1,53 +1,51 @@
-"""Two photos seen as one: pictures of which the tower is unsure, so that doubt is learned where doubt is due.
+"""Blend the feature maps of two images, so that the model learns to express doubt.
 
-The tower is trained to be sure of photos of the collections here; what people show is often of no kind it knows. The
-mean of two feature maps is such a thing, and its own classifier says how unsure it is.
+The tower is trained to be sure about images of the datasets here, but people show images of kinds that it does not
+know. The mean of two feature maps is such an image, and the tower's own classifier tells how unsure it is.
 """
 
 import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from training.names import with_article
-from training.questions import ASK, Exchange
+from training.features import FeatureStore
 from training.recipe import SEED
-from training.words import Photos
 
-COUNT = 700
-DEV = 60
-"""How many of the blends, the last ones, are kept for judging."""
-SUREST = 0.35
-"""The highest probability of its likeliest class at which a blend is kept."""
+NUM_BLENDS = 700
+NUM_DEV = 60
+"""Blends held out as dev: the last ones."""
+MAX_CONFIDENCE = 0.35
+"""A blend is kept if the probability of its likeliest class is below this."""
 
 
-def maps(work: Path, photos: Photos, classify: "torch.nn.Module", things: dict[str, list[int]]) -> Tensor:
-    """Maps (blends, 2, neck width, rows, columns) in float16 of pairs of the training photos `things`; made once.
+def blend_maps(
+    work: Path, store: FeatureStore, class_logits: Callable[[Tensor], Tensor], rows: Mapping[str, Sequence[int]]
+) -> Tensor:
+    """Return the neck maps of all blends, float16 (blends, 2, neck width, rows, columns).
 
-    `classify` turns features into logits of the tower's classes.
+    Written to `WORK/features/blends.safetensors` by the first call.
+
+    Args:
+        work: The work folder.
+        store: Maps of the images to blend.
+        class_logits: Turns features into logits of the tower's classes.
+        rows: Training images to blend, by dataset.
     """
     path = work / "features" / "blends.safetensors"
     if not path.exists():
         rng = random.Random(SEED)
         kept: list[Tensor] = []
-        while len(kept) < COUNT:
-            pair = [(name, rng.choice(rows)) for name, rows in rng.choices(list(things.items()), k=2)]
-            both = torch.stack([torch.tensor(photos.maps[name][row]) for name, row in pair])
+        while len(kept) < NUM_BLENDS:
+            pair = [(name, rng.choice(members)) for name, members in rng.choices(list(rows.items()), k=2)]
+            both = torch.stack([torch.tensor(store.maps[name][row]) for name, row in pair])
             blend = both.float().mean(0).half()
             with torch.inference_mode():
-                sure = classify(photos.head(blend[:1].to(torch.bfloat16))).float().softmax(-1).max()
-            if sure < SUREST:
+                confidence = class_logits(store.head(blend[:1].to(torch.bfloat16))).float().softmax(-1).max()
+            if confidence < MAX_CONFIDENCE:
                 kept.append(blend)
         save_file({"maps": torch.stack(kept)}, path)
     return load_file(path)["maps"]
-
-
-def exchanges(guess: str, rng: random.Random) -> list[Exchange]:
-    """What is said about a blend whose likeliest class is called `guess`."""
-    doubt = f"It may be {with_article(guess)}."
-    return [
-        Exchange(rng.choice(ASK["name"]), [f"I'm not sure. {doubt}"], "doubt"),
-        Exchange(rng.choice(ASK["caption"]), [f"I'm not sure what this is. {doubt}"], "doubt"),
-    ]

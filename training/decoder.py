@@ -1,8 +1,8 @@
-"""The pocket model's decoder as training sees it: frozen in bfloat16, with LoRA in float32 beside every projection.
+"""Decoder of the bundled model for training: frozen weights in bfloat16, LoRA in float32 on every projection.
 
-The same Llama as transformers', written as one function per layer so that it compiles once for all thirty, takes an
-arbitrary attention mask, and computes logits only where a loss needs them. `tests/training` holds it to
-transformers' logits.
+The same Llama as transformers', with one function per layer, so that it compiles once for all thirty. It takes any
+attention mask, and logits are computed only where a loss needs them. `tests/training` compares its logits with
+transformers'.
 """
 
 import json
@@ -26,10 +26,10 @@ PROJECTIONS = (
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear map plus a trained one of low rank, x (W + scale * B A)' (Hu et al. 2021).
+    """A frozen linear layer plus a trained one of low rank: x (W + scale * B A)' (Hu et al. 2021).
 
-    The sum is formed anew in each step: one large product and its gradient are three times as fast here as the six
-    thin ones of LoRA kept apart. W stays in float32 so that small changes to it survive the rounding to bfloat16.
+    The sum is computed in each step: one large product and its gradient are three times as fast on a CPU as the six
+    thin products of separate LoRA. W stays in float32, so that small changes to it survive the rounding to bfloat16.
     """
 
     def __init__(self, weight: Tensor, rank: int, alpha: float, dtype: torch.dtype) -> None:
@@ -41,19 +41,22 @@ class LoraLinear(nn.Module):
         self.lora_A = nn.Parameter(torch.randn(rank, in_features) / math.sqrt(in_features)) if rank else None
         self.lora_B = nn.Parameter(torch.zeros(out_features, rank)) if rank else None
 
-    def merged(self) -> Tensor:
-        """The whole weight as it stands, (outputs, inputs) in `dtype`."""
+    def merged_weight(self) -> Tensor:
+        """Return W + scale * B A, (outputs, inputs) in `dtype`."""
         if self.lora_A is None or self.lora_B is None:
             return self.weight
         change = self.lora_B.to(self.dtype) @ self.lora_A.to(self.dtype)
         return (self.weight + change * self.scale).to(self.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.merged())
+        return F.linear(x, self.merged_weight())
 
 
-class Layer(nn.Module):
-    """One Llama layer."""
+class DecoderLayer(nn.Module):
+    """One Llama layer.
+
+    The parameters of the constructor are the hyperparameters of all layers, which the layer itself does not know.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Layer(nn.Module):
         def linear(name: str) -> LoraLinear:
             return LoraLinear(weights[f"{name}.weight"], rank, alpha, dtype)
 
-        # In the order of PROJECTIONS: checkpoints keep parameters by their order.
+        # In the order of PROJECTIONS: checkpoints store parameters by their order.
         self.q_proj, self.k_proj = linear("self_attn.q_proj"), linear("self_attn.k_proj")
         self.v_proj, self.o_proj = linear("self_attn.v_proj"), linear("self_attn.o_proj")
         self.gate_proj, self.up_proj = linear("mlp.gate_proj"), linear("mlp.up_proj")
@@ -86,7 +89,7 @@ class Layer(nn.Module):
         q = self.q_proj(h).view(batch, length, self.heads, size).transpose(1, 2)
         k = self.k_proj(h).view(batch, length, self.key_heads, size).transpose(1, 2)
         v = self.v_proj(h).view(batch, length, self.key_heads, size).transpose(1, 2)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        q, k = apply_rope(q, cos, sin), apply_rope(k, cos, sin)
         groups = self.heads // self.key_heads
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
         # Compiled, this is faster on a CPU than the fused kernel, whose backward pass takes three times as long.
@@ -99,7 +102,7 @@ class Layer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """SmolLM2 from a transformers folder; `rank` 0 leaves LoRA out."""
+    """SmolLM2 with LoRA, from a transformers folder. With `rank` 0 it has no LoRA."""
 
     def __init__(self, folder: Path, rank: int, alpha: float, dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
@@ -116,33 +119,37 @@ class Decoder(nn.Module):
             prefix = f"model.layers.{index}."
             own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
             self.layers.append(
-                Layer(own, config["num_attention_heads"], config["num_key_value_heads"], self.eps, rank, alpha, dtype)
+                DecoderLayer(
+                    own, config["num_attention_heads"], config["num_key_value_heads"], self.eps, rank, alpha, dtype
+                )
             )
 
     def forward(self, embeddings: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states (batch, length, width).
+        """Return hidden states (batch, length, width).
 
-        `embeddings` (batch, length, width); `positions` (batch, length) int64; `mask` (batch, 1, length, length), added
-        to the attention scores.
+        Args:
+            embeddings: (batch, length, width).
+            positions: (batch, length), int64.
+            mask: (batch, 1, length, length), added to the attention scores.
         """
-        cos, sin = self.rotation(positions, embeddings.dtype)
+        cos, sin = self.rope_table(positions, embeddings.dtype)
         x = embeddings
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
         return rms_norm(x, self.norm, self.eps)
 
-    def rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (batch, 1, length, head size) of `positions` (batch, length)."""
+    def rope_table(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return cosines and sines (batch, 1, length, head size) of `positions` (batch, length)."""
         frequencies = self.theta ** (-torch.arange(0, self.size, 2, device=positions.device).float() / self.size)
         angles = positions[:, None, :, None].float() * frequencies
         return torch.cat([angles.cos()] * 2, -1).to(dtype), torch.cat([angles.sin()] * 2, -1).to(dtype)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Logits over the vocabulary for hidden states (any, width)."""
+        """Return logits over the vocabulary for hidden states (any, width)."""
         return F.linear(hidden, self.embedding)
 
     def lora_state(self) -> dict[str, Tensor]:
-        """The adapter under transformers' module names, as `picture_adapter.safetensors` keeps it."""
+        """Return the adapter by transformers' module names, as in `picture_adapter.safetensors`."""
         state: dict[str, Tensor] = {}
         for index, layer in enumerate(self.layers):
             for name in PROJECTIONS:
@@ -154,12 +161,12 @@ class Decoder(nn.Module):
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """`x` (…, width) divided by its root mean square and multiplied by `weight`."""
-    wide = x.float()
-    return (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype) * weight
+    """Divide `x` (…, width) by its root mean square and multiply it by `weight`."""
+    x32 = x.float()
+    return (x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + eps)).to(x.dtype) * weight
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions on `x` (batch, heads, length, size), by tables that broadcast to it."""
+def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply rotary positions to `x` (batch, heads, length, size), by tables that broadcast to it."""
     half = x.shape[-1] // 2
     return x * cos + torch.cat([-x[..., half:], x[..., :half]], -1) * sin

@@ -1,8 +1,9 @@
-"""Stage 4: from a finished run to the weights that are committed.
+"""Stage 4: export a finished run as the weights that are committed.
 
     python -m training.export --data DATA --work WORK --name NAME
 
-Writes `assistant/models/pocket/weights/`: all that was trained, in float16, and the names that the tags can say.
+Writes `assistant/models/pocket/weights/`: `eyes.safetensors` (connector, tagger, word head) and
+`picture_adapter.safetensors` (LoRA) in float16, `eyes.json` (sizes) and `names.json` (names of the tag tokens).
 """
 
 import argparse
@@ -15,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from assistant.models.pocket.assemble import WEIGHTS
 from training.data import read_annotations
 from training.recipe import Recipe
-from training.words import Vocabulary
+from training.word_targets import Vocabulary
 
-EYES_OPTIONS = (
+VISION_CONFIG_KEYS = (
     "variant",
     "grid",
     "hidden_size",
@@ -31,39 +32,41 @@ EYES_OPTIONS = (
     "pieces",
     "positions",
 )
+"""Parameters of `PocketVisionConfig` that `eyes.json` holds."""
+
+
+def export(data: Path, work: Path, name: str, target: Path) -> None:
+    """Write the weights of run `name` to the folder `target`."""
+    run = work / "runs" / name
+    recipe = Recipe(**json.loads((run / "recipe.json").read_text()))
+    vocabulary = Vocabulary.load(work / "words" / "vocabulary.json")
+    config = recipe.vision_config(len(vocabulary.words))
+    trained = {key: value.half() for key, value in load_file(run / "weights.safetensors").items()}
+    vision = {key.removeprefix("eyes."): value for key, value in trained.items() if key.startswith("eyes.")}
+    head = load_file(work / "words" / "head.safetensors")
+    vision |= {f"word_head.{key}": value.half() for key, value in head.items()}
+    adapter = {key.removeprefix("decoder."): value for key, value in trained.items() if key.startswith("decoder.")}
+    target.mkdir(parents=True, exist_ok=True)
+    save_file(vision, target / "eyes.safetensors")
+    save_file(adapter, target / "picture_adapter.safetensors", {"alpha": str(recipe.alpha), "r": str(recipe.rank)})
+    sizes = {key: getattr(config, key) for key in VISION_CONFIG_KEYS}
+    (target / "eyes.json").write_text(json.dumps(sizes, indent=1) + "\n")
+    classes = [row["name"] for row in read_annotations(data, "imagenet1000")]
+    (target / "names.json").write_text(json.dumps({"classes": classes, "words": vocabulary.words}, indent=0) + "\n")
+    size = sum(file.stat().st_size for file in target.iterdir())
+    count = sum(value.numel() for value in (*vision.values(), *adapter.values()))
+    print(f"{target}: {size / 1e6:.1f} MB, {count / 1e6:.2f} M trained weights in {torch.float16}")
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--target", type=Path, default=WEIGHTS)
     arguments = parser.parse_args()
-    run = arguments.work / "runs" / arguments.name
-    recipe = Recipe(**json.loads((run / "recipe.json").read_text()))
-    vocabulary = Vocabulary.load(arguments.work / "words" / "vocabulary.json")
-    config = recipe.eyes(len(vocabulary.words))
-    trained = load_file(run / "weights.safetensors")
-    eyes = {name.removeprefix("eyes."): value.half() for name, value in trained.items() if name.startswith("eyes.")}
-    head = load_file(arguments.work / "words" / "head.safetensors")
-    eyes |= {f"word_head.{name}": value.half() for name, value in head.items()}
-    adapter = {
-        name.removeprefix("decoder."): value.half() for name, value in trained.items() if name.startswith("decoder.")
-    }
-    target: Path = arguments.target
-    target.mkdir(parents=True, exist_ok=True)
-    save_file(eyes, target / "eyes.safetensors")
-    save_file(adapter, target / "picture_adapter.safetensors", {"alpha": str(recipe.alpha), "r": str(recipe.rank)})
-    (target / "eyes.json").write_text(
-        json.dumps({name: getattr(config, name) for name in EYES_OPTIONS}, indent=1) + "\n"
-    )
-    classes = [row["name"] for row in read_annotations(arguments.data, "imagenet1000")]
-    (target / "names.json").write_text(json.dumps({"classes": classes, "words": vocabulary.words}, indent=0) + "\n")
-    size = sum(file.stat().st_size for file in target.iterdir())
-    count = sum(value.numel() for value in (*eyes.values(), *adapter.values()))
-    print(f"{target}: {size / 1e6:.1f} MB, {count / 1e6:.2f} M trained weights in {torch.float16}")
+    export(arguments.data, arguments.work, arguments.name, arguments.target)
 
 
 if __name__ == "__main__":

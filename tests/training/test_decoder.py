@@ -1,4 +1,4 @@
-"""Training's decoder is the one that transformers runs."""
+"""The decoder of training equals transformers'."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def ids(decoder_folder: Path) -> torch.Tensor:
 
 
 def logits(decoder: Decoder, ids: torch.Tensor) -> torch.Tensor:
-    """Logits at each position of causal text."""
+    """Return the logits at each position under a causal mask."""
     length = ids.shape[1]
     mask = torch.full((1, 1, length, length), float("-inf")).triu(1)
     embeddings = torch.nn.functional.embedding(ids, decoder.embedding)
@@ -23,24 +23,24 @@ def logits(decoder: Decoder, ids: torch.Tensor) -> torch.Tensor:
     return decoder.logits(hidden)
 
 
-def test_its_logits_are_those_of_transformers(decoder_folder: Path, ids: torch.Tensor) -> None:
+def test_logits_equal_those_of_transformers(decoder_folder: Path, ids: torch.Tensor) -> None:
     model = AutoModelForCausalLM.from_pretrained(decoder_folder, dtype=torch.float32)
     with torch.inference_mode():
         assert torch.allclose(logits(Decoder(decoder_folder, 0, 1.0, torch.float32), ids), model(ids).logits, atol=1e-4)
 
 
-def test_a_fresh_adapter_changes_nothing(decoder_folder: Path, ids: torch.Tensor) -> None:
+def test_an_untrained_adapter_changes_nothing(decoder_folder: Path, ids: torch.Tensor) -> None:
     with torch.inference_mode():
         plain = logits(Decoder(decoder_folder, 0, 1.0, torch.float32), ids)
         adapted = logits(Decoder(decoder_folder, 4, 8.0, torch.float32), ids)
     assert torch.allclose(plain, adapted, atol=1e-5)
 
 
-def test_only_the_adapter_learns(decoder_folder: Path, ids: torch.Tensor) -> None:
+def test_only_the_adapter_is_trained(decoder_folder: Path, ids: torch.Tensor) -> None:
     decoder = Decoder(decoder_folder, 4, 8.0)
-    learning = [name for name, parameter in decoder.named_parameters() if parameter.requires_grad]
-    assert learning
-    assert all("lora_" in name for name in learning)
+    trained = [name for name, parameter in decoder.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
     logits(decoder, ids).float().logsumexp(-1).sum().backward()
-    assert all(decoder.get_parameter(name).grad is not None for name in learning)
-    assert len(decoder.lora_state()) == len(learning)
+    assert all(decoder.get_parameter(name).grad is not None for name in trained)
+    assert len(decoder.lora_state()) == len(trained)

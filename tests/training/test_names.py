@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.names import EVERYDAY, FAMILIES, family, names_it, with_article
+from training.names import ACCEPTED_NAMES, IMAGENET_FAMILIES, contains_name, imagenet_family, with_article
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from training.names import EVERYDAY, FAMILIES, family, names_it, with_article
         ("A yin-yang symbol", "yin yang"),
     ],
 )
-def test_the_name_counts_wherever_it_stands(answer: str, category: str) -> None:
-    assert names_it(answer, EVERYDAY[category])
+def test_a_name_counts_anywhere_in_the_answer(answer: str, category: str) -> None:
+    assert contains_name(answer, ACCEPTED_NAMES[category])
 
 
 @pytest.mark.parametrize(
@@ -32,16 +32,16 @@ def test_the_name_counts_wherever_it_stands(answer: str, category: str) -> None:
     ],
 )
 def test_a_broader_name_or_a_part_of_a_word_does_not_count(answer: str, category: str) -> None:
-    assert not names_it(answer, EVERYDAY[category])
+    assert not contains_name(answer, ACCEPTED_NAMES[category])
 
 
-def test_every_name_that_is_taught_counts() -> None:
-    for accepted in EVERYDAY.values():
-        assert names_it(f"It is {with_article(accepted[0])}.", accepted)
+def test_every_name_in_training_counts() -> None:
+    for accepted in ACCEPTED_NAMES.values():
+        assert contains_name(f"It is {with_article(accepted[0])}.", accepted)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "expected"),
     [
         ("ant", "an ant"),
         ("dog", "a dog"),
@@ -50,17 +50,17 @@ def test_every_name_that_is_taught_counts() -> None:
         ("snoopy", "snoopy"),
     ],
 )
-def test_articles(name: str, said: str) -> None:
-    assert with_article(name) == said
+def test_names_get_their_article(name: str, expected: str) -> None:
+    assert with_article(name) == expected
 
 
 @pytest.mark.parametrize(
-    ("index", "kind"), [(285, "cat"), (151, "dog"), (268, "dog"), (269, "wolf"), (504, None), (999, None)]
+    ("index", "family"), [(285, "cat"), (151, "dog"), (268, "dog"), (269, "wolf"), (504, None), (999, None)]
 )
-def test_families_of_imagenet_classes(index: int, kind: str | None) -> None:
-    assert family(index) == kind
+def test_imagenet_classes_have_families(index: int, family: str | None) -> None:
+    assert imagenet_family(index) == family
 
 
 def test_families_do_not_overlap() -> None:
-    ends = [end for first, last, _ in FAMILIES for end in (first, last + 0.5)]
+    ends = [end for first, last, _ in IMAGENET_FAMILIES for end in (first, last + 0.5)]
     assert ends == sorted(ends)

@@ -1,4 +1,4 @@
-"""A row holds exactly the separate conversations that it stands for."""
+"""A packed sequence equals the separate conversations that it holds."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import torch
 from tokenizers import Tokenizer
 
 from training.decoder import Decoder
-from training.packed_sequences import IMAGE, RowBuilder, collate
+from training.packed_sequences import IMAGE, SequencePacker, collate
 from training.questions import Exchange
 
-PICTURE = 7
+IMAGE_TOKENS = 7
 EXCHANGES = [
     Exchange("Describe the photo.", ["A dog runs.", "A brown dog."], "caption"),
     Exchange("What is this?", ["A dog."], "name", [Exchange("What is it doing?", ["Running."], "doing")]),
@@ -19,44 +19,44 @@ EXCHANGES = [
 
 
 @pytest.fixture
-def builder(decoder_folder: Path) -> RowBuilder:
-    return RowBuilder(Tokenizer.from_file(str(decoder_folder / "tokenizer.json")), PICTURE, 256)
+def packer(decoder_folder: Path) -> SequencePacker:
+    return SequencePacker(Tokenizer.from_file(str(decoder_folder / "tokenizer.json")), IMAGE_TOKENS, 256)
 
 
-def conversations(builder: RowBuilder) -> list[tuple[list[int], list[int]]]:
-    """Each conversation by itself: its prompt, and the answer to it."""
-    picture = [*builder.opening, *[IMAGE] * PICTURE, *builder.newline]
+def conversations(packer: SequencePacker) -> list[tuple[list[int], list[int]]]:
+    """Return prompt and answer of each conversation."""
     out = []
     for exchange in EXCHANGES:
-        asked = [*picture, *builder.encode(exchange.question), *builder.turn]
+        prompt = [*packer.image_prompt, *packer.encode_question(exchange.question)]
         for answer in exchange.answers:
-            said = [*builder.encode(answer), *builder.stop]
-            out.append((asked, said))
-            for following in exchange.then:
-                again = [*asked, *said, *builder.next_turn, *builder.encode(following.question), *builder.turn]
-                out.append((again, [*builder.encode(following.answers[0]), *builder.stop]))
+            reply = [*packer.encode(answer), *packer.end_of_turn]
+            out.append((prompt, reply))
+            for follow_up in exchange.follow_ups:
+                question = packer.encode_question(follow_up.question)
+                longer = [*prompt, *reply, *packer.next_user_start, *question]
+                out.append((longer, [*packer.encode(follow_up.answers[0]), *packer.end_of_turn]))
     return out
 
 
-def test_predictions_are_those_of_separate_conversations(builder: RowBuilder, decoder_folder: Path) -> None:
+def test_predictions_equal_those_of_separate_conversations(packer: SequencePacker, decoder_folder: Path) -> None:
     torch.manual_seed(0)
     decoder = Decoder(decoder_folder, 0, 1.0, torch.float32)
-    picture = torch.randn(PICTURE, decoder.embedding.shape[1])
+    image = torch.randn(IMAGE_TOKENS, decoder.embedding.shape[1])
 
     def hidden(
-        tokens: torch.Tensor, pictures: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
+        tokens: torch.Tensor, image_mask: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
         embeddings = torch.nn.functional.embedding(tokens, decoder.embedding)
-        embeddings = embeddings.masked_scatter(pictures[..., None], picture.repeat(len(tokens), 1))
+        embeddings = embeddings.masked_scatter(image_mask[..., None], image.repeat(len(tokens), 1))
         out: torch.Tensor = decoder(embeddings, positions, mask)
         return out
 
-    rows = [builder.build(EXCHANGES), builder.build(EXCHANGES[1:])]
-    batch = collate(rows, max(row.length for row in rows) + 3, torch.float32)
+    sequences = [packer.pack(EXCHANGES), packer.pack(EXCHANGES[1:])]
+    batch = collate(sequences, max(sequence.length for sequence in sequences) + 3, torch.float32)
     with torch.inference_mode():
-        together = hidden(batch.tokens, batch.pictures, batch.positions, batch.mask).flatten(0, 1)[batch.predictors]
+        packed = hidden(batch.tokens, batch.image_mask, batch.positions, batch.mask).flatten(0, 1)[batch.predictors]
         expected, targets = [], []
-        for prompt, answer in conversations(builder) + conversations(builder)[2:]:
+        for prompt, answer in conversations(packer) + conversations(packer)[2:]:
             tokens = torch.tensor([[*prompt, *answer]])
             length = tokens.shape[1]
             mask = torch.full((1, 1, length, length), float("-inf")).triu(1)
@@ -64,45 +64,49 @@ def test_predictions_are_those_of_separate_conversations(builder: RowBuilder, de
             expected.append(alone[len(prompt) - 1 : -1])
             targets += answer
     assert batch.targets.tolist() == targets
-    assert torch.allclose(together, torch.cat(expected), atol=1e-4)
+    assert torch.allclose(packed, torch.cat(expected), atol=1e-4)
 
 
-def test_what_does_not_fit_is_left_out(decoder_folder: Path) -> None:
+def test_exchanges_that_do_not_fit_are_left_out(decoder_folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(decoder_folder / "tokenizer.json"))
-    whole = RowBuilder(tokenizer, PICTURE, 256).build(EXCHANGES)
-    short = RowBuilder(tokenizer, PICTURE, whole.length - 1).build(EXCHANGES)
-    assert short.length < whole.length
-    assert short.answers == whole.answers - 1
-    assert {task for *_, task, _ in short.losses} == {"caption", "name", "doing"}
+    complete = SequencePacker(tokenizer, IMAGE_TOKENS, 256).pack(EXCHANGES)
+    short = SequencePacker(tokenizer, IMAGE_TOKENS, complete.length - 1).pack(EXCHANGES)
+    assert short.length < complete.length
+    assert short.num_answers == complete.num_answers - 1
+    assert {target.task for target in short.targets} == {"caption", "name", "doing"}
 
 
-def test_a_cut_answer_does_not_teach_to_stop(builder: RowBuilder) -> None:
-    end = builder.stop[0]
+def test_a_truncated_answer_has_no_end_of_turn(packer: SequencePacker) -> None:
+    end = packer.end_of_turn[0]
     for complete in (True, False):
-        row = builder.build([Exchange("Tell me a story.", ["A dog"], "chatter", complete=complete)])
-        assert (end in [target for _, target, *_ in row.losses]) is complete
+        sequence = packer.pack([Exchange("Tell me a story.", ["A dog"], "chatter", complete=complete)])
+        assert (end in [target.token for target in sequence.targets]) is complete
 
 
-def test_short_answers_weigh_more_than_captions(builder: RowBuilder) -> None:
-    weights = {task: weight for _, _, weight, task, _ in builder.build(EXCHANGES).losses}
+def test_short_answers_have_a_larger_weight_than_captions(packer: SequencePacker) -> None:
+    weights = {target.task: target.weight for target in packer.pack(EXCHANGES).targets}
     assert weights["there"] > weights["caption"]
 
 
-def test_padding_is_neither_seen_nor_learned(builder: RowBuilder) -> None:
-    row = builder.build(EXCHANGES[:1])
-    batch = collate([row], row.length + 5, torch.float32)
-    assert torch.isinf(batch.mask[0, 0, : row.length, row.length :]).all()
-    assert int(batch.predictors.max()) < row.length
-    assert int(batch.pictures.sum()) == PICTURE
+def test_padding_is_neither_attended_to_nor_trained_on(packer: SequencePacker) -> None:
+    sequence = packer.pack(EXCHANGES[:1])
+    batch = collate([sequence], sequence.length + 5, torch.float32)
+    assert torch.isinf(batch.mask[0, 0, : sequence.length, sequence.length :]).all()
+    assert int(batch.predictors.max()) < sequence.length
+    assert int(batch.image_mask.sum()) == IMAGE_TOKENS
 
 
-def test_what_was_drawn_is_learned_by_its_worth(builder: RowBuilder) -> None:
-    drawn = [[*builder.encode("A dog."), *builder.stop], builder.encode("A cat")]
-    row = builder.sampled("What is this?", drawn, [1.5, -1.5])
-    learned = [(target, weight) for _, target, weight, *_ in row.losses]
-    assert learned == [(token, 1.5) for token in drawn[0]] + [(token, -1.5) for token in drawn[1]]
-    written = builder.build([Exchange("What is this?", ["A dog."], "name")])
-    # The same places, so that its probability there is the one it was drawn with.
-    assert [predictor for predictor, *_ in row.losses[: len(drawn[0])]] == [
-        predictor for predictor, *_ in written.losses
-    ]
+def test_sampled_answers_are_weighted_by_their_advantages(packer: SequencePacker) -> None:
+    sampled = [[*packer.encode("A dog."), *packer.end_of_turn], packer.encode("A cat")]
+    sequence = packer.pack_sampled("What is this?", sampled, [1.5, -1.5])
+    weighted = [(target.token, target.weight) for target in sequence.targets]
+    assert weighted == [(token, 1.5) for token in sampled[0]] + [(token, -1.5) for token in sampled[1]]
+
+
+def test_sampled_answers_have_the_positions_of_annotated_ones(packer: SequencePacker) -> None:
+    """Otherwise their probability in training would not be the one with which they were sampled."""
+    answer = [*packer.encode("A dog."), *packer.end_of_turn]
+    sampled = packer.pack_sampled("What is this?", [answer], [1.0])
+    annotated = packer.pack([Exchange("What is this?", ["A dog."], "name")])
+    predictors = [[target.predictor for target in sequence.targets] for sequence in (sampled, annotated)]
+    assert predictors[0] == predictors[1]

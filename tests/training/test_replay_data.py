@@ -1,15 +1,16 @@
-"""Questions that need no picture."""
+"""Questions without an image."""
 
-from training.questions import ASK
-from training.replay_data import questions
-
-
-def test_there_are_many_different_whole_questions() -> None:
-    asked = questions()
-    assert len(asked) == len(set(asked)) > 100
-    assert not any("{" in question or "}" in question for question in asked)
-    assert questions() == asked
+from training.question_tables import QUESTION_TEMPLATES
+from training.replay_data import replay_questions
 
 
-def test_none_of_them_is_a_question_about_the_picture() -> None:
-    assert not set(questions()) & {question for wordings in ASK.values() for question in wordings}
+def test_there_are_many_complete_questions() -> None:
+    questions = replay_questions()
+    assert len(questions) == len(set(questions)) > 100
+    assert not any("{" in question or "}" in question for question in questions)
+    assert replay_questions() == questions
+
+
+def test_no_question_is_about_an_image() -> None:
+    about_images = {question for wordings in QUESTION_TEMPLATES.values() for question in wordings}
+    assert about_images.isdisjoint(replay_questions())
