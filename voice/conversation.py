@@ -62,6 +62,7 @@ class SpokenConversation:
         """
         options = options or VoiceOptions()
         self._front_end = front_end
+        self._keep_audio = options.audio_dir is not None or engines.emotion is not None
         self._observers: list[Observer] = []
         self._tasks = asyncio.TaskGroup()
         self._classifier = InterruptionClassifier(headphones=options.headphones)
@@ -187,6 +188,7 @@ class SpokenConversation:
         self._update()
 
     def _on_utterance_start(self, utterance: Utterance) -> None:
+        utterance.keep_audio = self._keep_audio
         utterance.interrupted_reply = self._replies.echoing_reply
         utterance.over_reply = self._replies.active
         if utterance.over_reply:

@@ -6,6 +6,7 @@ Nothing here waits for a fixed time: a test says what the user does and then wai
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from assistant.conversation.session import Session
@@ -82,6 +83,7 @@ class ConversationHarness:
         end_of_turn: EndOfTurnModel | None = None,
         emotion: FakeEmotionDetector | None = None,
         token_seconds: float = 0.0,
+        keep_audio: bool = True,
     ) -> None:
         """Build a conversation whose model gives `replies`; `say(n)` is transcribed as `transcripts[n]`."""
         self.model = ScriptedModel(token_seconds=token_seconds)
@@ -106,7 +108,7 @@ class ConversationHarness:
             self._detector,
             self.output,
             FrontEnd(self.events.append, self.states.append, self._take_images),
-            VoiceOptions(headphones=headphones),
+            VoiceOptions(headphones=headphones, audio_dir=Path("audio") if keep_audio else None),
         )
         self.conversation.add_observer(self.log.on_event)
 

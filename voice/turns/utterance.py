@@ -46,9 +46,11 @@ class Utterance:
         push_to_talk: Whether a key said when it started and ended.
         interrupted_reply: Reply whose sound may be in the audio: one being spoken at the onset, or just before.
         over_reply: Whether a reply was in progress at the onset.
+        keep_audio: Whether `samples` is needed. If not, chunks are dropped: an hour of television takes 230 MB.
         end_of_turn: Judgement of the last pause; None if the user spoke on until the end.
         speech_ended_at: Time at which the speech ended, before the silence that ended the turn.
         ended_at: Time at which the turn ended.
+        chunk_seconds: Duration of the chunks, at which the tail starts.
     """
 
     number: int
@@ -56,24 +58,21 @@ class Utterance:
     push_to_talk: bool = False
     interrupted_reply: SpokenText | None = None
     over_reply: bool = False
+    keep_audio: bool = True
     end_of_turn: EndOfTurn | None = None
     speech_ended_at: float = 0.0
     ended_at: float = 0.0
+    chunk_seconds: float = 0.0
     # Chunks of a long utterance are final. The tail after them is replaced at each pause.
     _chunks: "list[_Piece]" = field(default_factory=list)
     _tail: "_Piece | None" = None
 
     @property
     def samples(self) -> "Samples":
-        """All audio so far: 16 kHz mono."""
+        """All audio so far: 16 kHz mono. Without `keep_audio`, that after the last chunk."""
         import numpy as np
 
         return np.concatenate([np.zeros(0, np.float32), *(piece.samples for piece in self._pieces)])
-
-    @property
-    def chunk_seconds(self) -> float:
-        """Duration of the chunks, at which the tail starts."""
-        return sum(chunk.samples.size for chunk in self._chunks) / SAMPLE_RATE
 
     @property
     def _pieces(self) -> "list[_Piece]":
@@ -82,7 +81,9 @@ class Utterance:
     def add_chunk(self, samples: "Samples", transcription: "asyncio.Task[Transcript | VoiceError]") -> None:
         """Append final audio. It replaces the tail, which is a part of it."""
         self._drop_tail()
-        self._chunks.append(_Piece(samples, transcription))
+        self.chunk_seconds += samples.size / SAMPLE_RATE
+        # A copy: a view would keep all of it in memory.
+        self._chunks.append(_Piece(samples if self.keep_audio else samples[:0].copy(), transcription))
 
     def set_tail(
         self, samples: "Samples", transcription: "asyncio.Task[Transcript | VoiceError] | None" = None
