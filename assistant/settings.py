@@ -289,7 +289,7 @@ def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
     key = str(first["loc"][0])
     match origins[key]:
         case "command line":
-            where = f"--{key.replace('_', '-')}"
+            where = "--log" if key == "call_log" else f"--{key.replace('_', '-')}"
         case "environment":
             where = f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment"
         case file:

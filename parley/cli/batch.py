@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
-from parley.cli.options import SETTINGS_NAMES, load_settings
+from parley.cli.options import SETTINGS_OPTIONS, load_settings
 from parley.cli.progress import ProgressLine, RunProgress
 from parley.cli.terminal import decode_argument, notify, read_input, write_out
 
@@ -71,7 +71,7 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
         ParleyError: Something failed that concerns more than one file.
     """
     _warn_about_chat_options(ctx)
-    settings = load_settings(ctx, {name: options[name] for name in SETTINGS_NAMES if name in options}).settings
+    settings = load_settings(ctx, {name: options[name] for name in SETTINGS_OPTIONS if name in options}).settings
     values: dict[str, Any] = {parameter.name: options[parameter.name] or None for parameter in skill.parameters}
     try:
         skill.validate(values)

@@ -39,37 +39,45 @@ class TextParam(click.ParamType[str]):
         return decode_argument(str(value))
 
 
-SETTINGS_OPTIONS = (
-    click.option(
+SETTINGS_OPTIONS = {
+    "model": click.option(
         "--model", "-m", metavar="MODEL", help="auto, pocket, a name of `parley models`, a folder, a hub or server id."
     ),
-    click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1."),
-    click.option(
+    "device": click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1."),
+    "quantize": click.option(
         "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are stored."
     ),
-    click.option("--compile", type=click.Choice(["auto", "on", "off"]), help="Whether decoding is compiled."),
-    click.option("--detail", type=click.Choice(["auto", "low", "high"]), help="Resolution at which images are read."),
-    click.option("--system", "-s", type=TextParam(), metavar="TEXT", help="Instructions for the whole conversation."),
-    click.option("--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest reply, in tokens."),
-    click.option("--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 always takes the likeliest token."),
-    click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Make sampling repeatable."),
-    click.option("--allow-urls/--no-urls", default=None, help="Whether images may be downloaded from the web."),
-    click.option(
+    "compile": click.option(
+        "--compile", type=click.Choice(["auto", "on", "off"]), help="Whether decoding is compiled."
+    ),
+    "detail": click.option(
+        "--detail", type=click.Choice(["auto", "low", "high"]), help="Resolution at which images are read."
+    ),
+    "system": click.option(
+        "--system", "-s", type=TextParam(), metavar="TEXT", help="Instructions for the whole conversation."
+    ),
+    "max_tokens": click.option(
+        "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest reply, in tokens."
+    ),
+    "temperature": click.option(
+        "--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 always takes the likeliest token."
+    ),
+    "seed": click.option(
+        "--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Make sampling repeatable."
+    ),
+    "allow_urls": click.option(
+        "--allow-urls/--no-urls", default=None, help="Whether images may be downloaded from the web."
+    ),
+    "backend": click.option(
         "--backend",
         type=click.Choice(["auto", "local", "remote"]),
         help="Where the model runs: this program or a server.",
     ),
-    click.option("--base-url", metavar="URL", help="Server with OpenAI's API, like http://localhost:8000/v1."),
-)
-SETTINGS_NAMES = (
-    *("model", "device", "quantize", "compile", "detail", "system", "max_tokens", "temperature", "seed"),
-    *("allow_urls", "backend", "base_url"),
-)
-VOICE_NAMES = (
-    *("whisper", "voice", "language"),
-    *("microphone", "speaker", "headphones", "empathy", "call_log", "keep_audio"),
-)
-"""Settings for which only the voice commands have options."""
+    "base_url": click.option(
+        "--base-url", metavar="URL", help="Server with OpenAI's API, like http://localhost:8000/v1."
+    ),
+}
+"""The options of the settings for models and sampling, by the name of the setting. Voice commands have their own."""
 
 
 def complete_conversation(
@@ -100,7 +108,7 @@ CONVERSATION_OPTIONS = (
 
 def chat_options(command: Function) -> Function:
     """Add the options for model, sampling and conversation to `command`."""
-    for option in reversed((*SETTINGS_OPTIONS, *CONVERSATION_OPTIONS)):
+    for option in reversed((*SETTINGS_OPTIONS.values(), *CONVERSATION_OPTIONS)):
         command = option(command)
     return command
 
@@ -121,11 +129,12 @@ class ChatOptions(NamedTuple):
 
 def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "LoadedSettings":
     """Return the settings in force: from the command's `own` options, else from those before it, environment, file."""
-    from assistant.settings import load
+    from assistant.settings import Settings, load
 
     given = _merge_options(ctx, own or {})
     return load(
-        {name: given.get(name) for name in (*SETTINGS_NAMES, *VOICE_NAMES)}, ctx.find_root().params.get("config")
+        {name: value for name, value in given.items() if name in Settings.model_fields},
+        ctx.find_root().params.get("config"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parley.cli.options import SETTINGS_NAMES, SETTINGS_OPTIONS, TextParam, as_json_option
+from parley.cli.options import SETTINGS_OPTIONS, TextParam, as_json_option
 from parley.cli.terminal import notify, write_out
 from skills import registry
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from skills.definition import Skill
     from skills.parameters import Parameter
 
-_OPTIONS_BY_NAME = dict(zip(SETTINGS_NAMES, SETTINGS_OPTIONS, strict=True))
 _MODEL_SETTINGS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
 _JOBS_OPTION = click.option(
     "--jobs",
@@ -68,7 +67,7 @@ def skill_command(name: str) -> click.Command:
         # Emotion models are used by one thread at a time.
         decorators += () if skill.needs_emotion_models else (_JOBS_OPTION,)
     needs_any_model = skill.needs_model or skill.needs_emotion_models
-    decorators += [_OPTIONS_BY_NAME[each] for each in (*(_MODEL_SETTINGS if needs_any_model else ()), "allow_urls")]
+    decorators += [SETTINGS_OPTIONS[each] for each in (*(_MODEL_SETTINGS if needs_any_model else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)
     for decorator in reversed(decorators):
         decorated = decorator(decorated)

@@ -167,3 +167,8 @@ def test_an_address_that_is_none_or_holds_a_secret_is_not_repeated(address: str)
     with pytest.raises(ConfigError, match=r"--base-url should be the address of a server .* like http://") as raised:
         load({"base_url": address})
     assert "secret" not in str(raised.value)
+
+
+def test_an_invalid_log_file_is_reported_by_the_name_of_its_option() -> None:
+    with pytest.raises(ConfigError, match="--log is '~nobody-of-this-name/log'"):
+        load({"call_log": "~nobody-of-this-name/log"})
