@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import MissingExtraError
-from skills.evaluation.calibration import ConfidenceBin, confidence_bins
+from skills.evaluation.calibration import ConfidenceBin, confidence_bins, expected_calibration_error
 from skills.evaluation.pairs import Pair
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def score_answers(pairs: Sequence[Pair], bootstrap: Bootstrap) -> Report:
     hits = np.array([hit for _, hit in known])
 
     def calibration_error(chosen: "NDArray[np.intp]") -> float:
-        bins = confidence_bins(confidences[chosen].tolist(), hits[chosen].tolist())
-        return 100 * sum(each.count * abs(each.confidence - each.accuracy) for each in bins) / len(chosen)
+        return 100 * expected_calibration_error(confidences[chosen].tolist(), hits[chosen].tolist())
 
     def brier_score(chosen: "NDArray[np.intp]") -> float:
         return 100 * float(((confidences[chosen] - hits[chosen]) ** 2).mean())
