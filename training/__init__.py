@@ -11,5 +11,13 @@ Every stage reads what the earlier ones wrote to WORK and can be run again; seed
     reward       rewards                             self-critical training on CIDEr-D
     evaluation   answering, evaluation_tasks, metrics
 
-`faces`, `voices`, `emotion_text` and `fusion` train the emotion skill, `confidence` fits `parley vqa`.
+The emotion skill, and the confidence of `parley vqa`:
+
+    data         fer2013, emodb, goemotions          faces, voices and comments with their labels
+    faces        faces, face_figures, fer_network    training; evaluation beside the `fer` package
+    voices       voices, voice_head, voice_baseline  command, linear heads, heads that know the speaker
+    text         emotion_states, emotion_text, emotion_text_figures    hidden states, training, evaluation
+    fusion       fusion, fusion_pools                weights of text, face and voice
+    shared       calibration, multilabel             temperatures, thresholds, weight files
+    confidence   confidence                          calibration of answers
 """

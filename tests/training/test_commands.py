@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-COMMANDS = ("prepare", "features", "words", "replay_data", "connector", "ablations", "export", "evaluate")
+COMMANDS = (
+    *("prepare", "features", "words", "replay_data", "connector", "ablations", "export", "evaluate"),
+    *("faces", "face_figures", "voices", "emotion_states", "emotion_text", "fusion", "confidence"),
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
