@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class VoiceSession:
-    """Run spoken conversations, one at a time. `parley.factory.build_voice_session` builds it."""
+    """Run spoken conversations, one at a time. `parley.factory.voice.build_voice_session` builds it."""
 
     def __init__(
         self,
