@@ -15,7 +15,7 @@ The emotion skill, and the confidence of `parley vqa`:
 
     data         fer2013, emodb, goemotions          faces, voices and comments with their labels
     faces        faces, face_figures, fer_network    training; evaluation beside the `fer` package
-    voices       voices, voice_head, voice_baseline  command, linear heads, heads that know the speaker
+    voices       voices, voice_head, voice_baseline  command; linear heads; the head with a speaker baseline
     text         emotion_states, emotion_text, emotion_text_figures    hidden states, training, evaluation
     fusion       fusion, fusion_pools                weights of text, face and voice
     shared       calibration, multilabel             temperatures, thresholds, weight files
