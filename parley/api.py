@@ -13,6 +13,7 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 from functools import partial
 from os import PathLike
@@ -24,7 +25,7 @@ from assistant.errors import ParleyError
 from assistant.events import Notice, TextDelta
 from assistant.messages import user
 from assistant.progress import OnNotice, Progress
-from parley.loop_thread import LoopThread
+from parley.loop_thread import ClosedError, LoopThread
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -141,8 +142,8 @@ class Assistant:
                 yield text
         finally:
             self._streams.discard(stream)
-            # `close` has stopped the stream already.
-            if self._loop_thread.is_running:
+            # `close` stops all streams itself.
+            with suppress(ClosedError):
                 await self._loop_thread.run_async(stream.aclose())
 
     def run_skill(self, skill: "Skill[..., Result]", **values: Any) -> Result:
@@ -283,12 +284,13 @@ class Assistant:
 
     def _close_stream(self, stream: "_TextStream") -> None:
         self._streams.discard(stream)
-        if not self._loop_thread.is_running:
-            return
-        closing = self._loop_thread.submit(stream.aclose())
-        # The garbage collector may close an abandoned stream on the private thread, which cannot wait for itself.
-        if threading.current_thread() is not self._loop_thread.thread:
-            closing.result()
+        # `close` stops all streams itself.
+        with suppress(ClosedError, CancelledError):
+            closing = self._loop_thread.submit(stream.aclose())
+            # The garbage collector may close an abandoned stream on any thread. The model's thread and the private one
+            # cannot wait for themselves.
+            if stream.caller == _current_caller():
+                closing.result()
 
     def _next_text(self, stream: "_TextStream") -> Coroutine[Any, Any, str | None]:
         self._check_open()
@@ -296,11 +298,12 @@ class Assistant:
 
     def _check_open(self) -> None:
         if not self._loop_thread.is_running:
-            raise _closed_error()
+            raise ClosedError
 
     def _check_usable(self) -> None:
         self._check_open()
-        if any(stream.caller == _current_caller() for stream in self._streams):
+        # A copy, because other threads open and close streams meanwhile.
+        if any(stream.caller == _current_caller() for stream in self._streams.copy()):
             # The call would wait for the reply, and the reply for the caller.
             raise ParleyError("A reply is still being streamed: read it to its end, or close the stream first.")
 
@@ -320,7 +323,7 @@ class _TextStream:
         async with self._step:
             if self._is_closed:
                 # The reply is incomplete, and must not seem to end here.
-                raise _closed_error()
+                raise ClosedError
             return await anext(self._texts, None)
 
     async def aclose(self) -> None:
@@ -344,10 +347,6 @@ class _LabelLogger:
         if label != self._label:
             self._label = label
             _logger.info(label)
-
-
-def _closed_error() -> ParleyError:
-    return ParleyError("This assistant is closed: create another one.")
 
 
 def _current_caller() -> object:

@@ -4,10 +4,19 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
+from assistant.errors import ParleyError
+
 T = TypeVar("T")
+
+
+class ClosedError(ParleyError):
+    """The thread has ended, or belongs to the process that this one was forked from."""
+
+    def __init__(self) -> None:
+        super().__init__("This assistant is closed: create another one.")
 
 
 class LoopThread:
@@ -19,17 +28,23 @@ class LoopThread:
         self.thread = threading.Thread(target=_run_loop, args=(self.loop,), name=name, daemon=True)
         self.thread.start()
         self._stop = weakref.finalize(self, _stop_loop, self.loop, self.thread)
+        self._stopped = False
+        # What is submitted before `stop` is run or cancelled before the loop ends; nothing is submitted after it.
+        # Reentrant, because the garbage collector may close a stream in the middle of `submit`.
+        self._lock = threading.RLock()
 
     @property
     def is_running(self) -> bool:
         """False after `stop`, and in a forked process, which has no copy of the thread."""
-        return self._stop.alive and self.thread.is_alive()
+        return not self._stopped and self.thread.is_alive()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and wait for its result. Ctrl-C meanwhile cancels it."""
+        """Run a coroutine and wait for its result. Ctrl-C meanwhile cancels it. Raises `ClosedError` after `stop`."""
         future = self.submit(coroutine)
         try:
             return future.result()
+        except CancelledError:
+            raise ClosedError from None
         except BaseException:
             future.cancel()
             raise
@@ -39,11 +54,17 @@ class LoopThread:
         return await asyncio.wrap_future(self.submit(coroutine))
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Start a coroutine and return its future."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Start a coroutine and return its future. Raises `ClosedError` after `stop`."""
+        with self._lock:
+            if self.is_running:
+                return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        coroutine.close()
+        raise ClosedError
 
     def stop(self) -> None:
         """End the thread. Coroutines that are running are cancelled."""
+        with self._lock:
+            self._stopped = True
         self._stop()
 
 

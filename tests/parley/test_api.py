@@ -1,17 +1,18 @@
 """The Python API as a script, a notebook and an async program use it."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import PIL.Image
 import PIL.ImageDraw
@@ -20,6 +21,8 @@ import pytest
 
 import parley
 from assistant.conversation.session import Session
+from assistant.events import Usage
+from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from assistant.settings import Settings
 from parley import Assistant, ParleyError, caption, emotion, read, vqa
@@ -165,6 +168,40 @@ def test_a_call_that_would_wait_for_itself_is_refused(slow: Assistant, photo: st
             call()
     texts.close()
     assert slow.ask("And?") == "You said: And?"
+
+
+def test_the_garbage_collector_may_close_a_stream_on_the_models_thread(
+    slow: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = ScriptedModel.stream
+
+    def collecting(*args: Any) -> Generator[str, None, Usage]:
+        texts = stream(*args)
+        while True:
+            try:
+                text = next(texts)
+            except StopIteration as end:
+                usage: Usage = end.value
+                return usage
+            gc.collect()
+            yield text
+
+    def abandon() -> None:
+        cycle: list[object] = [slow.stream("word " * 400)]
+        cycle.append(cycle)
+        next(cast("Generator[str, None, None]", cycle[0]))
+
+    monkeypatch.setattr(ScriptedModel, "stream", collecting)
+    gc.disable()
+    try:
+        abandon()
+        deadline = time.monotonic() + 60
+        while slow._streams and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with ThreadPoolExecutor(1) as executor:
+            assert executor.submit(slow.ask, "And now?").result(60) == "You said: And now?"
+    finally:
+        gc.enable()
 
 
 def test_closing_stops_an_open_stream(slow: Assistant) -> None:
