@@ -49,9 +49,9 @@ async def run_model_command(change_model: ChangeModel, name: str) -> AsyncGenera
         yield Notice(await change)
     finally:
         abandoned.set()
-        if not change.done():
-            with suppress(ParleyError, _AbandonedError):
-                await wait_uncancelled(change)
+        # Also if it has failed by now: asyncio logs an exception that nobody has retrieved.
+        with suppress(ParleyError, _AbandonedError):
+            await wait_uncancelled(change)
 
 
 class _AbandonedError(Exception):

@@ -1,8 +1,10 @@
 """The command /model NAME inside a conversation."""
 
 import asyncio
+import gc
 import threading
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -99,3 +101,29 @@ def test_closing_the_turn_ends_the_loading() -> None:
         await session.close()
 
     asyncio.run(converse())
+
+
+def test_closing_the_turn_after_the_change_has_failed_logs_nothing() -> None:
+    class FailingSource:
+        def fetch(self, name: str, progress: Progress) -> None:
+            progress("fetching", 1, 2)
+            raise ModelError(f"There is no model {name}.")
+
+        def load(self, name: str, progress: Progress) -> ScriptedModel:
+            raise AssertionError("nothing was fetched")
+
+    async def converse() -> list[dict[str, Any]]:
+        logged: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+        session = Session(ScriptedModel(), models=FailingSource(), model_name="one")
+        async with aclosing(session.turn(user("/model two"))) as turn:
+            async for event in turn:
+                if event == LoadProgress("fetching", 1, 2):
+                    break
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0.001)
+        await session.close()
+        gc.collect()
+        return logged
+
+    assert asyncio.run(converse()) == []
