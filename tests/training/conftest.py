@@ -1,7 +1,10 @@
 """Fixtures: a tiny bundled model in all its stages, and a data folder of image datasets."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import PIL.Image
 import pytest
@@ -19,6 +22,10 @@ from tests.fakes.pocket_parts import (
     write_tiny_weights,
 )
 from training import prepare
+from training.blends import NUM_BLENDS
+from training.curriculum import Curriculum
+from training.data import DATASETS, image_names
+from training.recipe import Recipe
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +43,26 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_datasets(folder)
     return folder
+
+
+@pytest.fixture
+def names_in_order(data: Path) -> dict[str, list[str]]:
+    """Image names of each dataset, in archive order; of imagenet1000 those that are annotated."""
+    return {
+        **{name: image_names(data, name) for name in DATASETS},
+        "imagenet1000": [f"{number:04}.png" for number in range(1000)],
+    }
+
+
+@pytest.fixture
+def curriculum(data: Path, names_in_order: dict[str, list[str]], tmp_path: Path) -> Curriculum:
+    """The training mix over `data`, with random class probabilities."""
+    (tmp_path / "chatter.jsonl").write_text(json.dumps({"question": "Hi", "answer": "Hello", "cut": False}) + "\n")
+    store: Any = SimpleNamespace(names=names_in_order)
+    generator = torch.Generator().manual_seed(0)
+    counts = {"imagenet1000": 1000, "blends": NUM_BLENDS}
+    probabilities = {name: torch.rand(count, 2, 1000, generator=generator) for name, count in counts.items()}
+    return Curriculum(data, tmp_path, store, probabilities, Recipe())
 
 
 @pytest.fixture(scope="session")

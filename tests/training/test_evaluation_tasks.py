@@ -37,10 +37,6 @@ def test_every_image_is_paired_with_another() -> None:
 
 
 class TestCaptions:
-    @pytest.fixture(autouse=True)
-    def _scorers(self) -> None:
-        pytest.importorskip("pycocoevalcap", reason="the scorers come with `make setup-dev`")
-
     def test_a_model_that_sees_beats_its_controls(self, data: Path) -> None:
         result = evaluate_captions(context(data, lambda number, _: scene_of(number)))
         cider = figure(result, "CIDEr-D")

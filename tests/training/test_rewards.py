@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 from torch.nn import functional as F
 
@@ -57,7 +56,6 @@ def test_only_end_tokens_follow_the_end(decoder_folder: Path) -> None:
 
 
 def test_a_right_caption_earns_more_than_a_wrong_or_truncated_one() -> None:
-    pytest.importorskip("pycocoevalcap", reason="`make setup-dev` installs the scorer")
     reward = CaptionReward(TRAINING)
     candidates = ["A brown dog runs.", "A man on a bicycle.", "A brown dog runs."]
     right, wrong, truncated = reward(candidates, [True, True, False], [TRAINING[0]] * 3).tolist()
