@@ -81,9 +81,10 @@ class AudioDuplex:
             yield captured, self._reference_resampler.process(reference)
 
     def _open(self) -> None:
+        # The speaker first: it must work again after a rescan that does not find the microphone.
         self.speaker.find(rescan=True)
-        self.microphone.find(rescan=False)
         self._open_speaker()
+        self.microphone.find(rescan=False)
         self.microphone.open(self._loop, self.speaker.read_reference)
 
     def _open_speaker(self) -> None:
