@@ -47,6 +47,9 @@ async def test_reply_is_silent_at_its_end_and_echoes_for_a_moment() -> None:
     assert reply.may_echo
     reply.pause(paused=True)
     assert output.calls[-1] == "clear", "nothing is left to pause"
+    assert reply.ended_at is not None
+    reply.ended_at -= 2
+    assert not reply.may_echo
 
 
 @pytest.mark.parametrize(
