@@ -19,7 +19,7 @@ NUM_BLENDS = 700
 NUM_DEV = 60
 """Blends held out as dev: the last ones."""
 MAX_CONFIDENCE = 0.35
-"""A blend is kept if the probability of its likeliest class is below this."""
+"""A blend is kept if the probability of its most probable class is below this."""
 
 
 def blend_maps(

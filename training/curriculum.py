@@ -177,14 +177,14 @@ class Curriculum:
         if dataset == "drawings":
             return synthetic_images.synthetic_exchanges(synthetic_images.draw(row), rng)
         if dataset == "blends":
-            likeliest = int(self.class_probabilities["blends"][row, 0].argmax())
-            return uncertain_exchanges(annotations.class_names[likeliest], rng)
+            best = int(self.class_probabilities["blends"][row, 0].argmax())
+            return uncertain_exchanges(annotations.class_names[best], rng)
         index = annotations.classes[row]
         probabilities = self.class_probabilities["imagenet1000"][row, 0]
-        likeliest = int(probabilities.argmax())
-        if likeliest != index and float(probabilities[index]) <= 0.25:
+        best = int(probabilities.argmax())
+        if best != index and float(probabilities[index]) <= 0.25:
             # The tags will be wrong: teach doubt instead of a name that the model cannot know.
-            return uncertain_exchanges(annotations.class_names[likeliest], rng)
+            return uncertain_exchanges(annotations.class_names[best], rng)
         return object_exchanges(annotations.class_names[index], imagenet_family(index), rng)
 
     def sample(self, rng: random.Random) -> Sample:

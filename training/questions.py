@@ -79,7 +79,7 @@ def yes_no_exchanges(captions: Sequence[str], cooccurrence: Cooccurrence, rng: r
 
 
 def uncertain_exchanges(guess: str, rng: random.Random) -> list[Exchange]:
-    """Return exchanges about an image whose content is in doubt; its likeliest class is called `guess`."""
+    """Return exchanges about an image whose content is in doubt; its most probable class is `guess`."""
     doubt = f"It may be {with_article(guess)}."
     return [
         Exchange(rng.choice(QUESTION_TEMPLATES["name"]), [f"I'm not sure. {doubt}"], "doubt"),
