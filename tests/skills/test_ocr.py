@@ -1,14 +1,16 @@
 """OCR with the real engine, and its use for questions that the bundled model cannot answer."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 
 import pytest
 
+from assistant.errors import MissingExtraError
 from assistant.events import SkillResult
 from assistant.messages import Image, user
 from assistant.models.scripted import ScriptedModel
-from skills import read
+from skills import ocr, read
 from skills.ocr import Line, OcrResult, asks_for_text, quote_rows
 from tests.fakes.conversation import RecordingStore, notices, reply_text
 from tests.fakes.skills import make_image, make_text_image, run_turns
@@ -50,6 +52,13 @@ def test_the_engine_prints_nothing(capfd: pytest.CaptureFixture[str], menu: OcrR
     assert menu.lines
     read(make_text_image((40, 40, "quiet")))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    ocr._engine.cache_clear()
+    with pytest.raises(MissingExtraError, match=r"^Reading the words in pictures needs rapidocr"):
+        read(make_image())
 
 
 @pytest.mark.parametrize("photo", [make_image(300, 200, "black"), make_image(1, 1), make_image(7, 900)])
