@@ -119,6 +119,7 @@ class Assistant:
 
         Leaving the loop early stops the model; the conversation keeps the reply as far as it was yielded.
         """
+        self._check_usable_by_thread()
         stream = self._open_stream(prompt, images)
         try:
             while (text := self._loop_thread.run(self._next_text(stream))) is not None:
@@ -136,6 +137,7 @@ class Assistant:
 
         If you may leave the loop early, iterate inside `contextlib.aclosing`, which stops the model at once.
         """
+        self._check_usable_by_task()
         stream = self._open_stream(prompt, images)
         try:
             while (text := await self._loop_thread.run_async(self._next_text(stream))) is not None:
@@ -153,7 +155,7 @@ class Assistant:
             skill: A skill, such as those of other packages.
             values: Its arguments by name, with paths of files in place of images and audio.
         """
-        self._check_usable()
+        self._check_usable_by_thread()
         return self._loop_thread.run(self._skill_result(skill, values))
 
     def close(self) -> None:
@@ -277,7 +279,6 @@ class Assistant:
     # Everything below runs where the caller is.
 
     def _open_stream(self, prompt: str, images: Sequence[FilePath]) -> "_TextStream":
-        self._check_usable()
         stream = _TextStream(self._texts(prompt, images))
         self._streams.add(stream)
         return stream
@@ -289,7 +290,7 @@ class Assistant:
             closing = self._loop_thread.submit(stream.aclose())
             # The garbage collector may close an abandoned stream on any thread. The model's thread and the private one
             # cannot wait for themselves.
-            if stream.caller == _current_caller():
+            if stream.thread == threading.get_ident():
                 closing.result()
 
     def _next_text(self, stream: "_TextStream") -> Coroutine[Any, Any, str | None]:
@@ -300,19 +301,30 @@ class Assistant:
         if not self._loop_thread.is_running:
             raise ClosedError
 
-    def _check_usable(self) -> None:
+    # Two calls that would wait for the reply of an open stream, while its reader waits for them:
+
+    def _check_usable_by_thread(self) -> None:
+        """Raise `ParleyError` if a stream of this thread is open: a plain call stops the thread, all tasks included."""
         self._check_open()
+        thread = threading.get_ident()
         # A copy, because other threads open and close streams meanwhile.
-        if any(stream.caller == _current_caller() for stream in self._streams.copy()):
-            # The call would wait for the reply, and the reply for the caller.
-            raise ParleyError("A reply is still being streamed: read it to its end, or close the stream first.")
+        if any(stream.thread == thread for stream in self._streams.copy()):
+            raise _open_stream_error()
+
+    def _check_usable_by_task(self) -> None:
+        """Raise `ParleyError` if a stream of this task is open."""
+        self._check_open()
+        task = _current_task()
+        if any(stream.task is task for stream in self._streams.copy()):
+            raise _open_stream_error()
 
 
 class _TextStream:
     """The reply of one turn. Its methods run on the private loop, each in a task of its own."""
 
     def __init__(self, texts: AsyncGenerator[str, None]) -> None:
-        self.caller = _current_caller()
+        self.thread = threading.get_ident()
+        self.task = _current_task()
         self._texts = texts
         self._is_closed = False
         # A step that is cancelled takes a moment to stop the model; closing waits for it.
@@ -349,9 +361,13 @@ class _LabelLogger:
             _logger.info(label)
 
 
-def _current_caller() -> object:
-    """Return what waits while a call runs: the task in an event loop, and else the thread."""
+def _current_task() -> "asyncio.Task[Any] | None":
     try:
-        return asyncio.current_task() or threading.get_ident()
+        return asyncio.current_task()
     except RuntimeError:
-        return threading.get_ident()
+        # No event loop runs in this thread.
+        return None
+
+
+def _open_stream_error() -> ParleyError:
+    return ParleyError("A reply is still being streamed: read it to its end, or close the stream first.")

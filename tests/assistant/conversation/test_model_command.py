@@ -120,8 +120,8 @@ def test_closing_the_turn_after_the_change_has_failed_logs_nothing() -> None:
             async for event in turn:
                 if event == LoadProgress("fetching", 1, 2):
                     break
-            while len(asyncio.all_tasks()) > 1:
-                await asyncio.sleep(0.001)
+            change = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.wait(change)
         await session.close()
         gc.collect()
         return logged
