@@ -161,10 +161,11 @@ class ParleyApp(App[None]):
     @on(BuildProgressed)
     def _show_progress(self, event: BuildProgressed) -> None:
         state = f"{event.label} {percentage(event.done_bytes, event.total_bytes)}"
-        if event.for_voice:
-            self._chat.show_voice_status(f"voice: {state}")
-        else:
+        if not event.for_voice:
             self._chat.show_loading(state)
+        elif self._voice.is_on:
+            # Turned off meanwhile, the building thread reports until it is done.
+            self._chat.show_voice_status(f"voice: {state}")
 
     # Voice
 

@@ -39,6 +39,11 @@ class VoiceController:
         self._voice_session: VoiceSession | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_on(self) -> bool:
+        """True from the time that voice is turned on, also while it loads."""
+        return self._task is not None
+
     async def toggle(self, *, muted: bool = False) -> None:
         """Turn voice on or off. If `muted`, only push to talk is listened to."""
         if self._task is not None:

@@ -201,6 +201,29 @@ async def test_muting_without_voice_is_explained(run_app: RunApp) -> None:
         assert "muted" not in person.read("StatusBar")
 
 
+async def test_voice_turned_off_while_it_loads_shows_no_more_progress(run_app: RunApp) -> None:
+    may_report, reported = threading.Event(), threading.Event()
+
+    def build_voice_session(progress: Progress) -> VoiceSession:
+        progress("loading Whisper", 1, 4)
+        assert may_report.wait(WAIT_SECS)
+        progress("loading Whisper", 2, 4)
+        reported.set()
+        raise VoiceError("Nobody waits for it.")
+
+    app = ParleyApp(lambda _: Session(ScriptedModel("Hello.")), build_voice_session=build_voice_session)
+    async with run_app(app) as person:
+        await person.press("f2")
+        await person.sees("loading Whisper 25 %", "StatusBar")
+        await person.press("f2")
+        await person.wait_until(lambda: "Whisper" not in person.read("StatusBar"))
+        may_report.set()
+        await person.wait_until(reported.is_set)
+        await person.send("Are you there?")
+        await person.sees("Hello.", "AssistantMessage")
+        assert "Whisper" not in person.read("StatusBar")
+
+
 async def test_attached_image_goes_with_the_spoken_question(run_app: RunApp, image_path: Path) -> None:
     voice = FakeVoiceSession("What is it?")
     async with run_app(app_with(voice)) as person:
