@@ -75,7 +75,7 @@ def pull(ctx: click.Context, model: str) -> None:
         if model == BUNDLED:
             from parley.factory.models import assemble_pocket
 
-            folder = assemble_pocket(load_settings(ctx).settings, progress, verify_hashes=True)
+            folder = assemble_pocket(load_settings(ctx).settings, progress, full_check=True)
         else:
             from assistant.models.local.checkpoint import fetch_checkpoint
 
@@ -140,7 +140,7 @@ def pull_bundled(ctx: click.Context, model: str) -> None:
 
                 folder = fetch_bundled(settings.cache_dir, progress).parent
             case _:
-                folder = assemble_pocket(settings, progress, verify_hashes=True)
+                folder = assemble_pocket(settings, progress, full_check=True)
     write_out(f"{folder}\n")
 
 

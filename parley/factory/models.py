@@ -200,7 +200,7 @@ def build_vision_clients(
     raise ConfigError(f"The model {model.info.name} answers one question at a time: leave --jobs out.")
 
 
-def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, verify_hashes: bool = False) -> Path:
+def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, full_check: bool = False) -> Path:
     """Make sure that the bundled model is complete in the cache, and return its folder.
 
     A damaged one is assembled anew.
@@ -208,7 +208,7 @@ def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, v
     Args:
         settings: `cache_dir` is the folder of the cache.
         progress: Receives download progress.
-        verify_hashes: Also check the content of every file, for which a start has no time.
+        full_check: Check an existing folder for longer than a start has time for; see `assemble.ensure`.
 
     Raises:
         ModelError: A download failed or the cache cannot be written.
@@ -216,7 +216,7 @@ def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, v
     from assistant.models.pocket import assemble
 
     try:
-        return assemble.ensure(settings.cache_dir, progress, full_check=verify_hashes)
+        return assemble.ensure(settings.cache_dir, progress, full_check=full_check)
     except OSError as error:
         raise cache_error("model", settings, error) from error
 

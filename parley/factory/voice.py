@@ -49,7 +49,10 @@ def build_stt(settings: "Settings", progress: Progress = no_progress) -> "Speech
 
 
 def assemble_whisper(settings: "Settings", progress: Progress = no_progress, *, verify_hashes: bool = False) -> Path:
-    """Make sure that the bundled Whisper is complete in the cache, and return its folder: see `assemble_pocket`."""
+    """Make sure that the bundled Whisper is complete in the cache, and return its folder, like `assemble_pocket`.
+
+    `verify_hashes` compares every byte of an existing folder.
+    """
     from voice.stt import whisper_weights
 
     try:
