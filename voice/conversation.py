@@ -103,6 +103,7 @@ class SpokenConversation:
             Exception: What ended a turn without being a `ParleyError`.
         """
         self._update()
+        microphone_error: Exception | None = None
         try:
             # The microphone buffers what is said meanwhile.
             await self._replies.prepare()
@@ -113,6 +114,9 @@ class SpokenConversation:
                         self._push_to_talk.process(samples)
                         self._update()
                     self._push_to_talk.flush()
+                except Exception as error:
+                    microphone_error = error
+                    raise
                 finally:
                     # Tasks may still be on their way to their end. The key must not start another one meanwhile.
                     self._push_to_talk.release()
@@ -120,7 +124,8 @@ class SpokenConversation:
                 self._update()
         except BaseExceptionGroup as errors:
             # The first failure is the cause: it has cancelled the other tasks, which may have failed because of that.
-            raise errors.exceptions[0] from None
+            # The group puts that of a task first, and that of the microphone last.
+            raise microphone_error or errors.exceptions[0] from None
         finally:
             self._listener.close()
             self._replies.close()

@@ -12,7 +12,7 @@ from assistant.errors import ModelError, VoiceError
 from assistant.events import Notice, SpeechFinished, TextDelta, TurnFinished, UserTranscript
 from assistant.messages import Image
 from tests.fakes.audio import Floats
-from tests.fakes.speech import speech
+from tests.fakes.speech import silence, speech
 from tests.fakes.spoken_conversation import ConversationHarness
 
 
@@ -108,6 +108,26 @@ async def test_failing_microphone_ends_the_conversation() -> None:
         raise VoiceError("The microphone broke.")
 
     harness = ConversationHarness(transcripts=())
+    with pytest.raises(VoiceError, match="The microphone broke"):
+        await harness.conversation.run(microphone())
+
+
+async def test_failing_microphone_is_the_error_even_if_stopping_the_reply_fails_too() -> None:
+    harness = ConversationHarness("One two three four.", transcripts=("Count.",))
+    harness.output.play_limit = 0.1
+
+    async def microphone() -> AsyncIterator[Floats]:
+        yield speech(0)
+        yield silence()
+        await harness.heard_seconds(0.4)
+        harness.conversation.add_observer(fail_at_the_end)
+        raise VoiceError("The microphone broke.")
+
+    def fail_at_the_end(event: object) -> None:
+        match event:
+            case SpeechFinished():
+                raise RuntimeError("out of luck")
+
     with pytest.raises(VoiceError, match="The microphone broke"):
         await harness.conversation.run(microphone())
 
