@@ -65,8 +65,8 @@ class VoiceEngine:
     is_installed: Callable[[], bool]
     argument: Literal["none", "optional", "required"] = "none"
     suffix: str = ""
-    check: Callable[[str], object] = bool
-    require: Callable[[], object] = bool
+    check: Callable[[str], object] = lambda _: None
+    require: Callable[[], object] = lambda: None
     license: License | None = None
 
 
