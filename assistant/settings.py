@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     or "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False
-    """You have accepted the licence of XTTS-v2, which allows no commercial use."""
+    """You have accepted the license of XTTS-v2, which allows no commercial use."""
 
     language: Annotated[
         str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1), AfterValidator(language_code)

@@ -2,10 +2,10 @@
 
 The catalog is data: choosing a model needs neither the hub nor torch, only the number of free bytes. Reasons for these:
 
-    Qwen3-VL       reads text and sees detail best for its size among open licences; many languages; four sizes
+    Qwen3-VL       reads text and sees detail best for its size among open licenses; many languages; four sizes
     SmolVLM2       for GPUs with very little memory
     Gemma 3        fewest tokens per image, and the smallest KV cache for a long conversation
-    InternVL3.5    the other strong family with an open licence
+    InternVL3.5    the other strong family with an open license
 
 Other models run by their hub id as well.
 
@@ -33,20 +33,20 @@ class CatalogEntry:
         name: Short name that people use.
         repository: Id on the hub.
         revision: Commit on the hub.
-        licence: Short name of the licence.
+        license: Short name of the license.
         download_bytes: Size of the weights on the hub.
         profile: Sizes that decide how much memory the model takes.
         image_tokens: Context tokens that an image takes, for people.
         languages: Languages that the model knows, for people.
         auto_selectable: True if `--model auto` may choose it.
-        gated: True if the hub asks people to accept the licence first.
+        gated: True if the hub asks people to accept the license first.
         required_packages: Packages that the model's processor needs.
     """
 
     name: str
     repository: str
     revision: str
-    licence: str
+    license: str
     download_bytes: int
     profile: ModelProfile
     image_tokens: str

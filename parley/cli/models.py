@@ -33,7 +33,7 @@ class ModelRow:
         quantization: Quantization on this device; empty if unknown.
         fits: Whether there is enough free memory; None if unknown.
         cached_bytes: Size on disk; 0 if it is not downloaded.
-        licence: Short name of the licence; empty if unknown.
+        license: Short name of the license; empty if unknown.
         note: Obstacle, such as a missing package.
     """
 
@@ -42,7 +42,7 @@ class ModelRow:
     quantization: str = ""
     fits: bool | None = None
     cached_bytes: int = 0
-    licence: str = ""
+    license: str = ""
     note: str = ""
 
 
@@ -174,7 +174,7 @@ def list_models(settings: "Settings") -> list[ModelRow]:
                 quantization,
                 available >= memory_bytes,
                 cached.size if cached else 0,
-                entry.licence,
+                entry.license,
                 _note(entry.required_packages, gated=entry.gated, complete=cached is None or cached.complete),
             )
         )
@@ -219,7 +219,7 @@ def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
                 "held": row.quantization,
                 "fits": row.fits,
                 "cached": row.cached_bytes,
-                "licence": row.licence,
+                "licence": row.license,
                 "note": row.note,
             }
             for row in rows
@@ -231,7 +231,7 @@ def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
     for row in rows:
         memory = format_bytes(row.memory_bytes) if row.memory_bytes else "?"
         disk = format_bytes(row.cached_bytes) if row.cached_bytes else "-"
-        cells.append((row.name, row.quantization or "?", memory, fits[row.fits], disk, row.licence, row.note))
+        cells.append((row.name, row.quantization or "?", memory, fits[row.fits], disk, row.license, row.note))
     write_out("\n".join(format_table(cells)) + "\n")
 
 

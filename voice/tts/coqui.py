@@ -57,7 +57,7 @@ class Coqui:
         folder = Path(source)
         if not folder.is_dir():
             if "xtts" in source:
-                raise ConfigError("XTTS is a choice of its own, as its licence has to be accepted: --voice xtts.")
+                raise ConfigError("XTTS is a choice of its own, as its license has to be accepted: --voice xtts.")
             download(source)
             # Loaded by name all the same: some voices use the vocoder of another one.
             location = {"model_name": source}

@@ -218,4 +218,4 @@ def test_the_readme_table_agrees_with_the_catalog(entry: catalog.CatalogEntry) -
     sizes = [
         format_bytes(count) for count in (entry.download_bytes, entry.memory_bytes("nf4"), entry.memory_bytes("bf16"))
     ]
-    assert row == f"| `{entry.name}` | {' | '.join([entry.licence, *sizes, entry.image_tokens, entry.languages])} |"
+    assert row == f"| `{entry.name}` | {' | '.join([entry.license, *sizes, entry.image_tokens, entry.languages])} |"
