@@ -106,7 +106,7 @@ class Person:
             for line in lines[max(0, widget.region.y) : max(0, widget.region.bottom)]
         )
 
-    async def sees(self, text: str, selector: str | None = None) -> None:
+    async def expect_text(self, text: str, selector: str | None = None) -> None:
         """Wait until `text` is visible."""
         await self.wait_until(
             lambda: text in self.read(selector), lambda: f"{text!r} never showed in:\n{self.read(selector)}"

@@ -31,13 +31,13 @@ async def test_message_may_be_sent_while_the_session_is_built(run_app: RunApp) -
         return Session(model)
 
     async with run_app(ParleyApp(build)) as person:
-        await person.sees("fetching the decoder 43 %", "StatusBar")
+        await person.expect_text("fetching the decoder 43 %", "StatusBar")
         await person.type("Are you there?")
         assert person.input == "Are you there?"
         await person.press("enter")
-        await person.sees("Are you there?", "UserMessage")
+        await person.expect_text("Are you there?", "UserMessage")
         may_continue.set()
-        await person.sees("Here I am.", "AssistantMessage")
+        await person.expect_text("Here I am.", "AssistantMessage")
         assert len(model.prompts) == 1
 
 
@@ -51,11 +51,11 @@ async def test_esc_withdraws_a_message_that_waits_for_the_model(run_app: RunApp)
 
     async with run_app(ParleyApp(build)) as person:
         await person.send("Too early")
-        await person.sees("Too early", "UserMessage")
+        await person.expect_text("Too early", "UserMessage")
         await person.press("escape")
         await person.wait_until(lambda: person.input == "Too early")
         may_continue.set()
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         assert model.prompts == []
         assert not person.read("UserMessage")
 
@@ -72,13 +72,13 @@ async def test_next_message_retries_a_failed_build(run_app: RunApp) -> None:
 
     async with run_app(ParleyApp(build)) as person:
         await person.send("Are you there?")
-        await person.sees("Are you there?", "UserMessage")
+        await person.expect_text("Are you there?", "UserMessage")
         sent.set()
-        await person.sees("The model cannot be fetched: no network.", "Notice")
+        await person.expect_text("The model cannot be fetched: no network.", "Notice")
         await person.wait_until(lambda: person.input == "Are you there?")
         assert "no model" in person.read("StatusBar")
         await person.press("enter")
-        await person.sees("Now it works.", "AssistantMessage")
+        await person.expect_text("Now it works.", "AssistantMessage")
 
 
 async def test_quitting_ends_a_build_that_reports_progress(run_app: RunApp) -> None:
@@ -109,9 +109,9 @@ async def test_message_sent_early_stands_below_the_resumed_conversation(run_app:
 
     async with run_app(ParleyApp(build)) as person:
         await person.send("New question")
-        await person.sees("New question", "UserMessage")
+        await person.expect_text("New question", "UserMessage")
         may_continue.set()
-        await person.sees("New answer.", "AssistantMessage")
+        await person.expect_text("New answer.", "AssistantMessage")
         screen = person.read()
         places = [screen.index(text) for text in ("Old question", "Old answer", "New question", "New answer.")]
         assert places == sorted(places)
@@ -128,7 +128,7 @@ async def test_quitting_saves_the_reply_so_far(
     model = UnfinishedModel("Once upon a time …")
     async with run_app(make_app(model, store=store)) as person:
         await person.send("Go")
-        await person.sees("Once upon a time …", "AssistantMessage")
+        await person.expect_text("Once upon a time …", "AssistantMessage")
         match way:
             case "ctrl+q":
                 await person.press("ctrl+q")

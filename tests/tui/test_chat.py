@@ -21,10 +21,10 @@ from tui.widgets.transcript import Transcript
 async def test_question_is_answered_and_the_status_names_the_model(make_app: MakeApp, run_app: RunApp) -> None:
     model = ScriptedModel("It is a **ginger** cat.", token_seconds=0.01)
     async with run_app(make_app(model)) as person:
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         await person.send("What is it?")
-        await person.sees("It is a ginger cat.", "AssistantMessage")
-        await person.sees("tokens/s", "StatusBar")
+        await person.expect_text("It is a ginger cat.", "AssistantMessage")
+        await person.expect_text("tokens/s", "StatusBar")
         assert person.input == ""
         assert "What is it?" in person.read("UserMessage")
         assert "scripted · cpu" in person.read("StatusBar")
@@ -37,7 +37,7 @@ async def test_ctrl_j_and_shift_enter_insert_line_breaks(make_app: MakeApp, run_
         await person.type("one\ntwo")
         await person.press("shift+enter")
         await person.send("three")
-        await person.sees("Yes.")
+        await person.expect_text("Yes.")
         assert model.prompts[0][-1].text == "one\ntwo\nthree"
         assert "one\n" in person.read("UserMessage")
 
@@ -45,14 +45,14 @@ async def test_ctrl_j_and_shift_enter_insert_line_breaks(make_app: MakeApp, run_
 async def test_typed_markup_is_shown_as_text(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel("Yes."))) as person:
         await person.send("Is [bold]this[/bold] and [/] text?")
-        await person.sees("Is [bold]this[/bold] and [/] text?", "UserMessage")
+        await person.expect_text("Is [bold]this[/bold] and [/] text?", "UserMessage")
 
 
 async def test_html_tags_and_line_breaks_of_a_reply_are_shown(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel("Use <b>bold</b>.\nThen\n\n<div>\nmore\n</div>"))) as person:
         await person.send("How?")
-        await person.sees("Use <b>bold</b>.\n", "AssistantMessage")
-        await person.sees("<div>\n", "AssistantMessage")
+        await person.expect_text("Use <b>bold</b>.\n", "AssistantMessage")
+        await person.expect_text("<div>\n", "AssistantMessage")
 
 
 async def test_esc_stops_the_reply_and_keeps_what_was_shown(make_app: MakeApp, run_app: RunApp) -> None:
@@ -61,10 +61,10 @@ async def test_esc_stops_the_reply_and_keeps_what_was_shown(make_app: MakeApp, r
     app = make_app(ScriptedModel(" ".join(words), "Next answer.", token_seconds=0.01), store=store)
     async with run_app(app) as person:
         await person.send("Go")
-        await person.sees("word5", "AssistantMessage")
+        await person.expect_text("word5", "AssistantMessage")
         await person.press("escape")
-        await person.sees("stopped", "AssistantMessage")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("stopped", "AssistantMessage")
+        await person.expect_text("ready", "StatusBar")
         ((_, reply, interrupted),) = store.turns
         assert interrupted
         assert reply.split() == words[: len(reply.split())]
@@ -72,16 +72,16 @@ async def test_esc_stops_the_reply_and_keeps_what_was_shown(make_app: MakeApp, r
         assert person.read("AssistantMessage").split()[:-2] == reply.split()
 
         await person.send("And now?")
-        await person.sees("Next answer.", "AssistantMessage")
+        await person.expect_text("Next answer.", "AssistantMessage")
 
 
 async def test_esc_before_the_first_word_keeps_an_empty_reply(make_app: MakeApp, run_app: RunApp) -> None:
     store = RecordingStore()
     async with run_app(make_app(ScriptedModel("Never said.", token_seconds=60), store=store)) as person:
         await person.send("Go")
-        await person.sees("thinking", "StatusBar")
+        await person.expect_text("thinking", "StatusBar")
         await person.press("escape")
-        await person.sees("stopped", "AssistantMessage")
+        await person.expect_text("stopped", "AssistantMessage")
         assert store.turns == [("Go", "", True)]
 
 
@@ -90,7 +90,7 @@ async def test_esc_right_after_enter_loses_no_text(make_app: MakeApp, run_app: R
     model = ScriptedModel(token_seconds=0.02)
     async with run_app(make_app(model)) as person:
         await person.type("first words")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         screen = person.app.screen
         assert isinstance(screen, ChatScreen)
         person.app.post_message(events.Key("enter", None))
@@ -109,30 +109,30 @@ async def test_esc_right_after_enter_loses_no_text(make_app: MakeApp, run_app: R
         if person.input != "first words":
             await person.type("first words")
         await person.press("enter")
-        await person.sees("You said: first words", "AssistantMessage")
+        await person.expect_text("You said: first words", "AssistantMessage")
 
 
 async def test_second_message_stays_in_the_input_while_a_reply_is_written(make_app: MakeApp, run_app: RunApp) -> None:
     model = UnfinishedModel("First word …", "Second.")
     async with run_app(make_app(model)) as person:
         await person.send("first")
-        await person.sees("First word", "AssistantMessage")
+        await person.expect_text("First word", "AssistantMessage")
         await person.paste("second")
         await person.press("enter")
-        await person.sees("One message at a time", "Composer")
+        await person.expect_text("One message at a time", "Composer")
         assert person.input == "second"
         assert len(model.prompts) == 1
         await person.press("escape")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         await person.press("enter")
-        await person.sees("Second.", "AssistantMessage")
+        await person.expect_text("Second.", "AssistantMessage")
 
 
 async def test_blank_message_is_not_sent(make_app: MakeApp, run_app: RunApp) -> None:
     model = ScriptedModel("Never said.")
     async with run_app(make_app(model)) as person:
         await person.send("  ")
-        await person.sees("no words", "Composer")
+        await person.expect_text("no words", "Composer")
         assert model.prompts == []
 
 
@@ -141,21 +141,21 @@ async def test_turn_that_fails_before_its_first_word_returns_the_text(make_app: 
     model.enqueue(ModelError("The model ran out of memory: choose a smaller picture."), "Better now.")
     async with run_app(make_app(model)) as person:
         await person.send("What is this?")
-        await person.sees("ran out of memory", "Notice")
+        await person.expect_text("ran out of memory", "Notice")
         await person.wait_until(lambda: person.input == "What is this?")
         assert not person.read("UserMessage")
         assert not person.read("AssistantMessage")
         await person.press("enter")
-        await person.sees("Better now.", "AssistantMessage")
+        await person.expect_text("Better now.", "AssistantMessage")
 
 
 async def test_turn_that_fails_after_some_words_keeps_them(make_app: MakeApp, run_app: RunApp) -> None:
     store = RecordingStore()
     async with run_app(make_app(FailingModel("It is a"), store=store)) as person:
         await person.send("What is this?")
-        await person.sees("ran out of memory", "Notice")
-        await person.sees("It is a", "AssistantMessage")
-        await person.sees("stopped", "AssistantMessage")
+        await person.expect_text("ran out of memory", "Notice")
+        await person.expect_text("It is a", "AssistantMessage")
+        await person.expect_text("stopped", "AssistantMessage")
         assert person.input == ""
         assert store.turns == [("What is this?", "It is a", True)]
 
@@ -163,7 +163,7 @@ async def test_turn_that_fails_after_some_words_keeps_them(make_app: MakeApp, ru
 async def test_message_too_long_for_the_model_returns_to_the_input(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel(context_tokens=8))) as person:
         await person.send("one two three four five six seven eight nine")
-        await person.sees("The prompt takes 9 tokens and the model has room for 7", "Notice")
+        await person.expect_text("The prompt takes 9 tokens and the model has room for 7", "Notice")
         await person.wait_until(lambda: person.input.endswith("nine"))
 
 
@@ -171,21 +171,21 @@ async def test_notice_of_a_turn_is_shown_above_its_reply(make_app: MakeApp, run_
     earlier = [user("one two three four five"), assistant("one two three four five")]
     model = ScriptedModel("Fine.", context_tokens=10)
     async with run_app(make_app(model, messages=earlier)) as person:
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         await person.send("How are you?")
-        await person.sees("Fine.", "AssistantMessage")
-        await person.sees("no longer fits", "Notice")
+        await person.expect_text("Fine.", "AssistantMessage")
+        await person.expect_text("no longer fits", "Notice")
 
 
 async def test_resumed_conversation_is_shown_and_continued(make_app: MakeApp, run_app: RunApp) -> None:
     model = ScriptedModel("Blue.")
     earlier = [user("What is this?"), assistant("A *boat* on", interrupted=True)]
     async with run_app(make_app(model, messages=earlier)) as person:
-        await person.sees("A boat on", "AssistantMessage")
+        await person.expect_text("A boat on", "AssistantMessage")
         assert "What is this?" in person.read("UserMessage")
         assert "stopped" in person.read("AssistantMessage")
         await person.send("What colour?")
-        await person.sees("Blue.")
+        await person.expect_text("Blue.")
         assert model.prompts[0][:2] == tuple(earlier)
 
 
@@ -194,19 +194,19 @@ async def test_only_the_end_of_a_long_conversation_is_shown(make_app: MakeApp, r
         message for number in range(100) for message in (user(f"question {number}"), assistant(f"answer {number}"))
     ]
     async with run_app(make_app(ScriptedModel(), messages=earlier)) as person:
-        await person.sees("answer 99", "AssistantMessage")
+        await person.expect_text("answer 99", "AssistantMessage")
         person.app.screen.query_one(Transcript).scroll_home(animate=False)
-        await person.sees("140 earlier messages are remembered", "Notice")
-        await person.sees("question 70", "UserMessage")
+        await person.expect_text("140 earlier messages are remembered", "Notice")
+        await person.expect_text("question 70", "UserMessage")
 
 
 async def test_transcript_follows_the_reply_unless_scrolled_up(make_app: MakeApp, run_app: RunApp) -> None:
     lines = "\n\n".join(f"line{number}" for number in range(40))
     model = ScriptedModel(" ".join(f"more{number}\n\n" for number in range(2000)), token_seconds=0.03)
     async with run_app(make_app(model, messages=[user("Earlier"), assistant(lines)]), (60, 20)) as person:
-        await person.sees("line39", "Transcript")
+        await person.expect_text("line39", "Transcript")
         await person.send("two")
-        await person.sees("more10", "Transcript")
+        await person.expect_text("more10", "Transcript")
         await person.press("pageup", "pageup")
         await person.settle()
         here = re.findall(r"more\d+", person.read("Transcript"))
@@ -215,15 +215,15 @@ async def test_transcript_follows_the_reply_unless_scrolled_up(make_app: MakeApp
         await person.wait_until(lambda: len(reply.text) > length + 100)
         assert re.findall(r"more\d+", person.read("Transcript")) == here
         await person.press("escape")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         await person.send("three")
-        await person.sees("You said: three", "Transcript")
+        await person.expect_text("You said: three", "Transcript")
 
 
 async def test_ctrl_c_copies_the_selection_and_does_not_quit(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel("Copy these words."))) as person:
         await person.send("Go")
-        await person.sees("Copy these words.", "AssistantMessage")
+        await person.expect_text("Copy these words.", "AssistantMessage")
         await person.press("ctrl+c")
         person.app.screen.text_select_all()
         await person.press("ctrl+c")
@@ -235,9 +235,9 @@ async def test_ctrl_c_stops_the_reply_and_keeps_what_was_shown(make_app: MakeApp
     store = RecordingStore()
     async with run_app(make_app(UnfinishedModel("Once upon …"), store=store)) as person:
         await person.send("Go")
-        await person.sees("Once upon …", "AssistantMessage")
+        await person.expect_text("Once upon …", "AssistantMessage")
         await person.press("ctrl+c")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         assert person.app.is_running
         assert store.turns == [("Go", "Once upon …", True)]
 
@@ -246,18 +246,18 @@ async def test_stopped_reply_does_not_show_the_speed_of_the_one_before(make_app:
     model = UnfinishedModel("Only three words.", "Once upon …", token_seconds=0.01)
     async with run_app(make_app(model)) as person:
         await person.send("Go")
-        await person.sees("tokens/s", "StatusBar")
+        await person.expect_text("tokens/s", "StatusBar")
         await person.send("Go on")
-        await person.sees("Once upon …", "AssistantMessage")
+        await person.expect_text("Once upon …", "AssistantMessage")
         await person.press("escape")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         assert "tokens/s" not in person.read("StatusBar")
 
 
 async def test_click_into_the_transcript_leaves_the_focus_in_the_prompt(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel("Hello."))) as person:
         await person.send("Hi")
-        await person.sees("Hello.", "AssistantMessage")
+        await person.expect_text("Hello.", "AssistantMessage")
         for place in ("Transcript", "AssistantMessage", "StatusBar"):
             await person.click(place)
             await person.type("x")
@@ -266,9 +266,9 @@ async def test_click_into_the_transcript_leaves_the_focus_in_the_prompt(make_app
 async def test_arrow_keys_bring_back_earlier_messages(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel("First.", "Second."))) as person:
         await person.send("one")
-        await person.sees("First.")
+        await person.expect_text("First.")
         await person.send("two\nlines")
-        await person.sees("Second.")
+        await person.expect_text("Second.")
         await person.type("draft")
         await person.press("up")
         await person.wait_until(lambda: person.input == "two\nlines")
@@ -281,12 +281,12 @@ async def test_arrow_keys_bring_back_earlier_messages(make_app: MakeApp, run_app
 async def test_small_terminal_shows_the_essentials(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel("A short answer."))) as person:
         await person.send("Hello there")
-        await person.sees("A short answer.", "AssistantMessage")
+        await person.expect_text("A short answer.", "AssistantMessage")
         await person.resize(40, 12)
-        await person.sees("A short answer.", "AssistantMessage")
+        await person.expect_text("A short answer.", "AssistantMessage")
         await person.type("next")
-        await person.sees("next", "Prompt")
-        await person.sees("scripted", "StatusBar")
+        await person.expect_text("next", "Prompt")
+        await person.expect_text("scripted", "StatusBar")
         assert max(len(line) for line in person.read().splitlines()) <= 40
 
 
@@ -299,7 +299,7 @@ async def test_narrow_status_bar_drops_the_least_important_facts(
     model = ScriptedModel()
     model.info = type(model.info)("scripted", "cuda:0", "nf4", 100)
     async with run_app(make_app(model), (columns, 12)) as person:
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         person.app.screen.query_one(StatusBar).usage = Usage(24, 0, 26, first_token_seconds=1, total_seconds=3)
-        await person.sees(shown, "StatusBar")
+        await person.expect_text(shown, "StatusBar")
         assert person.read("StatusBar").split("  ")[-1].strip() == shown

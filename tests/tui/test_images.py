@@ -24,17 +24,17 @@ async def test_pasted_path_becomes_an_attachment(
     async with run_app(make_app(model)) as person:
         escaped = str(image_path).replace(" ", "\\ ")
         await person.paste(spelling.format(path=image_path, url=image_path.as_uri()[len("file://") :], escaped=escaped))
-        await person.sees("my holiday photo.png · 160×120", "AttachmentChip")
+        await person.expect_text("my holiday photo.png · 160×120", "AttachmentChip")
         assert person.input == ""
         assert len(person.app.screen.query(AttachmentChip)) == 1
         await person.send("What is this?")
-        await person.sees("A sunset.", "AssistantMessage")
+        await person.expect_text("A sunset.", "AssistantMessage")
         message = model.prompts[0][-1]
         assert message.text == "What is this?"
         assert message.images == (ImageLoader().load(image_path).image,)
         assert not person.app.screen.query(AttachmentChip)
-        await person.sees("my holiday photo.png · 160×120", "ImagePreview")
-        await person.sees("▀" * 10, "ImagePreview")
+        await person.expect_text("my holiday photo.png · 160×120", "ImagePreview")
+        await person.expect_text("▀" * 10, "ImagePreview")
 
 
 async def test_pasted_words_stay_words(make_app: MakeApp, run_app: RunApp, image_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_typed_path_is_attached_on_sending(make_app: MakeApp, run_app: Run
     async with run_app(make_app(model)) as person:
         await person.paste(f"What is this? '{image_path}'")
         await person.press("enter")
-        await person.sees("A sunset.", "AssistantMessage")
+        await person.expect_text("A sunset.", "AssistantMessage")
         assert model.prompts[0][-1].text == "What is this?"
         assert [image.name for image in model.prompts[0][-1].images] == [image_path.name]
 
@@ -60,8 +60,8 @@ async def test_path_without_words_becomes_an_attachment_and_is_not_sent(
     model = ScriptedModel()
     async with run_app(make_app(model)) as person:
         await person.send(str(image_path))
-        await person.sees("my holiday photo.png", "AttachmentChip")
-        await person.sees("type a question", "Composer")
+        await person.expect_text("my holiday photo.png", "AttachmentChip")
+        await person.expect_text("type a question", "Composer")
         assert model.prompts == []
 
 
@@ -77,7 +77,7 @@ async def test_unreadable_image_leaves_the_text_in_the_input(
             await person.send(f"What is {broken} here?")
         else:
             await person.paste(str(broken))
-        await person.sees("broken.png is", "Composer")
+        await person.expect_text("broken.png is", "Composer")
         await person.wait_until(lambda: person.input == (f"What is {broken} here?" if how == "typed" else str(broken)))
         assert model.prompts == []
 
@@ -86,14 +86,14 @@ async def test_text_typed_after_a_wrong_path_is_kept(make_app: MakeApp, run_app:
     async with run_app(make_app(ScriptedModel())) as person:
         await person.paste("Look at nowhere.png please")
         await person.press("enter", "a", "b")
-        await person.sees("nowhere.png does not exist", "Composer")
+        await person.expect_text("nowhere.png does not exist", "Composer")
         await person.wait_until(lambda: person.input == "Look at nowhere.png please\nab")
 
 
 async def test_links_are_refused_unless_allowed(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel())) as person:
         await person.paste("https://example.org/cat.png")
-        await person.sees("links are off", "Composer")
+        await person.expect_text("links are off", "Composer")
         assert person.input == "https://example.org/cat.png"
 
 
@@ -101,7 +101,7 @@ async def test_image_over_the_megapixel_limit_is_refused(run_app: RunApp, image_
     app = ParleyApp(lambda _: Session(ScriptedModel()), image_loader=ImageLoader(max_megapixels=0.01))
     async with run_app(app) as person:
         await person.paste(str(image_path))
-        await person.sees("megapixels", "Composer")
+        await person.expect_text("megapixels", "Composer")
 
 
 async def test_backspace_or_a_click_removes_an_attachment(make_app: MakeApp, run_app: RunApp, image_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_backspace_or_a_click_removes_an_attachment(make_app: MakeApp, run
         await person.click("AttachmentChip")
         await person.wait_until(lambda: not person.app.screen.query(AttachmentChip))
         await person.send("No picture")
-        await person.sees("Fine.")
+        await person.expect_text("Fine.")
         assert model.prompts[0][-1] == user("No picture")
 
 
@@ -125,12 +125,12 @@ async def test_notices_about_an_image_are_shown(make_app: MakeApp, run_app: RunA
     frames[0].save(path, save_all=True, append_images=frames[1:])
     async with run_app(make_app(ScriptedModel("Red."))) as person:
         await person.paste(str(path))
-        await person.sees("waving.gif is animated", "Composer")
+        await person.expect_text("waving.gif is animated", "Composer")
         await person.press("backspace")
         await person.paste(f"What colour? {path}")
         await person.press("enter")
-        await person.sees("Red.", "AssistantMessage")
-        await person.sees("waving.gif is animated", "Notice")
+        await person.expect_text("Red.", "AssistantMessage")
+        await person.expect_text("waving.gif is animated", "Notice")
 
 
 async def test_failed_turn_returns_the_attachments(make_app: MakeApp, run_app: RunApp, image_path: Path) -> None:
@@ -139,8 +139,8 @@ async def test_failed_turn_returns_the_attachments(make_app: MakeApp, run_app: R
     async with run_app(make_app(model)) as person:
         await person.paste(str(image_path))
         await person.send("What is this?")
-        await person.sees("cannot see pictures", "Notice")
-        await person.sees("my holiday photo.png", "AttachmentChip")
+        await person.expect_text("cannot see pictures", "Notice")
+        await person.expect_text("my holiday photo.png", "AttachmentChip")
         await person.wait_until(lambda: person.input == "What is this?")
 
 
@@ -158,7 +158,7 @@ async def test_images_of_any_shape_are_drawn_within_the_terminal(
     async with run_app(
         make_app(ScriptedModel(), messages=[shown, Message("assistant", (Text("Yes."),))]), terminal
     ) as person:
-        await person.sees("▀", "ImagePreview")
+        await person.expect_text("▀", "ImagePreview")
         (canvas,) = person.app.screen.query("HalfcellImage")
         assert 1 <= canvas.size.width <= terminal[0]
         assert 1 <= canvas.size.height <= terminal[1] // 2
@@ -167,7 +167,7 @@ async def test_images_of_any_shape_are_drawn_within_the_terminal(
 async def test_image_shrinks_with_the_terminal(make_app: MakeApp, run_app: RunApp, image_path: Path) -> None:
     shown = user("See", ImageLoader().load(image_path).image)
     async with run_app(make_app(ScriptedModel(), messages=[shown])) as person:
-        await person.sees("▀", "ImagePreview")
+        await person.expect_text("▀", "ImagePreview")
         (canvas,) = person.app.screen.query("HalfcellImage")
         await person.wait_until(lambda: canvas.size.height == 15)
         before = canvas.size
@@ -179,7 +179,7 @@ async def test_image_shrinks_with_the_terminal(make_app: MakeApp, run_app: RunAp
 async def test_saved_image_that_no_longer_decodes_shows_the_reason(make_app: MakeApp, run_app: RunApp) -> None:
     lost = Image(b"\x89PNG\r\n\x1a\n cut short", "image/png", 10, 10, "lost.png")
     async with run_app(make_app(ScriptedModel(), messages=[user("See", lost)])) as person:
-        await person.sees("lost.png is damaged", "ImagePreview")
+        await person.expect_text("lost.png is damaged", "ImagePreview")
         assert len(person.app.screen.query(ImagePreview)) == 1
 
 

@@ -24,9 +24,9 @@ async def test_reply_of_a_server_is_shown_with_the_name_of_its_model(run_app: Ru
     with running(ChatServer(reply="It is a red square.")) as server:
         async with run_app(make_app(server)) as person:
             await person.send("What is this?")
-            await person.sees("It is a red square.")
-            await person.sees("ready")
-            await person.sees("tiny-vlm")
+            await person.expect_text("It is a red square.")
+            await person.expect_text("ready")
+            await person.expect_text("tiny-vlm")
 
 
 async def test_esc_closes_the_connection_to_a_silent_server(run_app: RunApp) -> None:
@@ -37,9 +37,9 @@ async def test_esc_closes_the_connection_to_a_silent_server(run_app: RunApp) -> 
             await person.wait_until(lambda: server.requests)
             await person.press("escape")
             await person.wait_until(server.client_left.is_set)
-            await person.sees("ready")
+            await person.expect_text("ready")
             await person.send("Again.")
-            await person.sees("It is a red square.")
+            await person.expect_text("It is a red square.")
 
 
 async def test_quitting_closes_the_connection_to_a_silent_server(run_app: RunApp) -> None:

@@ -40,15 +40,15 @@ async def test_palette_puts_the_command_before_the_typed_text(
     model = ScriptedModel("An orange disc.")
     async with run_app(app_with_skills(model, tmp_path)) as person:
         await person.paste(str(image_path))
-        await person.sees("my holiday photo.png")
+        await person.expect_text("my holiday photo.png")
         await person.type("--style short")
         await person.open_palette()
         await person.press(*"/caption")
-        await person.sees("Say what a picture shows.")
+        await person.expect_text("Say what a picture shows.")
         await person.choose_in_palette()
         await person.wait_until(lambda: person.input == "/caption --style short")
         await person.press("enter")
-        await person.sees("An orange disc.", "AssistantMessage")
+        await person.expect_text("An orange disc.", "AssistantMessage")
     [summary] = History(tmp_path / "history.sqlite3").list()
     assert summary.title == "/caption --style short"
 
@@ -56,7 +56,7 @@ async def test_palette_puts_the_command_before_the_typed_text(
 async def test_invalid_command_is_a_notice_and_returns_to_the_input(run_app: RunApp, tmp_path: Path) -> None:
     async with run_app(app_with_skills(ScriptedModel(), tmp_path)) as person:
         await person.send("/caption")
-        await person.sees("needs a picture: name one, or attach it")
+        await person.expect_text("needs a picture: name one, or attach it")
         await person.wait_until(lambda: person.input == "/caption")
 
 
@@ -64,8 +64,8 @@ async def test_path_after_a_command_is_an_image(run_app: RunApp, tmp_path: Path,
     model = ScriptedModel("An orange disc.")
     async with run_app(app_with_skills(model, tmp_path)) as person:
         await person.send(f"/caption {image_path} --style short")
-        await person.sees("An orange disc.", "AssistantMessage")
-        await person.sees("/caption --style short", "UserMessage")
+        await person.expect_text("An orange disc.", "AssistantMessage")
+        await person.expect_text("/caption --style short", "UserMessage")
 
 
 async def test_palette_lists_skills_of_other_packages(
@@ -79,4 +79,4 @@ async def test_palette_lists_skills_of_other_packages(
     async with run_app(app_with_skills(ScriptedModel(), tmp_path)) as person:
         await person.open_palette()
         await person.press(*"/mood")
-        await person.sees("Say what mood a picture is in.")
+        await person.expect_text("Say what mood a picture is in.")

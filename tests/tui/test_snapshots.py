@@ -48,7 +48,7 @@ async def wait_for_previews(person: Person) -> None:
 def test_empty_conversation(make_app: MakeApp, snap_compare: SnapCompare) -> None:
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         hide_variations(person)
 
     assert snap_compare(make_app(ScriptedModel()), run_before=look, terminal_size=(90, 30))
@@ -60,13 +60,13 @@ def test_conversation_about_an_image(
 ) -> None:
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         await person.paste(str(image_path))
-        await person.sees("holiday", "AttachmentChip")
+        await person.expect_text("holiday", "AttachmentChip")
         await person.send("What is this?")
-        await person.sees("lines stay lines", "AssistantMessage")
+        await person.expect_text("lines stay lines", "AssistantMessage")
         await wait_for_previews(person)
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         hide_variations(person)
 
     assert snap_compare(make_app(ScriptedModel(REPLY)), run_before=look, terminal_size=size)
@@ -77,12 +77,12 @@ def test_message_with_attachments_and_a_hint(make_app: MakeApp, snap_compare: Sn
 
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         for count in (1, 2):
             await person.paste(str(image_path))
             await person.wait_until(lambda count=count: person.read("AttachmentChip").count("holiday") == count)  # type: ignore[misc]
         await person.send("Compare these:\n- colours\n- nowhere.png")
-        await person.sees("does not exist", "Composer")
+        await person.expect_text("does not exist", "Composer")
         hide_variations(person)
 
     assert snap_compare(make_app(ScriptedModel(), messages=earlier), run_before=look, terminal_size=(90, 24))
@@ -94,7 +94,7 @@ def test_model_that_cannot_be_loaded(snap_compare: SnapCompare) -> None:
 
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
-        await person.sees("no network", "Notice")
+        await person.expect_text("no network", "Notice")
         await person.type("Are you there?")
         person.app.screen.query_one(Prompt).cursor_blink = False
 
@@ -108,8 +108,8 @@ def test_images_of_a_resumed_conversation(make_app: MakeApp, snap_compare: SnapC
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
         await wait_for_previews(person)
-        await person.sees("A ball.", "AssistantMessage")
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("A ball.", "AssistantMessage")
+        await person.expect_text("ready", "StatusBar")
         hide_variations(person)
 
     assert snap_compare(make_app(ScriptedModel(), messages=earlier), run_before=look, terminal_size=(90, 30))

@@ -75,16 +75,16 @@ async def test_f2_starts_and_ends_a_spoken_conversation(run_app: RunApp) -> None
     voice = FakeVoiceSession("What is it?")
     async with run_app(app_with(voice, "It is a **cat**.")) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("What is it?", "UserMessage")
-        await person.sees("It is a cat.", "AssistantMessage")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("What is it?", "UserMessage")
+        await person.expect_text("It is a cat.", "AssistantMessage")
+        await person.expect_text("listening", "StatusBar")
         assert "stopped" not in person.read()
         await person.press("f2")
         await person.wait_until(lambda: "listening" not in person.read("StatusBar"))
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
     assert voice.runs == 2
     assert voice.closed
 
@@ -98,15 +98,15 @@ async def test_model_can_be_changed_during_a_spoken_conversation(run_app: RunApp
     )
     async with run_app(app) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("A cat.", "AssistantMessage")
+        await person.expect_text("A cat.", "AssistantMessage")
         await person.send("/model other")
-        await person.sees("loading other 25 %", "StatusBar")
+        await person.expect_text("loading other 25 %", "StatusBar")
         models.may_load.set()
-        await person.sees("scripted answers from here on.")
+        await person.expect_text("scripted answers from here on.")
         await person.send("And now?")
-        await person.sees("A dog.", "AssistantMessage")
+        await person.expect_text("A dog.", "AssistantMessage")
 
 
 async def test_spoken_command_is_plain_words(run_app: RunApp) -> None:
@@ -118,9 +118,9 @@ async def test_spoken_command_is_plain_words(run_app: RunApp) -> None:
     )
     async with run_app(app) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("Which model?", "AssistantMessage")
+        await person.expect_text("Which model?", "AssistantMessage")
         assert "/model other" in person.read("UserMessage")
 
 
@@ -129,17 +129,17 @@ async def test_interrupted_reply_shows_only_what_was_heard(run_app: RunApp) -> N
     voice.speaker.play_limit = 0.3
     async with run_app(app_with(voice, "One two three four five. Six.", "Good.")) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("speaking", "StatusBar")
-        await person.sees("Six.", "AssistantMessage")
+        await person.expect_text("speaking", "StatusBar")
+        await person.expect_text("Six.", "AssistantMessage")
         voice.say(1)
-        await person.sees("Stop it now.", "UserMessage")
-        await person.sees("stopped")
+        await person.expect_text("Stop it now.", "UserMessage")
+        await person.expect_text("stopped")
         await person.wait_until(lambda: "four" not in person.read("AssistantMessage"))
-        await person.sees("One two three", "AssistantMessage")
+        await person.expect_text("One two three", "AssistantMessage")
         voice.speaker.play_limit = float("inf")
-        await person.sees("Good.", "AssistantMessage")
+        await person.expect_text("Good.", "AssistantMessage")
 
 
 async def test_esc_and_a_typed_message_stop_the_spoken_reply(run_app: RunApp) -> None:
@@ -147,16 +147,16 @@ async def test_esc_and_a_typed_message_stop_the_spoken_reply(run_app: RunApp) ->
     voice.speaker.play_limit = 0.3
     async with run_app(app_with(voice, "One two three four.", "One two three four.", "Typed back.")) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("speaking", "StatusBar")
+        await person.expect_text("speaking", "StatusBar")
         await person.press("escape")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         await person.wait_until(lambda: person.read("AssistantMessage").count("stopped") == 1)
         voice.say(0)
-        await person.sees("speaking", "StatusBar")
+        await person.expect_text("speaking", "StatusBar")
         await person.send("Enough")
-        await person.sees("Typed back.", "AssistantMessage")
+        await person.expect_text("Typed back.", "AssistantMessage")
         await person.wait_until(lambda: person.read("AssistantMessage").count("stopped") == 2)
         assert voice.runs == 1, "it goes on listening"
 
@@ -165,18 +165,18 @@ async def test_push_to_talk(run_app: RunApp) -> None:
     voice = FakeVoiceSession("Hello you.")
     async with run_app(app_with(voice, "Hello.")) as person:
         await person.press("f3")
-        await person.sees("muted (F3 to talk)", "StatusBar")
+        await person.expect_text("muted (F3 to talk)", "StatusBar")
         await person.press("f3")
-        await person.sees("F3 sends", "StatusBar")
+        await person.expect_text("F3 sends", "StatusBar")
         voice.say(0)
         await person.wait_until(voice._audio.empty)
         assert voice.stt.requested_languages == []
         await person.press("f3")
-        await person.sees("Hello.", "AssistantMessage")
+        await person.expect_text("Hello.", "AssistantMessage")
         await person.press("f4")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         await person.press("f4")
-        await person.sees("muted", "StatusBar")
+        await person.expect_text("muted", "StatusBar")
 
 
 async def test_muting_without_voice_is_explained(run_app: RunApp) -> None:
@@ -189,15 +189,15 @@ async def test_muting_without_voice_is_explained(run_app: RunApp) -> None:
 
     app = ParleyApp(lambda _: Session(ScriptedModel("Hello.")), build_voice_session=build_voice_session)
     async with run_app(app) as person:
-        await person.sees("ready", "StatusBar")
+        await person.expect_text("ready", "StatusBar")
         await person.press("f4")
-        await person.sees("there is nothing to mute: F2 turns it on.", "Notice")
+        await person.expect_text("there is nothing to mute: F2 turns it on.", "Notice")
         await person.press("f2")
-        await person.sees("voice: loading …", "StatusBar")
+        await person.expect_text("voice: loading …", "StatusBar")
         await person.press("f4")
-        await person.sees("Voice is still loading: F4 mutes once it listens.", "Notice")
+        await person.expect_text("Voice is still loading: F4 mutes once it listens.", "Notice")
         may_load.set()
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         assert "muted" not in person.read("StatusBar")
 
 
@@ -214,13 +214,13 @@ async def test_voice_turned_off_while_it_loads_shows_no_more_progress(run_app: R
     app = ParleyApp(lambda _: Session(ScriptedModel("Hello.")), build_voice_session=build_voice_session)
     async with run_app(app) as person:
         await person.press("f2")
-        await person.sees("loading Whisper 25 %", "StatusBar")
+        await person.expect_text("loading Whisper 25 %", "StatusBar")
         await person.press("f2")
         await person.wait_until(lambda: "Whisper" not in person.read("StatusBar"))
         may_report.set()
         await person.wait_until(reported.is_set)
         await person.send("Are you there?")
-        await person.sees("Hello.", "AssistantMessage")
+        await person.expect_text("Hello.", "AssistantMessage")
         assert "Whisper" not in person.read("StatusBar")
 
 
@@ -228,12 +228,12 @@ async def test_attached_image_goes_with_the_spoken_question(run_app: RunApp, ima
     voice = FakeVoiceSession("What is it?")
     async with run_app(app_with(voice)) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         await person.paste(str(image_path))
-        await person.sees("holiday", "AttachmentChip")
+        await person.expect_text("holiday", "AttachmentChip")
         voice.say(0)
-        await person.sees("(and showed my holiday photo.png)", "AssistantMessage")
-        await person.sees("my holiday photo", "UserMessage")
+        await person.expect_text("(and showed my holiday photo.png)", "AssistantMessage")
+        await person.expect_text("my holiday photo", "UserMessage")
         await person.wait_until(lambda: not person.app.screen.query("AttachmentChip"))
 
 
@@ -241,9 +241,9 @@ async def test_missing_microphone_is_a_notice_and_typing_goes_on(run_app: RunApp
     voice = FakeVoiceSession(failure="There is no microphone on this machine: plug one in, and see `parley devices`.")
     async with run_app(app_with(voice, "Yes.")) as person:
         await person.press("f2")
-        await person.sees("There is no microphone", "Notice")
+        await person.expect_text("There is no microphone", "Notice")
         await person.send("Are you there?")
-        await person.sees("Yes.", "AssistantMessage")
+        await person.expect_text("Yes.", "AssistantMessage")
         assert "voice" not in person.read("StatusBar")
 
 
@@ -253,9 +253,9 @@ async def test_quitting_keeps_what_was_heard(run_app: RunApp) -> None:
     app = app_with(voice, "One two three four five. Six.")
     async with run_app(app) as person:
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("speaking", "StatusBar")
+        await person.expect_text("speaking", "StatusBar")
         await person.press("ctrl+q")
     assert app._session is not None
     assert app._session.messages[-1].text == "One two three"
@@ -277,14 +277,14 @@ def test_spoken_conversation(snap_compare: SnapCompare, image_path: Path) -> Non
     async def look(pilot: Pilot[None]) -> None:
         person = Person(pilot)
         await person.press("f2")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("listening", "StatusBar")
         voice.say(0)
-        await person.sees("An orange ball", "AssistantMessage")
-        await person.sees("listening", "StatusBar")
+        await person.expect_text("An orange ball", "AssistantMessage")
+        await person.expect_text("listening", "StatusBar")
         voice.speaker.play_limit = 0.2
         voice.say(1)
-        await person.sees("speaking", "StatusBar")
-        await person.sees("I think", "AssistantMessage")
+        await person.expect_text("speaking", "StatusBar")
+        await person.expect_text("I think", "AssistantMessage")
         hide_variations(person)
 
     app = app_with(voice, "An orange ball in front of a blue sky.", "Orange, I think. It may be the light.")

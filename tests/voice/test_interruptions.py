@@ -59,6 +59,8 @@ async def test_reply_stays_paused_until_the_utterance_is_transcribed() -> None:
         await harness.until(lambda: not harness.output.paused)
         harness.output.play_limit = float("inf")
         await harness.answer()
+    [_, (_, interrupted)] = harness.messages
+    assert not interrupted
 
 
 async def test_echo_of_the_last_words_starts_no_turn() -> None:
