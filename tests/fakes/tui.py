@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from textual import events
+from textual.command import Command, CommandList
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.widget import Widget
@@ -83,7 +84,15 @@ class Person:
         await self.press("ctrl+p")
         await self.wait_until(lambda: len(self.app.screen_stack) == 2)
 
-    async def choose_in_palette(self) -> None:
+    async def choose_in_palette(self, text: str) -> None:
+        """Choose the command whose text begins with `text`, once the palette has found and highlighted it."""
+
+        def is_highlighted() -> bool:
+            commands = self.app.screen.query_one(CommandList)
+            highlighted = None if commands.highlighted is None else commands.get_option_at_index(commands.highlighted)
+            return isinstance(highlighted, Command) and (highlighted.hit.text or "").startswith(text)
+
+        await self.wait_until(is_highlighted, lambda: f"{text!r} was never highlighted in:\n{self.read()}")
         await self.press("enter")
         await self.wait_until(lambda: len(self.app.screen_stack) == 1)
 

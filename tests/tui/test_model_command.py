@@ -19,7 +19,7 @@ async def test_model_chosen_in_the_palette_answers_the_next_message(run_app: Run
         await person.open_palette()
         await person.press(*"/model")
         await person.expect_text("Have another model")
-        await person.choose_in_palette()
+        await person.choose_in_palette("/model")
         await person.wait_until(lambda: person.input == "/model ")
         await person.send("other")
         await person.expect_text("loading other 25 %", "StatusBar")

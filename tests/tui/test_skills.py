@@ -45,7 +45,7 @@ async def test_palette_puts_the_command_before_the_typed_text(
         await person.open_palette()
         await person.press(*"/caption")
         await person.expect_text("Say what a picture shows.")
-        await person.choose_in_palette()
+        await person.choose_in_palette("/caption")
         await person.wait_until(lambda: person.input == "/caption --style short")
         await person.press("enter")
         await person.expect_text("An orange disc.", "AssistantMessage")
