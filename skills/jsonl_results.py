@@ -65,10 +65,10 @@ class ResultFile:
 
     Attributes:
         done: Number of records per file, by `skills.files.path_identity`.
-        failed: Number of records with an error.
+        failed: Number of records with an error per file.
     """
 
-    def __init__(self, path: Path, descriptor: int, done: Counter[str], failed: int) -> None:
+    def __init__(self, path: Path, descriptor: int, done: Counter[str], failed: Counter[str]) -> None:
         self.done = done
         self.failed = failed
         self._path = path
@@ -104,12 +104,12 @@ def open_result_file(
     if not path.absolute().parent.is_dir():
         raise SkillError(f"There is no folder {path.parent} for {path.name}: make it first.")
     with _locked(path), _opened(path) as descriptor:
-        done, failed = Counter[str](), 0
+        done, failed = Counter[str](), Counter[str]()
         if os.fstat(descriptor).st_size > 0:
             if not resume:
                 raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
             done, failed = _repair(path, descriptor, schema)
-            if failed and retry_errors:
+            if failed.total() and retry_errors:
                 _remove_errors(path, descriptor)
                 done, failed = _repair(path, descriptor, schema)
         yield ResultFile(path, descriptor, done, failed)
@@ -145,10 +145,10 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _repair(path: Path, descriptor: int, schema: RecordSchema) -> tuple[Counter[str], int]:
-    """Check the records and cut off a partial last line. Return records per file, and the number of errors."""
+def _repair(path: Path, descriptor: int, schema: RecordSchema) -> tuple[Counter[str], Counter[str]]:
+    """Check the records and cut off a partial last line. Return records, and records with an error, per file."""
     done: Counter[str] = Counter()
-    failed = 0
+    failed: Counter[str] = Counter()
     complete_bytes = 0
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
@@ -157,7 +157,7 @@ def _repair(path: Path, descriptor: int, schema: RecordSchema) -> tuple[Counter[
                 break
             identity, is_error = _parse_record(path, number, line, schema)
             done[identity] += 1
-            failed += is_error
+            failed[identity] += is_error
             complete_bytes += len(line)
     os.ftruncate(descriptor, complete_bytes)
     return done, failed

@@ -70,7 +70,7 @@ class ImageLoader:
                 if not self.allow_urls:
                     raise AttachmentError(
                         f"{_redacted(source)} was not fetched, because links are off: "
-                        "set allow_urls, or save the picture to a file."
+                        "set allow_urls (--allow-urls), or save the picture to a file."
                     )
                 download = self.fetch(source)
                 return self.load_bytes(download.data, download.name)

@@ -141,7 +141,7 @@ class _SkillRun:
         with self._open_result_file() as result_file:
             remaining = list(_without_done(sources, result_file.done)) if result_file else sources
             if not remaining:
-                return self._report_nothing_to_do(len(sources), result_file)
+                return self._report_nothing_to_do(sources, result_file)
             if len(sources) == 1 and result_file is None and not self._options.as_json:
                 # An error in a single file is reported before a model is loaded.
                 _load_file(sources[0], self._parameters, self._settings)
@@ -199,10 +199,11 @@ class _SkillRun:
                         f"{name} is for {parameter.option}, which is given as well: leave one of them out."
                     )
 
-    def _report_nothing_to_do(self, total: int, result_file: "ResultFile | None") -> bool:
-        failed = result_file.failed if result_file else 0
+    def _report_nothing_to_do(self, sources: "Sequence[Source]", result_file: "ResultFile | None") -> bool:
+        named = Counter(source.identity for source in sources)
+        failed = (named & result_file.failed).total() if result_file else 0
         errors = f", {failed:,} of them with an error: --retry-errors tries them again" if failed else ""
-        notify(f"All {total:,} files are in {self._options.out} already{errors}.")
+        notify(f"All {len(sources):,} files are in {self._options.out} already{errors}.")
         return not failed
 
     @property

@@ -94,8 +94,8 @@ def _check_target(output: str | None, speaker: str) -> None:
 
         with _suggest_file():
             find_device(speaker, "output")
-    elif output != "-" and not (folder := Path(output).absolute().parent).is_dir():
-        raise VoiceError(f"{output} cannot be written: there is no folder {folder.name}; make it first.")
+    elif output != "-" and not (folder := Path(output).parent).is_dir():
+        raise VoiceError(f"{output} cannot be written: there is no folder {folder}; make it first.")
 
 
 @contextmanager

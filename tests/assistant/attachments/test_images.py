@@ -163,7 +163,7 @@ class TestSources:
             ImageLoader(fetch=fetch).load("https://example.org/cat.png?token=secret")
         assert str(caught.value) == (
             "https://example.org/cat.png was not fetched, because links are off: "
-            "set allow_urls, or save the picture to a file."
+            "set allow_urls (--allow-urls), or save the picture to a file."
         )
 
     def test_allowed_urls_are_fetched_and_checked_like_files(self) -> None:

@@ -68,6 +68,13 @@ def test_resume_recognizes_a_file_by_any_of_its_paths(photos: Sequence[str]) -> 
         assert (result.exit_code, Path("out.jsonl").read_text()) == (0, before), same
 
 
+def test_resume_does_not_report_the_errors_of_other_files(photos: Sequence[str]) -> None:
+    assert run("caption", "--out", "out.jsonl", photos[0], "late.png").exit_code == 1
+    result = run("caption", "--out", "out.jsonl", "--resume", photos[0])
+    assert result.exit_code == 0
+    assert "All 1 files are in out.jsonl already." in result.stderr
+
+
 def test_retry_errors_tries_failed_files_again(photos: Sequence[str]) -> None:
     wanted = [photos[0], "late.png", photos[1]]
     assert run("caption", "--out", "out.jsonl", *wanted).exit_code == 1
