@@ -209,10 +209,9 @@ class Assistant:
                     self._on_notice(notice)
         if skill.needs_emotion_models:
             if self._emotion_backends is None:
-                session = self._session
                 self._emotion_backends = EmotionBackends(
                     self._settings,
-                    chat_model=None if session is None else lambda: session.model,
+                    chat_model=lambda: None if self._session is None else self._session.model,
                     progress_display=self._progress_display,
                     on_notice=self._on_notice,
                 )

@@ -30,7 +30,7 @@ class EmotionBackends:
         self,
         settings: "Settings",
         *,
-        chat_model: Callable[[], ChatModel] | None = None,
+        chat_model: Callable[[], ChatModel | None] = lambda: None,
         progress_display: ProgressDisplay = lambda: nullcontext(no_progress),
         on_notice: OnNotice = no_notice,
     ) -> None:
@@ -38,7 +38,8 @@ class EmotionBackends:
 
         Args:
             settings: Select the chat model. The other models are always the bundled ones.
-            chat_model: Return the model of a running conversation, which is used instead of loading another.
+            chat_model: Return the model of a running conversation, which is used instead of loading another; None while
+                there is none.
             progress_display: Opened while a model loads.
             on_notice: As for `build_model`.
         """
@@ -55,8 +56,8 @@ class EmotionBackends:
     def model(self) -> "VisionClient":
         from skills.vision_model import VisionClient
 
-        if self._get_chat_model is not None:
-            return VisionClient(self._get_chat_model())
+        if (current := self._get_chat_model()) is not None:
+            return VisionClient(current)
         if self._chat_model is None:
             with self._progress_display() as progress:
                 self._chat_model = build_model(self._settings, progress, self._on_notice)
@@ -79,8 +80,12 @@ class EmotionBackends:
 
     def text_model(self) -> ChatModel:
         """Return the bundled language model: the conversation's if it is that one, or one of its own."""
-        current = self._get_chat_model() if self._get_chat_model is not None else None
+        current = self._get_chat_model()
         if current is not None and current.info.bundled:
+            if self._text_model is not None:
+                # The conversation began after this one was loaded; one copy is enough (1.4 GB).
+                self._text_model.close()
+                self._text_model = None
             return current
         if self._text_model is None:
             with self._progress_display() as progress:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from assistant.models.base import ChatModel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import load
-from parley.factory.emotion import build_emotion_detector
+from parley.factory.emotion import EmotionBackends, build_emotion_detector
 from tests.fakes.audio import Floats
 from tests.fakes.skills import FakeEmotionModels, peaked_at
 from voice.audio.types import SAMPLE_RATE
@@ -30,6 +31,30 @@ class FakeVoiceClassifier:
 
 def constant_audio(level: float) -> Floats:
     return np.full(SAMPLE_RATE, level, np.float32)
+
+
+class BundledModel(ScriptedModel):
+    """Passes for the bundled model, and remembers that it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = replace(self.info, bundled=True)
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_model_of_a_later_conversation_replaces_the_own_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, of_the_conversation = BundledModel(), BundledModel()
+    monkeypatch.setattr("parley.factory.emotion.build_model", lambda *_: own)
+    conversation: list[ChatModel] = []
+    backends = EmotionBackends(load({}).settings, chat_model=lambda: conversation[0] if conversation else None)
+    assert backends.text_model() is own
+    conversation.append(of_the_conversation)
+    assert backends.text_model() is of_the_conversation
+    assert own.closed
+    assert not of_the_conversation.closed
 
 
 class TestEmotionDetector:
