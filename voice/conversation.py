@@ -39,7 +39,10 @@ Observer = Callable[[Event | VoiceEvent], None]
 
 
 class SpokenConversation:
-    """Listen and answer aloud while `run` runs, which may be called once."""
+    """Listen and answer aloud while `run` runs, which may be called once.
+
+    Eleven attributes: the parts it coordinates, and the little state that concerns several of them.
+    """
 
     def __init__(
         self,
