@@ -79,7 +79,13 @@ _MODULES = {
     "vqa": "skills.question_answering",
 }
 # Deprecated names, for skills of other packages written before 2026-12.
-_ALIASES = {"Photo": "Image", "Sound": "Audio", "load_photo": "load_image"}
+_ALIASES = {
+    "ChatVision": "VisionClient",
+    "Input": "Parameter",
+    "Photo": "Image",
+    "Sound": "Audio",
+    "load_photo": "load_image",
+}
 
 
 def __getattr__(name: str) -> Any:

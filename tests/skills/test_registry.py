@@ -41,7 +41,16 @@ def test_every_public_name_can_be_imported() -> None:
         _ = skills.nonsense
 
 
-@pytest.mark.parametrize(("old", "new"), [("Photo", "Image"), ("Sound", "Audio"), ("load_photo", "load_image")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ChatVision", "VisionClient"),
+        ("Input", "Parameter"),
+        ("Photo", "Image"),
+        ("Sound", "Audio"),
+        ("load_photo", "load_image"),
+    ],
+)
 def test_deprecated_names_can_still_be_imported(old: str, new: str) -> None:
     import skills
 
