@@ -44,16 +44,16 @@ def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_a_longer_sentence_is_longer_audio(voice: TextToSpeech) -> None:
-    if isinstance(voice, xtts.Xtts):
-        pytest.skip("the untrained voice speaks for as long as it may, whatever it is given")
     short = np.concatenate(list(voice.synthesize("Yes.")))
     chunks = list(voice.synthesize(SENTENCE))
     long = np.concatenate(chunks)
     assert voice.sample_rate >= 16_000
     assert all(chunk.dtype == np.float32 and chunk.ndim == 1 for chunk in chunks)
     assert 0.001 < np.abs(long).max() <= 1.0
-    assert long.size > 1.5 * short.size
-    assert 0.2 < long.size / voice.sample_rate < 8.0
+    # The random weights of the tiny XTTS speak up to its limit, whatever the text.
+    if not isinstance(voice, xtts.Xtts):
+        assert long.size > 1.5 * short.size
+        assert 0.2 < long.size / voice.sample_rate < 8.0
 
 
 @pytest.mark.parametrize(
