@@ -98,6 +98,8 @@ async def test_backchannel_ends_after_a_short_silence_whatever_it_sounds_like() 
         await harness.until(lambda: not harness.output.paused)
         harness.output.play_limit = float("inf")
         await harness.answer()
+    [_, (_, interrupted)] = harness.messages
+    assert not interrupted
 
 
 async def test_long_utterance_over_a_reply_is_classified_as_a_whole() -> None:
