@@ -10,6 +10,9 @@ from click.testing import CliRunner, Result
 
 from parley.cli.main import root
 
+SHORT_CAPTION = "You said: Describe the photo. (and showed {})"
+"""Caption by the scripted model of the image called {}."""
+
 
 def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
     """Run a command inside this process."""
@@ -44,3 +47,13 @@ def last_messages() -> list[dict[str, Any]]:
     shown = json.loads(run("history", "show", saved_conversations()[0]["id"], "--json").stdout)
     messages: list[dict[str, Any]] = shown["messages"]
     return messages
+
+
+def parse_records(text: str) -> list[dict[str, Any]]:
+    """Parse JSON lines, such as those of a results file."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def image_names(text: str) -> list[str]:
+    """Return the image of each record of a results file."""
+    return [record["photo"] for record in parse_records(text)]

@@ -173,5 +173,7 @@ def test_a_conversation_continues(model: ChatModel, make_image: Callable[[int], 
 
 def test_closing_twice_is_allowed(make_model: Callable[[], ChatModel]) -> None:
     model = make_model()
+    info = model.info
     model.close()
     model.close()
+    assert model.info == info, "the status bar still names it"

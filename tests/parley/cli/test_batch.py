@@ -1,35 +1,23 @@
 """Skills over many files: results files, errors, resuming, Ctrl-C."""
 
-import json
 import os
 import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import PIL.Image
 import pytest
 
-from tests.fakes.command_line import run, start
+from tests.fakes.command_line import image_names, parse_records, run, start
 
 pytestmark = pytest.mark.usefixtures("scripted_machine")
-
-SHORT = "You said: Describe the photo. (and showed {})"
-
-
-def records(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def names(text: str) -> list[str]:
-    return [entry["photo"] for entry in records(text)]
 
 
 def test_a_results_file_has_a_record_of_each_image(photos: Sequence[str]) -> None:
     result = run("caption", "--out", "out.jsonl", *photos)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert names(Path("out.jsonl").read_text()) == list(photos)
+    assert image_names(Path("out.jsonl").read_text()) == list(photos)
     assert not Path("out.jsonl.lock").exists()
 
 
@@ -53,9 +41,10 @@ def test_resume_skips_what_is_done_and_removes_a_partial_line(photos: Sequence[s
     assert result.exit_code == 0
     text = Path("out.jsonl").read_text()
     assert text.startswith(whole)
-    assert names(text) == [*photos, photos[0]]
+    assert image_names(text) == [*photos, photos[0]]
     assert (
-        "All 4 files are in out.jsonl already" in run("caption", "--out", "out.jsonl", "--resume", *names(text)).stderr
+        "All 4 files are in out.jsonl already"
+        in run("caption", "--out", "out.jsonl", "--resume", *image_names(text)).stderr
     )
 
 
@@ -87,7 +76,7 @@ def test_retry_errors_tries_failed_files_again(photos: Sequence[str]) -> None:
     assert run("caption", "--out", "out.jsonl", "--retry-errors", *wanted).exit_code == 0
     *unchanged, again = Path("out.jsonl").read_text().splitlines()
     assert unchanged == [first, last]
-    assert names(again) == ["late.png"]
+    assert image_names(again) == ["late.png"]
     assert "error" not in again
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 
@@ -158,10 +147,10 @@ def test_a_killed_run_is_resumed_and_two_runs_exclude_each_other(photos: Sequenc
     first.communicate()
     left = Path("out.jsonl").read_text()
     assert left.endswith("\n")
-    assert 5 < len(records(left)) < len(wanted)
+    assert 5 < len(parse_records(left)) < len(wanted)
     result = run("caption", "--out", "out.jsonl", "--resume", *wanted)
     assert result.exit_code == 0
-    assert names(Path("out.jsonl").read_text()) == wanted
+    assert image_names(Path("out.jsonl").read_text()) == wanted
 
 
 def test_ctrl_c_leaves_complete_lines(photos: Sequence[str]) -> None:
@@ -173,7 +162,7 @@ def test_ctrl_c_leaves_complete_lines(photos: Sequence[str]) -> None:
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
     assert b"Traceback" not in errors
-    assert records(Path("out.jsonl").read_text())
+    assert parse_records(Path("out.jsonl").read_text())
 
 
 def test_ten_thousand_paths_of_which_some_are_missing(tmp_path: Path) -> None:
@@ -185,7 +174,7 @@ def test_ten_thousand_paths_of_which_some_are_missing(tmp_path: Path) -> None:
             os.link("one.png", path)
     result = run("caption", "--out", "out.jsonl", "--jobs", "4", "-", stdin="\n".join(listed))
     assert result.exit_code == 1
-    entries = records(Path("out.jsonl").read_text())
+    entries = parse_records(Path("out.jsonl").read_text())
     assert [entry["photo"] for entry in entries] == listed
     failed = [entry["photo"] for entry in entries if "error" in entry]
     assert failed == listed[::100]

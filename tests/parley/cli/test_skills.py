@@ -4,28 +4,17 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.fakes.command_line import finish, last_messages, run
+from tests.fakes.command_line import SHORT_CAPTION, finish, image_names, last_messages, parse_records, run
 
 pytestmark = pytest.mark.usefixtures("scripted_machine")
-
-SHORT = "You said: Describe the photo. (and showed {})"
-
-
-def records(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def names(text: str) -> list[str]:
-    return [entry["photo"] for entry in records(text)]
 
 
 def test_the_result_is_all_of_the_output(photos: Sequence[str]) -> None:
     result = run("caption", photos[0])
-    assert (result.exit_code, result.stdout, result.stderr) == (0, SHORT.format("a.png") + "\n", "")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, SHORT_CAPTION.format("a.png") + "\n", "")
 
 
 def test_options_of_the_skill_are_options_of_the_command(photos: Sequence[str]) -> None:
@@ -35,7 +24,7 @@ def test_options_of_the_skill_are_options_of_the_command(photos: Sequence[str]) 
 
 
 def test_json_is_one_object_per_line(photos: Sequence[str]) -> None:
-    [entry] = records(run("caption", photos[0], "--json").stdout)
+    [entry] = parse_records(run("caption", photos[0], "--json").stdout)
     assert list(entry) == ["photo", "text", "style", "model", "regions", "regions_from"]
     assert (entry["photo"], entry["model"]) == (photos[0], "scripted")
 
@@ -48,7 +37,7 @@ def test_a_missing_image_is_reported_before_a_model_is_loaded() -> None:
 
 def test_an_image_can_come_from_standard_input(photos: Sequence[str]) -> None:
     result = run("caption", "-", stdin=Path(photos[0]).read_bytes())
-    assert result.stdout == SHORT.format("standard input") + "\n"
+    assert result.stdout == SHORT_CAPTION.format("standard input") + "\n"
 
 
 def test_an_image_is_required() -> None:
@@ -57,7 +46,7 @@ def test_an_image_is_required() -> None:
 
 def test_each_result_follows_the_name_of_its_image(photos: Sequence[str]) -> None:
     result = run("caption", photos[1], photos[0])
-    assert result.stdout.splitlines() == [f"{name}: {SHORT.format(Path(name).name)}" for name in photos[1::-1]]
+    assert result.stdout.splitlines() == [f"{name}: {SHORT_CAPTION.format(Path(name).name)}" for name in photos[1::-1]]
 
 
 @pytest.mark.parametrize(
@@ -73,12 +62,12 @@ def test_each_result_follows_the_name_of_its_image(photos: Sequence[str]) -> Non
 def test_folders_patterns_and_lists_name_images(photos: Sequence[str], arguments: list[str], found: list[int]) -> None:
     listed = f"{photos[2]}\r\n\n{photos[0]}\n{photos[2]}"
     result = run("caption", "--json", *arguments, stdin=listed)
-    assert names(result.stdout) == [photos[index] for index in found]
+    assert image_names(result.stdout) == [photos[index] for index in found]
 
 
 def test_a_list_may_be_separated_by_nul_and_name_folders(photos: Sequence[str]) -> None:
     result = run("caption", "--json", "-", stdin=f"{photos[2]}\0album/more\0")
-    assert names(result.stdout) == [photos[2], photos[2]]
+    assert image_names(result.stdout) == [photos[2], photos[2]]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +91,7 @@ def test_arguments_that_name_no_image_are_an_error(
 def test_a_file_that_fails_does_not_stop_the_others(photos: Sequence[str]) -> None:
     result = run("caption", "--json", photos[0], "album/notes.txt", "gone.png", photos[1])
     assert result.exit_code == 1
-    first, text, gone, last = records(result.stdout)
+    first, text, gone, last = parse_records(result.stdout)
     assert (first["photo"], last["photo"]) == (photos[0], photos[1])
     assert text["photo"] == "album/notes.txt"
     assert "notes.txt" in text["error"]
@@ -113,13 +102,13 @@ def test_a_file_that_fails_does_not_stop_the_others(photos: Sequence[str]) -> No
 def test_on_error_stop_ends_the_run(photos: Sequence[str]) -> None:
     result = run("caption", "--json", "--on-error", "stop", photos[0], "gone.png", photos[1])
     assert result.exit_code == 1
-    assert names(result.stdout) == [photos[0], "gone.png"]
+    assert image_names(result.stdout) == [photos[0], "gone.png"]
 
 
 def test_results_of_several_workers_keep_the_order(photos: Sequence[str]) -> None:
     wanted = [*photos, *reversed(photos)] * 6
     result = run("caption", "--json", "--jobs", "12", "-m", "scripted:0.02", *wanted)
-    assert names(result.stdout) == wanted
+    assert image_names(result.stdout) == wanted
 
 
 def test_options_of_conversations_are_ignored_with_a_notice(photos: Sequence[str]) -> None:
@@ -151,7 +140,7 @@ def test_help_and_completion_list_skills() -> None:
 
 def test_a_result_in_the_chat_is_saved(photos: Sequence[str]) -> None:
     result = run(stdin=f"/caption {photos[0]}\nAnd now?\n")
-    assert result.stdout.splitlines() == [SHORT.format("a.png"), "You said: And now?"]
+    assert result.stdout.splitlines() == [SHORT_CAPTION.format("a.png"), "You said: And now?"]
     shown = last_messages()
-    assert [message["text"] for message in shown[:2]] == ["/caption", SHORT.format("a.png")]
+    assert [message["text"] for message in shown[:2]] == ["/caption", SHORT_CAPTION.format("a.png")]
     assert shown[0]["images"][0]["name"] == "a.png"

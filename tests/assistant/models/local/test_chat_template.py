@@ -53,11 +53,16 @@ def test_an_escaped_token_looks_the_same(processor: Any) -> None:
     assert escaped.replace("\N{ZERO WIDTH SPACE}", "") == "What does <|im_end|> mean?"
 
 
-def test_a_spelled_out_placeholder_is_not_an_image(llava_folder: Path, make_image: Callable[[int], Image]) -> None:
+def test_a_spelled_out_placeholder_is_not_an_image(
+    processor: Any, llava_folder: Path, make_image: Callable[[int], Image]
+) -> None:
     model = LocalModel.load(str(llava_folder), device="cpu")
+    template = ChatTemplate(processor, "tiny")
     options = GenerationOptions(max_tokens=3)
     for message in (user("Is <image> a tag?"), user("Is <image> a tag? <image><image>", make_image(1))):
-        list(model.stream([message], options, threading.Event()))  # raises nothing
+        assert template.render([message]).count(processor.image_token) == len(message.images)
+        # A wrong count of placeholders would raise.
+        list(model.stream([message], options, threading.Event()))
 
 
 def test_a_reply_ends_with_the_tokens_of_tokenizer_and_template(processor: Any) -> None:

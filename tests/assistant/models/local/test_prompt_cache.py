@@ -37,8 +37,8 @@ class Pair:
         self.logits, self._expected = (_recorded(model) for model in (self.warm, self.cold))
         """Logits of the warm model's last reply, by the number of tokens before them."""
 
-    def ask(self, messages: list[Message], temperature: float = 0.0) -> tuple[str, Usage]:
-        """Return the warm model's reply, after comparing it with the cold one's."""
+    def check_reply(self, messages: list[Message], temperature: float = 0.0) -> tuple[str, Usage]:
+        """Assert that the warm model replies as the cold one does, and return the reply."""
         options = GenerationOptions(max_tokens=8, temperature=temperature, seed=3)
         clear_caches(self.cold)
         self.logits.clear()
@@ -125,17 +125,17 @@ def test_warm_output_equals_cold_output(
         message = user(words, *map(make_image, images))
         match act:
             case "say":
-                reply, _ = pair.ask([*conversation, message], temperature)
+                reply, _ = pair.check_reply([*conversation, message], temperature)
                 conversation += [message, assistant(reply)]
             case "stop":
                 stream = pair.warm.stream([*conversation, message], GenerationOptions(max_tokens=8), threading.Event())
                 conversation += [message, assistant(complete_partly(stream, rest[0]), interrupted=True)]
             case "other":
                 # Such as a skill's question about the same image, which is not part of the conversation.
-                pair.ask([message], temperature)
+                pair.check_reply([message], temperature)
             case "edit":
                 conversation[-2:] = []
-                reply, _ = pair.ask([*conversation, message], temperature)
+                reply, _ = pair.check_reply([*conversation, message], temperature)
                 conversation += [message, assistant(reply)]
 
 
@@ -145,13 +145,13 @@ def test_a_follow_up_prefills_only_new_tokens_and_encodes_no_image_again(
     clear_caches(pair.warm)
     encoded = count_encoded(pair.warm, monkeypatch)
     opening = user("What is in this picture? " * 4, make_image(1))
-    reply, first = pair.ask([opening])
+    reply, first = pair.check_reply([opening])
     assert (first.cached_tokens, len(encoded)) == (0, 1)
     conversation = [opening, assistant(reply), user("And now?")]
-    reply, second = pair.ask(conversation)
+    reply, second = pair.check_reply(conversation)
     assert second.cached_tokens >= first.prompt_tokens
     # A second image, after everything that is cached.
-    _, third = pair.ask([*conversation, assistant(reply), user("Which is which?", make_image(2))])
+    _, third = pair.check_reply([*conversation, assistant(reply), user("Which is which?", make_image(2))])
     assert third.cached_tokens >= second.prompt_tokens
     assert len(encoded) == 2
 
@@ -160,37 +160,37 @@ def test_a_skill_in_between_encodes_no_image_again(
     pair: Pair, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opening = user("What is this?", make_image(1))
-    reply, _ = pair.ask([opening])
+    reply, _ = pair.check_reply([opening])
     pair.warm.score([user("Is there a dog?", make_image(1))], ["yes", "no"], threading.Event())
     encoded = count_encoded(pair.warm, monkeypatch)
-    pair.ask([opening, assistant(reply), user("And now?")])
+    pair.check_reply([opening, assistant(reply), user("And now?")])
     assert not encoded
 
 
 def test_scores_are_the_same_warm_and_cold(pair: Pair, make_image: Callable[[int], Image]) -> None:
     question, candidates = [user("What is in this picture? " * 4, make_image(1))], ["A dog.", "no", ""]
-    pair.ask([*question, assistant("A dog runs."), user("And now?")])
+    pair.check_reply([*question, assistant("A dog runs."), user("And now?")])
     clear_caches(pair.cold)
     warm, cold = (model.score(question, candidates, threading.Event()) for model in (pair.warm, pair.cold))
     for found, expected in zip(warm, cold, strict=True):
         assert found == pytest.approx(expected, abs=1e-4)
     # The candidates are not in the cache afterwards.
-    pair.ask(question)
+    pair.check_reply(question)
 
 
 def test_another_image_in_the_same_position_is_encoded(pair: Pair, make_image: Callable[[int], Image]) -> None:
-    _, usage = pair.ask([user("Look!", make_image(1))])
+    _, usage = pair.check_reply([user("Look!", make_image(1))])
     one = pair.logits[usage.prompt_tokens]
-    _, usage = pair.ask([user("Look!", make_image(2))])
+    _, usage = pair.check_reply([user("Look!", make_image(2))])
     assert not torch.allclose(one, pair.logits[usage.prompt_tokens], rtol=1e-4, atol=1e-4)
     assert usage.cached_tokens < usage.prompt_tokens - 4
 
 
 def test_a_conversation_turns_from_text_to_an_image_and_back(pair: Pair, make_image: Callable[[int], Image]) -> None:
     text_only = [user("What is this?")]
-    alone, _ = pair.ask(text_only)
-    pair.ask([*text_only, assistant(alone), user("And this?", make_image(1))])
-    again, _ = pair.ask(text_only)
+    alone, _ = pair.check_reply(text_only)
+    pair.check_reply([*text_only, assistant(alone), user("And this?", make_image(1))])
+    again, _ = pair.check_reply(text_only)
     assert again == alone
 
 
@@ -250,7 +250,7 @@ def test_a_failed_computation_is_one_sentence_and_empties_the_cache(
     int8_pair: Pair, monkeypatch: pytest.MonkeyPatch, temperature: float
 ) -> None:
     question = [user("What is this?")]
-    expected, _ = int8_pair.ask(question)
+    expected, _ = int8_pair.check_reply(question)
     decoder = decoder_of(int8_pair.warm)
     for broken in (lambda _: torch.full((320,), torch.nan), lambda _: torch.ones(2) @ torch.ones(3)):
         with monkeypatch.context() as patched:
@@ -258,14 +258,14 @@ def test_a_failed_computation_is_one_sentence_and_empties_the_cache(
             with pytest.raises(ModelError):
                 complete(int8_pair.warm, *question, max_tokens=8, temperature=temperature)
         assert not cached_keys(int8_pair.warm)
-    assert int8_pair.ask(question)[0] == expected
+    assert int8_pair.check_reply(question)[0] == expected
 
 
 def test_an_interrupted_step_leaves_nothing_in_the_cache(
     int8_pair: Pair, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = [user("What is in this picture?", make_image(1))]
-    expected, _ = int8_pair.ask(question)
+    expected, _ = int8_pair.check_reply(question)
     decoder = decoder_of(int8_pair.warm)
     forward = decoder._llama.forward
 
@@ -279,7 +279,7 @@ def test_an_interrupted_step_leaves_nothing_in_the_cache(
         patched.setattr(decoder._llama, "forward", interrupt)
         with pytest.raises(KeyboardInterrupt):
             complete(int8_pair.warm, *question, max_tokens=8)
-    assert int8_pair.ask(question)[0] == expected
+    assert int8_pair.check_reply(question)[0] == expected
 
 
 def test_a_long_prompt_is_prefilled_in_chunks_so_that_stop_takes_effect_between_them(int8_pair: Pair) -> None:
@@ -299,7 +299,7 @@ def test_a_long_prompt_is_prefilled_in_chunks_so_that_stop_takes_effect_between_
     decoder.forward = forward
     assert text == ""
     assert sum(sizes) < usage.prompt_tokens
-    _, usage = int8_pair.ask(long)
+    _, usage = int8_pair.check_reply(long)
     assert usage.cached_tokens == sum(sizes)
 
 
