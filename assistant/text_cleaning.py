@@ -1,0 +1,38 @@
+"""Clean text from outside: replies, names, titles, error messages and whatever else the program did not write itself.
+
+Every front end has one place through which such text passes on its way to a terminal, a speaker or a client:
+`parley.cli.terminal` for the command line, `tui.text_filter` for the app, `voice.tts.text_cleanup` for speech.
+"""
+
+import re
+
+_BIDIRECTIONAL = "\u202a-\u202e\u2066-\u2069"
+"""Embeddings, overrides and isolates. They show text in an order in which it is not written."""
+
+_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDIRECTIONAL}]")
+"""Control characters except tab and newline, which a terminal would obey, and the bidirectional controls."""
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def valid_unicode(text: str) -> str:
+    """Return `text` with U+FFFD for each lone surrogate, which no encoding, file or database accepts."""
+    return text if text.isascii() else _SURROGATES.sub(REPLACEMENT, text)
+
+
+def clean_text(text: str) -> str:
+    """Return `text` without control characters and with U+FFFD for lone surrogates.
+
+    Tabs, newlines, combining characters, joiners, emoji and right-to-left text stay as they are.
+    """
+    return valid_unicode(_CONTROLS.sub("", text))
+
+
+def clean_line(text: str, max_length: int = 200) -> str:
+    """Return `text` cleaned, on one line, and cut to `max_length` characters with "…" at the end."""
+    # A quoted text may be megabytes long; characters may go away, so a little more than the limit is read.
+    words = text[: 4 * max_length + 4].split()
+    line = " ".join(clean_text(" ".join(words)).split())
+    return line if len(line) <= max_length else line[: max_length - 1].rstrip() + "…"
