@@ -5,12 +5,14 @@
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 ARGS ?=
+N ?= 1000
+FIRST ?= 0
 FAST := not slow and not live and not gpu and not gpu_stack
 # Two processes with one compute thread each.
 PARALLEL := --numprocesses 2 --dist loadfile
 
 .SILENT:
-.PHONY: help setup setup-dev chat test test-slow test-live test-elsewhere test-gpu test-gpu-stack coverage lint format types contracts check bench lock
+.PHONY: help setup setup-dev chat test test-slow test-live test-elsewhere test-gpu test-gpu-stack fuzz coverage lint format types contracts check bench lock
 
 help: ## Show what can be made
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,9 @@ test-gpu: setup-dev ## Run the tests that need a CUDA device
 test-gpu-stack: ## Run the tests of the packages for GPUs, without a GPU (in .venv-gpu, 6 GB)
 	scripts/setup gpu
 	.venv-gpu/bin/python -m pytest -m gpu_stack $(ARGS)
+
+fuzz: setup-dev ## Use every part on N damaged and hostile inputs of each kind (N=1000 FIRST=0 ARGS="-k audio")
+	FUZZ_INPUTS=$(N) FUZZ_FIRST=$(FIRST) $(PYTEST) -s -m slow --timeout 0 tests/fuzz $(ARGS)
 
 coverage: setup-dev ## Show which lines no test reaches
 	$(BIN)/coverage run -m pytest -m "$(FAST)"
