@@ -12,7 +12,7 @@ from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from assistant.atomic_files import write_atomically
+from assistant.atomic_files import make_private_folder, write_atomically
 from assistant.errors import ConfigError
 from assistant.languages import language_code
 
@@ -243,8 +243,8 @@ def save_setting(key: str, value: str, config_file: Path | None = None) -> Path:
     try:
         if tomllib.loads(text) != before | {key: value}:
             raise unusual
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode(), temporary=path.with_name(f".{path.name}.unfinished"))
+        make_private_folder(path.parent)
+        write_atomically(path, text.encode())
     except tomllib.TOMLDecodeError as error:
         raise unusual from error
     except OSError as error:

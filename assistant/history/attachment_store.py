@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from assistant.atomic_files import write_atomically
+from assistant.atomic_files import make_private_folder, write_atomically
 from assistant.messages import content_digest
 
 
@@ -19,8 +19,8 @@ class AttachmentStore:
         with suppress(FileNotFoundError):
             if path.stat().st_size == len(data):
                 return
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomically(path, data, temporary=self.folder / "unfinished", mode=0o600)
+        make_private_folder(self.folder)
+        write_atomically(path, data)
 
     def read(self, digest: str) -> bytes | None:
         """Return the content stored as `digest`, or None if it is missing, unreadable or damaged."""

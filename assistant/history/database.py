@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from assistant.atomic_files import PRIVATE_FILE, make_private_folder
 from assistant.errors import HistoryError
 from assistant.progress import OnNotice
 
@@ -116,9 +117,9 @@ class Database:
 
     def _make_private_file(self) -> None:
         """Create the folder and the file so that only their owner may read them."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_folder(self.path.parent)
         with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
 
     def _prepared(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         try:
