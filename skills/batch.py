@@ -8,7 +8,7 @@ Only the files being worked on are in memory, so memory does not grow with their
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ Work = Callable[["Source", "Dependency | None"], "tuple[BaseModel, Sequence[str]
 
 def run_all(
     sources: Iterable["Source"], work: Work, dependencies: Sequence["Dependency | None"], stop: threading.Event
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Run `work` on each of `sources`, on one thread for each of `dependencies`.
 
     An error that concerns one file is its outcome.

@@ -17,14 +17,19 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 success, 1 an error, 2 invalid usage or settings, 130 Ctrl-C, 141 a closed pipe.
+    Exit codes: 0 success, 1 an error, 2 invalid usage or settings, 129 SIGHUP, 130 Ctrl-C, 141 a closed pipe,
+    143 SIGTERM.
     """
-    try:
-        from parley.cli.main import root
+    from parley.cli.signals import handled
 
-        root(prog_name="parley")
+    try:
+        with handled():
+            from parley.cli.main import root
+
+            root(prog_name="parley")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     finally:
         # A second Ctrl-C while Python cleans up ends the process without a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -49,8 +49,8 @@ def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bo
 
 
 def _build_message(prompt: str, images: tuple[str, ...], chosen: ChatOptions, on_notice: "OnNotice") -> "Message":
-    from assistant.attachments.images import MAX_BYTES, ImageLoader, extract_images
-    from assistant.attachments.paths_in_text import exists
+    from assistant.attachments.images import MAX_BYTES, ImageLoader
+    from assistant.attachments.typed_text import named_files
     from assistant.messages import user
 
     loader = ImageLoader.from_settings(chosen.settings)
@@ -65,8 +65,8 @@ def _build_message(prompt: str, images: tuple[str, ...], chosen: ChatOptions, on
     for loaded in loaded_images:
         for notice in loaded.notices:
             on_notice(notice)
-    for source in extract_images(prompt).sources:
-        if source not in images and exists(source):
+    for source in named_files(prompt):
+        if source not in images:
             on_notice(f"{source} is only named in the prompt: attach it with -i {source} to have it looked at.")
     return user(prompt, *(loaded.image for loaded in loaded_images))
 
@@ -91,25 +91,26 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
     """
     import asyncio
 
+    from parley.cli.signals import run
     from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
 
     with asyncio.Runner() as runner:
         if notices is None:
             with warn_if_unsaved(session, notify) as notify_once:
-                runner.run(TranscriptPrinter(write_out, notify_once).run(session, message))
+                run(runner, TranscriptPrinter(write_out, notify_once).run(session, message))
         else:
             try:
                 with warn_if_unsaved(session, notices.append) as notify_once:
                     printer = TranscriptPrinter(lambda _: None, notify_once)
-                    runner.run(printer.run(session, message))
+                    run(runner, printer.run(session, message))
             finally:
-                # Also after Ctrl-C or an error: a partial reply is still an answer.
+                # Also after Ctrl-C, a signal or an error: a partial reply is still an answer.
                 if printer.reply_text or printer.finished:
                     _print_json(session, printer, notices)
                 else:
                     for notice in notices:
                         notify(notice)
-        runner.run(session.close())
+        run(runner, session.close())
     return session.save_error is None
 
 

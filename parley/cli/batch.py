@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,17 +159,19 @@ class _SkillRun:
         printer = _OutcomePrinter(result_file, self._record_key, as_json=self._options.as_json, single=total == 1)
         progress = RunProgress(self._skill.name, total, already_done=total - len(remaining))
         all_succeeded = True
+        # Closed at once by Ctrl-C and signals: otherwise files in the queue would be processed before the exit.
         try:
-            for outcome in run_all(remaining, self._call_skill, dependencies, stop):
-                progress.step(failed=outcome.result is None)
-                if printer.prints(outcome):
-                    progress.clear()
-                all_succeeded = all_succeeded and outcome.result is not None
-                stops_here = not all_succeeded and self._options.on_error == "stop"
-                # The file that stops a run is not recorded: resuming the run tries it again.
-                printer.print(outcome, save=not stops_here)
-                if stops_here:
-                    break
+            with closing(run_all(remaining, self._call_skill, dependencies, stop)) as outcomes:
+                for outcome in outcomes:
+                    progress.step(failed=outcome.result is None)
+                    if printer.prints(outcome):
+                        progress.clear()
+                    all_succeeded = all_succeeded and outcome.result is not None
+                    stops_here = not all_succeeded and self._options.on_error == "stop"
+                    # The file that stops a run is not recorded: resuming the run tries it again.
+                    printer.print(outcome, save=not stops_here)
+                    if stops_here:
+                        break
         except ModelError as error:
             if result_file is None:
                 raise

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterable
 
-from assistant.attachments.images import ImageLoader, extract_images
+from assistant.attachments.images import ImageLoader
+from assistant.attachments.typed_text import read_typed_text
 from assistant.conversation.session import Session
 from assistant.errors import AttachmentError, ParleyError
 from assistant.messages import Message, user
 from assistant.progress import OnNotice
+from parley.cli.signals import run
 from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved
 
 
@@ -28,7 +30,8 @@ def run_repl(
     """
     all_answered = True
     with asyncio.Runner() as runner, warn_if_unsaved(session, notify) as notify_once:
-        # One event loop for all turns, but none running while a line is read: there Ctrl-C has to interrupt at once.
+        # One event loop for all turns, but none running while a line is read: there Ctrl-C and signals have to
+        # interrupt at once.
         for number, raw_line in enumerate(lines, 1):
             # Some editors begin a file with a byte order mark.
             line = raw_line.removeprefix("\ufeff").strip()
@@ -36,11 +39,11 @@ def run_repl(
                 continue
             try:
                 message = read_message(line, notify_once, image_loader)
-                runner.run(TranscriptPrinter(write, notify_once).run(session, message))
+                run(runner, TranscriptPrinter(write, notify_once).run(session, message))
             except ParleyError as error:
                 all_answered = False
                 notify_once(f"line {number}: {error}")
-        runner.run(session.close())
+        run(runner, session.close())
     return all_answered and session.save_error is None
 
 
@@ -48,12 +51,11 @@ def read_message(line: str, notify: OnNotice, image_loader: ImageLoader) -> Mess
     """Build the user's message from a typed line.
 
     Raises:
-        AttachmentError: An image cannot be read, or the line consists of images only.
+        AttachmentError: The line consists of images only, or names one in a command that cannot be read.
     """
-    found = extract_images(line, links=image_loader.allow_urls)
-    if not found.text.strip():
+    typed = read_typed_text(line, image_loader)
+    if not typed.text.strip():
         raise AttachmentError("There are no words to send yet: type a question.")
-    images, notices = image_loader.load_all(found.sources)
-    for notice in notices:
+    for notice in typed.notices:
         notify(notice)
-    return user(found.text, *images)
+    return user(typed.text, *typed.images)

@@ -56,6 +56,7 @@ def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> Non
 def _run_voice_session(session: "Session", voice_session: "VoiceSession", images: "list[Image]") -> None:
     import asyncio
 
+    from parley.cli.signals import run
     from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
     from voice.options import FrontEnd
 
@@ -70,7 +71,7 @@ def _run_voice_session(session: "Session", voice_session: "VoiceSession", images
     def on_ready(_: object) -> None:
         notify(f"Listening to {voice_session.microphone.name}. Ctrl-C ends the conversation.")
 
-    async def run() -> None:
+    async def converse() -> None:
         try:
             front_end = FrontEnd(printer, take_images=take_images)
             await voice_session.run(session, front_end, on_ready=on_ready)
@@ -79,4 +80,4 @@ def _run_voice_session(session: "Session", voice_session: "VoiceSession", images
             await session.close()
 
     with reserve_stderr(), warn_if_unsaved(session, notify), asyncio.Runner() as runner:
-        runner.run(run())
+        run(runner, converse())
