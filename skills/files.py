@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from assistant.attachments.file_types import FORMATS, HEAD_BYTES, detect_type
+from assistant.attachments.file_lookup import expand_user
+from assistant.attachments.file_types import FORMATS, HEAD_BYTES, SUFFIXES, detect_type
 from assistant.attachments.images import ImageLoader, LoadedImage
-from assistant.attachments.paths_in_text import SUFFIXES, expand_user
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
 
 STANDARD_INPUT = "standard input"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from assistant.attachments.paths_in_text import expand_user
+from assistant.attachments.file_lookup import expand_user
 from assistant.errors import SkillError
 from assistant.messages import Image
 from skills.definition import Skill

@@ -26,6 +26,12 @@ Pillow's many others are rare and little tested. TIFF is left out because libtif
 error, which is where the terminal app draws.
 """
 
+SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .avif".split())
+"""Suffixes of files of a supported format."""
+
+REFUSED_SUFFIXES = frozenset(".pdf .svg .tif .tiff .heic .heif .jxl .psd .ico .jp2".split())
+"""Suffixes of files that are often tried, and refused."""
+
 HEAD_BYTES = 1024
 """Number of bytes that detection needs."""
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from assistant.attachments import url_fetch
-from assistant.attachments.paths_in_text import ExtractedImages, expand_user, extract_images
+from assistant.attachments.file_lookup import expand_user, path_of_file_url
 from assistant.attachments.pixels import decode, decode_file
 from assistant.errors import AttachmentError
 from assistant.messages import Image
@@ -22,7 +22,7 @@ from assistant.messages import Image
 if TYPE_CHECKING:
     from assistant.settings import Settings
 
-__all__ = ["MAX_BYTES", "ExtractedImages", "ImageLoader", "LoadedImage", "decode", "extract_images"]
+__all__ = ["MAX_BYTES", "ImageLoader", "LoadedImage", "decode"]
 
 MAX_BYTES = 64 * 2**20
 """Largest file that is read: a conversation holds its images in memory, and the history copies them."""
@@ -74,8 +74,12 @@ class ImageLoader:
                     )
                 download = self.fetch(source)
                 return self.load_bytes(download.data, download.name)
-            if separator and scheme.lower() == "file":
-                source = _path_of_file_url(source)
+            path_in_url = path_of_file_url(source)
+            if path_in_url == "":
+                raise AttachmentError(
+                    f"{_displayed(source)} is on another machine: copy the picture here and name its path."
+                )
+            source = path_in_url or source
         path = expand_user(source)
         return self.load_bytes(_read_file(path), path.name)
 
@@ -121,14 +125,6 @@ def _read_file(path: Path) -> bytes:
 def _without_blocking(path: str, flags: int) -> int:
     # A pipe that replaces the file after the check would otherwise wait for a writer for ever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _path_of_file_url(url: str) -> str:
-    # Parsed by hand: `?` and `#` are ordinary characters in the paths that terminals and file managers paste.
-    host, slash, path = url[len("file://") :].partition("/")
-    if host.lower() not in ("", "localhost"):
-        raise AttachmentError(f"{_displayed(url)} is on another machine: copy the picture here and name its path.")
-    return unquote(slash + path)
 
 
 def _displayed(name: str) -> str:

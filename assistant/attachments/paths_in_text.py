@@ -1,25 +1,26 @@
-"""Extract paths and URLs of images from a prompt in which they were typed, pasted or dropped.
+"""Find the names of images in a text that was typed, pasted or dropped, and say how sure each is.
 
-    What is in "my photo.jpg"?  ─▶  What is in this picture?  +  my photo.jpg
+    How do I turn logo.png into a favicon?     logo.png is a file here    ─▶  a guess: attached if it loads
+                                               there is no such file      ─▶  missing: stays text
+    `Image.open("logo.png")` fails             in code                    ─▶  quoted: stays text
+    "/home/me/my photo.jpg"                    nothing but paths          ─▶  explicit: it loads, or it is an error
 
-A path that stands apart from the sentence is removed. One that the sentence needs ("in photo.jpg") is replaced by
-words, because no model can answer "What is in ?".
+A name in a sentence is a guess, never an instruction. Whatever is not attached stays in the text.
 """
 
 import re
-import stat
+import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 
-from assistant.attachments.file_types import FORMATS, HEAD_BYTES, detect_type
+from assistant.attachments.file_lookup import FileLookup, has_suffix, is_url, path_of_file_url
+from assistant.attachments.file_types import REFUSED_SUFFIXES, SUFFIXES
+from assistant.attachments.quoted_text import find_quoted_spans, prose_spans
 
-SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .apng .gif .webp .bmp .dib .avif".split())
-"""Words with these suffixes count as images even if there is no such file: loading then reports that."""
-
-# These count as images only if the file exists. Loading refuses them; a missing one may just be talked about.
-_REFUSED_SUFFIXES = frozenset(".pdf .svg .tif .tiff .heic .heif .jxl .psd .ico .jp2".split())
-_MAX_PATH = 4096
+MAX_DROPPED = 200
+"""Files that are dropped at once."""
 _MAX_WORDS_IN_NAME = 12  # longest name with unquoted spaces
 
 _SINGLE = r"'[^'\n]*'"
@@ -39,147 +40,223 @@ _TOKEN = re.compile(
 )
 _QUOTED_PART = re.compile(rf"(?P<single>{_SINGLE})|(?P<double>{_DOUBLE})|\\(?P<escaped>.)")
 _TRAILING = ".,;:!?…)]}>'’`»*_"
-_POSSESSIVE = re.compile(r"['’]s\b")
-_SEPARATOR = re.compile(r"\s*(?:[,;&+]|and|or|vs\.?|versus|with)?\s*(?:and|or)?\s*", re.IGNORECASE)
-_LAST_WORD = re.compile(r"(?<![/A-Za-z])([A-Za-z]+)[ \t]*$")  # not "/read": a command needs no object
-_ARTICLES = frozenset("a an the this that these those my".split())
-_PREPOSITIONS = frozenset(
-    """about analyse analyze and are as at between caption compare describe did do does explain for from has have
-    identify in inside into is like of on or read show shows summarise summarize than to under was with
-    within""".split()
-)
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+POSSESSIVE = re.compile(r"['’]s\b")
+_COMMAND = re.compile(r"\s*/[a-z][a-z0-9-]*(?=\s|$)")
+_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:[= ]\S+)?")
+_ROOTED = re.compile(r"[/~\\]|file://|[A-Za-z]:[\\/]", re.IGNORECASE)
+_CODE_BEFORE = re.compile(r"[\w\])]\s?[(\[{=]\s*$|=\s*$")  # open("…"), src="…", x = "…"
+_CODE_IN_WORD = re.compile(r".*=|[^(\[{]*[(\[{](?![^)\]}]*[)\]}])")  # src=… and an open bracket that is not closed
+
+
+class Certainty(Enum):
+    """Degree to which a name asks for its file to be looked at."""
+
+    EXPLICIT = auto()
+    """The text is nothing but paths, or the argument of a command. It is an error if the file cannot be loaded."""
+    GUESS = auto()
+    """A file or link of that name may exist. It is attached if it can be loaded, else it stays text."""
+    MISSING = auto()
+    """There is no such file: it stays text."""
+    QUOTED = auto()
+    """The file exists, but the name is part of code, markup or a quotation: it stays text."""
 
 
 @dataclass(frozen=True)
-class ExtractedImages:
-    """Text of a prompt without the images, and their paths or URLs, in order, each once."""
+class Mention:
+    """Name of an image in a text.
 
-    text: str
-    sources: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Mention:
-    """Position of a source in the text, including its quotes."""
+    Attributes:
+        start: Position of its first character, including its quotes.
+        end: Position after its last character.
+        source: The path or URL, without quotes and escapes.
+        certainty: Degree to which it asks for the file.
+    """
 
     start: int
     end: int
     source: str
+    certainty: Certainty = Certainty.GUESS
 
 
-def extract_images(text: str, *, links: bool = True) -> ExtractedImages:
-    """Extract the images that `text` names. Without any, the text is returned unchanged.
+def find_mentions(text: str, *, links: bool = True, files: FileLookup | None = None) -> Sequence[Mention]:
+    """Return the images that `text` names, in order.
 
     Finds quoted and backslash-escaped paths, `~` and `file://` (returned as written, resolved on loading), existing
     names with unquoted spaces, http(s) URLs, and a path without a known suffix if it is the complete text.
 
     Args:
-        text: Prompt of the user.
+        text: Text of the user.
         links: Whether every http(s) URL counts. If not, only those with an image suffix or that are the complete text
             do, since people also talk about web pages.
+        files: Looks up the files.
     """
-    stripped = text.strip()
-    for path in (stripped, _unquote(stripped)):
-        if "\n" not in path and (_has_suffix(path, SUFFIXES) or _is_image_file(path)) and exists(path):
-            return ExtractedImages("", (path,))
-    links = links or not re.search(r"\s", stripped)
-    mentions = list(_find_mentions(text, links))
-    sources = tuple(dict.fromkeys(mention.source for mention in mentions))
-    return ExtractedImages(_remove_mentions(text, mentions, sources), sources) if mentions else ExtractedImages(text)
+    files = files or FileLookup()
+    if mentions := _whole_text(text, files) or _dropped_paths(text):
+        return mentions
+    mentions = []
+    links = links or not re.search(r"\s", text.strip())
+    for start, end in prose_spans(text):
+        part = text[start:end]
+        quoted = find_quoted_spans(part)
+        for mention in _Search(part, files, links).mentions():
+            checked = _checked(part, mention, files, quoted)
+            mentions.append(replace(checked, start=start + checked.start, end=start + checked.end))
+    return _explicit_if_alone(text, mentions)
 
 
-def expand_user(path: str | Path) -> Path:
-    """Expand a leading `~`. A path whose user is unknown is returned unchanged."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+def find_folders(text: str, files: FileLookup) -> Sequence[str]:
+    """Return the folders of images that `text` names: those with a slash in their name, and outside of quotations."""
+    found: list[str] = []
+    for start, end in prose_spans(text):
+        part = text[start:end]
+        quoted = find_quoted_spans(part)
+        for token in _TOKEN.finditer(part):
+            path = unquote(token[0].rstrip(_TRAILING))
+            if "/" not in path or is_url(path) or (token.start() == 0 and _COMMAND.match(path)):
+                continue
+            if not _is_inside(token.start(), quoted) and files.is_image_folder(path):
+                found.append(path)
+    return tuple(dict.fromkeys(found))
 
 
-def _find_mentions(text: str, links: bool) -> Iterator[_Mention]:  # noqa: FBT001 - passed on
-    starts: list[int] = []  # of the words since the last mention: where a name with spaces may start
-    for token in _TOKEN.finditer(text):
-        if token["opening"]:
-            continue
-        found: Sequence[_Mention]
-        if token["quoted"]:
-            source = _unquote(token[0])
-            found = [_Mention(*token.span(), source)] if _is_source(source, links) else []
-        else:
-            starts.append(token.start())
-            found = _mentions_in_word(text, token, starts[-_MAX_WORDS_IN_NAME:], links)
-        yield from found
-        if found:
-            starts.clear()
+def _is_inside(position: int, spans: Sequence[tuple[int, int]]) -> bool:
+    index = bisect_right(spans, (position, sys.maxsize)) - 1
+    return index >= 0 and position < spans[index][1]
 
 
-def _mentions_in_word(
-    text: str,
-    token: re.Match[str],
-    starts: Sequence[int],
-    links: bool,  # noqa: FBT001 - passed on
-) -> Sequence[_Mention]:
-    start, word = token.start(), token[0]
-    if markdown := re.match(r".*\]\(", word):
-        start, word = start + markdown.end(), word[markdown.end() :]
-    if _is_url(word):
-        bare = word.rstrip(_TRAILING)
-        if bare.count("(") > bare.count(")") and word[len(bare) :].startswith(")"):
-            bare += ")"
-        return [_Mention(start, start + len(bare), bare)] if _is_source(bare, links) else []
-    word = _POSSESSIVE.split(word.rstrip(_TRAILING))[0]
-    end = start + len(word)
-    if not _has_suffix(word, SUFFIXES | _REFUSED_SUFFIXES):
+def _whole_text(text: str, files: FileLookup) -> list[Mention]:
+    """Return the text as a path if it is one of an existing image, also without a known suffix."""
+    path = text.strip()
+    if not path or "\n" in path:
         return []
-    for first in starts:
-        candidate = text[first:end]
-        for path in (_unescape(candidate), candidate):
-            if "\n" not in path and exists(path):
-                return [_Mention(first, end, path)]
-    parts = [part for part in re.finditer(r"[^,;]+", word) if _has_suffix(part[0], SUFFIXES)]
-    return [_Mention(start + part.start(), start + part.end(), _unescape(part[0])) for part in parts]
+    for candidate in dict.fromkeys((path, unquote(path))):
+        known = has_suffix(candidate, SUFFIXES)
+        if files.is_file(candidate) if known else files.is_image_file(candidate):
+            return [Mention(0, len(text), candidate, Certainty.EXPLICIT)]
+    return []
 
 
-def _is_source(path: str, links: bool) -> bool:  # noqa: FBT001 - passed on
-    if _is_url(path):
-        return links or path.lower().startswith("file:") or _has_suffix(re.split("[?#]", path)[0], SUFFIXES)
-    return _has_suffix(path, SUFFIXES) or (_has_suffix(path, _REFUSED_SUFFIXES) and exists(path))
+def _dropped_paths(text: str) -> list[Mention]:
+    """Return the paths of a text that is nothing but complete paths, as terminals write dropped files."""
+    mentions: list[Mention] = []
+    position = 0
+    for token in _TOKEN.finditer(text):
+        source = unquote(token[0])
+        if (
+            text[position : token.start()].strip()
+            or token["opening"]
+            or not _ROOTED.match(source)
+            or not has_suffix(source, SUFFIXES)
+            or len(mentions) == MAX_DROPPED
+        ):
+            return []
+        mentions.append(Mention(*token.span(), source, Certainty.EXPLICIT))
+        position = token.end()
+    return [] if text[position:].strip() else mentions
 
 
-def _is_url(word: str) -> bool:
-    return re.match(r"(?:https?|file)://\S", word, re.IGNORECASE) is not None
+def _checked(text: str, mention: Mention, files: FileLookup, quoted: Sequence[tuple[int, int]]) -> Mention:
+    """Return `mention` with its certainty."""
+    path = path_of_file_url(mention.source) if is_url(mention.source) else mention.source
+    if path is not None and not files.is_file(path):
+        return replace(mention, certainty=Certainty.MISSING)
+    if (
+        _is_inside(mention.start, quoted)
+        or mention.certainty is Certainty.QUOTED
+        or _CODE_BEFORE.search(text[: mention.start][-20:])
+    ):
+        return replace(mention, certainty=Certainty.QUOTED)
+    return mention
 
 
-def _has_suffix(path: str, suffixes: frozenset[str]) -> bool:
-    return PurePath(path).suffix.lower() in suffixes
+def _explicit_if_alone(text: str, mentions: Sequence[Mention]) -> Sequence[Mention]:
+    """Return the mentions, explicit if there is nothing else in `text`, or if they are arguments of a command."""
+    command = _COMMAND.match(text)
+    rest = _without_mentions(text, mentions)[command.end() if command else 0 :]
+    alone = not re.search(r"\w", _OPTION.sub("", rest) if command else re.sub(r"\b(?:and|or)\b", "", rest))
+
+    def is_explicit(mention: Mention) -> bool:
+        if mention.certainty is Certainty.QUOTED:
+            return False
+        if command and (alone or not text[command.end() : mention.start].strip()):
+            return True
+        is_path = has_suffix(re.split("[?#]", mention.source)[0], SUFFIXES) or not is_url(mention.source)
+        return alone and is_path and (mention.certainty is Certainty.GUESS or bool(_ROOTED.match(mention.source)))
+
+    return [replace(each, certainty=Certainty.EXPLICIT) if is_explicit(each) else each for each in mentions]
 
 
-def exists(path: str) -> bool:
-    """Return True if `path` is a regular file that may be accessed."""
-    try:
-        return len(path) < _MAX_PATH and stat.S_ISREG(expand_user(path).stat().st_mode)
-    except (OSError, ValueError):  # ValueError: a NUL inside
-        return False
+def _without_mentions(text: str, mentions: Sequence[Mention]) -> str:
+    position = 0
+    kept: list[str] = []
+    for mention in mentions:
+        kept.append(text[position : mention.start])
+        position = mention.end
+    return "".join(kept) + text[position:]
 
 
-def _is_image_file(path: str) -> bool:
-    if not exists(path):
-        return False
-    try:
-        with expand_user(path).open("rb") as file:
-            return detect_type(file.read(HEAD_BYTES)) in FORMATS
-    except OSError:
-        return False
+class _Search:
+    """Search of one text for names and URLs of images."""
+
+    def __init__(self, text: str, files: FileLookup, links: bool) -> None:  # noqa: FBT001 - passed on
+        self._text = text
+        self._files = files
+        self._links = links
+
+    def mentions(self) -> Iterator[Mention]:
+        starts: list[int] = []  # of the words since the last mention: where a name with spaces may start
+        for token in _TOKEN.finditer(self._text):
+            if token["opening"]:
+                continue
+            found: Sequence[Mention]
+            if token["quoted"]:
+                source = unquote(token[0])
+                found = [Mention(*token.span(), source)] if self._is_source(source) else []
+            else:
+                starts.append(token.start())
+                found = self._in_word(token, starts[-_MAX_WORDS_IN_NAME:])
+            yield from found
+            if found:
+                starts.clear()
+
+    def _in_word(self, token: re.Match[str], starts: Sequence[int]) -> Sequence[Mention]:
+        start, word = token.start(), token[0]
+        if markdown := re.match(r".*\]\(", word):
+            start, word = start + markdown.end(), word[markdown.end() :]
+        if is_url(word):
+            bare = word.rstrip(_TRAILING)
+            if bare.count("(") > bare.count(")") and word[len(bare) :].startswith(")"):
+                bare += ")"
+            return [Mention(start, start + len(bare), bare)] if self._is_source(bare) else []
+        word = POSSESSIVE.split(word.rstrip(_TRAILING))[0]
+        end = start + len(word)
+        if not has_suffix(word, SUFFIXES | REFUSED_SUFFIXES):
+            return []
+        for first in starts:
+            candidate = self._text[first:end]
+            for path in dict.fromkeys((unescape(candidate), candidate)):
+                if "\n" not in path and self._files.is_file(path):
+                    return [Mention(first, end, path)]
+        if code := _CODE_IN_WORD.match(word):
+            source = word[code.end() :]
+            return [Mention(start + code.end(), end, source, Certainty.QUOTED)] if has_suffix(source, SUFFIXES) else []
+        parts = [part for part in re.finditer(r"[^,;]+", word) if has_suffix(part[0], SUFFIXES)]
+        return [Mention(start + part.start(), start + part.end(), unescape(part[0])) for part in parts]
+
+    def _is_source(self, path: str) -> bool:
+        if is_url(path):
+            is_file = path.lower().startswith("file:")
+            return self._links or is_file or has_suffix(re.split("[?#]", path)[0], SUFFIXES)
+        return has_suffix(path, SUFFIXES) or (has_suffix(path, REFUSED_SUFFIXES) and self._files.is_file(path))
 
 
-def _unquote(token: str) -> str:
+def unquote(token: str) -> str:
     """Remove quotes and escapes as a shell does; also typographic quotes and back-ticks."""
     if len(token) > 1 and token[0] + token[-1] in ("“”", "‘’", "``"):
         return token[1:-1]
     pieces = list(_QUOTED_PART.finditer(token))
     if token[:1] not in "'\"" or "".join(piece[0] for piece in pieces) != token:
-        return _unescape(token)
+        return unescape(token)
     return "".join(
         piece["single"][1:-1]
         if piece["single"]
@@ -190,66 +267,6 @@ def _unquote(token: str) -> str:
     )
 
 
-def _unescape(word: str) -> str:
+def unescape(word: str) -> str:
+    """Remove backslashes before characters, as a shell does."""
     return re.sub(r"\\(.)", r"\1", word)
-
-
-def _remove_mentions(text: str, mentions: Sequence[_Mention], sources: Sequence[str]) -> str:
-    """Replace mentions that a sentence needs by words, and remove the others."""
-    kept: list[str] = []
-    position = 0
-    for group in _group_mentions(text, mentions):
-        before = text[position : group[0].start]
-        after = group[-1].end
-        if possessive := _POSSESSIVE.match(text, after):
-            after = possessive.end()
-        words = _describe_group(before, [sources.index(mention.source) for mention in group], len(sources))
-        if possessive:
-            words = f"{words or 'the picture'}'s"
-        if words:
-            kept.append(before + words)
-            position = after
-            continue
-        before, position = _close_gap(before, text, after)
-        kept.append(before)
-    remainder = text[position:]
-    joined = "".join(kept) + remainder
-    return (joined if remainder.strip() else joined.rstrip(" \t\n,;:-")).strip()
-
-
-def _close_gap(before: str, text: str, position: int) -> tuple[str, int]:
-    """Return the text before a removed mention and the position after it, without its brackets and punctuation."""
-    bare = before.rstrip(" \t")
-    while bare.endswith(("(", "[", "{", "<")) and (closing := re.compile(r"[ \t]*[)\]}>]").match(text, position)):
-        bare = bare[:-1].rstrip(" \t")
-        position = closing.end()
-    if rest := re.compile(r"[ \t]*[,;:]+").match(text, position):
-        position = rest.end()
-    if text[position : position + 1] in (".", "!", "?"):
-        position += not bare or bare[-1] in ".,;:!?"
-    elif bare and not bare[-1].isspace() and not text[position : position + 1].isspace():
-        bare += " "
-    return bare, position
-
-
-def _group_mentions(text: str, mentions: Sequence[_Mention]) -> list[list[_Mention]]:
-    groups: list[list[_Mention]] = []
-    for mention in mentions:
-        if groups and _SEPARATOR.fullmatch(text, groups[-1][-1].end, mention.start):
-            groups[-1].append(mention)
-        else:
-            groups.append([mention])
-    return groups
-
-
-def _describe_group(before: str, group: Sequence[int], total: int) -> str:
-    """Return words for the images of `group` (positions among `total`) after the text `before`, or ""."""
-    last = _LAST_WORD.search(before)
-    word = last[1].lower() if last else ""
-    if word in _ARTICLES:
-        return "picture" if len(group) == 1 else "pictures"
-    if word not in _PREPOSITIONS:
-        return ""
-    if len(group) == 1 and total > 1:
-        return f"the {_ORDINALS[group[0]]} picture" if group[0] < len(_ORDINALS) else f"picture {group[0] + 1}"
-    return "this picture" if total == 1 else "these pictures"

@@ -73,21 +73,27 @@ async def test_unreadable_image_leaves_the_text_in_the_input(
     broken = tmp_path / "broken.png"
     broken.write_text("not a picture at all")
     async with run_app(make_app(model), (120, 30)) as person:
-        if how == "typed":
-            await person.send(f"What is {broken} here?")
-        else:
-            await person.paste(str(broken))
+        await (person.send if how == "typed" else person.paste)(str(broken))
         await person.expect_text("broken.png is", "Composer")
-        await person.wait_until(lambda: person.input == (f"What is {broken} here?" if how == "typed" else str(broken)))
+        await person.wait_until(lambda: person.input == str(broken))
         assert model.prompts == []
 
 
 async def test_text_typed_after_a_wrong_path_is_kept(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel())) as person:
-        await person.paste("Look at nowhere.png please")
+        await person.paste("/nowhere/a.png")
+        await person.expect_text("a.png does not exist", "Composer")
         await person.press("enter", "a", "b")
-        await person.expect_text("nowhere.png does not exist", "Composer")
-        await person.wait_until(lambda: person.input == "Look at nowhere.png please\nab")
+        await person.wait_until(lambda: person.input == "/nowhere/a.png\nab")
+
+
+async def test_name_without_a_file_is_sent_as_text_with_a_notice(make_app: MakeApp, run_app: RunApp) -> None:
+    model = ScriptedModel("With Pillow.")
+    async with run_app(make_app(model)) as person:
+        await person.send("How do I convert gone.png to WebP?")
+        await person.expect_text("With Pillow.", "AssistantMessage")
+        await person.expect_text("gone.png is not a file here", "Notice")
+        assert model.prompts[0][-1] == user("How do I convert gone.png to WebP?")
 
 
 async def test_links_are_refused_unless_allowed(make_app: MakeApp, run_app: RunApp) -> None:

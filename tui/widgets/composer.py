@@ -11,7 +11,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from assistant import messages
-from assistant.attachments.images import ImageLoader, extract_images
+from assistant.attachments.images import ImageLoader
+from assistant.attachments.typed_text import read_typed_text
 from assistant.errors import AttachmentError
 from tui.widgets.attachment_chip import AttachmentChip
 from tui.widgets.prompt import Prompt
@@ -43,6 +44,8 @@ class Composer(Vertical):
         self._chips = VerticalGroup()
         self._prompt = Prompt()
         self._busy = False
+        self._submitted_text = ""
+        """The text of the message that waits for `release` or `restore`."""
         # Images are loaded on other threads. This keeps what follows in the order of the keys.
         self._load_lock = asyncio.Lock()
 
@@ -66,9 +69,19 @@ class Composer(Vertical):
         """Put `text` before what has been typed, and focus the prompt."""
         self._prompt.prepend(text)
 
+    def unsent_text(self, *, with_submitted: bool) -> str:
+        """Return the text in the prompt, and before it that of the message on its way if `with_submitted`."""
+        texts = [self._submitted_text if with_submitted else "", self._prompt.text]
+        return "\n".join(text for text in texts if text.strip())
+
+    def restore_draft(self, text: str) -> None:
+        """Put back what was typed and not sent when the app ended."""
+        self._prompt.restore(text)
+        self._show_hint("This is what you had not sent the last time.")
+
     def release(self) -> None:
         """Allow the next message."""
-        self._busy = False
+        self._allow_next()
         self._show_hint()
 
     async def restore(self, submitted: Submitted) -> None:
@@ -83,24 +96,24 @@ class Composer(Vertical):
             self._reject(submitted.text, "One message at a time: Esc stops the one before.")
         else:
             self._busy = True
+            self._submitted_text = submitted.text
             self._build_message(submitted.text)
 
     @work(group="attach")
     async def _build_message(self, typed_text: str) -> None:
         async with self._load_lock:
-            found = extract_images(typed_text, links=self._image_loader.allow_urls)
             try:
-                named_images, notices = await self._load(found.sources)
+                typed = await asyncio.to_thread(read_typed_text, typed_text, self._image_loader)
             except AttachmentError as error:
-                self._busy = False
+                self._allow_next()
                 self._reject(typed_text, str(error))
                 return
-            if text := found.text.strip():
-                await self._post(text, typed_text, named_images, notices)
+            if text := typed.text.strip():
+                await self._post(text, typed_text, typed.images, typed.notices)
             else:
-                self._busy = False
-                await self._add_chips(named_images)
-                self._show_hint(" ".join([*notices, "There are no words to send yet: type a question."]))
+                self._allow_next()
+                await self._add_chips(typed.images)
+                self._show_hint(" ".join([*typed.notices, "There are no words to send yet: type a question."]))
 
     async def _post(
         self, text: str, typed_text: str, named_images: Sequence[messages.Image], notices: Sequence[str]
@@ -135,6 +148,10 @@ class Composer(Vertical):
 
     async def _add_chips(self, attached: Sequence[messages.Image]) -> None:
         await self._chips.mount_all([AttachmentChip(image) for image in attached])
+
+    def _allow_next(self) -> None:
+        self._busy = False
+        self._submitted_text = ""
 
     def _reject(self, typed_text: str, reason: str) -> None:
         """Return a text that could not be sent to the prompt."""

@@ -8,7 +8,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
-from assistant.attachments.images import extract_images
+from assistant.attachments.typed_text import dropped_images
 
 
 class Prompt(TextArea):
@@ -105,11 +105,10 @@ class Prompt(TextArea):
             self.post_message(self.BackspacedWhenEmpty())
 
     def on_paste(self, event: events.Paste) -> None:
-        found = extract_images(event.text)
-        if found.sources and not found.text.strip():
+        if sources := dropped_images(event.text):
             event.stop()
             event.prevent_default()
-            self.post_message(self.ImagesPasted(event.text, found.sources))
+            self.post_message(self.ImagesPasted(event.text, sources))
 
     def _recall(self, index: int) -> None:
         self._history_index = index

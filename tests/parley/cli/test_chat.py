@@ -76,13 +76,22 @@ def test_image_named_in_a_line_is_attached(image_path: Path) -> None:
 
 def test_missing_image_is_an_error_and_the_next_line_is_answered(tmp_path: Path) -> None:
     model = ScriptedModel("Fine.")
-    repl = Repl(Session(model), f"What is this? {tmp_path}/gone.jpg\n", "How are you?\n")
+    repl = Repl(Session(model), f"{tmp_path}/gone.jpg\n", "How are you?\n")
     assert repl.output == "Fine.\n"
     assert not repl.succeeded
     [error] = repl.notices
     assert error.startswith("line 1: ")
     assert "gone.jpg" in error
     assert len(model.prompts) == 1
+
+
+def test_name_without_a_file_is_sent_as_text_with_a_notice() -> None:
+    model = ScriptedModel("With Pillow.")
+    repl = Repl(Session(model), "How do I convert gone.png to gone.webp in Python?\n")
+    assert repl.succeeded
+    assert repl.output == "With Pillow.\n"
+    assert repl.notices == ["gone.png and gone.webp are not files here, so they were sent as text."]
+    assert model.prompts[0][0].text == "How do I convert gone.png to gone.webp in Python?"
 
 
 def test_image_without_words_is_an_error_and_the_next_line_is_answered(image_path: Path) -> None:
