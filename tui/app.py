@@ -4,26 +4,33 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.message import Message
 
 from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session
 from assistant.errors import ParleyError
+from assistant.text_cleaning import clean_line, clean_text
 from tui.background_thread import run_in_daemon_thread
+from tui.crash_report import report_crash
+from tui.kept_draft import KeptDraft
 from tui.screens.chat import ChatScreen
 from tui.skill_commands import SkillCommands
+from tui.text_filter import TextFilter
 from tui.turn_view import percentage
 from tui.voice_controller import VoiceController
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
     from textual.screen import Screen
 
     from assistant.progress import Progress
@@ -33,7 +40,12 @@ _TERMINAL_CHECK_SECS = 2.0
 
 
 class ParleyApp(App[None]):
-    """A conversation in the terminal."""
+    """A conversation in the terminal.
+
+    Attributes:
+        exit_notices: Sentences for the user that are due when the app has ended.
+        unsent_text: What was typed and not sent, if there is no folder to keep it in.
+    """
 
     TITLE = "Parley"
     CSS_PATH = "styles.tcss"
@@ -70,6 +82,7 @@ class ParleyApp(App[None]):
         *,
         build_voice_session: "Callable[[Progress], VoiceSession] | None" = None,
         image_loader: ImageLoader | None = None,
+        folder: Path | None = None,
     ) -> None:
         """Create the app.
 
@@ -79,8 +92,13 @@ class ParleyApp(App[None]):
             build_voice_session: Return the speech engines and devices, on a thread of its own as well. Without it
                 there is no voice.
             image_loader: Loads the images that the user attaches.
+            folder: Folder for what was typed and not sent. Without one it is in `unsent_text`.
         """
-        super().__init__()
+        super().__init__(_driver_class())
+        self.exit_notices: list[str] = []
+        self.unsent_text = ""
+        self._folder = folder
+        self._text_filter = TextFilter()
         self._build_session = build_session
         self._build_voice_session = build_voice_session
         self._session: Session | None = None
@@ -94,32 +112,44 @@ class ParleyApp(App[None]):
 
     # Start and end
 
-    def on_mount(self) -> None:
-        # Building imports torch, which takes seconds and most of the interpreter: the first paint goes before it.
-        self.call_after_refresh(self._load)
+    def on_load(self) -> None:
+        # Before the driver changes the terminal: from then on it has to be restored.
         if sys.platform != "win32":
             self._quit_with_terminal()
+        asyncio.get_running_loop().set_exception_handler(self._on_loop_error)
+
+    def on_mount(self) -> None:
+        if self._folder is not None:
+            self._chat.restore_draft(KeptDraft(self._folder).take())
+        # Building imports torch, which takes seconds and most of the interpreter: the first paint goes before it.
+        self.call_after_refresh(self._load)
 
     async def on_unmount(self) -> None:
         self._shutting_down.set()
         await self._voice.close()
         await self._chat.shutdown()
+        self._keep_draft()
         if self._session is not None:
+            if save_error := self._session.save_error:
+                self.exit_notices.append(f"The last turns are not saved. {save_error}")
             await self._session.close()
 
-    async def action_quit(self) -> None:
+    async def action_quit(self, return_code: int = 0) -> None:
         """Save a running reply as far as it got, then leave."""
         self._shutting_down.set()
         await self._voice.stop()
         await self._chat.flush()
-        await self._chat.shutdown()
-        save_error = self._session.save_error if self._session is not None else None
-        self.exit(message=f"The last turns are not saved. {save_error}" if save_error else None)
+        if await self._chat.shutdown() and self._folder is not None:
+            self.exit_notices.append("The reply was stopped and is saved as far as it came: parley --continue goes on.")
+        self.exit(return_code=return_code)
 
     def _quit_with_terminal(self) -> None:
         """Treat a closed terminal window and `kill` like Ctrl+Q, so that they save the reply too."""
         for number in (signal.SIGHUP, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self.call_later, self.action_quit)
+            # nohup has HUP ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                quit_with_code = partial(self.action_quit, 128 + number)
+                asyncio.get_running_loop().add_signal_handler(number, self.call_later, quit_with_code)
         # SIGHUP does not reach a process that ignores it (nohup) or that does not control the terminal. It would go on
         # reading for ever.
         if _has_terminal():
@@ -127,7 +157,48 @@ class ParleyApp(App[None]):
 
     async def _quit_without_terminal(self) -> None:
         if not _has_terminal():
-            await self.action_quit()
+            await self.action_quit(128 + signal.SIGHUP)
+
+    def _keep_draft(self) -> None:
+        if not (text := self._chat.unsent_text):
+            return
+        if self._folder is not None and KeptDraft(self._folder).keep(text):
+            self.exit_notices.append("What you have not sent is kept: it is in the input when you open Parley again.")
+        else:
+            self.unsent_text = text
+
+    # Unexpected errors
+
+    def _fatal_error(self) -> None:
+        """Leave with one sentence in place of Textual's traceback, which is as long as the screen many times over."""
+        # Textual has no public hook for this. `_handle_exception` has set the exit code and the exception.
+        if self._exception is not None and not self.exit_notices:
+            self.exit_notices.append(report_crash(self._exception, self._folder))
+        self._close_messages_no_wait()
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """End the app if a callback fails. asyncio would log it where nobody sees it."""
+        error = context.get("exception")
+        if isinstance(error, Exception) and "handle" in context:
+            self._handle_exception(error)
+        else:
+            loop.default_exception_handler(context)
+
+    # What leaves the app without being drawn
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._text_filter]
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy `text` without control characters, which a shell would obey when it is pasted there."""
+        super().copy_to_clipboard(clean_text(text))
+
+    def open_url(self, url: str, *, new_tab: bool = True) -> None:
+        """Open a link of a reply in the browser, if it is one to the web."""
+        if url.lower().startswith(("http://", "https://")) and url.isprintable():
+            super().open_url(url, new_tab=new_tab)
+        else:
+            self._chat.show_notice(f"{clean_line(url, 80)} is no link to the web and was not opened.")
 
     # Loading
 
@@ -202,6 +273,15 @@ class ParleyApp(App[None]):
 
 class _AbandonedError(Exception):
     """Nobody waits for the session any more. Raised into the building thread; its awaiting task is cancelled."""
+
+
+def _driver_class() -> "type[Driver] | None":
+    """Return the driver for this system, None for Textual's own."""
+    if sys.platform == "win32":
+        return None
+    from tui.terminal_driver import TerminalDriver
+
+    return TerminalDriver
 
 
 def _has_terminal() -> bool:

@@ -19,7 +19,7 @@ from parley.cli.progress import ProgressLine
 from parley.cli.settings import completion, config
 from parley.cli.skills import list_skills
 from parley.cli.speak import speak
-from parley.cli.terminal import ensure_terminal_size, is_terminal, notify, write_out
+from parley.cli.terminal import ensure_terminal_size, is_terminal, notify, read_lines, write_out
 from parley.cli.transcribe import transcribe
 from parley.cli.voice import voice
 
@@ -67,9 +67,16 @@ def _open_app(chosen: ChatOptions) -> None:
         lambda progress: start_session(settings, progress, resume=resume, save=save),
         build_voice_session=lambda progress: build_voice_session(settings, progress),
         image_loader=ImageLoader.from_settings(settings),
+        folder=settings.data_dir if save else None,
     )
     with reserve_stderr():
         app.run()
+    for notice in app.exit_notices:
+        notify(notice)
+    if app.unsent_text:
+        notify("What you have not sent:")
+        write_out(f"{app.unsent_text}\n")
+    sys.exit(app.return_code)
 
 
 def _run_line_mode(chosen: ChatOptions) -> None:
@@ -80,5 +87,5 @@ def _run_line_mode(chosen: ChatOptions) -> None:
     settings, resume, save = chosen
     with ProgressLine() as progress:
         session = start_session(settings, progress, resume=resume, save=save)
-    if not run_repl(sys.stdin or (), session, write_out, notify, ImageLoader.from_settings(settings)):
+    if not run_repl(read_lines(), session, write_out, notify, ImageLoader.from_settings(settings)):
         sys.exit(1)

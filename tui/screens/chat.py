@@ -109,10 +109,24 @@ class ChatScreen(Screen[None]):
             (submitted, view), self._queued = self._queued, None
             await self._start_turn(session, submitted, view)
 
-    async def shutdown(self) -> None:
-        """Stop the turn that runs. The session keeps its reply as far as it was shown."""
-        if self._current_turn is not None:
-            await self._cancel(self._current_turn)
+    async def shutdown(self) -> bool:
+        """Stop the turn that runs, and return True if there is one. Its reply is kept as far as it was shown."""
+        if (running := self._current_turn) is None:
+            return False
+        await self._cancel(running)
+        return running.turn.outcome.reply is not None
+
+    @property
+    def unsent_text(self) -> str:
+        """The text of the messages that no session keeps: the one in the input, and one on its way."""
+        running = self._current_turn
+        is_kept = running is not None and (running.turn.is_command or running.turn.outcome.reply is not None)
+        return self._composer.unsent_text(with_submitted=not is_kept)
+
+    def restore_draft(self, text: str) -> None:
+        """Put what was typed and not sent the last time into the input."""
+        if text:
+            self._composer.restore_draft(text)
 
     def show_notice(self, text: str, *, failure: bool = False) -> None:
         """Show a notice that belongs to no turn."""
