@@ -19,7 +19,7 @@ from assistant.errors import SkillError, SkillUsageError
 from assistant.messages import Audio, Image
 from skills.definition import skill
 from skills.emotion_models import EmotionModels
-from skills.emotions.fusion import Modality, fuse, reliability
+from skills.emotions.fusion import Modality, fuse, influence
 from skills.emotions.labels import EMOTIONS
 from skills.emotions.probabilities import most_likely, round_probabilities
 from skills.emotions.result import (
@@ -144,7 +144,7 @@ class _Evidence:
             raise SkillError(f"{' '.join(self.missing)} Give something else to go by.")
         fused = fuse(self.probabilities)
         label, confidence = most_likely(fused)
-        weights = {source: float(str(reliability()[source]["weight"])) for source in self.probabilities}
+        weights = {source: influence(source) for source in self.probabilities}
         parts = [
             ModalityResult(
                 source=source,

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from skills.emotions.labels import EMOTIONS
 from skills.emotions.probabilities import softmax
-from training.fusion import MODALITIES, Triples, fit_weights, log_evidence, make_triples, predict, print_table
+from training.fusion import MODALITIES, Triples, fit_reliability, fuse_all, make_triples, predict, print_table
 from training.fusion_pools import LABELS, Pool
 
 PRIORS = np.full((3, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
@@ -24,27 +24,28 @@ def noisy_triples(seed: int) -> Triples:
     return Triples(each, list(each), labels, rng.integers(0, 3, len(labels)))
 
 
-def test_noisier_modalities_get_smaller_weights() -> None:
-    weights = fit_weights(noisy_triples(0), PRIORS)
-    assert weights[0] > weights[1] > weights[2] > 0
+def test_noisier_modalities_count_less() -> None:
+    fitted = fit_reliability(noisy_triples(0), PRIORS)
+    text, face, voice = (fitted[name]["weight"] * (1 - fitted[name]["doubt"]) for name in MODALITIES)
+    assert text > face > voice > 0
 
 
 def test_fusion_is_more_accurate_than_each_modality() -> None:
     triples = noisy_triples(0)
-    evidence = log_evidence(triples, PRIORS)
-    fused = (fit_weights(triples, PRIORS)[:, None, None] * evidence).sum(0).argmax(1)
-    best = max((row.argmax(1) == triples.labels).mean() for row in evidence)
+    fused = fuse_all(triples.probabilities, fit_reliability(triples, PRIORS))
+    best = max((row.argmax(1) == triples.labels).mean() for row in triples.probabilities)
     assert (fused == triples.labels).mean() > best
 
 
-def test_the_table_compares_fusion_with_the_best_modality(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_compares_fusion_with_the_best_modality_and_a_control(capsys: pytest.CaptureFixture[str]) -> None:
     dev, test = noisy_triples(0), noisy_triples(1)
-    predictions = predict(dev, test, fit_weights(dev, PRIORS), PRIORS)
-    figures = print_table(predictions, test, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    figures = print_table(predict(dev, test, fit_reliability(dev, PRIORS), rng), test, rng)
     assert list(figures) == ["everything", *(f"{name} degraded" for name in MODALITIES)]
     everything = figures["everything"]
     assert everything["ahead"][0] == pytest.approx(everything["fused"] - everything["text"], abs=0.11)
     assert everything["ahead"][1] <= everything["ahead"][0] <= everything["ahead"][2]
+    assert everything["blind"] < everything["fused"] / 2
     assert "lead of fused" in capsys.readouterr().out
 
 

@@ -1,12 +1,19 @@
 """Fusion of modalities, and sentences about their disagreement."""
 
-import pytest
+from collections.abc import Mapping
+from itertools import combinations, permutations
 
-from skills.emotions.fusion import Modality, Reliability, fuse, reliability
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skills.emotions.fusion import Modality, Reliability, fuse, influence, reliability
 from skills.emotions.labels import EMOTIONS
+from skills.emotions.probabilities import most_likely
 from skills.emotions.result import ModalityResult, describe_disagreement
 from tests.fakes.skills import peaked_at
 
+MODALITIES: tuple[Modality, ...] = ("text", "face", "voice")
 TEXT_OVER_FACE: Reliability = {
     "text": {"weight": 1.0, "prior": [1 / 7] * 7},
     "face": {"weight": 0.5, "prior": [1 / 7] * 7},
@@ -56,12 +63,67 @@ def test_an_emotion_that_one_modality_never_learned_does_not_win_a_contradiction
     assert max(fused, key=fused.__getitem__) == "joy"
 
 
-def test_the_shipped_weights_are_positive() -> None:
-    assert {"text", "face", "voice"} <= reliability().keys()
-    for fitted in reliability().values():
-        if "prior" in fitted:
-            assert isinstance(fitted["weight"], float)
-            assert fitted["weight"] > 0
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_shipped_numbers_are_in_range(modality: Modality) -> None:
+    fitted = reliability()[modality]
+    assert isinstance(fitted["weight"], float)
+    assert isinstance(fitted["doubt"], float)
+    assert fitted["weight"] > 0
+    assert 0 <= fitted["doubt"] < 1
+    assert influence(modality) > 0
+
+
+# Words of 51 % anger and a voice of 95 % neutral once made "fear" and "disgust", which neither shows.
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"disgust": 0.12, "fear": 0.09, "joy": 0.05, "neutral": 0.08, "sadness": 0.09, "surprise": 0.06},
+        {"disgust": 0.01, "fear": 0.30, "joy": 0.02, "neutral": 0.01, "sadness": 0.10, "surprise": 0.05},
+        {"disgust": 0.40, "fear": 0.02, "joy": 0.01, "neutral": 0.01, "sadness": 0.02, "surprise": 0.03},
+    ],
+)
+def test_an_emotion_that_no_part_shows_is_not_named(others: dict[str, float]) -> None:
+    voice = dict.fromkeys(EMOTIONS, 0.01) | {"neutral": 0.95, "anger": 0.0001, "surprise": 0.0}
+    assert most_likely(fuse({"text": {"anger": 0.51, **others}, "voice": voice}))[0] in {"anger", "neutral"}
+
+
+def test_parts_that_show_the_same_emotion_are_not_overruled_by_what_is_rare() -> None:
+    # Disgust is one in seventy comments: divided by that, 20 % of it would be more than 50 % neutral.
+    text = {**dict.fromkeys(EMOTIONS, 0.06), "neutral": 0.5, "disgust": 0.2}
+    voice = {**dict.fromkeys(EMOTIONS, 0.06), "neutral": 0.5, "disgust": 0.2}
+    assert most_likely(fuse({"text": text, "voice": voice}))[0] == "neutral"
+
+
+def distributions() -> st.SearchStrategy[dict[str, float]]:
+    """Return probabilities of `EMOTIONS`: with equal ones, zeros and certainty, as they occur after rounding."""
+    shares = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0, 1e-3), st.floats(0, 1), st.floats(0, 1e6))
+
+    def normalize(values: list[float]) -> dict[str, float]:
+        total = sum(values)
+        return {name: value / total for name, value in zip(EMOTIONS, values, strict=True)}
+
+    return st.lists(shares, min_size=7, max_size=7).filter(lambda values: sum(values) > 1e-6).map(normalize)
+
+
+def parts_of_any_modalities() -> st.SearchStrategy[dict[Modality, dict[str, float]]]:
+    """Return probabilities by one, two or three modalities."""
+    subsets = [each for size in (1, 2, 3) for each in combinations(MODALITIES, size)]
+    return st.sampled_from(subsets).flatmap(
+        lambda chosen: st.fixed_dictionaries({modality: distributions() for modality in chosen})
+    )
+
+
+@given(parts_of_any_modalities())
+def test_fusion_names_what_a_part_shows_and_keeps_every_order_that_all_parts_agree_on(
+    parts: Mapping[Modality, Mapping[str, float]],
+) -> None:
+    fused = fuse(parts)
+    label, _ = most_likely(fused)
+    assert any(part[label] == max(part.values()) for part in parts.values())
+    for higher, lower in permutations(EMOTIONS, 2):
+        if all(part[higher] > part[lower] for part in parts.values()):
+            assert fused[higher] > fused[lower]
+    assert sum(fused.values()) == pytest.approx(1)
 
 
 def test_only_confident_contradictions_are_a_disagreement() -> None:
