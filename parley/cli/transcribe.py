@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,9 +34,14 @@ SttLoader = Callable[[], "SpeechToText"]
 @click.option("--vtt", "output_format", flag_value="vtt", help="Print WebVTT subtitles.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
+@click.option(
+    "--track", type=click.IntRange(1), metavar="NUMBER", help="Audio track of a video; else the main one is chosen."
+)
 @click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1.")
 @click.pass_context
-def transcribe(ctx: click.Context, /, files: tuple[str, ...], output_format: str | None, **options: Any) -> None:
+def transcribe(
+    ctx: click.Context, /, files: tuple[str, ...], output_format: str | None, track: int | None, **options: Any
+) -> None:
     """Transcribe the speech in each FILE.
 
     Any audio or video file will do. A `-` reads one from standard input. Lines are printed as they are recognized.
@@ -59,10 +65,11 @@ def transcribe(ctx: click.Context, /, files: tuple[str, ...], output_format: str
             if len(files) > 1 and output_format is None:
                 write_out(f"{'' if number == 0 else chr(10)}==> {name} <==\n")
             try:
-                with _open(file, name) as audio_file:
+                with _open(file, name, track) as audio_file:
                     write(audio_file, _transcripts(audio_file, load_stt, settings, progress))
-                    if audio_file.decode_errors:
-                        notify(f"{name} is damaged: parts that could not be decoded were left out.")
+                    for notice in (*audio_file.notices, audio_file.damage()):
+                        if notice:
+                            notify(notice)
             except VoiceError as error:
                 all_succeeded = False
                 notify(str(error))
@@ -81,15 +88,15 @@ def _stt_loader(settings: "Settings") -> SttLoader:
     return load
 
 
-def _open(file: str, name: str) -> "AbstractContextManager[AudioFile]":
+def _open(file: str, name: str, track: int | None) -> "AbstractContextManager[AudioFile]":
     from voice.audio.decode import open_audio
 
     if file != "-":
-        return open_audio(file, name)
+        return open_audio(file, name, track)
     stream: IO[bytes] | None = sys.stdin.buffer if sys.stdin else None
     if stream is None:
         raise VoiceError("Standard input is closed: pipe a recording into it, or name a file.")
-    return open_audio(stream, "standard input")
+    return open_audio(stream, "standard input", track)
 
 
 def _transcripts(
@@ -107,16 +114,21 @@ def _transcripts(
         notify(f"Nobody speaks in {audio_file.name} ({length}).")
 
 
+def _with_channel(segment: "Segment") -> "Segment":
+    """Return a segment that says which channel of a call it comes from: "left: Hello."."""
+    return replace(segment, text=f"{segment.channel}: {segment.text}") if segment.channel else segment
+
+
 def _write_text(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001 - like the others
     for segment in _segments(transcripts):
-        write_out(f"{segment.text}\n")
+        write_out(f"{_with_channel(segment).text}\n")
 
 
 def _write_srt(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
     from voice.stt.subtitles import srt
 
     for number, segment in enumerate(_segments(transcripts), 1):
-        write_out(srt(number, segment))
+        write_out(srt(number, _with_channel(segment)))
 
 
 def _write_vtt(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:  # noqa: ARG001
@@ -124,12 +136,10 @@ def _write_vtt(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> 
 
     write_out(VTT_HEADER)
     for segment in _segments(transcripts):
-        write_out(vtt(segment))
+        write_out(vtt(_with_channel(segment)))
 
 
 def _write_json(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") -> None:
-    from dataclasses import asdict
-
     all_transcripts = list(transcripts)
     most_confident = max(all_transcripts, key=lambda transcript: transcript.language_probability, default=None)
     head = {
@@ -140,6 +150,10 @@ def _write_json(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") ->
         "text": " ".join(transcript.text for transcript in all_transcripts),
     }
     segments = [_rounded(asdict(segment)) for segment in _segments(iter(all_transcripts))]
+    for segment in segments:
+        # Only recordings with a speaker in each channel have it.
+        if not segment["channel"]:
+            del segment["channel"]
     write_out(json.dumps({**head, "segments": segments}, ensure_ascii=False) + "\n")
 
 

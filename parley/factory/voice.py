@@ -1,17 +1,22 @@
 """Build the parts of a spoken conversation, and read audio files for skills."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant import __version__
 from assistant.errors import ConfigError, ModelError, VoiceError
 from assistant.messages import Audio
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.models import cache_error
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from assistant.settings import Settings
+    from voice.audio.decode import AudioFile
+    from voice.options import SpeechEngines
     from voice.stt.base import SpeechToText
     from voice.tts.base import TextToSpeech
     from voice.turns.endpointing import EndOfTurnModel
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 
 BUNDLED_WHISPER_NAMES = ("auto", "base")
 """Values of the setting `whisper` that select the bundled model, for which no hub is needed."""
+
+_LOGGED_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "piper-tts", "coqui-tts", "torch", "transformers")
+"""Packages whose versions the log of a call tells, where they are installed."""
 
 _MAX_AUDIO_SECONDS = 120
 """Skills use this much of an audio file."""
@@ -117,9 +125,31 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
         headphones=settings.headphones,
         call_log=settings.call_log,
         audio_dir=settings.keep_audio,
+        record=settings.record,
     )
     speaker = AudioOutput(tts.sample_rate, settings.speaker)
-    return VoiceSession(engines, microphone, speaker, options, notices=notices)
+    about = _describe_engines(settings, engines)
+    return VoiceSession(engines, microphone, speaker, options, notices=notices, about=about)
+
+
+def _describe_engines(settings: "Settings", engines: "SpeechEngines") -> dict[str, object]:
+    """Return what the log of a call says about voice, speech recognition and versions."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"parley": __version__, "python": platform.python_version()}
+    for package in _LOGGED_PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return {
+        # The module of an engine has its name.
+        "voice": settings.voice,
+        "voice_engine": type(engines.tts).__module__.rpartition(".")[2],
+        "voice_rate": engines.tts.sample_rate,
+        "stt": "base" if settings.whisper in BUNDLED_WHISPER_NAMES else settings.whisper,
+        "stt_engine": type(engines.stt).__module__.rpartition(".")[2],
+        "versions": versions,
+    }
 
 
 def load_audio(path: str) -> tuple[Audio, list[str]]:
@@ -131,22 +161,31 @@ def load_audio(path: str) -> tuple[Audio, list[str]]:
     Raises:
         VoiceError: The file cannot be opened or decoded.
     """
-    import numpy as np
-
     from voice.audio.decode import open_audio
     from voice.audio.types import SAMPLE_RATE
 
     notices: list[str] = []
-    blocks: list[NDArray[np.float32]] = []
-    remaining = _MAX_AUDIO_SECONDS * SAMPLE_RATE
     with open_audio(path) as audio_file:
-        for block in audio_file.blocks():
-            blocks.append(block[:remaining])
-            remaining -= block.size
-            if remaining <= 0:
-                notices.append(f"{path} is long: only its first {_MAX_AUDIO_SECONDS} seconds are used.")
-                break
-        if audio_file.decode_errors:
-            notices.append(f"{path} is damaged: parts that could not be decoded were left out.")
-    samples = np.concatenate([np.zeros(0, np.float32), *blocks])
+        samples, is_complete = _first_samples(audio_file, _MAX_AUDIO_SECONDS * SAMPLE_RATE)
+        # A video may have a silent track before the one with the sound.
+        while not samples.any() and audio_file.use_next_track():
+            samples, is_complete = _first_samples(audio_file, _MAX_AUDIO_SECONDS * SAMPLE_RATE)
+        if not is_complete:
+            notices.append(f"{path} is long: only its first {_MAX_AUDIO_SECONDS} seconds are used.")
+        if damage := audio_file.damage():
+            notices.append(damage)
     return Audio(samples.astype("<f4").tobytes(), SAMPLE_RATE), notices
+
+
+def _first_samples(audio_file: "AudioFile", count: int) -> "tuple[NDArray[np.float32], bool]":
+    """Decode the first samples of a track. Returns them, and False if there are more."""
+    import numpy as np
+
+    blocks: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
+    size = 0
+    for block in audio_file.blocks():
+        blocks.append(block)
+        size += block.size
+        if size > count:
+            break
+    return np.concatenate(blocks)[:count], size <= count

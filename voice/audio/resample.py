@@ -1,15 +1,21 @@
-"""Convert audio to mono at another sample rate, with FFmpeg's resampler.
+"""Convert audio to another sample rate, with FFmpeg's resampler.
 
-Two entrances to the same converter: `Resampler` takes arrays of samples, `FrameResampler` takes FFmpeg's frames, which
-may change their format, channels or rate in the middle of a stream.
+Two entrances to the same converter: `Resampler` takes arrays of mono samples, `ChannelResampler` takes FFmpeg's frames,
+which may change their format, channels or rate in the middle of a stream.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av import AudioFrame
 
-    from voice.audio.types import Samples
+    from voice.audio.types import ChannelSamples, Samples
+
+MIN_RATE, MAX_RATE = 1_000, 1_600_000
+"""Sample rates in Hz that recordings have. Headers with others are damaged, or meant to make a second fill a disk."""
+
+MAX_CHANNELS = 64
+"""More channels are left out."""
 
 
 class Resampler:
@@ -18,72 +24,97 @@ class Resampler:
     def __init__(self, source_rate: int, target_rate: int) -> None:
         """Create a converter between two sample rates in Hz."""
         self.source_rate = source_rate
-        self._frames = None if source_rate == target_rate else FrameResampler(target_rate, "flt")
+        self._target_rate = target_rate
+        self._resampler: Any = None
 
     def process(self, samples: "Samples") -> "Samples":
         """Convert the next samples. The last few may be held back until more arrive."""
         import av
 
-        if self._frames is None or not samples.size:
+        if self.source_rate == self._target_rate or not samples.size:
             return samples
+        if self._resampler is None:
+            self._resampler = av.AudioResampler(format="flt", layout="mono", rate=self._target_rate)
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="mono")
         frame.sample_rate = self.source_rate
-        return self._frames.process(frame)
+        return self._resample(frame)
 
     def flush(self) -> "Samples":
         """Return what was held back. A call to `process` after this starts a new stream."""
-        import numpy as np
-
-        return np.zeros(0, np.float32) if self._frames is None else self._frames.flush()
-
-
-class FrameResampler:
-    """Convert a stream of FFmpeg's audio frames, of any format and number of channels."""
-
-    def __init__(self, target_rate: int, sample_format: Literal["flt", "s16"]) -> None:
-        """Create a converter.
-
-        Args:
-            target_rate: Sample rate of the result in Hz.
-            sample_format: Format in which FFmpeg computes. In "s16" it weighs the channels so that their sum stays in
-                range; in "flt" the sum of many channels can exceed full scale.
-        """
-        self._target_rate = target_rate
-        self._sample_format = sample_format
-        self._resampler: Any = None
-        self._source: tuple[str, str, int] | None = None
-
-    def process(self, frame: "AudioFrame") -> "Samples":
-        """Convert the next frame. When its format differs from the last one, the last one is flushed first."""
-        import av
-
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        flushed = []
-        if self._resampler is None or source != self._source:
-            flushed = self._resample(None)
-            self._source = source
-            self._resampler = av.AudioResampler(format=self._sample_format, layout="mono", rate=self._target_rate)
-        # Timestamps jump in damaged files, and the resampler would insert silence for them.
-        frame.pts = None
-        return self._concatenate(flushed + self._resample(frame))
-
-    def flush(self) -> "Samples":
-        """Return what was held back."""
         rest = self._resample(None)
         self._resampler = None
-        return self._concatenate(rest)
+        return rest
 
-    def _resample(self, frame: "AudioFrame | None") -> "list[Samples]":
+    def _resample(self, frame: "AudioFrame | None") -> "Samples":
         import numpy as np
 
-        if self._resampler is None:
-            return []
-        full_scale = np.float32(32768 if self._sample_format == "s16" else 1)
-        frames = self._resampler.resample(frame)
-        return [each.to_ndarray().reshape(-1).astype(np.float32) / full_scale for each in frames]
+        frames = [] if self._resampler is None else self._resampler.resample(frame)
+        return np.concatenate([np.zeros(0, np.float32), *(each.to_ndarray().reshape(-1) for each in frames)])
+
+
+class ChannelResampler:
+    """Convert a stream of FFmpeg's audio frames, of any format, to float samples of each channel.
+
+    Each channel is converted by itself, as FFmpeg would weigh and mix channels by its own rules.
+    """
+
+    def __init__(self, target_rate: int) -> None:
+        """Create a converter to a sample rate in Hz."""
+        self._target_rate = target_rate
+        self._source: tuple[int, int] | None = None
+        self._channels: list[Resampler] = []
+
+    def process(self, frame: "AudioFrame") -> "list[ChannelSamples]":
+        """Convert the next frame. When its rate or channels differ from the last one, that is flushed as a block.
+
+        Raises:
+            ValueError: The sample rate is impossible.
+        """
+        samples = _float_samples(frame)
+        if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
+            raise ValueError(f"its sample rate of {frame.sample_rate} Hz is impossible")
+        flushed = []
+        if self._source != (frame.sample_rate, samples.shape[0]):
+            flushed = self.flush()
+            self._source = frame.sample_rate, samples.shape[0]
+            self._channels = [Resampler(frame.sample_rate, self._target_rate) for _ in samples]
+        blocks = [resampler.process(channel) for resampler, channel in zip(self._channels, samples, strict=True)]
+        return flushed + _stacked(blocks)
+
+    def flush(self) -> "list[ChannelSamples]":
+        """Return what was held back."""
+        return _stacked([resampler.flush() for resampler in self._channels])
 
     @staticmethod
-    def _concatenate(parts: "list[Samples]") -> "Samples":
-        import numpy as np
+    def channel_names(frame: "AudioFrame") -> tuple[str, ...]:
+        """Return the names of the channels: "left", "front center", "channel 3"."""
+        count = frame.layout.nb_channels
+        if count == 2:
+            return "left", "right"
+        described = [channel.description for channel in frame.layout.channels]
+        if len(described) != count or any(not each or "unsp" in each.lower() for each in described):
+            described = [f"channel {number}" for number in range(1, count + 1)]
+        return tuple(described[:MAX_CHANNELS])
 
-        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+def _float_samples(frame: "AudioFrame") -> "ChannelSamples":
+    """Return the samples of a frame as float32 of shape (channels, samples)."""
+    import numpy as np
+
+    array: Any = frame.to_ndarray()
+    if not frame.format.is_planar:
+        array = np.ascontiguousarray(array.reshape(-1, frame.layout.nb_channels).T)
+    array = array[:MAX_CHANNELS]
+    with np.errstate(over="ignore"):
+        samples: ChannelSamples = array.astype(np.float32)
+    if array.dtype == np.uint8:
+        return (samples - np.float32(128)) / np.float32(128)
+    if np.issubdtype(array.dtype, np.integer):
+        return samples / np.float32(-float(np.iinfo(array.dtype).min))
+    return samples
+
+
+def _stacked(channels: "list[Samples]") -> "list[ChannelSamples]":
+    import numpy as np
+
+    return [np.stack(channels)] if channels and channels[0].size else []

@@ -20,12 +20,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A phrase or sentence, as the engine divides the audio. `start` and `end` in seconds."""
+    """A phrase or sentence, as the engine divides the audio. `start` and `end` in seconds.
+
+    `channel` names the channel of a recording in which each channel has its own speaker, such as "left".
+    """
 
     text: str
     start: float
     end: float
     words: tuple[Word, ...] = ()
+    channel: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from voice.audio.decode import join_blocks
 from voice.audio.types import SAMPLE_RATE
-from voice.stt.base import MIN_LANGUAGE_PROBABILITY, SpeechToText, Transcript, shift_segment
+from voice.stt.base import (
+    MIN_LANGUAGE_PROBABILITY,
+    SpeechToText,
+    Transcript,
+    join_transcripts,
+    shift_segment,
+)
+from voice.stt.channels import ChannelChooser
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
     from voice.audio.decode import AudioFile
-    from voice.audio.types import Samples
+    from voice.audio.types import ChannelSamples, Samples
 
 # The first chunk is one of Whisper's windows (30 s), for early words. Later chunks are four windows, because each cut
 # may cost the rest of a window.
@@ -29,6 +37,10 @@ CHUNK_SECONDS = 120
 # The cut is searched in the last seconds of a chunk, in the middle of the quietest pause of this length.
 _SEARCH_SECONDS = 10
 _PAUSE_SECONDS = 0.3
+# Chunks of more channels than this are shorter, to take the same memory.
+_FULL_CHANNELS = 8
+# Blocks of the decoder are milliseconds long: joining each to a chunk would copy the chunk every time.
+_BLOCK_SECONDS = 5
 
 
 def transcribe(
@@ -36,11 +48,11 @@ def transcribe(
 ) -> Iterator[Transcript]:
     """Transcribe a file chunk by chunk. Chunks without speech yield nothing.
 
-    After the last chunk, `audio.seconds` is the true duration.
+    After the last chunk, `audio.seconds` is the true duration, and `audio.notices` says what was chosen.
 
     Args:
         engine: The recognizer.
-        audio: An open file.
+        audio: An open file. If nobody speaks on its track, the next one is tried.
         progress: Called after each chunk with the file's name and full seconds.
         language: Code of the spoken language. None detects it, and keeps the first one that is detected with at least
             `MIN_LANGUAGE_PROBABILITY`.
@@ -51,10 +63,42 @@ def transcribe(
     Raises:
         VoiceError: The file cannot be decoded, or the engine fails.
     """
-    offset = 0
+    silent: list[int] = []
+    while True:
+        any_speech = False
+        for transcript in _transcribe_track(engine, audio, progress, language):
+            any_speech = True
+            yield transcript
+        if any_speech:
+            break
+        silent.append(audio.track)
+        if not audio.use_next_track():
+            break
+    audio.notices += _track_notices(audio, silent, any_speech=any_speech)
+
+
+def _track_notices(audio: "AudioFile", silent: list[int], *, any_speech: bool) -> list[str]:
+    if len(audio.tracks) == 1 or not any_speech:
+        return []
+    chosen = audio.describe_track(audio.track)
+    if silent:
+        numbers = " and ".join(str(number) for number in sorted(silent))
+        return [f"Nobody speaks on track {numbers} of {audio.name}: {chosen} was transcribed."]
+    if audio.track_was_named:
+        return []
+    others = ", ".join(audio.describe_track(track) for track in sorted(audio.tracks) if track != audio.track)
+    return [f"{audio.name} has {len(audio.tracks)} audio tracks: {chosen} was transcribed; --track takes {others}."]
+
+
+def _transcribe_track(
+    engine: SpeechToText, audio: "AudioFile", progress: "Progress", language: str | None
+) -> Iterator[Transcript]:
+    chooser = ChannelChooser()
+    offset = round(audio.start_seconds * SAMPLE_RATE)
+    start = offset
     kept_probability: float | None = None
     for chunk in _chunks(audio):
-        transcript = engine.transcribe(chunk, language)
+        transcript = _transcribe_chunk(engine, chunk, chooser, language)
         if transcript.segments:
             if kept_probability is not None:
                 # The engine reports 1 for a language that it is given; the detection was less certain.
@@ -62,33 +106,59 @@ def transcribe(
             elif language is None and transcript.language_probability >= MIN_LANGUAGE_PROBABILITY:
                 language, kept_probability = transcript.language, transcript.language_probability
             seconds = offset / SAMPLE_RATE
-            segments = tuple(shift_segment(segment, seconds) for segment in transcript.segments)
+            segments = tuple(
+                replace(shift_segment(each, seconds), channel=_channel_name(audio, each.channel))
+                for each in transcript.segments
+            )
             yield replace(transcript, segments=segments)
-        offset += chunk.size
-        done = offset // SAMPLE_RATE
+        offset += chunk.shape[1]
+        done = (offset - start) // SAMPLE_RATE
         # A header may claim less than the file holds.
         progress(audio.name, done, max(done, round(audio.seconds)))
-    audio.seconds = offset / SAMPLE_RATE
+    audio.seconds = (offset - start) / SAMPLE_RATE
+    if notice := chooser.notice(audio.name, audio.channel_names):
+        audio.notices.append(notice)
 
 
-def _chunks(audio: "AudioFile") -> "Iterator[Samples]":
+def _transcribe_chunk(
+    engine: SpeechToText, chunk: "ChannelSamples", chooser: ChannelChooser, language: str | None
+) -> Transcript:
+    """Transcribe what was chosen of a chunk; channels that speak for themselves are joined in order of time."""
+    transcripts = []
+    for heard in chooser.choose(chunk):
+        transcript = engine.transcribe(heard.samples, language)
+        if heard.channel is not None and chooser.separate:
+            segments = tuple(replace(each, channel=str(heard.channel)) for each in transcript.segments)
+            transcript = replace(transcript, segments=segments)
+        transcripts.append(transcript)
+    joined = join_transcripts(transcripts)
+    return replace(joined, segments=tuple(sorted(joined.segments, key=lambda segment: segment.start)))
+
+
+def _channel_name(audio: "AudioFile", number: str) -> str:
+    return audio.channel_names[int(number)] if number else ""
+
+
+def _chunks(audio: "AudioFile") -> "Iterator[ChannelSamples]":
+    """Cut the audio at pauses: a chunk of `FIRST_CHUNK_SECONDS`, then of `CHUNK_SECONDS`, less of many channels."""
     import numpy as np
 
-    blocks: list[Samples] = []
-    size = 0
-    max_size = FIRST_CHUNK_SECONDS * SAMPLE_RATE
-    for block in audio.blocks():
-        blocks.append(block)
-        size += block.size
-        while size >= max_size:
-            buffer = np.concatenate(blocks)
-            cut = find_quietest_cut(buffer[:max_size])
-            yield buffer[:cut]
-            blocks = [buffer[cut:]]
-            size = blocks[0].size
-            max_size = CHUNK_SECONDS * SAMPLE_RATE
-    if size:
-        yield np.concatenate(blocks)
+    held: ChannelSamples | None = None
+    max_seconds = FIRST_CHUNK_SECONDS
+    for block in join_blocks(audio.channel_blocks(), _BLOCK_SECONDS * SAMPLE_RATE):
+        if held is not None and held.shape[0] != block.shape[0]:
+            yield held
+            held = None
+        held = block if held is None else np.concatenate([held, block], axis=1)
+        size = SAMPLE_RATE * max_seconds * _FULL_CHANNELS // max(_FULL_CHANNELS, held.shape[0])
+        while held.shape[1] >= size:
+            cut = find_quietest_cut(np.abs(held[:, :size]).max(axis=0))
+            yield held[:, :cut]
+            held = held[:, cut:]
+            max_seconds = CHUNK_SECONDS
+            size = SAMPLE_RATE * max_seconds * _FULL_CHANNELS // max(_FULL_CHANNELS, held.shape[0])
+    if held is not None and held.size:
+        yield held
 
 
 def find_quietest_cut(samples: "Samples") -> int:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from assistant.settings import Settings
 from parley.cli.main import root
-from tests.fakes.audio import Floats, WriteWave, tone
+from tests.fakes.audio import Floats, WriteWave, stereo_bytes, tone, two_tracks
 from tests.fakes.tone_recognizer import ToneRecognizer
 from voice.stt.base import SpeechToText
 
@@ -120,6 +120,54 @@ def test_a_named_pipe_is_read(write_wave: WriteWave) -> None:
         [sys.executable, "-c", program], input=path.read_bytes(), capture_output=True, check=False, cwd=root
     )
     assert (finished.returncode, finished.stdout) == (0, b"beep\n"), finished.stderr
+
+
+@pytest.mark.usefixtures("loads")
+def test_the_track_with_the_speech_is_found_and_named() -> None:
+    two_tracks(Path("film.mka"), np.zeros(16_000), tone(1.0))
+    result = run("film.mka")
+    assert (result.exit_code, result.stdout) == (0, "beep\n")
+    assert "Nobody speaks on track 1 of film.mka: track 2 was transcribed." in result.stderr
+
+
+@pytest.mark.usefixtures("loads")
+def test_a_track_can_be_chosen_and_the_others_are_named() -> None:
+    two_tracks(Path("film.mka"), tone(1.0), np.zeros(16_000))
+    assert "has 2 audio tracks: track 1 was transcribed; --track takes track 2." in run("film.mka").stderr
+    assert "audio tracks" not in run("film.mka", "--track", "1").stderr
+    assert "Nobody speaks in film.mka" in run("film.mka", "--track", "2").stderr
+    result = run("film.mka", "--track", "3")
+    assert result.exit_code == 1
+    assert "film.mka has no audio track 3: it has 2 audio tracks." in result.stderr
+
+
+def call(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a call of which the left side speaks first, where each loud moment is speech."""
+    monkeypatch.setattr("voice.stt.channels.find_speech_frames", lambda samples: np.abs(samples[::512]) > 0.01)
+    left, right = np.zeros(80_000), np.zeros(80_000)
+    left[:32_000] = tone(2.0, hertz=333)
+    right[48_000:] = tone(2.0, hertz=555)
+    Path("call.wav").write_bytes(stereo_bytes(left, right))
+    return Path("call.wav")
+
+
+@pytest.mark.usefixtures("loads")
+def test_both_sides_of_a_call_are_transcribed_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(call(monkeypatch))
+    assert (result.exit_code, result.stdout) == (0, "left: beep\nright: beep\n")
+    assert "call.wav hold different speech: left and right were transcribed separately." in result.stderr
+    segments = json.loads(run("call.wav", "--json").stdout)["segments"]
+    assert [(round(each["start"]), each["channel"]) for each in segments] == [(0, "left"), (3, "right")]
+    assert "\nleft: beep\n" in run("call.wav", "--srt").stdout
+
+
+@pytest.mark.usefixtures("loads")
+def test_a_cut_file_is_transcribed_as_far_as_it_goes(write_wave: WriteWave) -> None:
+    path = write_wave("a.wav", beeps(20, 3.5))
+    path.write_bytes(path.read_bytes()[:320_044])
+    result = run(path)
+    assert (result.exit_code, result.stdout) == (0, "beep\nbeep\nbeep\n")
+    assert "damaged or cut short: only 10 of its 20 seconds could be decoded." in result.stderr
 
 
 def test_ctrl_c_leaves_no_traceback(write_wave: WriteWave) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from assistant.errors import VoiceError
-from tests.fakes.audio import Floats, WriteWave, tone, wave_bytes
+from tests.fakes.audio import Floats, WriteWave, stereo_bytes, tone, two_tracks, wave_bytes
 from voice.audio.decode import open_audio
 
 
@@ -109,8 +110,8 @@ def test_audio_before_the_damage_is_decoded(tmp_path: Path) -> None:
     path.write_bytes(data)
     with open_audio(path) as audio:
         count = sum(block.size for block in audio.blocks())
-    assert 16_000 <= count < 64_000
-    assert audio.decode_errors
+        assert 16_000 <= count < 64_000
+        assert re.search(r"half\.flac is damaged or cut short: only \d of its 4 seconds", audio.damage())
 
 
 def test_an_empty_track_has_no_samples(write_wave: WriteWave) -> None:
@@ -128,7 +129,9 @@ def write(path: Path, data: bytes) -> Path:
         ("empty.wav", b"", "empty.wav is empty"),
         ("notes.txt", b"Nothing to hear here.\n" * 50, "notes.txt is not an audio|notes.txt contains no audio"),
         ("noise.bin", bytes(range(256)) * 40, "noise.bin is not an audio|noise.bin contains no audio"),
-        ("cut.wav", wave_bytes(tone(1.0))[:20], "cut.wav is not an audio|cut.wav contains no audio"),
+        ("cut.wav", wave_bytes(tone(1.0))[:20], "cut.wav is damaged or cut short"),
+        ("cut.ogg", b"OggS" + bytes(40), "cut.ogg is damaged or cut short"),
+        ("notes.wav", b"Nothing to hear here.\n" * 50, "notes.wav is not an audio|notes.wav contains no audio"),
     ],
 )
 def test_a_file_that_is_no_audio_is_an_error(name: str, data: bytes, message: str, tmp_path: Path) -> None:
@@ -158,3 +161,115 @@ def test_a_playlist_cannot_read_other_files(kind: str, tmp_path: Path, write_wav
     }[kind]
     with pytest.raises(VoiceError):
         decode(write(tmp_path / f"list.{kind}", text.encode()))
+
+
+# What was cut off, copied badly, or protected
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("wav", "pcm_s16le"), ("flac", "flac"), ("ogg", "libopus"), ("mka", "libopus"), ("mp3", "mp3")],
+)
+def test_half_a_file_gives_half_of_its_audio_and_a_notice(suffix: str, codec: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 8 * 48_000)
+    path = encode(tmp_path / f"noise.{suffix}", codec, noise, 48_000)
+    with open_audio(path) as audio:
+        assert sum(block.size for block in audio.blocks()) > 7.5 * 16_000
+        assert audio.damage() == ""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with open_audio(path) as audio:
+        assert 2 * 16_000 < sum(block.size for block in audio.blocks()) < 6 * 16_000
+        assert "is damaged or cut short" in audio.damage()
+
+
+def test_what_was_not_read_is_not_called_missing(write_wave: WriteWave) -> None:
+    with open_audio(write_wave("long.wav", tone(90.0))) as audio:
+        assert next(audio.blocks()).size < 60 * 16_000
+        assert audio.damage() == ""
+
+
+def test_a_cut_m4a_is_called_damaged(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.m4a", "aac", tone(2.0, 48_000), 48_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(VoiceError, match=r"song\.m4a is damaged or cut short: fetch or record it again"):
+        decode(path)
+
+
+@pytest.mark.parametrize("tag", [b"drms", b"enca"])
+def test_protected_music_is_refused_with_the_reason(tag: bytes, tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.m4a", "aac", tone(1.0, 48_000), 48_000)
+    path.write_bytes(path.read_bytes().replace(b"mp4a", tag))
+    with pytest.raises(VoiceError, match="protected against copying"):
+        decode(path)
+
+
+def wave_header(data: bytes, *, rate: int = 16_000, channels: int = 1, length: int | None = None) -> bytes:
+    """Return a WAV file whose header may lie."""
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * channels * 2 % 2**32, channels * 2, 16)
+    size = len(data) if length is None else length
+    return struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", size) + data
+
+
+@pytest.mark.parametrize("length", [0, 16_000, 0x7FFFFFFF, 0xFFFFFFFF], ids=["none", "half a second", "max", "unknown"])
+def test_all_audio_of_a_wav_file_is_read_whatever_length_it_states(length: int, tmp_path: Path) -> None:
+    data = (tone(3.0) * 32767).astype("<i2").tobytes()
+    with open_audio(write(tmp_path / "streamed.wav", wave_header(data, length=length))) as audio:
+        assert sum(block.size for block in audio.blocks()) == 3 * 16_000
+        assert audio.damage() == ""
+
+
+def test_a_title_after_the_audio_is_not_heard(tmp_path: Path) -> None:
+    data = (tone(1.0) * 32767).astype("<i2").tobytes()
+    title = b"LIST" + (60_000).to_bytes(4, "little") + b"INFO" + b"x" * 59_996
+    assert decode(write(tmp_path / "a.wav", wave_header(data) + title)).size == 16_000
+
+
+@pytest.mark.parametrize("rate", [0, 1, 900, 2_000_000, 4_000_000_000])
+def test_impossible_sample_rates_are_refused(rate: int, tmp_path: Path) -> None:
+    with pytest.raises(VoiceError, match=r"damaged|impossible"):
+        decode(write(tmp_path / "odd.wav", wave_header(bytes(4_000), rate=rate)))
+
+
+# Channels and tracks
+
+
+def test_channels_that_are_each_others_opposite_are_heard(tmp_path: Path) -> None:
+    sound = tone(2.0)
+    samples = decode(write(tmp_path / "a.wav", stereo_bytes(sound, -sound)))
+    assert tone_share(samples, 440) > 0.99
+    assert np.abs(samples).max() > 0.3
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_silent_channel_does_not_make_the_other_quieter(silent: int, tmp_path: Path) -> None:
+    left, right = (np.zeros(16_000) if number == silent else tone(1.0) for number in range(2))
+    assert np.abs(decode(write(tmp_path / "a.wav", stereo_bytes(left, right)))).max() > 0.45
+
+
+@pytest.mark.parametrize("gain", [1e-4, 0.002, 1.0])
+def test_quiet_audio_with_an_offset_is_amplified(gain: float, tmp_path: Path) -> None:
+    # As float, in which the quietest audio has all its bits.
+    data = (tone(1.0) * gain + 0.4).astype("<f4").tobytes()
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, 16_000, 64_000, 4, 32)
+    header = struct.pack("<4sI4s", b"RIFF", 36 + len(data), b"WAVE") + form + struct.pack("<4sI", b"data", len(data))
+    samples = decode(write(tmp_path / "quiet.wav", header + data))
+    assert np.abs(samples).max() > 0.05
+    assert abs(samples.mean()) < 0.001
+
+
+def test_a_named_track_must_exist(write_wave: WriteWave) -> None:
+    with (
+        pytest.raises(VoiceError, match=r"has no audio track 2: it has one audio track"),
+        open_audio(write_wave("a.wav", tone(1.0)), track=2),
+    ):
+        pass
+
+
+def test_the_next_track_is_decoded_from_its_beginning(tmp_path: Path) -> None:
+    path = two_tracks(tmp_path / "two.mka", np.zeros(16_000), tone(2.0))
+    with open_audio(path) as audio:
+        assert audio.tracks == (1, 2)
+        assert not np.concatenate(list(audio.blocks())).any()
+        assert audio.use_next_track()
+        assert tone_share(np.concatenate(list(audio.blocks())), 440) > 0.9
+        assert not audio.use_next_track()

@@ -81,14 +81,18 @@ class ManyMinutes:
     """An audio file of which two seconds in each minute are loud, and whose header does not tell its length."""
 
     name = "long.opus"
-    seconds = 0.0
+    seconds = start_seconds = 0.0
+    track = 1
+    tracks = (1,)
+    channel_names = ("mono",)
 
     def __init__(self, minutes: int) -> None:
         self._minutes = minutes
+        self.notices: list[str] = []
 
-    def blocks(self) -> Iterator[Floats]:
-        minute = np.zeros(60 * SAMPLE_RATE, np.float32)
-        minute[: 2 * SAMPLE_RATE] = tone(2.0)
+    def channel_blocks(self) -> Iterator[Floats]:
+        minute = np.zeros((1, 60 * SAMPLE_RATE), np.float32)
+        minute[0, : 2 * SAMPLE_RATE] = tone(2.0)
         for _ in range(self._minutes):
             yield minute
 
