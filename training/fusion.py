@@ -97,9 +97,9 @@ def fit_reliability(dev: Triples, priors: Floats) -> dict[Modality, dict[str, An
         dev: Triples to fit on.
         priors: Share of each emotion in the training data (modalities, 7).
     """
-    rows = np.float64(dev.probabilities)
+    rows = dev.probabilities.astype(np.float64)
     ratios = torch.from_numpy(np.stack([likelihood_ratios(*pair) for pair in zip(rows, priors, strict=True)]))
-    logs = torch.from_numpy(np.stack([log_priors(prior) for prior in np.float64(priors)]))[:, None]
+    logs = torch.from_numpy(np.stack([log_priors(prior) for prior in priors.astype(np.float64)]))[:, None]
     shown = torch.from_numpy(rows == rows.max(-1, keepdims=True))
     labels = torch.from_numpy(dev.labels)
     log_weights, tilts = (torch.zeros(len(MODALITIES), 1, 1, dtype=torch.double, requires_grad=True) for _ in range(2))
@@ -152,9 +152,10 @@ def predict_early(dev: Triples, test: Triples) -> Labels:
 
 def fuse_all(probabilities: Floats, fitted: Reliability) -> Labels:
     """Return the fused emotion of each triple (triples,), given the probabilities (modalities, triples, 7)."""
-    rows = np.float64(probabilities)
+    rows = probabilities.astype(np.float64)
     evidence = [log_evidence(row, fitted[name]) for row, name in zip(rows, MODALITIES, strict=True)]
-    return limit_to_shown(np.sum(evidence, axis=0), rows).argmax(1)
+    labels: Labels = limit_to_shown(np.sum(evidence, axis=0), rows).argmax(1)
+    return labels
 
 
 def predict(dev: Triples, test: Triples, fitted: Reliability, rng: np.random.Generator) -> dict[str, Labels]:
@@ -162,16 +163,13 @@ def predict(dev: Triples, test: Triples, fitted: Reliability, rng: np.random.Gen
 
     The control, "blind", fuses parts that were drawn without regard to the label.
     """
-    evidence = [likelihood_ratios(np.float64(row), np.array(fitted[name]["prior"])) for row, name in _named(test)]
-    predictions = {name: evidence[index].argmax(1) for index, name in enumerate(MODALITIES)}
+    predictions: dict[str, Labels] = {}
+    for row, name in zip(test.probabilities.astype(np.float64), MODALITIES, strict=True):
+        predictions[name] = likelihood_ratios(row, np.array(fitted[name]["prior"])).argmax(1)
     predictions["fused"] = fuse_all(test.probabilities, fitted)
     predictions["early"] = predict_early(dev, test)
     predictions["blind"] = fuse_all(np.stack([rng.permutation(row) for row in test.probabilities]), fitted)
     return predictions
-
-
-def _named(triples: Triples) -> list[tuple[Floats, Modality]]:
-    return list(zip(triples.probabilities, MODALITIES, strict=True))
 
 
 def print_table(predictions: dict[str, Labels], test: Triples, rng: np.random.Generator) -> dict[str, Any]:

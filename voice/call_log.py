@@ -4,16 +4,22 @@ docs/call-log.md describes the lines. If the log cannot be written, that is repo
 """
 
 import json
+import math
+import os
+import re
+import secrets
+import stat
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from assistant.errors import VoiceError
-from assistant.events import Event
+from assistant.atomic_files import open_private
+from assistant.events import Event, Notice, UserTranscript
+from assistant.messages import Image
 from assistant.progress import OnNotice
-from voice.audio.types import SAMPLE_RATE
-from voice.audio.wav import WavFile
+from assistant.text_cleaning import valid_unicode
 from voice.events import (
     EmotionDetected,
     ReplyEnded,
@@ -25,36 +31,49 @@ from voice.events import (
 )
 
 if TYPE_CHECKING:
-    from voice.audio.types import Samples
+    from voice.audio_folder import AudioFolder
+
+# Escaped, as JSON allows: a terminal would obey the controls and read text backwards, and some readers end a line at
+# the separators.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def new_call_id() -> str:
+    """Return an id for a call: the time, and a random part that nobody can foresee."""
+    return f"{datetime.now(UTC).strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
 class CallLog:
-    """Append events to a file at once, and save utterances as WAV files.
+    """Append events to a file at once.
 
     Times are event-loop times; the file has seconds since the call began.
     """
 
-    def __init__(self, path: Path | None, audio_dir: Path | None, on_notice: OnNotice) -> None:
+    def __init__(
+        self, path: Path | None, on_notice: OnNotice, *, call: str = "", audio: "AudioFolder | None" = None
+    ) -> None:
         """Open the log.
 
         Args:
-            path: File to append to; None writes no events.
-            audio_dir: Folder for WAV files, created when needed; None saves no audio.
-            on_notice: Receives one sentence for each of the two that cannot be written.
+            path: Regular file to append to; None writes no events. A new one can be read by nobody else.
+            on_notice: Receives one sentence if it cannot be written.
+            call: Id of the call.
+            audio: Saves the audio of utterances and replies, whose names the log has; None saves none.
         """
         self._path = path
-        self._audio_dir = audio_dir
         self._on_notice = on_notice
+        self._call = call or new_call_id()
+        self._audio = audio
         self._started = time.monotonic()
-        self._call = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        self._reported = False
+        self._lost_lines = 0
+        self._turn: int | None = None
         self._file: IO[bytes] | None = None
         if path is not None:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                # Unbuffered: a line is there in full once it has been written, also after a crash.
-                self._file = path.open("ab", buffering=0)
+                self._file = _open(path)
             except OSError as error:
-                self._give_up(path, error)
+                self._report(error)
 
     def on_event(self, event: Event | VoiceEvent) -> None:
         """Write the line of an event of the conversation, if it has one."""
@@ -63,64 +82,32 @@ class CallLog:
                 self.write("paused", utterance=utterance.number)
             case UtteranceClassified():
                 self._write_utterance(event)
-            case EmotionDetected(utterance, emotion):
-                parts = {
-                    name: {"label": label, "confidence": round(confidence, 3)}
-                    for name, (label, confidence) in emotion.parts.items()
-                }
-                self.write(
-                    "mood",
-                    utterance=utterance.number,
-                    label=emotion.label,
-                    confidence=emotion.confidence,
-                    parts=parts,
-                    instructions=emotion.instructions or None,
-                )
+            case UserTranscript(_, images) if images:
+                self.write("pictures shown", utterance=self._turn, pictures=[_describe(image) for image in images])
+            case EmotionDetected():
+                self._write_mood(event)
             case SpeechStarted(utterance):
                 self.write("speaking", utterance=utterance.number)
             case SpeechFailed(error):
                 self.write("voice failed", reason=str(error))
             case ReplyEnded():
                 self._write_reply(event)
+            case Notice(text):
+                self.write("notice", text=text)
 
     def write(self, event: str, **fields: Any) -> None:
         """Append a line. Fields whose names end in "ed_at" are event-loop times."""
         if self._file is None:
             return
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = {"time": now, "call": self._call, "at": self._since_start(time.monotonic()), "event": event}
-        line |= {
-            name: self._since_start(value) if name.endswith("ed_at") else _rounded(value)
-            for name, value in fields.items()
-        }
         try:
-            self._file.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+            if self._lost_lines:
+                self._append("lost", {"lines": self._lost_lines})
+                self._lost_lines = 0
+            self._append(event, fields)
         except OSError as error:
-            assert self._path is not None
-            self._give_up(self._path, error)
-
-    @property
-    def saves_audio(self) -> bool:
-        """True while utterances are saved: asked for, and none has failed."""
-        return self._audio_dir is not None
-
-    def save_audio(self, number: int, samples: "Samples") -> str | None:
-        """Save the audio of an utterance. Returns the name of the file, or None if none is saved."""
-        if self._audio_dir is None:
-            return None
-        path = self._audio_dir / f"{self._call}-{number:04}.wav"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with WavFile(path, SAMPLE_RATE) as file:
-                file.write(samples)
-        except (OSError, VoiceError) as error:
-            self._audio_dir = None
-            reason = error.strerror if isinstance(error, OSError) else error
-            self._on_notice(
-                f"Audio cannot be saved in {path.parent} ({reason}): the conversation goes on without saving it."
-            )
-            return None
-        return path.name
+            self._lost_lines += 1
+            if not self._reported:
+                self._report(error)
 
     def close(self) -> None:
         """Close the file. May be called twice."""
@@ -129,9 +116,38 @@ class CallLog:
             self._file.close()
             self._file = None
 
+    def _append(self, event: str, fields: Mapping[str, Any]) -> None:
+        assert self._file is not None
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = {"time": now, "call": self._call, "at": self._since_start(time.monotonic()), "event": event}
+        line |= {
+            name: self._since_start(value) if name.endswith("ed_at") else _plain(value)
+            for name, value in fields.items()
+        }
+        _append(self._file.fileno(), _encode(line))
+
+    def _report(self, error: OSError) -> None:
+        self._reported = True
+        reason = error.strerror or error
+        self._on_notice(f"The log {self._path} cannot be written ({reason}): the conversation goes on without it.")
+
+    def _write_mood(self, event: EmotionDetected) -> None:
+        emotion = event.emotion
+        parts = {name: {"label": label, "confidence": value} for name, (label, value) in emotion.parts.items()}
+        self.write(
+            "mood",
+            utterance=event.utterance.number,
+            label=emotion.label,
+            confidence=emotion.confidence,
+            parts=parts,
+            instructions=emotion.instructions or None,
+        )
+
     def _write_utterance(self, event: UtteranceClassified) -> None:
         utterance = event.utterance
         end_of_turn = utterance.end_of_turn
+        if event.decision == "turn":
+            self._turn = utterance.number
         self.write(
             "heard",
             utterance=utterance.number,
@@ -146,7 +162,7 @@ class CallLog:
             patience_seconds=None if end_of_turn is None else end_of_turn.silence_timeout,
             waited_seconds=utterance.ended_at - utterance.speech_ended_at,
             words_seconds=event.at - utterance.speech_ended_at,
-            audio=self.save_audio(utterance.number, utterance.samples) if self.saves_audio else None,
+            audio=None if self._audio is None else self._audio.save_utterance(utterance.number, utterance.samples),
         )
 
     def _write_reply(self, event: ReplyEnded) -> None:
@@ -163,15 +179,73 @@ class CallLog:
             first_token_seconds=None if reply.first_text_at is None else reply.first_text_at - speech_ended_at,
             first_audio_seconds=None if reply.first_audio_at is None else reply.first_audio_at - speech_ended_at,
             ended_at=reply.ended_at,
+            audio=None if self._audio is None else self._audio.save_reply(event.utterance.number),
         )
 
     def _since_start(self, at: float | None) -> float | None:
         return None if at is None else round(at - self._started, 3)
 
-    def _give_up(self, path: Path, error: OSError) -> None:
-        self.close()
-        self._on_notice(f"The log {path} cannot be written ({error.strerror}): the conversation goes on without it.")
+
+def _open(path: Path) -> IO[bytes]:
+    """Open `path` to append to it. Raises `OSError` if it is no regular file: writing to a pipe might never return."""
+    try:
+        is_new, is_regular = False, stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        is_new = is_regular = True
+    if not is_regular:
+        raise OSError("it is no regular file")
+    # Unbuffered: a line is there in full once it has been written, also after a crash.
+    file = open_private(path, append=True)
+    if not is_new and not _ends_with_a_line(path):
+        # A crash or another program has left half a line; it stays alone.
+        file.write(b"\n")
+    return file
 
 
-def _rounded(value: Any) -> Any:
-    return round(value, 3) if isinstance(value, float) else value
+def _ends_with_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.seek(0, os.SEEK_END) == 0 or (file.seek(-1, os.SEEK_END) >= 0 and file.read() == b"\n")
+    except OSError:
+        # It may be written and not read.
+        return True
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    """Append a line, or nothing of it. Raises `OSError`."""
+    written = os.write(descriptor, line)
+    if written < len(line):
+        # The disk is full. Half a line would spoil the next one.
+        size = os.fstat(descriptor).st_size
+        os.ftruncate(descriptor, size - written)
+        raise OSError("the disk is full")
+
+
+def _encode(line: Mapping[str, Any]) -> bytes:
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+    return (_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: floats rounded, text without surrogates."""
+    match value:
+        case float():
+            return round(value, 3) if math.isfinite(value) else None
+        case str():
+            return valid_unicode(value)
+        case Mapping():
+            return {str(_plain(key)): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+    return value
+
+
+def _describe(image: Image) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "sha256": image.digest,
+        "media_type": image.media_type,
+        "width": image.width,
+        "height": image.height,
+        "bytes": len(image.data),
+    }

@@ -46,13 +46,15 @@ class VoiceOptions:
         language: Code of the spoken language; None keeps the first one that is detected with confidence.
         headphones: Whether the microphone cannot pick up the speaker: no echo is cancelled or suspected.
         call_log: File to which events are appended as JSON lines.
-        audio_dir: Folder in which each utterance is saved as a WAV file.
+        audio_dir: Folder in which each utterance, and what was heard of each reply, is saved as a WAV file.
+        record: Stereo WAV file of the whole call, or a folder for it.
     """
 
     language: str | None = None
     headphones: bool = False
     call_log: Path | None = None
     audio_dir: Path | None = None
+    record: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,12 @@ class SpokenReply:
         await self._playback.wait_until_heard()
 
     def delivered_text(self) -> str:
-        """Return what has been heard, to the word; everything written once voice or output have failed."""
-        return self._playback.delivered(self.text)
+        """Return what has been heard, to the word; everything written once voice or output have failed.
+
+        Before its first word is heard, a reply has been delivered in writing alone: everything shown counts then. An
+        empty message would teach the model to give empty replies, and some servers refuse it.
+        """
+        return self._playback.delivered(self.text) or self.text
 
     async def _speak(self) -> None:
         position = 0

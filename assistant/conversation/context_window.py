@@ -29,7 +29,8 @@ class ContextWindow:
 
     def __init__(self, instructions: Message | None = None) -> None:
         self.trim = ContextTrim()
-        self._instructions = instructions
+        self.instructions = instructions
+        """System message of every prompt, or None."""
         self._reported = ContextTrim()
 
     def prompt(self, earlier: Sequence[Message], message: Message, turn_instructions: str = "") -> list[Message]:
@@ -41,7 +42,7 @@ class ContextWindow:
             turn_instructions: Added to the system message. In the user's message a small model takes them for the
                 user's words and answers them.
         """
-        instructions = [self._instructions] if self._instructions else []
+        instructions = [self.instructions] if self.instructions else []
         if turn_instructions:
             instructions = [system("\n".join([*(each.text for each in instructions), turn_instructions]))]
         return [*instructions, *_trimmed(earlier, self.trim), message]

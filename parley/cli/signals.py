@@ -96,7 +96,8 @@ def run(runner: "asyncio.Runner", coroutine: Coroutine[Any, Any, T]) -> T:
         assert task is not None
 
         def cancel() -> None:
-            task.cancel()
+            # The call log says which signal it was.
+            task.cancel(signal.Signals(_handler.received).name if _handler.received else None)
             # The loop sleeps until something happens in it.
             loop.call_soon_threadsafe(lambda: None)
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--headphones", is_flag=True, help="The microphone cannot hear the speaker.")
 @click.option("--empathy", is_flag=True, help="Tell the model when you sound upset, and the log how you sound.")
 @click.option("--log", "call_log", metavar="FILE", help="Log the conversation to FILE as JSON lines.")
-@click.option("--keep-audio", metavar="FOLDER", help="Save a WAV file of each utterance there.")
+@click.option("--keep-audio", metavar="FOLDER", help="Save a WAV file of each utterance and each reply there.")
+@click.option("--record", metavar="PATH", help="Record the call in stereo: you on the left, Parley on the right.")
 @chat_options
 @click.pass_context
 def voice(ctx: click.Context, /, images: tuple[str, ...], **options: Any) -> None:

@@ -135,8 +135,9 @@ def limit_to_shown(scores: "Floats", parts: "Floats") -> "Floats":
 
     first, second = parts[..., :, None], parts[..., None, :]
     # (..., first, second): no part ranks the second above the first, and one ranks it below.
-    outranks = (first >= second).all(0) & (first > second).any(0)
-    shown = (parts == parts.max(-1, keepdims=True)).any(0) & ~outranks.any(-2)
+    outranks = np.logical_and.reduce(first >= second) & np.logical_or.reduce(first > second)
+    likeliest = np.logical_or.reduce(parts == parts.max(-1, keepdims=True))
+    shown = likeliest & ~np.logical_or.reduce(outranks, -2)
     winner = np.where(shown, scores, -np.inf).argmax(-1)[..., None]
     highest = np.take_along_axis(scores, winner, -1)
     is_winner = np.arange(scores.shape[-1]) == winner

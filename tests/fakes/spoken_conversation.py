@@ -16,12 +16,22 @@ from assistant.messages import Image
 from assistant.models.base import ChatModel
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.audio import Floats
-from tests.fakes.speech import FakeAudioOutput, FakeSpeechToText, FakeTextToSpeech, loudness_detector, silence, speech
+from tests.fakes.speech import (
+    TTS_RATE,
+    FakeAudioOutput,
+    FakeSpeechToText,
+    FakeTextToSpeech,
+    loudness_detector,
+    silence,
+    speech,
+)
 from voice.audio.types import SAMPLE_RATE
+from voice.audio_folder import AudioFolder
 from voice.call_log import CallLog
 from voice.conversation import SpokenConversation
 from voice.emotion import DetectedEmotion
 from voice.options import FrontEnd, SpeechEngines, State, VoiceOptions
+from voice.recordings import RecordingOutput
 from voice.turns.endpointing import EndOfTurnModel
 from voice.turns.vad import UserPaused
 
@@ -29,22 +39,34 @@ TIMEOUT_SECONDS = 60.0
 """Longer than a busy machine needs for anything here."""
 
 
+class FakeAudioFolder(AudioFolder):
+    """Saves nothing and remembers how long it was."""
+
+    def __init__(self, output: RecordingOutput) -> None:
+        super().__init__(Path("nowhere"), "call", output, TTS_RATE, print)
+        self.output = output
+        self.utterance_seconds: list[float] = []
+        self.reply_seconds: list[float] = []
+
+    def save_utterance(self, number: int, samples: Floats) -> str:
+        self.utterance_seconds.append(samples.size / SAMPLE_RATE)
+        return f"{number}.wav"
+
+    def save_reply(self, number: int) -> str:
+        self.reply_seconds.append(self.output.take_heard().size / TTS_RATE)
+        return f"{number}-reply.wav"
+
+
 class RecordedCallLog(CallLog):
     """A call log in memory that saves audio."""
 
-    saves_audio = True
-
-    def __init__(self) -> None:
-        super().__init__(None, None, print)
+    def __init__(self, output: RecordingOutput) -> None:
+        self.audio = FakeAudioFolder(output)
+        super().__init__(None, print, audio=self.audio)
         self.lines: list[tuple[str, dict[str, Any]]] = []
-        self.saved_seconds: list[float] = []
 
     def write(self, event: str, **fields: Any) -> None:
         self.lines.append((event, fields))
-
-    def save_audio(self, number: int, samples: Floats) -> str:
-        self.saved_seconds.append(samples.size / SAMPLE_RATE)
-        return f"{number}.wav"
 
     def of(self, event: str) -> list[dict[str, Any]]:
         """Return the fields of all lines about `event`."""
@@ -94,7 +116,8 @@ class ConversationHarness:
         self.images: list[Image] = []
         """Taken by the next question."""
         self.states: list[State] = []
-        self.log = RecordedCallLog()
+        recording_output = RecordingOutput(self.output, TTS_RATE)
+        self.log = RecordedCallLog(recording_output)
         self.timeouts: list[float] = []
         """Silence timeouts that were set, in seconds."""
         self._detector = loudness_detector()
@@ -106,7 +129,7 @@ class ConversationHarness:
             self.session,
             SpeechEngines(self.stt, self.tts, end_of_turn, emotion),
             self._detector,
-            self.output,
+            recording_output,
             FrontEnd(self.events.append, self.states.append, self._take_images),
             VoiceOptions(headphones=headphones, audio_dir=Path("audio") if keep_audio else None),
         )

@@ -133,4 +133,4 @@ async def test_muting_discards_all_of_what_is_being_said(silent_frames: int) -> 
         await harness.answer()
     assert harness.messages[0] == ("How are you?", False)
     assert [line["text"] for line in harness.log.of("heard")] == ["How are you?"]
-    assert harness.log.saved_seconds == [pytest.approx(3, abs=0.5)]
+    assert harness.log.audio.utterance_seconds == [pytest.approx(3, abs=0.5)]

@@ -53,9 +53,11 @@ async def test_reply_is_silent_at_its_end_and_echoes_for_a_moment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "heard"), [(0.05, ""), (0.15, "One"), (0.31, "One two three.\n\n---"), (0.61, TEXT[:-6])]
+    ("seconds", "heard"), [(0.05, TEXT), (0.15, "One"), (0.31, "One two three.\n\n---"), (0.61, TEXT[:-6])]
 )
-async def test_delivered_text_ends_with_the_last_word_heard(seconds: float, heard: str) -> None:
+async def test_delivered_text_ends_with_the_last_word_heard_or_is_what_was_shown_before_the_first(
+    seconds: float, heard: str
+) -> None:
     output = FakeAudioOutput()
     synthesizer = SpeechSynthesizer(FakeTextToSpeech())
     async with SpokenReply(synthesizer, output) as reply:

@@ -71,7 +71,8 @@ async def test_utterance_longer_than_a_segment_is_one_turn() -> None:
     await harness.run()
     assert harness.messages == [("On and on. On and on. On and on.", False), ("That is a lot.", False)]
     assert max(harness.stt.durations) <= 31
-    assert harness.log.saved_seconds == [pytest.approx(72, abs=0.5)], "the audio of all chunks is saved as one"
+    (seconds,) = harness.log.audio.utterance_seconds
+    assert seconds == pytest.approx(72, abs=0.5), "the audio of all chunks is saved as one"
 
 
 async def test_audio_of_transcribed_chunks_is_dropped_unless_it_is_saved() -> None:
@@ -81,5 +82,5 @@ async def test_audio_of_transcribed_chunks_is_dropped_unless_it_is_saved() -> No
     harness.end_audio()
     await harness.run()
     assert harness.messages[0] == ("On and on. On and on. On and on.", False)
-    (seconds,) = harness.log.saved_seconds
+    (seconds,) = harness.log.audio.utterance_seconds
     assert seconds < 31
