@@ -4,6 +4,7 @@ Every front end has one place through which such text passes on its way to a ter
 `parley.cli.terminal` for the command line, `tui.text_filter` for the app, `voice.tts.text_cleanup` for speech.
 """
 
+import json
 import re
 
 _BIDIRECTIONAL = "\u202a-\u202e\u2066-\u2069"
@@ -13,6 +14,8 @@ _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDIRECTIONAL}]")
 """Control characters except tab and newline, which a terminal would obey, and the bidirectional controls."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_ESCAPED_IN_JSON = re.compile(f"[\x7f-\x9f{_BIDIRECTIONAL}\ud800-\udfff]")
+"""What `json.dumps` leaves as it is; the control characters below U+0020 it escapes."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -36,3 +39,16 @@ def clean_line(text: str, max_length: int = 200) -> str:
     words = text[: 4 * max_length + 4].split()
     line = " ".join(clean_text(" ".join(words)).split())
     return line if len(line) <= max_length else line[: max_length - 1].rstrip() + "…"
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """Return `value` as JSON in which controls, bidirectional controls and lone surrogates are escaped.
+
+    Parsers give them back; a terminal that shows the JSON cannot obey them.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text if text.isascii() and "\x7f" not in text else _ESCAPED_IN_JSON.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from assistant.errors import SkillError
+from assistant.text_cleaning import to_json
 from skills.files import path_identity
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def make_record(name: str, result: "BaseModel | None", error: str = "", *, key: 
 
 def to_json_line(record: dict[str, Any]) -> str:
     """Return a record as one line of JSON."""
-    # A path that is not UTF-8 contains lone surrogates, which JSON parsers reject as text: escape them.
-    text = json.dumps(record, ensure_ascii=False)
-    return (text if _is_encodable(text) else json.dumps(record)) + "\n"
+    return to_json(record) + "\n"
 
 
 @dataclass(frozen=True)
@@ -204,11 +203,3 @@ def _remove_errors(path: Path, descriptor: int) -> None:
 
 def _not_writable(path: Path, error: OSError) -> SkillError:
     return SkillError(f"{path} cannot be written ({error.strerror}): name a file in a folder of yours.")
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -1,13 +1,12 @@
 """`parley ask`: answer one question, streamed to standard output or as one JSON object."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from parley.cli.options import ChatOptions, chat_options, resolve_options
 from parley.cli.progress import ProgressLine
-from parley.cli.terminal import decode_argument, notify, read_input, write_out
+from parley.cli.terminal import decode_argument, notify, read_input, write_json, write_out
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
@@ -116,22 +115,18 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
 
 def _print_json(session: "Session", printer: "TranscriptPrinter", notices: list[str]) -> None:
     info, usage = session.model.info, printer.usage
-    write_out(
-        json.dumps(
-            {
-                "answer": printer.reply_text,
-                "model": info.name,
-                "device": info.device,
-                "quantization": info.quantization,
-                "prompt_tokens": usage.prompt_tokens,
-                "cached_tokens": usage.cached_tokens,
-                "reply_tokens": usage.reply_tokens,
-                "seconds_to_first_token": round(usage.first_token_seconds, 3),
-                "tokens_per_second": round(usage.tokens_per_second, 2),
-                "interrupted": not printer.finished,
-                "notices": notices,
-            },
-            ensure_ascii=False,
-        )
-        + "\n"
+    write_json(
+        {
+            "answer": printer.reply_text,
+            "model": info.name,
+            "device": info.device,
+            "quantization": info.quantization,
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "reply_tokens": usage.reply_tokens,
+            "seconds_to_first_token": round(usage.first_token_seconds, 3),
+            "tokens_per_second": round(usage.tokens_per_second, 2),
+            "interrupted": not printer.finished,
+            "notices": notices,
+        }
     )

@@ -12,7 +12,7 @@ import click
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 from parley.cli.options import SETTINGS_OPTIONS, load_settings
 from parley.cli.progress import ProgressLine, RunProgress
-from parley.cli.terminal import decode_argument, notify, read_input, write_out
+from parley.cli.terminal import notify, read_input, shown_name, write_out
 
 if TYPE_CHECKING:
     import threading
@@ -196,7 +196,7 @@ class _SkillRun:
             # A file of an unknown type is reported when its turn comes.
             with suppress(AttachmentError):
                 if parameter := given.get(source.media_type(self._parameters)):
-                    name = decode_argument(source.name)
+                    name = shown_name(source.name)
                     raise SkillUsageError(
                         f"{name} is for {parameter.option}, which is given as well: leave one of them out."
                     )
@@ -248,7 +248,7 @@ class _OutcomePrinter:
         from skills.definition import as_text
         from skills.jsonl_results import make_record, to_json_line
 
-        name, result = decode_argument(outcome.source.name), outcome.result
+        name, result = shown_name(outcome.source.name), outcome.result
         for notice in outcome.notices:
             notify(notice)
         if result is None:

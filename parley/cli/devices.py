@@ -1,12 +1,11 @@
 """`parley devices`: list microphones and speakers, and test them."""
 
-import json
-
 import click
 
 from assistant.errors import VoiceError
+from assistant.text_cleaning import clean_line
 from parley.cli.options import as_json_option
-from parley.cli.terminal import notify, write_out
+from parley.cli.terminal import notify, write_json, write_out
 
 _TEST_SECONDS = 2.0
 _MUTED_DBFS = -80.0
@@ -26,7 +25,7 @@ def devices(as_json: bool, run_test: bool, microphone: str, speaker: str) -> Non
 
     all_devices = list_devices()
     if as_json:
-        write_out(json.dumps([asdict(device) for device in all_devices], ensure_ascii=False) + "\n")
+        write_json([asdict(device) for device in all_devices])
     else:
         for device in all_devices:
             kinds = [kind for kind, able in (("microphone", device.inputs), ("speaker", device.outputs)) if able]
@@ -36,7 +35,9 @@ def devices(as_json: bool, run_test: bool, microphone: str, speaker: str) -> Non
                 if is_default
             ]
             default_note = f"  (default {' and '.join(defaults)})" if defaults else ""
-            write_out(f"{device.number:3}  {device.name}  {', '.join(kinds)}, {device.rate} Hz{default_note}\n")
+            write_out(
+                f"{device.number:3}  {clean_line(device.name)}  {', '.join(kinds)}, {device.rate} Hz{default_note}\n"
+            )
     if not all_devices and (run_test or not as_json):
         notify("There are no microphones and no speakers on this machine. Files can be transcribed and written.")
     if run_test and not all_devices:

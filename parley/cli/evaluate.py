@@ -1,12 +1,11 @@
 """`parley evaluate`: score a file of predictions against a file of references."""
 
-import json
 from pathlib import Path
 
 import click
 
 from parley.cli.options import as_json_option
-from parley.cli.terminal import notify, write_out
+from parley.cli.terminal import notify, write_json, write_out
 
 # A missing file is no usage error: it is reported like any other file that cannot be read.
 _FILE = click.Path(path_type=Path)
@@ -45,7 +44,7 @@ def evaluate(
         reports.save_plot(report, plot)
     if as_json:
         counts = {"unanswered": pairing.unanswered, "unasked": pairing.unasked}
-        write_out(json.dumps({**reports.as_json(report), **counts}, ensure_ascii=False, indent=2) + "\n")
+        write_json({**reports.as_json(report), **counts}, indent=2)
     else:
         write_out(reports.as_table(report) + "\n")
     if pairing.unanswered:

@@ -1,18 +1,24 @@
-"""The group of all commands: errors become a line and an exit code, skills become commands, help is grouped."""
+"""The group of all commands: skills become commands, help is grouped, a mistyped command gets a suggestion."""
 
-from typing import TYPE_CHECKING, Any
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from assistant.errors import ConfigError, ParleyError, SkillUsageError
-from parley.cli import INTERRUPTED
-from parley.cli.terminal import discard_output, notify, replace_undecodable, silence_libraries
+from assistant.text_cleaning import clean_text
+from parley.cli.exit_codes import exit_after_errors
+from parley.cli.options import accept_config
+from parley.cli.suggestions import ask_command, is_picture, shorten
+from parley.cli.terminal import replace_undecodable, silence_libraries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from click.shell_completion import CompletionItem
 
-CLOSED_PIPE = 141
-"""Exit code when the reader of standard output has gone: 128 plus the number of SIGPIPE, as in shells."""
+COMPLETION_VARIABLE = "_PARLEY_COMPLETE"
+"""Set by the shell that asks for completions."""
 
 SKILLS_SECTION = "Skills"
 """Section of the help in which skills are listed, before the commands of the section."""
@@ -34,47 +40,50 @@ class ParleyGroup(click.Group):
         for command in commands:
             self.add_command(command)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. Errors end in one line on standard error and an exit code."""
+    # click's variants differ in what they return; this one never returns.
+    def main(  # type: ignore[override]
+        self, args: "Sequence[str] | None" = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run a command line and exit. Errors end in one line on standard error, after the usage if that is wrong."""
         replace_undecodable()
         silence_libraries()
-        try:
-            return super().invoke(ctx)
-        except ParleyError as error:
-            notify(str(error))
-            # 2 is click's exit code for usage errors.
-            ctx.exit(2 if isinstance(error, ConfigError | SkillUsageError) else 1)
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            discard_output()
-            ctx.exit(CLOSED_PIPE)
-        except OSError as error:
-            # In practice standard output on a full disk: code that opens files translates its own errors.
-            discard_output()
-            what = f"{error.filename} cannot be used" if error.filename else "The output cannot be written"
-            notify(f"{what}: {error.strerror or error}.")
-            ctx.exit(1)
+        prog_name = prog_name or "parley"
+        with exit_after_errors():
+            if instruction := os.environ.get(COMPLETION_VARIABLE):
+                from click.shell_completion import shell_complete
+
+                sys.exit(shell_complete(self, extra, prog_name, COMPLETION_VARIABLE, instruction))
+            with self.make_context(prog_name, sys.argv[1:] if args is None else list(args), **extra) as ctx:
+                self.invoke(ctx)
+        sys.exit(0)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help text, cleaned: it quotes the skills of other packages."""
+        return clean_text(super().get_help(ctx))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, or the one made from the skill of that name."""
         if (command := super().get_command(ctx, cmd_name)) is not None:
-            return command
+            return accept_config(command)
         from skills import registry
 
         if cmd_name not in registry.names():
             return None
         from parley.cli.skills import skill_command
 
-        return skill_command(cmd_name)
+        return accept_config(skill_command(cmd_name))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command. A question in the place of a command is answered with how to ask it."""
-        if args and " " in args[0] and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"{args[0]!r} is no command. To ask it: parley ask {args[0]!r}")
-        return super().resolve_command(ctx, args)
+        """Find the command. A question or a picture in its place is answered with how to ask about it."""
+        name = args[0]
+        if name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        if " " in name or is_picture(name):
+            raise click.UsageError(f"{shorten(name)!r} is no command. To ask about it: {ask_command(args)}", ctx)
+        skills = [each for each, _ in _skill_summaries()]
+        raise click.exceptions.NoSuchCommand(shorten(name), possibilities=[*self.commands, *skills], ctx=ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write one section of help per group of commands."""

@@ -7,13 +7,10 @@ pipes and log files is no line per event, so that half of this module would stay
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Self
 
-import click
-
 from assistant.formatting import format_bytes
-from parley.cli.terminal import is_terminal, notify
+from parley.cli.terminal import is_terminal, notify, one_line, write_error
 
 _BAR_WIDTH = 24
 _REDRAW_SECONDS = 0.1
@@ -54,8 +51,7 @@ class ProgressLine:
     def _end_bar(self) -> None:
         if self._bar_open:
             self._bar_open = False
-            with suppress(OSError):
-                click.echo(err=True)
+            write_error("\n")
 
 
 class RunProgress:
@@ -141,5 +137,4 @@ def _bar(label: str, done: int, total: int, format_amount: Callable[[int], str])
 
 
 def _redraw(text: str) -> None:
-    with suppress(OSError):
-        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+    write_error(f"\r\x1b[K{one_line(text)}")

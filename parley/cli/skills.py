@@ -1,14 +1,14 @@
 """A command for every skill, made from its signature, and `parley skills`, which lists them."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from assistant.text_cleaning import clean_text
 from parley.cli.options import SETTINGS_OPTIONS, TextParam, as_json_option
-from parley.cli.terminal import notify, write_out
+from parley.cli.terminal import notify, write_json, write_out
 from skills import registry
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ _BATCH_OPTIONS = (
         help="What to do after a file that failed.",
     ),
 )
+
+
+class _SkillCommand(click.Command):
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help text, cleaned: it may be that of another package."""
+        return clean_text(super().get_help(ctx))
 
 
 def skill_command(name: str) -> click.Command:
@@ -74,7 +80,7 @@ def skill_command(name: str) -> click.Command:
     what = "Pictures" if file_types == ["photo"] else "Files"
     files = f"\n\n{what} are paths, folders or quoted patterns; - reads a list of them from standard input."
     help_text = f"{skill.summary}\n\n{skill.description}{files if takes_many else ''}"
-    return click.command(name, help=help_text)(decorated)
+    return click.command(name, help=help_text, cls=_SkillCommand)(decorated)
 
 
 @click.command("skills")
@@ -94,7 +100,7 @@ def list_skills(ctx: click.Context, as_json: bool) -> None:
         if skill.name in command_names
     ]
     if as_json:
-        write_out(json.dumps([_describe(skill) for skill in skills], ensure_ascii=False, indent=2) + "\n")
+        write_json([_describe(skill) for skill in skills], indent=2)
     else:
         for skill in skills:
             write_out(f"{' '.join([skill.name, *map(_usage, skill.parameters)])}\n    {skill.summary}\n")

@@ -1,33 +1,89 @@
-"""Standard streams: replies and results go to standard output, notices and errors to standard error."""
+"""Standard streams: replies and results go to standard output, notices and errors to standard error.
 
+All text of the command line passes through `write_out`, `write_json` and `notify`, which clean it.
+"""
+
+import errno
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO
 
 import click
 
-UNPRINTABLE = dict.fromkeys((*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0)))
-"""Control characters except tab and newline. In a reply or a file name they could only control the terminal."""
+from assistant.text_cleaning import clean_line, clean_text, to_json
+
+MAX_INPUT_CHARACTERS = 4_000_000
+"""Longest text that is read from standard input. The largest contexts hold a million tokens of four characters."""
+
+_MAX_NOTICE = 1000
 
 
 def write_out(text: str) -> None:
     """Write to standard output, unbuffered. Raises `OSError` if that fails."""
-    click.echo(text.translate(UNPRINTABLE), nl=False)
+    click.echo(clean_text(text), nl=False)
+
+
+def write_json(value: object, indent: int | None = None) -> None:
+    """Write `value` as JSON and a newline to standard output. Raises `OSError` if that fails."""
+    write_out(to_json(value, indent) + "\n")
 
 
 def notify(text: str) -> None:
-    """Write a line to standard error, after the program's name."""
-    # With standard error closed nobody can be notified.
-    with suppress(OSError):
-        click.echo(f"parley: {' '.join(text.split()).translate(UNPRINTABLE)}", err=True)
+    """Write a line to standard error, after the program's name. Without a standard error nobody can be notified."""
+    write_error(f"parley: {clean_line(text, _MAX_NOTICE)}\n")
+
+
+def write_error(text: str) -> None:
+    """Write to standard error what has been cleaned already."""
+    try:
+        click.echo(text, nl=False, err=True)
+    except (OSError, ValueError):
+        discard(sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """Return `text` cleaned, with its spaces, and on one line."""
+    return clean_text(text).replace("\n", " ").replace("\t", " ")
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a file as it is shown: on one line, with U+FFFD for bytes that are not UTF-8."""
+    return one_line(decode_argument(name))
 
 
 def read_input(limit: int = -1) -> bytes:
-    """Return standard input, or its first `limit` bytes. A closed one is empty."""
-    return sys.stdin.buffer.read(limit) if sys.stdin else b""
+    """Return standard input, or its first `limit` bytes. A closed one is empty.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read(limit) if sys.stdin else b""
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def read_lines() -> Iterator[str]:
+    """Yield the lines of standard input, each cut one character after `MAX_INPUT_CHARACTERS`.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        while line := sys.stdin.readline(MAX_INPUT_CHARACTERS + 1) if sys.stdin else "":
+            yield line
+            while line and not line.endswith("\n"):
+                line = sys.stdin.readline(MAX_INPUT_CHARACTERS)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> click.UsageError:
+    return click.UsageError(f"Standard input cannot be read: {error.strerror or error}.")
 
 
 def is_terminal(*streams: IO[str] | None) -> bool:
@@ -41,10 +97,37 @@ def decode_argument(argument: str) -> str:
     return os.fsencode(argument).decode(errors="replace")
 
 
-def discard_output() -> None:
-    """Discard what is buffered for a reader that has gone, or Python reports an error when it exits."""
+def discard(stream: IO[str] | None) -> None:
+    """Discard what `stream` has buffered and cannot write, or Python reports an error when it exits."""
     with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+        os.close(nowhere)
+
+
+def replace_closed_streams() -> None:
+    """Put something in the place of the standard streams that are closed. Call this before any file is opened.
+
+    The next file would get the number of the closed stream, and whatever a library prints would be written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        # Open for reading only: writing to standard output fails, so that lost output is no success.
+        nowhere = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+        if nowhere == number:
+            os.set_inheritable(number, True)  # noqa: FBT003 - the standard library's
+        else:
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+        # Standard input stays None: commands say that it is closed.
+        if name != "stdin":
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors="replace"))
+
+
+def describe_write_error(error: OSError) -> str:
+    """Return why standard output cannot be written."""
+    return "it is closed" if error.errno == errno.EBADF else str(error.strerror or error)
 
 
 def ensure_terminal_size() -> None:

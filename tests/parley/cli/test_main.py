@@ -22,7 +22,7 @@ def test_each_line_of_standard_input_is_answered(photo: Path) -> None:
 
 
 def test_a_line_with_an_error_does_not_stop_the_next() -> None:
-    result = run(stdin="look at gone.jpg\nHello\n")
+    result = run(stdin="/caption gone.jpg\nHello\n")
     assert result.exit_code == 1
     assert result.stdout == "You said: Hello\n"
     assert result.stderr.startswith("parley: line 1: ")
