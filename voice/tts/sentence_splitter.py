@@ -6,12 +6,22 @@ A punctuation mark ends a sentence only if the next character that is no space c
     "Dr."          goes on with a name
     "Really?"      goes on with 'and left' in '"Really?" and left.'
     "It sleeps."   ends before "A", and before a blank line
+    "猫です。"       ends at once: some marks mean nothing else
 
 The pieces are still Markdown, and each block is a piece: a code block, a heading, a list item, a table row.
-`voice.tts.text_cleanup` turns them into words.
+`voice.tts.text_cleanup` turns them into words. Which marks end a sentence is in `voice.tts.sentence_marks`.
 """
 
 import re
+
+from voice.tts.sentence_marks import (
+    CLAUSE_END,
+    CLEAR_END,
+    CLOSING_CHARACTERS,
+    MARK_CHARACTERS,
+    ends_sentence,
+    find_long_cut,
+)
 
 MAX_CHARACTERS = 300
 """Longer sentences are cut at a comma or a space, because an engine reads all of its input before it speaks."""
@@ -21,18 +31,7 @@ QUICK_WORDS = 4
 """The first piece may end at a comma once it has so many characters and words, so that something is heard soon."""
 
 _FENCES = ("```", "~~~")
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]*_]*$")
-_CJK_END = re.compile(r"[。！？]+[」』”’）)]*$")
-_CJK_CLOSING = frozenset("。！？」』”’）)")
-_CLAUSE_END = re.compile(r"[,;:–—][\"'”’)\]*_]*$")
-_LAST_WORD = re.compile(r"([\w.'’]+)\.[\"'”’»)\]*_]*$")
-# A full stop after these never ends a sentence; after "no" it does unless a digit follows.
-_ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st mt vs e.g i.e cf al fig no nos vol ca approx dept gen col capt sgt rev hon sen rep "
-    "z.b d.h bzw ca usw bspw".split()
-)
 _LIST_MARKER = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s")
-_BARE_LIST_NUMBER = re.compile(r"\s*\d{1,3}\.$")
 # A line that begins with one of these characters is a new block.
 _BLOCK_STARTS = frozenset("#|>-*+•`~")
 
@@ -40,8 +39,14 @@ _BLOCK_STARTS = frozenset("#|>-*+•`~")
 class SentenceSplitter:
     """Splits a reply into pieces to speak. The pieces do not depend on how the text arrives."""
 
-    def __init__(self, *, quick: bool = True) -> None:
-        """Create a splitter. With `quick`, the first piece may end at a comma."""
+    def __init__(self, language: str = "", *, quick: bool = True) -> None:
+        """Create a splitter.
+
+        Args:
+            language: Code of the language of the text, "" if it is not known.
+            quick: Whether the first piece may end at a comma.
+        """
+        self._language = language
         self._text = ""
         # Marker of the code block that is open, "" outside of one.
         self._fence = ""
@@ -75,10 +80,8 @@ class SentenceSplitter:
         text = self._text
         if self._fence or not text or character.isspace():
             return None
-        if _CJK_END.search(text) and character not in _CJK_CLOSING:
-            return len(text)
         if not text[-1].isspace():
-            return None
+            return len(text) if self._ends_without_space(text, character) else None
         before = text.rstrip()
         lines = text[len(before) :].count("\n")
         if lines and (lines > 1 or self._is_block_end(before, character)):
@@ -98,48 +101,37 @@ class SentenceSplitter:
         """Tell whether the space between `before` and `character` ends a sentence or, at the start, a clause."""
         if before.count("`") % 2:  # Inside inline code.
             return False
-        if self._quick and _CLAUSE_END.search(before):
+        if self._quick and CLAUSE_END.search(before):
             return len(before) >= QUICK_CHARACTERS and len(before.split()) >= QUICK_WORDS
-        if (
-            not _SENTENCE_END.search(before)
-            or character.islower()
-            or _BARE_LIST_NUMBER.match(before.rpartition("\n")[2])
-        ):
-            return False
-        word = _LAST_WORD.search(before)
-        return word is None or not _continues_after(word[1], character)
+        return ends_sentence(before, character, self._language)
+
+    @staticmethod
+    def _ends_without_space(text: str, character: str) -> bool:
+        """Tell whether a sentence ends between `text` and `character`, which follows without a space."""
+        if character in "¿¡":
+            return text[-1] in "!?"
+        return (
+            character not in CLOSING_CHARACTERS
+            and character not in MARK_CHARACTERS
+            and CLEAR_END.search(text[-8:]) is not None
+        )
 
     def _end_block(self, character: str, pieces: list[str]) -> None:
         """Open and close code blocks, and cut long sentences, after `character` was added to the text."""
-        line = self._text.rpartition("\n")[2]
         if self._fence:
-            if character == "\n":
-                _, _, rest = self._text.partition("\n")
-                last = rest[:-1].rpartition("\n")[2].strip() if rest else ""
-                if last.startswith(self._fence) and last.strip(self._fence[0]) == "":
-                    self._fence = ""
-                    self._cut(len(self._text), pieces)
-        elif character in "`~" and line.strip() in _FENCES:
+            # Code may be long: it is looked at once a line.
+            if character == "\n" and self._closes_fence():
+                self._fence = ""
+                self._cut(len(self._text), pieces)
+        elif character in "`~" and (line := self._text.rpartition("\n")[2]).strip() in _FENCES:
             self._cut(len(self._text) - len(line), pieces)
             self._fence = line.strip()
         elif len(self._text) >= MAX_CHARACTERS:
-            self._cut(_find_long_cut(self._text), pieces)
+            self._cut(find_long_cut(self._text), pieces)
 
-
-def _continues_after(word: str, character: str) -> bool:
-    """Tell whether a sentence goes on after `word`, a full stop and a space, with `character`."""
-    word = word.lower().lstrip("_")
-    if word in _ABBREVIATIONS:
-        return word != "no" or character.isdigit()
-    # Initials, as in J. K. Rowling; "I" is a word.
-    return len(word) == 1 and word.isalpha() and word != "i"
-
-
-def _find_long_cut(text: str) -> int:
-    """Return where to cut a sentence that is too long: after its last clause or word, else at its end."""
-    third = len(text) // 3
-    clauses = [match.end() for match in re.finditer(r"[,;:–—]\s", text)]
-    if clauses and clauses[-1] > third:
-        return clauses[-1]
-    space = text.rfind(" ")
-    return space if space > third else len(text)
+    def _closes_fence(self) -> bool:
+        """Tell whether the last complete line ends the code block that is open."""
+        end = len(self._text) - 1
+        start = self._text.rfind("\n", 0, end)
+        last = self._text[start + 1 : end].strip()
+        return start >= 0 and last.startswith(self._fence) and last.strip(self._fence[0]) == ""
