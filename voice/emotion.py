@@ -1,8 +1,12 @@
-"""The emotion of an utterance, and the protocol of its detectors."""
+"""The emotion of an utterance, and the protocol of its detectors.
+
+Angry words are enough: who says "this is outrageous" in a calm voice is upset. The voice alone is enough too, but it
+has to be surer, because voices are often misjudged.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from assistant.models.base import ChatModel
 
@@ -20,6 +24,9 @@ _DISTRESS = {
 MIN_CONFIDENCE = 0.5
 """Confidence from which a distressed label counts as distress."""
 
+MIN_WORDS_CONFIDENCE = 1 / 3
+"""Confidence from which a distressed label of the words alone does, whatever the voice says."""
+
 
 @dataclass(frozen=True)
 class DetectedEmotion:
@@ -35,15 +42,36 @@ class DetectedEmotion:
     confidence: float
     parts: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
+    @classmethod
+    def from_parts(cls, label: str, confidence: float, parts: Mapping[str, tuple[str, float]]) -> Self:
+        """Return the emotion of an utterance by the rule for calls: distressed words decide, else the fused label.
+
+        Args:
+            label: Label of all parts together.
+            confidence: Its confidence.
+            parts: As in the attributes.
+        """
+        if _is_distressed(parts.get("text")):
+            label, confidence = parts["text"]
+        return cls(label, confidence, parts)
+
     @property
     def distress(self) -> str:
         """Adjective such as "angry" if the user sounds distressed, else ""."""
-        return _DISTRESS[self.label][0] if self.label in _DISTRESS and self.confidence >= MIN_CONFIDENCE else ""
+        if self.label not in _DISTRESS:
+            return ""
+        words = self.parts.get("text")
+        by_words = words is not None and words[0] == self.label and _is_distressed(words)
+        return _DISTRESS[self.label][0] if by_words or self.confidence >= MIN_CONFIDENCE else ""
 
     @property
     def instructions(self) -> str:
         """Instructions for the model if the user sounds distressed, else ""."""
         return f"The user sounds {self.distress}. {_DISTRESS[self.label][1]}" if self.distress else ""
+
+
+def _is_distressed(words: tuple[str, float] | None) -> bool:
+    return words is not None and words[0] in _DISTRESS and words[1] >= MIN_WORDS_CONFIDENCE
 
 
 class EmotionDetector(Protocol):

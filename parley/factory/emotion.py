@@ -145,7 +145,7 @@ class _EmotionDetector:
         assert self._baseline is not None
         self._model = model
         estimate, features = self._baseline.estimate(text, samples)
-        emotion = None if estimate is None else DetectedEmotion(estimate.label, estimate.confidence, estimate.parts)
+        emotion = None if estimate is None else DetectedEmotion.from_parts(*estimate)
         # Utterances in distress would shift the baseline they are compared with.
         if features is not None and not (emotion is not None and emotion.distress):
             self._baseline.update(features)

@@ -21,6 +21,34 @@ def test_low_confidence_is_no_distress() -> None:
     assert not DetectedEmotion("anger", 0.4).instructions
 
 
+@pytest.mark.parametrize(
+    ("words", "voice", "mood"),
+    [
+        (("anger", 0.51), ("neutral", 0.95), "angry"),
+        (("anger", 0.35), ("neutral", 0.99), "angry"),
+        (("sadness", 0.6), ("joy", 0.9), "sad"),
+        (("fear", 0.9), ("anger", 0.9), "afraid"),
+        # Less than a third is a guess among seven.
+        (("anger", 0.3), ("neutral", 0.9), ""),
+        (("neutral", 0.9), ("neutral", 0.9), ""),
+        (("joy", 0.9), ("neutral", 0.9), ""),
+    ],
+)
+def test_upset_words_are_enough_in_a_calm_voice(words: tuple[str, float], voice: tuple[str, float], mood: str) -> None:
+    # What fusion makes of them: the more confident part.
+    label, confidence = max(words, voice, key=lambda part: part[1])
+    emotion = DetectedEmotion.from_parts(label, confidence, {"text": words, "voice": voice})
+    assert emotion.distress == mood
+    if mood:
+        assert (emotion.label, emotion.confidence) == words
+
+
+def test_an_upset_voice_is_enough_for_neutral_words_if_both_together_say_so() -> None:
+    parts = {"text": ("neutral", 0.5), "voice": ("anger", 0.9)}
+    assert DetectedEmotion.from_parts("anger", 0.6, parts).distress == "angry"
+    assert DetectedEmotion.from_parts("neutral", 0.6, parts).distress == ""
+
+
 async def test_instructions_hold_for_one_turn() -> None:
     detector = FakeEmotionDetector(ANGRY, DetectedEmotion("joy", 0.9))
     transcripts = ("Where is my parcel?", "I have got it now.")
