@@ -3,6 +3,7 @@
     ParleyError
     ├── ConfigError          an invalid setting, or settings that contradict each other
     ├── ModelError           a model cannot be fetched, loaded or run
+    │   ├── EmptyReply       the reply has no text
     │   └── ContextOverflow  the prompt is longer than the context of the model
     │       └── OutOfMemory  or needs more memory than there is
     ├── AttachmentError      an image cannot be read, or is refused
@@ -30,6 +31,18 @@ class ConfigError(ParleyError):
 
 class ModelError(ParleyError):
     """A model cannot be fetched, loaded or run."""
+
+
+class EmptyReply(ModelError):
+    """A reply has no text: the model only reasoned, refused, called a tool, or was filtered.
+
+    Attributes:
+        problem: Reason, as a sentence without a full stop.
+    """
+
+    def __init__(self, problem: str, advice: str) -> None:
+        super().__init__(f"{problem}: {advice}.")
+        self.problem = problem
 
 
 class ContextOverflow(ModelError):

@@ -5,14 +5,17 @@ stream and are no events.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from assistant.messages import Image, Message
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
+"""Reason why a reply ends: the model was done, a limit of tokens, a call of a tool, a filter, or a refusal."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens and times of a reply.
+    """Tokens and times of a reply, and why it ends.
 
     Attributes:
         prompt_tokens: Tokens of the prompt.
@@ -20,6 +23,9 @@ class Usage:
         reply_tokens: Tokens of the reply.
         first_token_seconds: Time from the start of the turn to the first token.
         total_seconds: Time from the start of the turn to the last token.
+        finish_reason: Reason why the reply ends.
+        finish_detail: Words of a refusal, or names of the tools called.
+        reasoning_tokens: Tokens of reasoning among those of the reply. They are no part of its text.
     """
 
     prompt_tokens: int = 0
@@ -27,6 +33,9 @@ class Usage:
     reply_tokens: int = 0
     first_token_seconds: float = 0.0
     total_seconds: float = 0.0
+    finish_reason: FinishReason = "stop"
+    finish_detail: str = ""
+    reasoning_tokens: int = 0
 
     @property
     def tokens_per_second(self) -> float:

@@ -8,14 +8,19 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Literal
 
+from assistant.text_cleaning import valid_unicode
+
 Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True)
 class Text:
-    """Text of a message."""
+    """Text of a message. Lone surrogates are replaced: no file, database or server accepts them."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", valid_unicode(self.text))
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class Image:
     digest: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", valid_unicode(self.name))
         if not self.digest:
             object.__setattr__(self, "digest", content_digest(self.data))
 

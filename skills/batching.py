@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Protocol, Self, TypeGuard
 
-from assistant.errors import AttachmentError, ContextOverflow
+from assistant.errors import AttachmentError, ContextOverflow, ModelError
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import BatchModel, ChatModel, GenerationOptions, ModelInfo, Scorer
+from assistant.models.base import BatchModel, BatchReply, ChatModel, GenerationOptions, ModelInfo, Scorer
 from skills.vision_model import VisionClient
 
 
@@ -55,7 +55,7 @@ def create_clients(
 class _Request:
     messages: Sequence[Message]
     options: GenerationOptions
-    reply: "Future[str]" = field(default_factory=Future)
+    reply: "Future[BatchReply]" = field(default_factory=Future)
 
 
 class BatchScheduler:
@@ -90,13 +90,14 @@ class BatchScheduler:
         options: GenerationOptions,
         stop: threading.Event,  # noqa: ARG002 - `self.stop` ends the whole batch
     ) -> Generator[str, None, Usage]:
-        """Yield the reply in one piece once the batch is done. Its usage is not known."""
+        """Yield the reply in one piece once the batch is done."""
         request = _Request(messages, options)
         with self._lock:
             self._pending.append(request)
             self._start_batch_if_all_wait()
-        yield request.reply.result()
-        return Usage()
+        reply = request.reply.result()
+        yield reply.text
+        return reply.usage
 
     def score(
         self,
@@ -120,7 +121,7 @@ class BatchScheduler:
 
     def _run_batch(self, batch: Sequence[_Request], options: GenerationOptions) -> None:
         try:
-            replies = self._model.generate_batch([request.messages for request in batch], options, self.stop)
+            replies = self._generate(batch, options)
         except (AttachmentError, ContextOverflow) as error:
             if len(batch) == 1:
                 batch[0].reply.set_exception(error)
@@ -134,6 +135,16 @@ class BatchScheduler:
         else:
             for request, reply in zip(batch, replies, strict=True):
                 request.reply.set_result(reply)
+
+
+    def _generate(self, batch: Sequence[_Request], options: GenerationOptions) -> Sequence[BatchReply]:
+        replies = self._model.generate_batch([request.messages for request in batch], options, self.stop)
+        if len(replies) != len(batch):
+            # A thread without a reply would wait for ever.
+            raise ModelError(
+                f"{self.info.name} gave {len(replies)} replies to {len(batch)} questions: choose another model."
+            )
+        return replies
 
 
 class BatchClient(VisionClient):

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from assistant.errors import ContextOverflow, SkillError
+from assistant.errors import ContextOverflow, EmptyReply, SkillError
 from assistant.events import Usage
 from assistant.messages import Image, user
 from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Scorer
+from assistant.models.replies import stream_reply
 
 
 class VisionModel(Protocol):
@@ -19,7 +20,10 @@ class VisionModel(Protocol):
         ...
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
-        """Return the answer to a question, decoded greedily. Raises `ModelError` and `SkillError`."""
+        """Return the answer to a question, decoded greedily; it is never empty.
+
+        Raises `ModelError`, and `SkillError` for a question without an answer.
+        """
         ...
 
     def score(self, question: str, candidates: Sequence[str], *images: Image) -> list[tuple[float, ...]]:
@@ -57,7 +61,7 @@ class VisionClient:
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
         options = GenerationOptions(max_tokens=max_tokens)
-        stream = self._chat_model.stream([user(question, *images)], options, self._stop)
+        stream = stream_reply(self._chat_model, [user(question, *images)], options, self._stop)
         chunks: list[str] = []
         try:
             while True:
@@ -66,6 +70,9 @@ class VisionClient:
             self.usage = _add_usage(self.usage, end.value)
         except ContextOverflow as error:
             raise self._too_long(error) from error
+        except EmptyReply as error:
+            # A fault of this question, not of the model: a batch goes on with the next file.
+            raise SkillError(f"{error.problem}: try another file, or choose another model.") from error
         if self._stop.is_set():
             raise Cancelled
         return "".join(chunks).strip()

@@ -1,7 +1,7 @@
 """Run the turns of one conversation.
 
-    user's Message ─▶ Session.turn ─▶ Router ─┬▶ ChatModel.stream ─┬▶ TextDelta … ─▶ TurnLog ─▶ TurnFinished
-                                              └▶ Responder (skill) ─┘
+    user's Message ─▶ Session.turn ─▶ Router ─┬▶ stream_reply (model) ─┬▶ TextDelta … ─▶ TurnLog ─▶ TurnFinished
+                                              └▶ Responder (skill) ────┘
                                                  on the model's thread
 
 To stop a turn, leave its stream: cancel the task or close the iterator. The model stops within one token, and the
@@ -13,11 +13,12 @@ import gc
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 from assistant.async_bridge import ThreadStream, stream_in_thread, wait_uncancelled
+from assistant.conversation.commands import is_literal, parse_help_command, show_help, without_backslash
 from assistant.conversation.context_window import ContextWindow
 from assistant.conversation.model_command import parse_model_command, run_model_command
 from assistant.conversation.turn_log import TurnLog, TurnStore
@@ -25,6 +26,7 @@ from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelEr
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant
 from assistant.models.base import ChatModel, GenerationOptions
+from assistant.models.replies import ending_notice, stream_reply
 from assistant.progress import Progress
 
 Result = TypeVar("Result")
@@ -37,7 +39,11 @@ It runs on the model's thread and ends soon after its argument, the stop event, 
 
 
 class Router(Protocol):
-    """Decide what answers a message."""
+    """Decide what answers a message, and describe the commands."""
+
+    def help_lines(self, topic: str) -> Sequence[str]:
+        """Return sentences about the command that `topic` names, or about all commands."""
+        ...
 
     def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool) -> Responder | None:
         """Return the responder for `message`, which follows `earlier`, or None for the model.
@@ -145,7 +151,7 @@ class Session:
         self._notices = [] if notices is None else notices
         self._log = TurnLog(messages, store, self._notices.append)
         self._context = ContextWindow(system)
-        self._router: Router = router or _always_model
+        self._router: Router = router or _ModelRouter()
         self._models = models
         self._model_name = model_name
         self._lock = asyncio.Lock()
@@ -155,6 +161,11 @@ class Session:
     def messages(self) -> list[Message]:
         """Every turn so far, oldest first, without the system message."""
         return self._log.messages
+
+    @property
+    def system(self) -> Message | None:
+        """Instructions before the conversation, or None."""
+        return self._context.instructions
 
     @property
     def save_error(self) -> HistoryError | None:
@@ -171,7 +182,8 @@ class Session:
     ) -> Turn:
         """Answer `message`. Nothing happens before the turn is iterated.
 
-        A turn that fails before its first word leaves the conversation unchanged. One that fails later or is stopped is
+        A turn that fails before its first word leaves the conversation unchanged, and so does an empty reply, which is
+        an error. One that fails later or is stopped is
         kept with the reply so far, marked interrupted. A store that cannot be written does not end the turn: it causes
         one notice, and `save_error`.
 
@@ -180,13 +192,17 @@ class Session:
             sink: Where the reply is delivered. The turn ends when the sink has finished, and a stopped reply is kept as
                 far as it was delivered.
             turn_instructions: Returns additional instructions for this turn only; called on the model's thread.
-            commands: Whether `/model NAME` changes the model and `/SKILL …` calls a skill. Pass False for spoken words.
+            commands: Whether `/help`, `/model NAME` and `/SKILL …` are commands. Pass False for spoken words.
 
         Returns:
             The turn. Its stream raises what the model raises.
         """
         if commands and (name := parse_model_command(message.text)) is not None:
             return Turn(lambda _: run_model_command(self.change_model, name), is_command=True)
+        if commands and (topic := parse_help_command(message.text)) is not None:
+            return Turn(lambda _: show_help(self._router.help_lines(topic)), is_command=True)
+        if commands and is_literal(message.text):
+            message, commands = replace(message, text=without_backslash(message.text)), False
         return Turn(partial(self._run_turn, message, sink, turn_instructions, commands))
 
     async def _run_turn(
@@ -209,7 +225,7 @@ class Session:
                 instructions = "" if turn_instructions is None else await self._on_model_thread(turn_instructions)
                 while True:
                     prompt = self._context.prompt(self.messages, message, instructions)
-                    produce = responder or partial(self.model.stream, prompt, self.options)
+                    produce = responder or partial(stream_reply, self.model, prompt, self.options)
                     try:
                         async with stream_in_thread(self._executor, produce) as stream:
                             async for item in stream:
@@ -234,7 +250,7 @@ class Session:
                     reply = _partial_response(chunks, sink) if interrupted else assistant("".join(chunks))
                     turn.outcome = TurnOutcome(reply, usage)
                     await self._log.append(message, reply, usage)
-            for late_notice in self._late_notices():
+            for late_notice in self._late_notices(usage):
                 yield late_notice
             yield TurnFinished(reply, usage)
 
@@ -248,7 +264,9 @@ class Session:
         chunks.append(item)
         yield TextDelta(item)
 
-    def _late_notices(self) -> Iterator[Notice]:
+    def _late_notices(self, usage: Usage) -> Iterator[Notice]:
+        if notice := ending_notice(usage, self.options):
+            yield Notice(notice)
         if notice := self._context.take_notice(self.messages):
             yield Notice(notice)
         while self._notices:
@@ -305,8 +323,14 @@ class Session:
         self._model_name = name
 
 
-def _always_model(message: Message, earlier: Sequence[Message], *, commands: bool) -> None:
+class _ModelRouter:
     """Route every message to the model."""
+
+    def help_lines(self, topic: str) -> Sequence[str]:  # noqa: ARG002 - there is one command
+        return ["/model NAME lets another model answer."]
+
+    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool) -> None:
+        """Return None: the model answers."""
 
 
 def _partial_response(chunks: Sequence[str], sink: ResponseSink | None) -> Message:

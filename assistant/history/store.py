@@ -10,8 +10,7 @@ turn that refers to them and removed after the last one that does, both while th
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -20,24 +19,15 @@ from assistant.errors import HistoryError
 from assistant.events import Usage
 from assistant.history.attachment_store import AttachmentStore
 from assistant.history.database import Database
-from assistant.history.schema import MIGRATIONS
-from assistant.messages import Audio, ContentPart, Image, Message, Role, Text
+from assistant.history.rows import ConversationSummary, OddRowError, parse_head, parse_part, parse_summary
+from assistant.history.schema import SCHEMA
+from assistant.messages import ContentPart, Message, Role, Text
 from assistant.progress import OnNotice, no_notice
+from assistant.text_cleaning import clean_line, valid_unicode
 
 TITLE_LENGTH = 60
-
-
-@dataclass(frozen=True)
-class ConversationSummary:
-    """A conversation in a list. Times are UTC. `excerpt` is the text that a search found, or empty."""
-
-    id: str
-    title: str
-    model: str
-    created: datetime
-    updated: datetime
-    turns: int
-    excerpt: str = ""
+_EXCERPT_WORDS = 50
+"""Number of words that an excerpt is chosen by: SQLite's parser of queries is limited."""
 
 
 class Conversation:
@@ -75,7 +65,7 @@ class History:
         """
         self.path = path
         self._on_notice = on_notice
-        self._database = Database(path, MIGRATIONS, on_notice)
+        self._database = Database(path, SCHEMA, on_notice)
         self._attachments = AttachmentStore(path.parent / "attachments")
 
     def create(self, model: str, system: str | None) -> Conversation:
@@ -84,23 +74,27 @@ class History:
 
     def latest(self) -> str | None:
         """Return the id of the conversation with the latest turn, or None if there is none."""
-        summaries = self._database.read(lambda connection: list(_summaries(connection, limit=1)))
-        return summaries[0].id if summaries else None
+        latest = next(iter(self._summaries(self._database.read(_conversations))), None)
+        return latest.id if latest else None
 
     def find(self, id_prefix: str) -> str:
         """Return the id that starts with `id_prefix`. Raises `HistoryError` if none or several do."""
 
         def matches(connection: sqlite3.Connection) -> list[str]:
             query = "SELECT id FROM conversations WHERE substr(id, 1, length(?1)) = ?1 LIMIT 2"
-            return [found for (found,) in connection.execute(query, (id_prefix,))]
+            return [found for (found,) in connection.execute(query, (valid_unicode(id_prefix),))]
 
         match self._database.read(matches) if id_prefix else []:
             case [found]:
                 return found
             case []:
-                raise HistoryError(f"There is no conversation {id_prefix}: `parley history list` shows those kept.")
+                raise HistoryError(
+                    f"There is no conversation {clean_line(id_prefix, 40)}: `parley history list` shows those kept."
+                )
             case _:
-                raise HistoryError(f"Several conversations begin with {id_prefix}: give more of the id.")
+                raise HistoryError(
+                    f"Several conversations begin with {clean_line(id_prefix, 40)}: give more of the id."
+                )
 
     def load(self, id: str) -> tuple[Conversation, list[Message]]:
         """Return the conversation whose id starts with `id`, and its messages.
@@ -119,15 +113,18 @@ class History:
             )
             return head, parts.fetchall()
 
-        head, parts = self._database.read(rows)
-        if head is None:
+        row, parts = self._database.read(rows)
+        if row is None:
             raise HistoryError(
                 f"The conversation {identifier} has just been deleted: `parley history list` shows the others."
             )
-        created = datetime.fromisoformat(head["created"])
-        conversation = Conversation(self, identifier, head["model"], head["system"], created, head["title"])
+        head = parse_head(row)
+        conversation = Conversation(self, identifier, head.model, head.system, head.created, head.title)
+        odd: list[str] = []
         turns = groupby(parts, key=lambda row: row["turn_id"])
-        return conversation, [message for _, rows in turns for message in self._messages([*rows])]
+        messages = [message for _, rows in turns for message in self._messages([*rows], odd.append)]
+        self._report("parts of this conversation", odd)
+        return conversation, messages
 
     def search(self, query: str) -> Sequence[ConversationSummary]:
         """Return the conversations that contain all words of `query`, the best match first, with excerpts.
@@ -135,19 +132,20 @@ class History:
         A word also matches longer ones that begin with it.
         """
         # Quoted, so that no word is taken for an operator of FTS5's query language.
-        words = [f'"{word}"*' for word in re.findall(r"\w+", query)]
+        words = [f'"{word}"*' for word in dict.fromkeys(re.findall(r"\w+", valid_unicode(query)))]
 
-        def search(connection: sqlite3.Connection) -> list[ConversationSummary]:
+        def search(connection: sqlite3.Connection) -> tuple[list[sqlite3.Row], dict[str, str]]:
             everywhere = [{identifier for identifier, _ in _matches(connection, word)} for word in words]
             wanted = set.intersection(*everywhere)
             excerpts: dict[str, str] = {}
-            for identifier, excerpt in _matches(connection, " OR ".join(words)):
+            for identifier, excerpt in _matches(connection, " OR ".join(words[:_EXCERPT_WORDS])):
                 if identifier in wanted:
-                    excerpts.setdefault(identifier, " ".join(excerpt.split()))
-            by_id = {summary.id: summary for summary in _summaries(connection, excerpts)}
-            return [by_id[identifier] for identifier in excerpts]
+                    excerpts.setdefault(identifier, clean_line(str(excerpt or ""), 300))
+            by_id = {row["id"]: row for row in _conversations(connection)}
+            # The file may have turns of no conversation.
+            return [by_id[identifier] for identifier in excerpts if identifier in by_id], excerpts
 
-        return self._database.read(search) if words else []
+        return self._summaries(*self._database.read(search)) if words else []
 
     def delete(self, id: str) -> None:
         """Delete the conversation whose id starts with `id`, and the attachments that no other one refers to."""
@@ -159,7 +157,7 @@ class History:
                 WHERE conversation = ? AND digest IS NOT NULL""",
                 (identifier,),
             )
-            digests = [digest for (digest,) in used]
+            digests = [digest for (digest,) in used if isinstance(digest, str)]
             connection.execute("DELETE FROM conversations WHERE id = ?", (identifier,))
             # Without this the index keeps deleted words until its segments are merged.
             connection.execute("INSERT INTO words (words) VALUES ('optimize')")
@@ -179,12 +177,34 @@ class History:
 
     def list(self) -> Sequence[ConversationSummary]:
         """Return all conversations, the one with the latest turn first."""
-        return self._database.read(lambda connection: [*_summaries(connection)])
+        return self._summaries(self._database.read(_conversations))
+
+    def _summaries(
+        self, rows: Iterable[sqlite3.Row], excerpts: dict[str, str] | None = None
+    ) -> Sequence[ConversationSummary]:
+        """Return the conversations in `rows`. Those that cannot be read are left out, with a notice."""
+        summaries, odd = [], []
+        for row in rows:
+            try:
+                summaries.append(parse_summary(row, (excerpts or {}).get(row["id"], "")))
+            except OddRowError:
+                odd.append(clean_line(str(row["id"]), 40))
+        self._report("conversations", odd)
+        return summaries
+
+    def _report(self, what: str, odd: Sequence[str]) -> None:
+        if odd:
+            named = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
+            self._on_notice(
+                f"{len(odd)} {what} in {self.path} cannot be read and {'is' if len(odd) == 1 else 'are'} left out, "
+                f"because another program has changed the file: {named}."
+            )
 
     def _append(self, conversation: Conversation, user: Message, reply: Message, usage: Usage) -> None:
         def append(connection: sqlite3.Connection) -> None:
             # With every turn: the conversation may have been deleted, or its file replaced, since the last one.
-            head = (conversation.id, conversation.title, conversation.model, conversation.system)
+            texts = (conversation.id, conversation.title, conversation.model, conversation.system)
+            head = [text if text is None else valid_unicode(text) for text in texts]
             connection.execute(
                 """INSERT INTO conversations (id, title, model, system, created) VALUES (?, ?, ?, ?, ?)
                 ON CONFLICT DO NOTHING""",
@@ -193,7 +213,11 @@ class History:
             row = connection.execute(
                 """INSERT INTO turns (conversation, finished, interrupted, prompt_tokens, cached_tokens, reply_tokens,
                 first_token_seconds, total_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-                (conversation.id, _now().isoformat(), reply.interrupted, *astuple(usage)),
+                (
+                    *(conversation.id, _now().isoformat(), reply.interrupted),
+                    *(usage.prompt_tokens, usage.cached_tokens, usage.reply_tokens),
+                    *(usage.first_token_seconds, usage.total_seconds),
+                ),
             ).lastrowid
             for message in (user, reply):
                 for part in message.parts:
@@ -209,44 +233,34 @@ class History:
             self._attachments.write(part.digest, part.data)
             values |= {name: value for name, value in vars(part).items() if name != "data"}
         columns, placeholders = ", ".join(values), ", ".join("?" * len(values))
-        connection.execute(f"INSERT INTO parts ({columns}) VALUES ({placeholders})", tuple(values.values()))  # noqa: S608
+        # SQLite takes no lone surrogates, and one text must not keep the turn from being saved.
+        row = [valid_unicode(value) if isinstance(value, str) else value for value in values.values()]
+        connection.execute(f"INSERT INTO parts ({columns}) VALUES ({placeholders})", row)  # noqa: S608
 
-    def _messages(self, rows: Sequence[sqlite3.Row]) -> tuple[Message, Message]:
-        """Return the two messages of a turn from the rows of its parts."""
+    def _messages(self, rows: Sequence[sqlite3.Row], on_odd: Callable[[str], object]) -> tuple[Message, Message]:
+        """Return the two messages of a turn from the rows of its parts. `on_odd` receives the ids of parts left out."""
         parts: dict[str, list[ContentPart]] = {"user": [], "assistant": []}
         for row in rows:
-            if row["role"] is not None:
-                parts[row["role"]].append(self._part(row))
+            if row["id"] is None:  # a turn without parts
+                continue
+            try:
+                parts[row["role"]].append(parse_part(row, self._attachments.read, self._on_notice))
+            except (OddRowError, KeyError):
+                on_odd(str(row["id"]))
         interrupted = bool(rows[0]["interrupted"])
         return Message("user", tuple(parts["user"])), Message("assistant", tuple(parts["assistant"]), interrupted)
 
-    def _part(self, row: sqlite3.Row) -> ContentPart:
-        if row["digest"] is None:
-            return Text(row["text"])
-        data = self._attachments.read(row["digest"])
-        if data is None:
-            what = f"picture {row['name']}" if row["name"] is not None else "recording"
-            self._on_notice(f"The {what} of this conversation is missing or damaged: {row['digest']} is gone.")
-            return Text(f"[The {what} is missing.]")
-        if row["sample_rate"] is not None:
-            return Audio(data, row["sample_rate"], row["digest"])
-        return Image(data, row["media_type"], row["width"], row["height"], row["name"], row["digest"])
 
-
-def _summaries(
-    connection: sqlite3.Connection, excerpts: Mapping[str, str] | None = None, limit: int = -1
-) -> Iterator[ConversationSummary]:
-    """Yield conversations, the one with the latest turn first; only those in `excerpts` if it is given."""
-    rows = connection.execute(
-        """SELECT conversations.id, title, model, created, max(finished), count(*) FROM conversations
-        JOIN turns ON turns.conversation = conversations.id GROUP BY conversations.id ORDER BY max(turns.id) DESC
-        LIMIT ?""",
-        (limit,),
+def _conversations(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Return a row for each conversation, the one with the latest turn first."""
+    # Ordered by number and not by time: the clock may be set back.
+    cursor = connection.execute(
+        """SELECT conversations.id, title, model, created, max(finished) AS updated, count(*) AS turns
+        FROM conversations JOIN turns ON turns.conversation = conversations.id
+        GROUP BY conversations.id ORDER BY max(turns.id) DESC"""
     )
-    for identifier, title, model, created, updated, turns in rows:
-        if excerpts is None or identifier in excerpts:
-            times = (datetime.fromisoformat(created), datetime.fromisoformat(updated))
-            yield ConversationSummary(identifier, title, model, *times, turns, (excerpts or {}).get(identifier, ""))
+    cursor.row_factory = sqlite3.Row
+    return cursor.fetchall()
 
 
 def _matches(connection: sqlite3.Connection, pattern: str) -> Iterator[tuple[str, str]]:
@@ -262,8 +276,7 @@ def _matches(connection: sqlite3.Connection, pattern: str) -> Iterator[tuple[str
 def _title(message: Message) -> str:
     """Return the beginning of the text of `message`, or the names of its images, on one line."""
     text = message.text or ", ".join(image.name for image in message.images)
-    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
-    return line if len(line) <= TITLE_LENGTH else f"{line[: TITLE_LENGTH - 1].rstrip()}…"
+    return clean_line(text, TITLE_LENGTH)
 
 
 def _now() -> datetime:

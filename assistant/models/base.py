@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from assistant.events import Usage
 from assistant.messages import Message
+from assistant.text_cleaning import clean_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,19 @@ class ModelInfo:
     bundled: bool = False
     supports_grounding: bool = False
 
+    def __post_init__(self) -> None:
+        # A server or the name of a folder may contain anything.
+        object.__setattr__(self, "name", clean_line(self.name))
+        object.__setattr__(self, "device", clean_line(self.device))
+
+
+@dataclass(frozen=True)
+class BatchReply:
+    """One reply of a batch."""
+
+    text: str
+    usage: Usage
+
 
 @dataclass(frozen=True)
 class GenerationOptions:
@@ -68,9 +82,10 @@ class ChatModel(Protocol):
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
-        """Yield the reply to `messages` in chunks of text and return the usage.
+        """Yield the reply to `messages` in chunks of text and return the usage, with the reason why the reply ends.
 
-        Setting `stop` ends the stream within one token, without an error.
+        A reply may be empty: `replies.stream_reply` makes that an error. Setting `stop` ends the stream within one
+        token, without an error.
 
         Raises:
             ContextOverflow: The prompt does not fit. Raised before the first chunk.
@@ -118,7 +133,7 @@ class BatchModel(Protocol):
 
     def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
-    ) -> list[str]:
+    ) -> list[BatchReply]:
         """Return the reply to each of `conversations`: the same as `stream` would give alone, up to rounding.
 
         Token for token the same where the arithmetic of a token does not depend on the others computed with it, as with

@@ -60,13 +60,21 @@ class ScriptedModel:
         words = reply.split(" ")
         first_token_seconds = 0.0
         count = 0
-        for word in words[: min(options.max_tokens, self.info.context_tokens - prompt_tokens)]:
+        limit = min(options.max_tokens, self.info.context_tokens - prompt_tokens)
+        for word in words[:limit]:
             if stop.wait(self._token_seconds) if self._token_seconds else stop.is_set():
                 break
             first_token_seconds = first_token_seconds or time.monotonic() - started
             yield word if count == 0 else f" {word}"
             count += 1
-        return Usage(prompt_tokens, 0, count, first_token_seconds, time.monotonic() - started)
+        return Usage(
+            prompt_tokens,
+            0,
+            count,
+            first_token_seconds,
+            time.monotonic() - started,
+            finish_reason="length" if count == limit < len(words) else "stop",
+        )
 
     def score(
         self,

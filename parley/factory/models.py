@@ -40,7 +40,7 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
         ConfigError: The settings contradict each other.
     """
     if is_remote(settings):
-        return connect_model(settings, progress)
+        return connect_model(settings, progress, on_notice)
     name, _, token_delay = settings.model.partition(":")
     if name == SCRIPTED_MODEL:
         return _build_scripted(settings.model, token_delay)
@@ -130,7 +130,7 @@ def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
     return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
 
 
-def connect_model(settings: "Settings", progress: Progress = no_progress) -> ChatModel:
+def connect_model(settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice) -> ChatModel:
     """Connect to the model on the server at `settings.base_url`. Blocks until the server answers.
 
     Raises:
@@ -146,6 +146,7 @@ def connect_model(settings: "Settings", progress: Progress = no_progress) -> Cha
         model=None if _is_local_name(settings.model) else settings.model,
         key=os.environ.get(KEY_VARIABLE) or None,
         progress=progress,
+        on_notice=on_notice,
     )
 
 

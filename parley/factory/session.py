@@ -7,6 +7,7 @@ from assistant.errors import HistoryError
 from assistant.messages import Message, system
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
+from assistant.text_cleaning import valid_unicode
 from parley.factory.emotion import EmotionBackends
 from parley.factory.models import ModelLoader, build_model
 from parley.factory.voice import load_audio
@@ -63,11 +64,12 @@ def build_session(
     from skills.slash_commands import SlashCommandRouter
 
     notices = [] if notices is None else notices
+    system_text = None if settings.system is None else valid_unicode(settings.system)
     if resume is None:
-        conversation, earlier = history.create(model.info.name, settings.system), list[Message]()
+        conversation, earlier = history.create(model.info.name, system_text), list[Message]()
     else:
         conversation, earlier = history.load(resume)
-    instructions = settings.system or conversation.system
+    instructions = system_text or conversation.system
     session = Session(
         model,
         options=GenerationOptions(settings.max_tokens, settings.temperature, settings.seed),

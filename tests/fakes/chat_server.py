@@ -120,7 +120,8 @@ class Handler(BaseHTTPRequestHandler):
             self.start_events()
             words = self.server.reply.split(" ")[:max_tokens]
             self.send_words(words)
-            self.send_chunk({"choices": [{"delta": {}, "finish_reason": "length"}]})
+            reason = "length" if len(words) < len(self.server.reply.split(" ")) else "stop"
+            self.send_chunk({"choices": [{"delta": {}, "finish_reason": reason}]})
             if self.server.reports_usage and request["stream_options"]["include_usage"]:
                 usage = {"prompt_tokens": prompt, "completion_tokens": len(words)}
                 self.send_chunk({"choices": [], "usage": usage})
@@ -186,6 +187,47 @@ def error_response(status: int, message: str = "", **headers: str) -> Behavior:
 def raw_response(body: bytes, media_type: str = "text/event-stream", status: int = 200) -> Behavior:
     """Answer with any body."""
     return lambda handler: handler.answer(status, body, media_type)
+
+
+def event_stream(*events: object, end: bool = True, media_type: str = "text/event-stream") -> Behavior:
+    """Answer with `events`, each JSON or a text that is sent as it is, and with `[DONE]` unless `end` is False."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", media_type)
+        handler.end_headers()
+        for event in events:
+            handler.send_data(event if isinstance(event, str) else json.dumps(event))
+        if end:
+            handler.send_data("[DONE]")
+
+    return answer
+
+
+def then_open(behavior: Behavior) -> Behavior:
+    """Answer, and keep the connection open in silence until the client leaves."""
+
+    def answer(handler: Handler) -> None:
+        behavior(handler)
+        handler.stay_silent()
+
+    return answer
+
+
+def then_endless(behavior: Behavior, data: bytes) -> Behavior:
+    """Answer, and send `data` again and again until the client leaves."""
+
+    def answer(handler: Handler) -> None:
+        behavior(handler)
+        while True:
+            handler.wfile.write(data)
+
+    return answer
+
+
+def delta(finish_reason: str | None = None, **fields: object) -> dict[str, Any]:
+    """Return an event with one choice."""
+    return {"choices": [{"delta": fields, "finish_reason": finish_reason}]}
 
 
 def silent(handler: Handler) -> None:

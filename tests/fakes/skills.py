@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from assistant.conversation.session import Session
 from assistant.errors import ContextOverflow, ModelError
-from assistant.events import Event
+from assistant.events import Event, Usage
 from assistant.messages import Audio, Image, Message
-from assistant.models.base import GenerationOptions
+from assistant.models.base import BatchReply, GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, VisionModel
 from skills.emotions.labels import EMOTIONS
@@ -62,7 +62,8 @@ def silence(seconds: float = 1.0) -> Audio:
 class BatchingModel(ScriptedModel):
     """Echo several questions at once and record the batch sizes.
 
-    The question "too long" raises `ContextOverflow`, the question "broken" raises `ModelError`.
+    The question "too long" raises `ContextOverflow`, the question "broken" raises `ModelError`, and a question with
+    "(empty)" in it gets an empty reply.
     """
 
     batch_size = 4
@@ -77,14 +78,15 @@ class BatchingModel(ScriptedModel):
 
     def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
-    ) -> list[str]:
+    ) -> list[BatchReply]:
         self.batch_sizes.append(len(conversations))
         texts = [messages[-1].text for messages in conversations]
         if "too long" in texts:
             raise ContextOverflow(600, 500)
         if "broken" in texts:
             raise ModelError("The model broke.")
-        return ["" if stop.is_set() else f"{text}, in {options.max_tokens}" for text in texts]
+        replies = ["" if stop.is_set() else f"{text}, in {options.max_tokens}" for text in texts]
+        return [BatchReply("" if "(empty)" in reply else reply, Usage()) for reply in replies]
 
 
 class FakeEmotionModels:

@@ -12,7 +12,7 @@ from skills.batch import Outcome, run_all
 from skills.batching import BatchClient, BatchScheduler, create_clients, supports_batching
 from skills.captioning import caption
 from skills.files import Source
-from skills.vision_model import Cancelled, VisionModel
+from skills.vision_model import Cancelled, VisionClient, VisionModel
 from tests.fakes.skills import BatchingModel, make_image
 
 
@@ -177,6 +177,27 @@ def test_closing_the_iterator_ends_the_run() -> None:
     clients = create_clients(BatchingModel(3), stop, 90)
     outcomes = run_all(map(Source, map(str, range(90))), caption_source, clients, stop)  # type: ignore[arg-type]
     next(outcomes)
-    outcomes.close()  # type: ignore[attr-defined]
+    outcomes.close()
     assert stop.is_set()
     assert not skill_threads()
+
+
+def test_an_empty_reply_is_the_error_of_its_question_alone(clients: list[BatchClient]) -> None:
+    replies = ask_all(clients, ["a", "(empty)", "c", "d"])
+    assert [isinstance(reply, SkillError) for reply in replies] == [False, True, False, False]
+    assert "scripted gave no text" in str(replies[1])
+
+
+def test_a_wrong_number_of_replies_is_an_error_and_no_thread_waits(
+    model: BatchingModel, clients: list[BatchClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "generate_batch", lambda *_: [])
+    with pytest.raises(ModelError, match="scripted gave 0 replies to 4 questions"):
+        ask_all(clients, ["a", "b", "c", "d"])
+
+
+def test_a_batch_goes_on_after_an_empty_reply() -> None:
+    model = ScriptedModel("a cat", "", "a dog")
+    sources = [Source(f"{number}.png") for number in range(3)]
+    outcomes = list(run_all(sources, caption_source, [VisionClient(model)], threading.Event()))  # type: ignore[arg-type]
+    assert [outcome.error != "" for outcome in outcomes] == [False, True, False]

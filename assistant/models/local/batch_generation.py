@@ -6,6 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
+from assistant.events import FinishReason
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.engine import Engine
 from assistant.models.local.prompt_cache import Prompt
@@ -23,8 +24,10 @@ class Reply:
     def __init__(self, prompt: Prompt, max_new_tokens: int, sampler: Sampler, detokenizer: Detokenizer) -> None:
         self.prompt = prompt
         self.text = ""
+        self.num_tokens = 0
+        self.finish_reason: FinishReason = "stop"
         self.last_token = 0
-        self._tokens_left = max_new_tokens
+        self._max_new_tokens = max_new_tokens
         self._sampler = sampler
         self._detokenizer = detokenizer
 
@@ -34,8 +37,11 @@ class Reply:
         if self.last_token in eos_token_ids:
             return False
         self.text += self._detokenizer.push(self.last_token)
-        self._tokens_left -= 1
-        return self._tokens_left > 0
+        self.num_tokens += 1
+        if self.num_tokens < self._max_new_tokens:
+            return True
+        self.finish_reason = "length"
+        return False
 
 
 def generate(

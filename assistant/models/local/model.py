@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from assistant.errors import ContextOverflow, ModelError, OutOfMemory
-from assistant.events import Usage
+from assistant.events import FinishReason, Usage
 from assistant.messages import Message
-from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
+from assistant.models.base import MIN_RESPONSE_TOKENS, BatchReply, GenerationOptions, ModelInfo
 from assistant.models.local import batch_generation
 from assistant.models.local.chat_template import ChatTemplate, keep_latest_images
 from assistant.models.local.cpu_threads import split_evenly
@@ -117,6 +117,7 @@ class LocalModel:
         lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=options.temperature <= 0)
         max_new_tokens = self._max_new_tokens(prompt, options)
         new_tokens = 0
+        finish_reason: FinishReason = "stop"
         while logits is not None and new_tokens < max_new_tokens and not stop.is_set():
             token = self._engine.run(partial(sampler, logits))
             if token in self._eos_token_ids:
@@ -125,12 +126,16 @@ class LocalModel:
             first_token_seconds = first_token_seconds or time.monotonic() - started
             if text := detokenizer.push(token):
                 yield text
-            if new_tokens == max_new_tokens or stop.is_set():
+            if new_tokens == max_new_tokens:
+                finish_reason = "length"
+                break
+            if stop.is_set():
                 break
             logits = self._engine.decode_step(lookup, prompt, token)
 
         # 3. Usage.
-        return Usage(prompt_tokens, cached_tokens, new_tokens, first_token_seconds, time.monotonic() - started)
+        total_seconds = time.monotonic() - started
+        return Usage(prompt_tokens, cached_tokens, new_tokens, first_token_seconds, total_seconds, finish_reason)
 
     def score(
         self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
@@ -164,10 +169,10 @@ class LocalModel:
 
     def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
-    ) -> list[str]:
+    ) -> list[BatchReply]:
         decoder = self._engine.decoder
         if not isinstance(decoder, LlavaDecoder):
-            return ["".join(self.stream(messages, options, stop)) for messages in conversations]
+            return [_complete(self.stream(messages, options, stop)) for messages in conversations]
         prompts = [self._build_prompt(messages, self._reserved_tokens(options)) for messages in conversations]
         replies = [
             batch_generation.Reply(
@@ -179,7 +184,10 @@ class LocalModel:
             for prompt in prompts
         ]
         batch_generation.generate(self._engine, decoder, replies, self._eos_token_ids, stop)
-        return [reply.text for reply in replies]
+        return [
+            BatchReply(reply.text, Usage(len(reply.prompt), 0, reply.num_tokens, finish_reason=reply.finish_reason))
+            for reply in replies
+        ]
 
     def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
         decoder = self._engine.decoder
@@ -238,6 +246,15 @@ class LocalModel:
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+
+def _complete(stream: Generator[str, None, Usage]) -> BatchReply:
+    chunks: list[str] = []
+    while True:
+        try:
+            chunks.append(next(stream))
+        except StopIteration as end:
+            return BatchReply("".join(chunks), end.value)
 
 
 def _token_logprobs(

@@ -6,30 +6,26 @@
 
 The client is asynchronous, because only a coroutine can be cancelled while it waits for the network. Callers are
 synchronous: each request has an event loop of its own, which runs only while the caller waits for the next event and
-closes the connection when the caller leaves.
+closes the connection when the caller leaves. Whatever a server sends, sizes are bounded.
 """
 
 import asyncio
-import json
 import ssl
 import threading
+import zlib
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
 import httpx2
 
 from assistant import __version__
-from assistant.errors import ConfigError, http_status
-from assistant.models.remote.retries import (
-    MAX_RETRY_DELAY,
-    POLL_SECONDS,
-    IsCancelled,
-    ServerError,
-    parse_retry_after,
-)
+from assistant.errors import ConfigError
+from assistant.models.remote.http_errors import Redactor, response_error, tls_expected, transport_error
+from assistant.models.remote.retries import POLL_SECONDS, IsCancelled, ServerError
+from assistant.text_cleaning import clean_line
 
 CONNECT_TIMEOUT = 10.0
 """Seconds."""
@@ -37,18 +33,22 @@ READ_TIMEOUT = 600.0
 """Seconds without a byte from the server. A long prompt on a busy machine takes minutes until the first token."""
 
 _MAX_EVENT_BYTES = 2**20
+_MAX_STREAM_BYTES = 256 * 2**20
 _MAX_BODY_BYTES = 4 * 2**20
-_MAX_MESSAGE_CHARACTERS = 300
-_RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+_PROBE_TIMEOUT = 2.0
+"""Seconds for a TLS handshake that tells why there was no answer."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 class ApiClient:
     """An HTTP client for the API below one base URL. Requests raise `ServerError`.
 
     Attributes:
-        base_url: Address of the API, usually ending in `/v1`.
+        base_url: Address of the API, usually ending in `/v1`, for display: without a query.
         host: Host name and port, for display.
+        words: Cleans what is quoted of the server's words.
+        read_timeout: Seconds without a byte after which a request fails.
     """
 
     def __init__(self, base_url: str, key: str | None = None, *, read_timeout: float = READ_TIMEOUT) -> None:
@@ -64,23 +64,16 @@ class ApiClient:
         """
         if key is not None and not (key.isascii() and key.isprintable() and key == key.strip()):
             raise ConfigError("The API key contains characters that no key has, such as a line break: set it again.")
-        try:
-            url = httpx2.URL(base_url)
-        except httpx2.InvalidURL as error:
-            raise ConfigError(
-                f"{base_url} is not the address of a server: give one like http://localhost:8000/v1."
-            ) from error
-        self.base_url = base_url
-        self.host = url.netloc.decode()
-        self._key = key
+        self._url = _parse_url(base_url)
+        self.base_url = str(self._url.copy_with(query=None, fragment=None)).rstrip("/")
+        self.host = self._url.netloc.decode()
+        self.words = Redactor(key)
+        self.read_timeout = read_timeout
         self._headers = {"User-Agent": f"parley/{__version__}", "Accept-Encoding": "identity"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
-        self._timeout = httpx2.Timeout(read_timeout, connect=CONNECT_TIMEOUT)
         # Created once: reading all certificates of the system takes longer than most requests.
-        self._ssl_context = _default_ssl_context() if url.scheme == "https" else False
-        # A proxy set in the environment is for other machines, not for this one.
-        self._use_environment = url.host not in _LOOPBACK
+        self._ssl_context = _default_ssl_context() if self._url.scheme == "https" else False
 
     def get(self, path: str, is_cancelled: IsCancelled) -> bytes:
         """Return the body at `path`, at most a few megabytes; empty if cancelled."""
@@ -95,45 +88,64 @@ class ApiClient:
                 left.set()
             return body.result()
 
-    def stream_events(self, path: str, body: dict[str, Any], is_cancelled: IsCancelled) -> Generator[str, None, None]:
-        """Post `body` as JSON to `path` and yield the data of each server-sent event as it comes.
+    def stream_events(
+        self, path: str, body: dict[str, Any], is_cancelled: IsCancelled
+    ) -> Generator[httpx2.ServerSentEvent, None, None]:
+        """Post `body` as JSON to `path` and yield each server-sent event with data as it comes.
 
-        Ends with the stream or when cancelled. Closing the generator early closes the connection. Not to be called in a
-        thread that runs an event loop.
+        A server that answers with JSON instead has its body yielded as the only event. Ends with the stream or when
+        cancelled. Closing the generator early closes the connection. Not to be called in a thread that runs an event
+        loop.
         """
-        queue: asyncio.Queue[str | None] = asyncio.Queue()
+        queue: asyncio.Queue[httpx2.ServerSentEvent | None] = asyncio.Queue()
+        received: list[httpx2.Response] = []
 
         async def read_events() -> None:
             try:
                 async with self._request("POST", path, body) as response:
-                    media_type = response.headers.get("content-type", "no content type")
-                    if not media_type.startswith("text/event-stream"):
-                        raise await self._response_error(response, f"answered with {media_type} instead of events")
-                    async for event in httpx2.EventSource(response, _MAX_EVENT_BYTES):
-                        queue.put_nowait(event.data)
+                    received.append(response)
+                    async for event in self._events(response):
+                        queue.put_nowait(event)
             finally:
                 queue.put_nowait(None)
+
+        def is_over() -> bool:
+            if received and received[0].num_bytes_downloaded > _MAX_STREAM_BYTES:
+                raise ServerError(f"The server at {self.base_url} sends without end: check that it is the right one.")
+            return is_cancelled()
 
         with _event_loop() as loop:
             reading = loop.create_task(read_events())
             while True:
                 next_event = loop.create_task(queue.get())
-                if not loop.run_until_complete(_wait_unless_cancelled(next_event, is_cancelled)):
+                if not loop.run_until_complete(_wait_unless_cancelled(next_event, is_over)):
                     return
-                data = next_event.result()
-                if data is None:
+                event = next_event.result()
+                if event is None:
                     break
-                yield data
+                if event.data.strip():
+                    yield event
             loop.run_until_complete(reading)
 
-    def error_message(self, body: bytes) -> str:
-        """Return the message in the body of an error response, fit to be quoted in a sentence; empty if it has none."""
-        return _single_line(_find_message(body).replace(self._key or "\0", "…"))
+    async def _events(self, response: httpx2.Response) -> AsyncIterator[httpx2.ServerSentEvent]:
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == "application/json":
+            yield httpx2.ServerSentEvent(data=(await self._read_body(response)).decode(errors="replace"))
+        elif media_type != "text/event-stream":
+            raise await self._response_error(
+                response, f"answered with {media_type or 'no content type'} instead of events"
+            )
+        elif _encoding(response):
+            # Unpacked, a few kilobytes may be gigabytes.
+            raise await self._response_error(response, f"sent events packed with {_encoding(response)}, unasked")
+        else:
+            async for event in httpx2.EventSource(response, _MAX_EVENT_BYTES):
+                yield event
 
     def _get(self, path: str, is_cancelled: IsCancelled) -> bytes:
         async def fetch() -> bytes:
             async with self._request("GET", path) as response:
-                return await _read_body(response)
+                return await self._read_body(response)
 
         with _event_loop() as loop:
             task = loop.create_task(fetch())
@@ -143,63 +155,85 @@ class ApiClient:
     async def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> AsyncIterator[httpx2.Response]:
+        url = self._url.copy_with(path=self._url.path.rstrip("/") + path)
+        answered = False
         try:
-            async with (
-                self._client() as client,
-                client.stream(method, f"{self.base_url}{path}", json=body) as response,
-            ):
+            async with self._client() as client, client.stream(method, url, json=body) as response:
+                answered = True
                 if response.status_code != HTTPStatus.OK:
-                    raise await self._response_error(response, f"answered {http_status(response.status_code)}")
+                    raise await self._response_error(response)
                 yield response
-        except httpx2.RequestError as error:
-            raise self._transport_error(error) from error
+        except (httpx2.RequestError, OSError, UnicodeError) as error:
+            connected = isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError)
+            if connected and not answered and await self._speaks_tls():
+                raise tls_expected(self.base_url) from error
+            raise transport_error(self.base_url, error, self.read_timeout) from error
 
     def _client(self) -> httpx2.AsyncClient:
         try:
             return httpx2.AsyncClient(
-                headers=self._headers, timeout=self._timeout, verify=self._ssl_context, trust_env=self._use_environment
+                headers=self._headers,
+                timeout=httpx2.Timeout(self.read_timeout, connect=CONNECT_TIMEOUT),
+                verify=self._ssl_context,
+                # A proxy set in the environment is for other machines, not for this one.
+                trust_env=self._url.host not in _LOOPBACK,
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise ServerError(
-                f"The proxy set in the environment cannot be used: {_single_line(str(error))}."
+                f"The proxy set in the environment cannot be used: {self.words.clean(str(error))}."
             ) from error
 
-    async def _response_error(self, response: httpx2.Response, problem: str) -> ServerError:
-        """Describe a response that is not the expected one."""
-        body = await _read_body(response)
-        message = self.error_message(body)
-        retryable = response.status_code in _RETRYABLE_STATUS
-        retry_after = parse_retry_after(response.headers.get("retry-after", "")) if retryable else None
-        advice = "check the address" if not message and not retryable else "try again later" if retryable else ""
-        if retry_after is not None and retry_after > MAX_RETRY_DELAY:
-            advice = f"try again in {retry_after:.0f} seconds"
-        sentence = f"The server at {self.base_url} {_single_line(problem)}{f' ({message})' if message else ''}"
-        return ServerError(
-            f"{sentence}: {advice}." if advice else f"{sentence}.",
-            retryable=retryable,
-            status=response.status_code,
-            body=body,
-            retry_after=retry_after,
-        )
+    async def _response_error(self, response: httpx2.Response, problem: str = "") -> ServerError:
+        body = await self._read_body(response)
+        return response_error(self.base_url, response, body, problem, self.words)
 
-    def _transport_error(self, error: httpx2.RequestError) -> ServerError:
-        """Describe a request without a complete response."""
-        server = f"The server at {self.base_url}"
-        match error:
-            case httpx2.ConnectError() | httpx2.ConnectTimeout() if _is_certificate_error(error):
-                return ServerError(f"{server} has no valid certificate, so nothing was sent: check the address.")
-            case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.ProxyError():
-                return ServerError(
-                    f"No server answers at {self.base_url}: start it, or check --base-url.", retryable=True
+    async def _read_body(self, response: httpx2.Response) -> bytes:
+        """Read at most `_MAX_BODY_BYTES`, for no longer than `read_timeout`, whatever the server sends."""
+        body = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.read_timeout):
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > _MAX_BODY_BYTES:
+                        break
+        if _encoding(response) in ("gzip", "deflate"):
+            with suppress(zlib.error):
+                body = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, _MAX_BODY_BYTES)
+        return body[:_MAX_BODY_BYTES]
+
+    async def _speaks_tls(self) -> bool:
+        """Return True if the port of an address with http:// answers a TLS handshake. Sends nothing else."""
+        if self._url.scheme != "http":
+            return False
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT):
+                _, writer = await asyncio.open_connection(self._url.host, self._url.port or 80, ssl=context)
+                writer.close()
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+
+def _parse_url(base_url: str) -> httpx2.URL:
+    """Return the address of a server. Raises `ConfigError`."""
+    with suppress(httpx2.InvalidURL, UnicodeError, ValueError):
+        url = httpx2.URL(base_url)
+        if url.scheme in ("http", "https") and url.host and (url.port or 1) < 2**16:
+            if url.userinfo:
+                raise ConfigError(
+                    "The address of a server cannot contain a user name or a password: set a key as PARLEY_API_KEY."
                 )
-            case httpx2.TimeoutException():
-                return ServerError(
-                    f"{server} has sent nothing for {self._timeout.read:g} seconds: check what it is doing."
-                )
-            case httpx2.SSEError() | httpx2.DecodingError():
-                return ServerError(f"{server} sent an invalid event stream: check that it is the right server.")
-            case _:
-                return ServerError(f"{server} broke off its answer: check that it is still running.", retryable=True)
+            return url
+    raise ConfigError(f"{clean_line(base_url)} is not the address of a server: give one like http://localhost:8000/v1.")
+
+
+def _encoding(response: httpx2.Response) -> str:
+    """Return the compression of a response, which was not asked for; empty if there is none."""
+    encoding = clean_line(response.headers.get("content-encoding", ""), 20).lower()
+    return "" if encoding == "identity" else encoding
 
 
 def _default_ssl_context() -> ssl.SSLContext:
@@ -236,43 +270,4 @@ async def _wait_unless_cancelled(task: "asyncio.Task[Any]", is_cancelled: IsCanc
     while not is_cancelled():
         if (await asyncio.wait([task], timeout=POLL_SECONDS))[0]:
             return True
-    return False
-
-
-async def _read_body(response: httpx2.Response) -> bytes:
-    """Read at most `_MAX_BODY_BYTES`."""
-    body = b""
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            break
-    return body[:_MAX_BODY_BYTES]
-
-
-def _find_message(body: bytes) -> str:
-    """Return the message in the usual shapes of an error: `{"error": {"message": ...}}` and its variants."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    for _ in range(4):
-        if isinstance(value, list) and value:
-            value = value[0]
-        if not isinstance(value, dict):
-            break
-        value = next((value[name] for name in ("error", "message", "detail", "msg") if value.get(name)), None)
-    return value if isinstance(value, str) else ""
-
-
-def _single_line(text: str) -> str:
-    """Remove control characters and line breaks from `text`, and cut it to a readable length."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split()).rstrip(".:")
-    return line if len(line) <= _MAX_MESSAGE_CHARACTERS else f"{line[:_MAX_MESSAGE_CHARACTERS]}…"
-
-
-def _is_certificate_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
-        error = error.__cause__ or error.__context__
     return False

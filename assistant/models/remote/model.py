@@ -11,32 +11,34 @@ import re
 import threading
 import time
 from collections.abc import Generator, Sequence
+from http import HTTPStatus
 from typing import Any
 
-from assistant.errors import ContextOverflow, ModelError
+from assistant.errors import ContextOverflow, ModelError, http_status
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
+from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
 from assistant.models.remote.openai_api import (
-    Chunk,
     ServerModel,
-    ServerUsage,
     data_url,
-    parse_chunk,
     parse_context_overflow,
     parse_models,
     to_openai_message,
 )
 from assistant.models.remote.retries import RETRY_DELAYS, IsCancelled, RetryPolicy, ServerError
-from assistant.progress import Progress, no_progress
+from assistant.models.remote.streamed_reply import StreamedReply
+from assistant.progress import OnNotice, Progress, no_notice, no_progress
+from assistant.text_cleaning import clean_line, valid_unicode
 
 KEY_VARIABLE = "PARLEY_API_KEY"
 """The only source of the key: others can read a command line, and settings files are copied."""
 
-_UNAUTHORIZED = frozenset({401, 403})
-_NOT_FOUND = 404
-_CONTENT_TOO_LARGE = 413
+_UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# Zero for an error that comes as an event.
+_INVALID_REQUEST = frozenset({0, 400, 422})
+_MAX_ADAPTATIONS = 8
 _PROGRESS_SECONDS = 0.3
 _MAX_LISTED_MODELS = 12
 # The API does not tell what a model can do, only its name.
@@ -47,7 +49,12 @@ class RemoteModel:
     """A `ChatModel` behind a server."""
 
     def __init__(
-        self, client: ApiClient, name: str, context_tokens: int = 0, retry_delays: tuple[float, ...] = RETRY_DELAYS
+        self,
+        client: ApiClient,
+        name: str,
+        context_tokens: int = 0,
+        retry_delays: tuple[float, ...] = RETRY_DELAYS,
+        on_notice: OnNotice = no_notice,
     ) -> None:
         """Use the model `name` on the server.
 
@@ -56,11 +63,16 @@ class RemoteModel:
             name: Id of the model there.
             context_tokens: Longest prompt and reply together; 0 if unknown.
             retry_delays: Seconds before each further attempt after a retryable error.
+            on_notice: Receives a sentence if the server refuses an option of the user.
         """
         supports_grounding = _GROUNDING_MODELS.search(name) is not None
         self.info = ModelInfo(name, client.host, "unknown", context_tokens, supports_grounding=supports_grounding)
         self._client = client
+        self._id = valid_unicode(name)
         self._retry_delays = retry_delays
+        self._on_notice = on_notice
+        # A list, so that copies of this model, which ask the same server, learn together.
+        self._learned = [Dialect()]
         self._data_urls: dict[str, str] = {}
 
     @classmethod
@@ -73,6 +85,7 @@ class RemoteModel:
         progress: Progress = no_progress,
         read_timeout: float = READ_TIMEOUT,
         retry_delays: tuple[float, ...] = RETRY_DELAYS,
+        on_notice: OnNotice = no_notice,
     ) -> "RemoteModel":
         """Ask a server for its models and select one. Blocks until the server answers.
 
@@ -83,6 +96,7 @@ class RemoteModel:
             progress: Called repeatedly during the wait; an exception it raises ends the wait.
             read_timeout: Seconds without a byte from the server after which a request fails.
             retry_delays: Seconds before each further attempt after a retryable error.
+            on_notice: Receives a sentence if the server refuses an option of the user.
 
         Raises:
             ModelError: The server does not answer, or does not have the model.
@@ -95,31 +109,37 @@ class RemoteModel:
             nonlocal reported
             if time.monotonic() - reported > _PROGRESS_SECONDS:
                 reported = time.monotonic()
-                progress(f"asking the server at {base_url}", 0, 0)
+                progress(f"asking the server at {client.base_url}", 0, 0)
             return False
 
         models = _list_models(client, RetryPolicy(retry_delays), report, required=model is None)
-        selected = _select_model(models, model, base_url)
-        return cls(client, selected.id, selected.context_tokens, retry_delays)
+        selected = _select_model(models, model, client.base_url)
+        return cls(client, selected.id, selected.context_tokens, retry_delays, on_notice)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
-        response = _StreamedResponse(self._client, options.max_tokens)
+        response = StreamedReply(self._client, options.max_tokens)
         request = self._build_request(messages, options)
         retries = RetryPolicy(self._retry_delays)
+        dialects = [self._learned[0]]
         while not stop.is_set():
             try:
-                yield from response.stream_once(request, stop)
+                yield from response.stream_once(dialects[-1].apply(request), stop)
                 break
             except ServerError as error:
-                if response.num_chunks:
+                if response.has_text:
                     raise
                 if (overflow := _context_overflow(error)) is not None:
                     _fit_max_tokens(request, *overflow)
+                elif (adapted := _adapted(dialects, error, request)) is not None:
+                    dialects.append(adapted)
                 else:
                     self._raise_if_fixable(error)
                     retries.wait(error, stop.is_set)
+            finally:
+                if response.accepted:
+                    self._learn(dialects[-1], request)
         return response.usage()
 
     def close(self) -> None:
@@ -130,7 +150,7 @@ class RemoteModel:
         # Images still in the conversation are encoded once; the others are forgotten.
         self._data_urls = {digest: self._data_urls.get(digest) or data_url(image) for digest, image in images.items()}
         return {
-            "model": self.info.name,
+            "model": self._id,
             "messages": [to_openai_message(message, self._data_urls) for message in messages],
             "max_tokens": options.max_tokens,
             "temperature": options.temperature,
@@ -139,79 +159,29 @@ class RemoteModel:
             "stream_options": {"include_usage": True},
         }
 
+    def _learn(self, dialect: Dialect, request: dict[str, Any]) -> None:
+        """Remember what the server accepts, and tell the user once what it does not."""
+        for notice in dialect.notices(self._learned[0], request):
+            self._on_notice(notice)
+        self._learned[0] = dialect
+
     def _raise_if_fixable(self, error: ServerError) -> None:
         """Raise a more helpful `ModelError` if the key or the model's name is wrong."""
         if error.status in _UNAUTHORIZED:
             raise _unauthorized(self._client, error)
-        message = self._client.error_message(error.body)
-        if error.status == _NOT_FOUND and self.info.name in message:
+        message = self._client.words.error_message(error.body)
+        if error.status == HTTPStatus.NOT_FOUND and self.info.name in message:
             raise ModelError(
                 f"The server at {self._client.base_url} has no model {self.info.name} ({message}): "
                 "name another with --model."
             ) from error
 
 
-class _StreamedResponse:
-    """One reply, over as many attempts as it takes."""
-
-    def __init__(self, client: ApiClient, max_tokens: int) -> None:
-        self._client = client
-        self._max_tokens = max_tokens
-        self._started = time.monotonic()
-        self._first_token_seconds = 0.0
-        self._server_usage: ServerUsage | None = None
-        self.num_chunks = 0
-        """Chunks with text so far. Usually one token each; servers under load may put several into one."""
-
-    def stream_once(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, None]:
-        """Send the request once and yield the text. Raises `ServerError` unless the reply is complete or stopped."""
-        finished = False
-        for data in self._client.stream_events("/chat/completions", request, stop.is_set):
-            chunk = self._parse(data)
-            self._server_usage = chunk.usage or self._server_usage
-            if chunk.text:
-                # A server that ignores `max_tokens` would go on for as long as its model does.
-                if self.num_chunks == self._max_tokens:
-                    return
-                self._first_token_seconds = self._first_token_seconds or time.monotonic() - self._started
-                self.num_chunks += 1
-                yield chunk.text
-            finished = finished or chunk.finished
-            if stop.is_set():
-                return
-        if not finished and not stop.is_set():
-            raise ServerError(
-                f"The server at {self._client.base_url} broke off its answer: check that it is still running.",
-                retryable=True,
-            )
-
-    def usage(self) -> Usage:
-        """Return the token counts, those of the server if it reported them."""
-        usage, total_seconds = self._server_usage, time.monotonic() - self._started
-        if usage is None:
-            return Usage(0, 0, self.num_chunks, self._first_token_seconds, total_seconds)
-        cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
-        return Usage(
-            usage.prompt_tokens, cached or 0, usage.completion_tokens, self._first_token_seconds, total_seconds
-        )
-
-    def _parse(self, data: str) -> Chunk:
-        try:
-            chunk = parse_chunk(data)
-        except ValueError as error:
-            raise ServerError(
-                f"The server at {self._client.base_url} sent an invalid chunk: "
-                "check that it offers OpenAI's chat completions."
-            ) from error
-        if chunk.failed:
-            message = self._client.error_message(data.encode())
-            raise ServerError(
-                f"The server at {self._client.base_url} stopped with an error"
-                f"{f' ({message})' if message else ''}: try again.",
-                retryable=True,
-                body=data.encode(),
-            )
-        return chunk
+def _adapted(dialects: Sequence[Dialect], error: ServerError, request: dict[str, Any]) -> Dialect | None:
+    """Return a dialect to try after `error`, None if it is about something else or enough has been tried."""
+    if error.status not in _INVALID_REQUEST or not error.body or len(dialects) > _MAX_ADAPTATIONS:
+        return None
+    return dialects[-1].adapted(error.body, request)
 
 
 def _list_models(
@@ -240,20 +210,20 @@ def _select_model(models: Sequence[ServerModel], name: str | None, base_url: str
     """Return the model called `name`, or the only chat model."""
     if name is not None:
         # A model that is not listed may still exist, under a shorter name or not loaded yet: the server decides.
-        return next((model for model in models if model.id == name), ServerModel(id=name))
+        return next((model for model in models if name in (model.id, clean_line(model.id))), ServerModel(id=name))
     chat_models = [model for model in models if model.is_chat_model]
     if len(chat_models) == 1:
         return chat_models[0]
     if not chat_models:
         raise ModelError(f"The server at {base_url} has no model loaded: load one there, or name it with --model.")
-    names = ", ".join(model.id for model in chat_models[:_MAX_LISTED_MODELS])
+    names = ", ".join(clean_line(model.id, 80) for model in chat_models[:_MAX_LISTED_MODELS])
     more = f" and {len(chat_models) - _MAX_LISTED_MODELS} more" if len(chat_models) > _MAX_LISTED_MODELS else ""
     raise ModelError(f"The server at {base_url} has several models: choose with --model one of {names}{more}.")
 
 
 def _context_overflow(error: ServerError) -> tuple[int, int] | None:
     """Return (prompt_tokens, context_tokens), 0 for unknown, if `error` says that the prompt is too long."""
-    return (0, 0) if error.status == _CONTENT_TOO_LARGE else parse_context_overflow(error.body)
+    return (0, 0) if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else parse_context_overflow(error.body)
 
 
 def _fit_max_tokens(request: dict[str, Any], prompt_tokens: int, context_tokens: int) -> None:
@@ -270,8 +240,14 @@ def _fit_max_tokens(request: dict[str, Any], prompt_tokens: int, context_tokens:
 
 
 def _unauthorized(client: ApiClient, error: ServerError) -> ModelError:
-    message = client.error_message(error.body)
+    message = client.words.error_message(error.body)
+    quoted = f" ({message})" if message else ""
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return ModelError(
+            f"The server at {client.base_url} requires a valid API key{quoted}: set it in the environment as "
+            f"{KEY_VARIABLE}."
+        )
     return ModelError(
-        f"The server at {client.base_url} requires a valid API key{f' ({message})' if message else ''}: "
-        f"set it in the environment as {KEY_VARIABLE}."
+        f"The server at {client.base_url} answered {http_status(error.status)}{quoted}: check the API key in "
+        f"{KEY_VARIABLE} and what it may be used for."
     )

@@ -1,4 +1,4 @@
-"""The OpenAI chat completions API: messages out; chunks, model lists and errors in.
+"""The OpenAI chat completions API: messages out; model lists and errors in. `chunks` has the replies.
 
 vLLM, SGLang, llama.cpp, Ollama, LM Studio and `transformers serve` agree on requests and chunks. Each has its own way
 to report the length of its context, and a prompt that exceeds it.
@@ -8,96 +8,34 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import PIL.Image
-from pydantic import BaseModel, ConfigDict, Field
 
 from assistant.attachments.images import decode
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
+from assistant.models.remote.json_values import as_count, as_dict, as_list, as_text, parse_json
 
 MAX_IMAGE_SIDE = 2048
 """Pixels. Larger images are scaled down before they are sent, as OpenAI's own service does with them."""
 
 _JPEG_QUALITY = 95
-_END_OF_STREAM = "[DONE]"
 
 
-class _Response(BaseModel):
-    # Servers add fields of their own everywhere.
-    model_config = ConfigDict(extra="ignore", frozen=True)
+@dataclass(frozen=True)
+class ServerModel:
+    """A model in the server's list.
 
-
-class PromptDetails(_Response):
-    """Use of the server's prompt cache."""
-
-    cached_tokens: int | None = None
-
-
-class ServerUsage(_Response):
-    """Token counts of the server."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: PromptDetails | None = None
-
-
-class Delta(_Response):
-    """New text of a reply."""
-
-    content: str | None = None
-
-
-class Choice(_Response):
-    """One of the replies requested; Parley requests one."""
-
-    delta: Delta = Delta()
-    finish_reason: str | None = None
-
-
-class Chunk(_Response):
-    """One event of a streamed reply."""
-
-    choices: list[Choice] = Field(default_factory=list)
-    usage: ServerUsage | None = None
-    object: str | None = None
-    error: Any = None
-
-    @property
-    def text(self) -> str:
-        """New text; often empty."""
-        return (self.choices[0].delta.content or "") if self.choices else ""
-
-    @property
-    def failed(self) -> bool:
-        """True if this event reports an error that ends the reply."""
-        return self.error is not None or self.object == "error"
-
-    @property
-    def finished(self) -> bool:
-        """True if the reply is complete."""
-        return bool(self.choices and self.choices[0].finish_reason)
-
-
-FINISHED = Chunk(choices=[Choice(finish_reason="done")])
-"""The chunk for the end marker of a stream."""
-
-
-class ServerModel(_Response):
-    """A model in the server's list."""
+    Attributes:
+        id: Its id, unchanged: the server knows it by nothing else.
+        context_tokens: Longest prompt and reply together; 0 if the server does not report it.
+    """
 
     id: str
-    max_model_len: int | None = None
-    context_length: int | None = None
-    meta: dict[str, Any] | None = None
-
-    @property
-    def context_tokens(self) -> int:
-        """Longest prompt and reply together; 0 if the server does not report it."""
-        # llama.cpp also reports the context of the training, which is not the one it was started with.
-        reported = (self.max_model_len, self.context_length, (self.meta or {}).get("n_ctx"))
-        return next((count for count in reported if isinstance(count, int) and count > 0), 0)
+    context_tokens: int = 0
 
     @property
     def is_chat_model(self) -> bool:
@@ -105,18 +43,23 @@ class ServerModel(_Response):
         return "embed" not in self.id.lower()
 
 
-class _ServerModelList(_Response):
-    data: list[ServerModel]
-
-
-def parse_chunk(data: str) -> Chunk:
-    """Parse the data of an event. Raises `ValueError`."""
-    return FINISHED if data.strip() == _END_OF_STREAM else Chunk.model_validate_json(data)
-
-
 def parse_models(body: bytes) -> list[ServerModel]:
     """Parse a response of `/models`. Raises `ValueError`."""
-    return _ServerModelList.model_validate_json(body).data
+    value = parse_json(body)
+    if not isinstance(value, dict) or not isinstance(value.get("data"), list | NoneType):
+        raise ValueError("no list of models")  # noqa: TRY004 - callers expect one type
+    listed = as_list(value["data"]) if "data" in value else [None]
+    models = {model.id: model for model in map(_read_model, listed) if model.id}
+    if listed and not models:
+        raise ValueError("no list of models")
+    return list(models.values())
+
+
+def _read_model(value: Any) -> ServerModel:
+    model = as_dict(value)
+    # llama.cpp also reports the context of the training, which is not the one it was started with.
+    reported = (model.get("max_model_len"), model.get("context_length"), as_dict(model.get("meta")).get("n_ctx"))
+    return ServerModel(as_text(model.get("id")), next(filter(None, map(as_count, reported)), 0))
 
 
 def to_openai_message(message: Message, data_urls: Mapping[str, str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 import pytest
 
 from assistant.conversation.session import Session, TurnOutcome
-from assistant.errors import ContextOverflow, ModelError, OutOfMemory
+from assistant.errors import ContextOverflow, EmptyReply, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import GenerationOptions
@@ -214,7 +214,7 @@ class TestLongConversations:
         assert "left out from here on" in notice
 
     async def test_several_trims_for_one_prompt_are_one_notice(self) -> None:
-        session = Session(ScriptedModel("yes", "yes", "yes", context_tokens=40))
+        session = Session(ScriptedModel("yes", "yes", "yes", "yes", context_tokens=40))
         for _ in range(3):
             await ask(session, "one two three four five")
         assert notices(await run_turn(session, user(" ".join(["word"] * 30)))) == [
@@ -360,3 +360,49 @@ class TestTurnInstructions:
         await asyncio.wait([task])
         assert session.messages == [user("Where is it?"), assistant("", interrupted=True)]
         await session.close()
+
+
+class TestEndsOfReplies:
+    """Replies that are cut off, and replies without text."""
+
+    async def test_a_reply_that_is_cut_off_has_one_notice_after_it(self) -> None:
+        session = Session(ScriptedModel("one two three four", "done"), options=GenerationOptions(max_tokens=2))
+        events = await run_turn(session, user("Count."))
+        assert events[:-1] == [
+            TextDelta("one"),
+            TextDelta(" two"),
+            Notice("The reply was cut off at 2 tokens: raise --max-tokens for longer replies."),
+        ]
+        assert notices(await run_turn(session, user("Go on."))) == []
+
+    @pytest.mark.parametrize("reply", ["", " \n ", "\u200b"])
+    async def test_an_empty_reply_is_an_error_and_leaves_no_trace(self, reply: str) -> None:
+        store = RecordingStore()
+        session = Session(ScriptedModel(reply, "Yes."), store=store)
+        turn = session.turn(user("Are you there?"))
+        with pytest.raises(EmptyReply, match="scripted gave no text"):
+            await collect(turn)
+        assert turn.outcome.reply is None
+        assert (session.messages, store.turns) == ([], [])
+        assert await ask(session, "And now?") == "Yes."
+
+    async def test_a_stopped_turn_may_be_empty(self) -> None:
+        model = StallingModel("")
+        session = Session(model)
+        task = asyncio.create_task(run_turn(session, user("Hi.")))
+        await asyncio.to_thread(model.stalled.wait, 60)
+        await cancel(task)
+        assert session.messages[-1] == assistant("", interrupted=True)
+
+
+class TestInvalidUnicode:
+    """Text that no file accepts is made valid where it enters."""
+
+    async def test_lone_surrogates_are_replaced_in_messages_and_replies(self) -> None:
+        store = RecordingStore()
+        session = Session(ScriptedModel("good \udcff", "fine"), store=store)
+        image = Image(b"x", "image/png", 1, 1, "bad\udcff.png")
+        await run_turn(session, user("bad \udcff", image))
+        await ask(session, "next")
+        assert store.turns == [("bad \ufffd", "good \ufffd", False), ("next", "fine", False)]
+        assert image.name == "bad\ufffd.png"

@@ -1,8 +1,11 @@
 """Recording turns: what happens while the store cannot be written."""
 
+import pytest
+
 from assistant.conversation.turn_log import TurnLog
+from assistant.errors import HistoryError
 from assistant.events import Usage
-from assistant.messages import assistant, user
+from assistant.messages import Message, assistant, user
 from tests.fakes.conversation import RecordingStore, texts
 
 
@@ -28,6 +31,31 @@ async def test_a_second_failure_is_reported_again() -> None:
         store.full = full
         await log.append(user("a"), assistant("one"), Usage())
     assert len(reported) == 2
+
+
+class PickyStore(RecordingStore):
+    """Refuse the turn "bad" with `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def append(self, user: Message, reply: Message, usage: Usage) -> None:
+        if user.text == "bad":
+            raise self.error
+        super().append(user, reply, usage)
+
+
+@pytest.mark.parametrize("error", [OverflowError("int too large"), HistoryError("The picture cannot be written.")])
+async def test_a_turn_that_cannot_be_written_does_not_block_the_others(error: Exception) -> None:
+    store, reported = PickyStore(error), list[str]()
+    log = TurnLog(store=store, on_notice=reported.append)
+    for text in ("a", "bad", "b", "c"):
+        await log.append(user(text), assistant("yes"), Usage())
+    assert [turn[0] for turn in store.turns] == ["a", "b", "c"]
+    assert texts(log.messages)[2] == "bad"
+    assert len(reported) == 1
+    assert str(error).rstrip(".") in reported[0]
 
 
 async def test_without_a_store_turns_are_kept_in_memory() -> None:

@@ -108,6 +108,10 @@ def test_a_reply_is_no_longer_than_max_tokens(model: ChatModel) -> None:
     assert len(ask(model, QUESTION, max_tokens=3).chunks) <= 3
 
 
+def test_a_reply_that_reaches_max_tokens_says_so(model: ChatModel) -> None:
+    assert ask(model, QUESTION, max_tokens=2).usage.finish_reason == "length"
+
+
 def test_a_greedy_reply_is_repeatable(model: ChatModel) -> None:
     assert ask(model, QUESTION, max_tokens=12).text == ask(model, QUESTION, max_tokens=12).text
 

@@ -10,6 +10,7 @@ from assistant.errors import ContextOverflow
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import BatchModel, GenerationOptions
 from assistant.models.local.model import LocalModel
+from tests.fakes.generation import complete_with_usage
 from tests.fakes.tiny_models import clear_caches
 
 WORDS = ("What is in this picture?", "A dog", "runs over the grass, and a child looks on.", "Who? 日本 😀")
@@ -43,7 +44,8 @@ def alone(model: LocalModel, messages: Sequence[Message], options: GenerationOpt
 def batch(
     model: BatchModel, conversations: Sequence[Sequence[Message]], options: GenerationOptions | None = None
 ) -> list[str]:
-    return model.generate_batch(conversations, options or GenerationOptions(max_tokens=24), threading.Event())
+    options = options or GenerationOptions(max_tokens=24)
+    return [reply.text for reply in model.generate_batch(conversations, options, threading.Event())]
 
 
 def make_conversations(make_image: Callable[[int], Image]) -> list[list[Message]]:
@@ -73,6 +75,16 @@ def test_each_reply_is_the_one_given_alone(
     assert alone(model, conversations[0], options) == expected[0]
 
 
+def test_each_reply_says_why_it_ends(model: LocalModel) -> None:
+    conversations = [[user("A dog runs")], [user("Who? 日本 😀")]]
+    options = GenerationOptions(max_tokens=3)
+    replies = model.generate_batch(conversations, options, threading.Event())
+    for messages, reply in zip(conversations, replies, strict=True):
+        _, usage = complete_with_usage(model.stream(messages, options, threading.Event()))
+        assert (reply.usage.finish_reason, reply.usage.reply_tokens) == (usage.finish_reason, usage.reply_tokens)
+    assert "length" in {reply.usage.finish_reason for reply in replies}
+
+
 def test_replies_may_outgrow_the_capacity_reserved_first(model: LocalModel, single: LocalModel) -> None:
     conversations = [[user("dog " * count)] for count in (5, 120, 30)]
     options = GenerationOptions(max_tokens=10_000)
@@ -92,7 +104,8 @@ def test_an_empty_batch_has_no_replies(model: LocalModel) -> None:
 def test_stop_ends_all_replies(model: LocalModel) -> None:
     stop = threading.Event()
     stop.set()
-    assert model.generate_batch([[user("Look!")]] * 3, GenerationOptions(), stop) == ["", "", ""]
+    replies = model.generate_batch([[user("Look!")]] * 3, GenerationOptions(), stop)
+    assert [reply.text for reply in replies] == ["", "", ""]
 
 
 def test_a_decoder_without_batches_has_batch_size_1(llava_folder: Path, qwen_folder: Path) -> None:

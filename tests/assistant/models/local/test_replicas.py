@@ -55,7 +55,8 @@ def test_replicas_reply_at_the_same_time_as_the_model_does_alone(
 
     def work(replica: LocalModel) -> None:
         for _ in range(2):
-            assert replica.generate_batch(conversations, OPTIONS, threading.Event()) == expected
+            replies = replica.generate_batch(conversations, OPTIONS, threading.Event())
+            assert [reply.text for reply in replies] == expected
             scores = replica.score(conversations[1], candidates, threading.Event())
             for found, wanted in zip(scores, expected_scores, strict=True):
                 assert found == pytest.approx(wanted, abs=LOGPROB_TOLERANCE)

@@ -1,0 +1,37 @@
+"""What a typed text that begins with a slash is: the command `/help`, a text with a slash sent as it is, or neither.
+
+`model_command` has `/model`; the router of a session knows the others and refuses what is no command.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+
+from assistant.events import Event, Notice
+
+LITERAL_SLASH = "\\/"
+"""How a text begins that is sent with its slash, and is no command."""
+
+_HELP = re.compile(r"/help\b(?:\s+(.*))?", re.DOTALL)
+_LITERAL = re.compile(r"\s*\\/(?=[^\W\d_])")
+
+
+def parse_help_command(text: str) -> str | None:
+    """Return the words after "/help", which may be none, or None if `text` is not this command."""
+    found = _HELP.fullmatch(text.strip())
+    return None if found is None else (found[1] or "").strip()
+
+
+def is_literal(text: str) -> bool:
+    r"""Return True for a text like "\/help me": it is sent without the backslash, and is no command."""
+    return _LITERAL.match(text) is not None
+
+
+def without_backslash(text: str) -> str:
+    """Return a text for which `is_literal` is True as it is sent."""
+    return text.replace("\\", "", 1)
+
+
+async def show_help(lines: Sequence[str]) -> AsyncGenerator[Event, None]:
+    """Yield the lines of help, each as a notice."""
+    for line in lines:
+        yield Notice(line)
