@@ -1,22 +1,24 @@
 """Settings and their sources: command line, then environment, then TOML file, then default."""
 
-import json
-import re
-import tomllib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from platformdirs import user_cache_path, user_config_path, user_data_path
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from platformdirs import user_cache_path, user_data_path
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from assistant.atomic_files import make_private_folder, write_atomically
+from assistant.config_file import closest_name, expand_home, read_config
 from assistant.errors import ConfigError
 from assistant.languages import language_code
+from assistant.parsing import ParseError, decode_text, read_bounded
+from assistant.text_cleaning import clean_line, valid_unicode
 
 ENVIRONMENT_PREFIX = "PARLEY_"
+# What is read from the environment beside the settings: see `parley.cli.options` and `assistant.models.remote.model`.
+_OTHER_VARIABLES = frozenset({"PARLEY_CONFIG", "PARLEY_API_KEY"})
 
 # For error messages: those of pydantic are about types and parsers.
 _EXPECTED = {
@@ -26,7 +28,7 @@ _EXPECTED = {
     "compile": '"auto", "on" or "off"',
     "detail": '"auto", "low" or "high"',
     "system": "text",
-    "max_tokens": "a whole number from 1 up",
+    "max_tokens": "a whole number from 1 up to 2147483647",
     "temperature": "a number from 0 to 2",
     "seed": "a whole number from 0 up",
     "allow_urls": "true or false",
@@ -46,24 +48,29 @@ _EXPECTED = {
     "empathy": "true or false",
     "call_log": "a file",
     "keep_audio": "a folder",
+    "record": "a file or a folder",
 }
 # Invalid values that messages do not repeat: an address may hold a password.
 _SECRET = frozenset({"base_url"})
 
 
-def _expand_path(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"there is no home directory for {path}") from error
-
-
-FolderPath = Annotated[Path, AfterValidator(_expand_path)]
+FolderPath = Annotated[Path, AfterValidator(expand_home)]
 FilePath = FolderPath
 
 
+def _valid_text(value: object) -> object:
+    """Return a text without lone surrogates, which bytes other than UTF-8 in the environment become."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a NUL character")
+    return valid_unicode(value) if isinstance(value, str) else value
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_valid_text)]
+Text = Annotated[str, BeforeValidator(_valid_text)]
+
+
 def _expand_home(model: str) -> str:
-    return str(_expand_path(Path(model))) if model.startswith("~") else model
+    return str(expand_home(Path(model))) if model.startswith("~") else model
 
 
 def _normalize_base_url(address: str) -> str:
@@ -83,7 +90,7 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, use_attribute_docstrings=True
     )
 
-    model: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
+    model: Annotated[Line, AfterValidator(_expand_home)] = "auto"
     """Model: "auto" (chosen for the machine), "pocket" (the bundled one), a name in the catalog, a folder, or an id on
     the hub or on the server."""
 
@@ -99,10 +106,10 @@ class Settings(BaseSettings):
     detail: Literal["auto", "low", "high"] = "auto"
     """Image resolution for local models: "auto" (what fits into memory), "low" or "high"."""
 
-    system: str | None = None
-    """System instructions of every conversation."""
+    system: Text | None = None
+    """System instructions of every conversation. `load` reads "@FILE" from that file; "@@" begins a text with "@"."""
 
-    max_tokens: Annotated[int, Field(ge=1)] = 512
+    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] = 512
     """Longest reply, in tokens."""
 
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
@@ -126,33 +133,26 @@ class Settings(BaseSettings):
     backend: Literal["auto", "local", "remote"] = "auto"
     """Backend: "local" (this process), "remote" (a server), or "auto" (remote if `base_url` is set)."""
 
-    base_url: (
-        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_normalize_base_url)]
-        | None
-    ) = None
+    base_url: Annotated[Line, AfterValidator(_normalize_base_url)] | None = None
     """Address of a server with OpenAI's chat completions, like "http://localhost:8000/v1"."""
 
-    whisper: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = (
-        "auto"
-    )
+    whisper: Annotated[Line, AfterValidator(_expand_home)] = "auto"
     """Whisper model: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
 
-    voice: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_expand_home)] = "auto"
+    voice: Annotated[Line, AfterValidator(_expand_home)] = "auto"
     """Voice: "auto", "piper" (the bundled one), a .onnx file of Piper, "espeak" or "espeak:de", "coqui:VOICE", "xtts"
     or "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False
     """You have accepted the license of XTTS-v2, which allows no commercial use."""
 
-    language: Annotated[
-        str, StringConstraints(strip_whitespace=True, to_lower=True, min_length=1), AfterValidator(language_code)
-    ] = "auto"
+    language: Annotated[Line, AfterValidator(str.lower), AfterValidator(language_code)] = "auto"
     """Spoken language: "auto" (detected from the first words), a code like "en", or an English name."""
 
-    microphone: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
+    microphone: Line = "default"
     """Input device: "default", or a number or part of a name in `parley devices`."""
 
-    speaker: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "default"
+    speaker: Line = "default"
     """Output device: "default", or a number or part of a name in `parley devices`."""
 
     headphones: bool = False
@@ -165,7 +165,11 @@ class Settings(BaseSettings):
     """File for the log of spoken conversations, one JSON object a line; no log without it."""
 
     keep_audio: FolderPath | None = None
-    """Folder for WAV files of the user's speech in spoken conversations; none are saved without it."""
+    """Folder for WAV files of what is said in spoken conversations, by the user and by Parley; none are saved without
+    it."""
+
+    record: FilePath | None = None
+    """Stereo WAV file of a whole spoken conversation, or a folder for it; none is saved without it."""
 
     @classmethod
     def settings_customise_sources(
@@ -187,11 +191,6 @@ class LoadedSettings(NamedTuple):
     origins: Mapping[str, str]
 
 
-def default_config_file() -> Path:
-    """Return the path of the TOML file that is read by default."""
-    return user_config_path("parley", appauthor=False) / "config.toml"
-
-
 def load(
     overrides: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
@@ -211,77 +210,60 @@ def load(
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(Settings.model_fields, "default")
+    file_values, file = read_config(config_file, Settings.model_fields)
     for found, origin in (
-        _from_file(config_file),
+        (file_values, file),
         _from_environment(),
         ({name: value for name, value in (overrides or {}).items() if value is not None}, overrides_origin),
     ):
         values |= found
         origins |= dict.fromkeys(found, origin)
+    if isinstance(system := values.get("system"), str):
+        folder = Path(file).parent if origins["system"] == file else Path()
+        values["system"] = _instructions(system, folder)
     try:
         return LoadedSettings(Settings(**values), origins)
     except ValidationError as error:
         raise ConfigError(_message(error, origins)) from error
 
 
-def save_setting(key: str, value: str, config_file: Path | None = None) -> Path:
-    """Set `key` in the TOML file, creating it if needed, and return its path. All other lines stay unchanged.
-
-    Raises:
-        ConfigError: The file cannot be read, parsed or written.
-    """
-    path = _config_path(config_file).resolve()
-    before = _from_file(path)[0] if path.exists() else {}
-    lines = path.read_bytes().decode().splitlines(keepends=True) if path.exists() else []
-    line = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
-    unusual = ConfigError(f"The configuration file {path} is written in an unusual way: set {line.strip()} by hand.")
-    # Below the header of a table, the line would belong to that table.
-    top = next((index for index, text in enumerate(lines) if text.lstrip().startswith("[")), len(lines))
-    position = next((index for index in range(top) if re.match(rf"\s*{key}\s*=", lines[index])), None)
-    lines[slice(0, 0) if position is None else slice(position, position + 1)] = [line]
-    text = "".join(lines)
-    try:
-        if tomllib.loads(text) != before | {key: value}:
-            raise unusual
-        make_private_folder(path.parent)
-        write_atomically(path, text.encode())
-    except tomllib.TOMLDecodeError as error:
-        raise unusual from error
-    except OSError as error:
-        raise ConfigError(f"The configuration file {path} cannot be written: {error.strerror}.") from error
-    return path
-
-
-def _config_path(config_file: Path | None) -> Path:
-    path = config_file or default_config_file()
-    try:
-        return _expand_path(path)
-    except ValueError as error:
-        raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from error
-
-
-def _from_file(config_file: Path | None) -> tuple[dict[str, Any], str]:
-    path = _config_path(config_file)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if config_file is None:
-            return {}, "default"
-        raise ConfigError(f"There is no configuration file {path}: check the path.") from None
-    except OSError as error:
-        raise ConfigError(f"The configuration file {path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"The configuration file {path} is not text in UTF-8: save it as such.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"The configuration file {path} is not valid TOML: {error}.") from error
-    if unknown := next((key for key in values if key not in Settings.model_fields), None):
-        names = ", ".join(Settings.model_fields)
-        raise ConfigError(f"The configuration file {path} sets {unknown}, which is no setting; there are {names}.")
-    return values, str(path)
+def unknown_variables() -> list[str]:
+    """Return a sentence about each environment variable that looks like a setting and is none."""
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
+    sentences = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
+            close = closest_name(name, known)
+            advice = f": did you mean {close.upper()}?" if close else "."
+            sentences.append(f"{clean_line(name, 60)} in the environment is no setting and is ignored{advice}")
+    return sentences
 
 
 def _from_environment() -> tuple[dict[str, Any], str]:
     return EnvSettingsSource(Settings)(), "environment"
+
+
+def _instructions(text: str, folder: Path) -> str:
+    """Return `text`, or the content of the file that "@FILE" names, relative to `folder`. "@@" stands for "@".
+
+    Raises:
+        ConfigError: The file cannot be read, or is no text.
+    """
+    if not text.startswith("@"):
+        return text
+    if text.startswith("@@"):
+        return text[1:]
+    name = clean_line(text[1:])
+    advice = "check the path, or write @@ for a text that begins with @"
+    try:
+        return decode_text(read_bounded(folder / expand_home(Path(text[1:])))).strip()
+    except OSError as error:
+        reason = clean_line(error.strerror or str(error)).lower()
+        raise ConfigError(f"The instructions cannot be read from {name} ({reason}): {advice}.") from error
+    except ParseError as error:
+        raise ConfigError(f"The instructions cannot be read because {name} {error}: {advice}.") from error
+    except ValueError as error:
+        raise ConfigError(f"The instructions cannot be read from {name} ({error}): {advice}.") from error
 
 
 def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
@@ -296,4 +278,4 @@ def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
             where = f"{key} in {file}"
     if key in _SECRET:
         return f"{where} should be {_EXPECTED[key]}."
-    return f"{where} is {first['input']!r}, but it should be {_EXPECTED[key]}."
+    return f"{where} is {clean_line(repr(first['input']), 100)}, but it should be {_EXPECTED[key]}."

@@ -1,1 +1,4 @@
-"""Conversations on disk. Reading order: `store`, `schema`, `database`, `attachment_store`."""
+"""Conversations on disk.
+
+Reading order: `store`, `schema`, `rows`, `database`, `checks`, `set_aside`, `failures`, `attachment_store`.
+"""

@@ -4,27 +4,37 @@
                               │
                               └─ damaged: rename to history.corrupt-<date>.sqlite3, notice, retry with a new file
 
+Only a file whose pages are damaged, or that is another program's, is replaced. One that is whole and has odd content,
+or other tables, is left as it is.
+
 Nothing stays open between operations, so any thread and process may use the file at any time. It is in WAL mode:
 readers see the last finished transaction while another process writes.
 """
 
 import os
+import shutil
 import sqlite3
+import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from assistant.atomic_files import PRIVATE_FILE, make_private_folder
 from assistant.errors import HistoryError
+from assistant.history.checks import changed_table, distrust, is_damaged, may_be_index
+from assistant.history.failures import database_failure, file_failure, result_code, wrong_file
+from assistant.history.schema import Schema
+from assistant.history.set_aside import set_aside
 from assistant.progress import OnNotice
+from assistant.text_cleaning import clean_line
 
 APPLICATION_ID = 0x5061726C  # "Parl" in the file's header: distinguishes it from databases of other programs
 
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 5.0
 """Longest wait for the transaction of another process."""
 
 Result = TypeVar("Result")
@@ -34,16 +44,16 @@ Work = Callable[[sqlite3.Connection], Result]
 class Database:
     """One SQLite file with a schema."""
 
-    def __init__(self, path: Path, migrations: Sequence[Sequence[str]], on_notice: OnNotice) -> None:
+    def __init__(self, path: Path, schema: Schema, on_notice: OnNotice) -> None:
         """Create a database; no file is touched.
 
         Args:
             path: The file; created by the first write.
-            migrations: Statements that lead from each version of the schema to the next.
+            schema: Its tables.
             on_notice: Receives a notice when a damaged file was replaced.
         """
         self.path = path
-        self._migrations = migrations
+        self._schema = schema
         self._on_notice = on_notice
         self._lock = threading.Lock()
         self._checked: tuple[int, int] | None = None
@@ -68,21 +78,22 @@ class Database:
 
     def _run(self, work: Work[Result], transaction: str) -> Result:
         seen = self._identity()
+        reading = transaction == "DEFERRED"
         try:
             try:
                 return self._attempt(work, transaction)
             except (sqlite3.DatabaseError, _DamagedError) as error:
-                if not _is_damaged(error):
+                if may_be_index(error) and self._is_whole():
+                    self._attempt(self._rebuild_index, "IMMEDIATE")
+                elif _is_damaged(error):
+                    self._quarantine(seen)
+                else:
                     raise
-                self._quarantine(seen)
                 return self._attempt(work, transaction)
         except (sqlite3.Error, _DamagedError) as error:
-            raise self._history_error(error) from error
+            raise database_failure(self.path, error, reading=reading) from error
         except OSError as error:
-            raise HistoryError(
-                f"{self.path.parent} cannot be written ({(error.strerror or str(error)).lower()}): "
-                "make room or name another folder with PARLEY_DATA_DIR."
-            ) from error
+            raise file_failure(self.path, error, reading=reading) from error
 
     def _attempt(self, work: Work[Result], transaction: str) -> Result:
         with closing(self._open(transaction)) as connection:
@@ -96,24 +107,99 @@ class Database:
                     connection.execute("ROLLBACK")
             return result
 
+    def _is_whole(self) -> bool:
+        try:
+            with closing(self._connect("mode=rw")) as connection:
+                return not is_damaged(connection)
+        except sqlite3.Error:
+            return False
+
+    def _rebuild_index(self, connection: sqlite3.Connection) -> None:
+        for statement in self._schema.rebuild_index:
+            connection.execute(statement)
+
     def _open(self, transaction: str) -> sqlite3.Connection:
         if transaction == "IMMEDIATE":
             self._make_private_file()
-        elif not self.path.exists():
-            return self._prepared(sqlite3.connect(":memory:", isolation_level=None))
-        # `mode=rw` never creates a file, so one that another thread is quarantining is not replaced by accident.
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        if not self._file_exists():
+            return self._prepared(":memory:")
+        if self._has_log() and self._identity() != self._checked:
+            self._check_log()
         try:
-            return self._prepared(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS))
+            # `mode=rw` never creates a file, so one that another thread is quarantining is not replaced by accident.
+            return self._prepared("mode=rw")
         except sqlite3.OperationalError as error:
-            # WAL readers need a shared-memory file, which they cannot create in a read-only folder. Without a log
-            # there is only this one file, and nobody can change it: open it as immutable.
-            is_closed = not self.path.with_name(f"{self.path.name}-wal").exists()
-            may_not_write = _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-            if transaction == "IMMEDIATE" or not may_not_write or not is_closed:
+            # WAL readers need a shared-memory file, which they cannot create in a read-only folder or on a full disk.
+            could_not_create = result_code(error) in _CANNOT_CREATE
+            if transaction == "IMMEDIATE" or not could_not_create:
                 raise
-        uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
-        return self._prepared(sqlite3.connect(uri, uri=True, isolation_level=None))
+        # Without a log there is only this one file, and nobody can change it: open it as immutable.
+        return self._snapshot() if self._has_log() else self._prepared("mode=ro&immutable=1")
+
+    def _file_exists(self) -> bool:
+        """Tell whether there is a file. Raises an error if there is something else, or it cannot be known."""
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            for path in (self.path, *self.path.parents):
+                # The conversations may be on a disk that is not there now.
+                if path.is_symlink() and not path.exists():
+                    raise wrong_file(path, "is a link to something that is not there") from None
+            return False
+        if not stat.S_ISREG(mode):
+            raise wrong_file(self.path, "is a folder" if stat.S_ISDIR(mode) else "is no regular file")
+        return True
+
+    def _has_log(self) -> bool:
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size > 0
+        except FileNotFoundError:
+            return False
+
+    def _check_log(self) -> None:
+        """Set the log aside if it is that of another file, put beside this one by mistake.
+
+        SQLite cannot tell, and closing a connection that may write moves the log into the file for good.
+        """
+        try:
+            with closing(self._connect("mode=ro")) as connection:
+                self._check(connection)
+                with_log = self._contents(connection)
+        except sqlite3.OperationalError:
+            return
+        except (sqlite3.DatabaseError, _DamagedError):
+            with_log = None
+        try:
+            with closing(self._connect("mode=ro&immutable=1")) as connection:
+                self._checked = None
+                self._check(connection)
+                alone = self._contents(connection)
+        except (sqlite3.Error, _DamagedError):
+            # Not usable without its log, so the log is its own, or there is nothing to be saved.
+            return
+        # Its own log adds conversations and removes some, but does not replace all.
+        if alone and (with_log is None or (with_log and not with_log & alone)):
+            self._set_aside(("-shm", "-wal"), "The log beside {} was another file's: it is kept as {}.")
+
+    def _contents(self, connection: sqlite3.Connection) -> set[object]:
+        return {identifier for (identifier,) in connection.execute(self._schema.identifiers)}
+
+    def _snapshot(self) -> sqlite3.Connection:
+        """Return a copy in memory of the file and its log."""
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        with tempfile.TemporaryDirectory() as folder:
+            copied = Path(folder) / self.path.name
+            for suffix in ("", "-wal"):
+                shutil.copyfile(f"{self.path}{suffix}", f"{copied}{suffix}")
+            with closing(sqlite3.connect(copied)) as connection:
+                connection.backup(memory)
+        return distrust(memory)
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        if mode == ":memory:":
+            return sqlite3.connect(mode, isolation_level=None)
+        uri = f"{self.path.absolute().as_uri()}?{mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
 
     def _make_private_file(self) -> None:
         """Create the folder and the file so that only their owner may read them."""
@@ -121,14 +207,16 @@ class Database:
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
 
-    def _prepared(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+    def _prepared(self, mode: str) -> sqlite3.Connection:
+        connection = self._connect(mode)
         try:
+            distrust(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             # FULL syncs the log at each commit: a turn reported as finished survives a power cut.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")  # overwrite deleted content
             self._check(connection)
-            if self._version(connection) < len(self._migrations):
+            if self._version(connection) < len(self._schema.migrations):
                 self._migrate(connection)
         except BaseException:
             connection.close()
@@ -142,16 +230,19 @@ class Database:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION_ID and (tables or version):
             raise _DamagedError("it belongs to another program")
-        if version > len(self._migrations):
+        if version > len(self._schema.migrations):
             raise HistoryError(
                 f"{self.path} was written by a newer version of Parley: update Parley, or name another folder with "
                 "PARLEY_DATA_DIR."
             )
+        if version < 0 or (version == 0 and tables):
+            raise wrong_file(self.path, f"was changed by another program (its version is {version})")
         # Reading every page takes 0.1 s for 100 MB, so each file is checked once.
         if (identity := self._identity()) != self._checked:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
+            if is_damaged(connection):
                 raise _DamagedError("it is damaged")
+            if version == len(self._schema.migrations) and (name := changed_table(connection, self._schema.migrations)):
+                raise wrong_file(self.path, f"was changed by another program (see {clean_line(name, 40)} in it)")
             self._checked = identity
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -159,11 +250,11 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Read the version again: another process may have migrated while this one waited.
-            for version in range(self._version(connection), len(self._migrations)):
-                for statement in self._migrations[version]:
+            for version in range(self._version(connection), len(self._schema.migrations)):
+                for statement in self._schema.migrations[version]:
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+            connection.execute(f"PRAGMA user_version = {len(self._schema.migrations)}")
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:
@@ -178,7 +269,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode = WAL")
                 return
             except sqlite3.OperationalError as error:
-                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if result_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
@@ -196,57 +287,34 @@ class Database:
 
     def _quarantine(self, seen: tuple[int, int] | None) -> None:
         """Rename the damaged file, unless it is no longer the one that was `seen` to be damaged."""
+        # Another process may have found the same damage, and its new file must not be renamed.
+        # The log first: beside a new file, it would be replayed into that.
+        self._set_aside(
+            ("-wal", "-shm", ""),
+            "The history in {} could not be read: it is kept as {}, and a new one was started.",
+            unless=lambda: self._identity() != seen,
+        )
+
+    def _set_aside(self, suffixes: Sequence[str], notice: str, unless: Callable[[], bool] = lambda: False) -> None:
         # Imported here: hardly ever needed.
         from filelock import FileLock
 
-        # Another process may have found the same damage, and its new file must not be renamed.
-        with self._lock, FileLock(f"{self.path}.lock"):
-            if self._identity() != seen:
+        with self._lock, FileLock(f"{self.path}.lock", mode=PRIVATE_FILE, timeout=BUSY_SECONDS):
+            if unless():
                 return
-            stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-            names = (f"{self.path.stem}.corrupt-{stamp}{nth}{self.path.suffix}" for nth in ("", *_SUFFIXES))
-            target = next(target for name in names if not (target := self.path.with_name(name)).exists())
-            # The log first: beside a new file, it would be replayed into that.
-            for suffix in ("-wal", "-shm", ""):
-                with suppress(FileNotFoundError):
-                    Path(f"{self.path}{suffix}").rename(f"{target}{suffix}")
-            self._on_notice(
-                f"The history in {self.path} could not be read: it is kept as {target.name}, and a new one was started."
-            )
-
-    def _history_error(self, error: Exception) -> HistoryError:
-        match _code(error):
-            case sqlite3.SQLITE_FULL:
-                return HistoryError(
-                    f"The disk is full, so {self.path} cannot be written: make room or name another folder with "
-                    "PARLEY_DATA_DIR."
-                )
-            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-                return HistoryError(
-                    f"{self.path} cannot be opened for writing: check its permissions or name another folder with "
-                    "PARLEY_DATA_DIR."
-                )
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return HistoryError(f"{self.path} is in use by another program: try again when that has finished.")
-            case _:
-                return HistoryError(
-                    f"{self.path} cannot be used ({error}): check the disk or name another folder with PARLEY_DATA_DIR."
-                )
+            self._on_notice(notice.format(self.path, set_aside(self.path, suffixes)))
 
 
-_SUFFIXES = tuple(f"-{nth}" for nth in range(2, 100))
+_CANNOT_CREATE = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM}
+)
 
 
 class _DamagedError(Exception):
     """The file belongs to another program or is damaged."""
 
 
-def _code(error: Exception) -> int:
-    """Return the primary result code, or 0 for errors that Python raises itself."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
 def _is_damaged(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
-        return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        return result_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
     return isinstance(error, _DamagedError)

@@ -1,5 +1,28 @@
 """The tables of the history."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a file consists of.
+
+    Attributes:
+        migrations: Statements that lead from each version of the schema to the next.
+        rebuild_index: Statements that build the index of words anew.
+        identifiers: Query for what tells the contents of two files apart.
+    """
+
+    migrations: Sequence[Sequence[str]]
+    rebuild_index: Sequence[str]
+    identifiers: str
+
+
+_CREATE_INDEX = """CREATE VIRTUAL TABLE words USING fts5(
+    text, content='parts', content_rowid='id', tokenize='unicode61 remove_diacritics 2'
+)"""
+
 MIGRATIONS = (
     (
         """CREATE TABLE conversations (
@@ -36,9 +59,7 @@ MIGRATIONS = (
         )""",
         "CREATE INDEX parts_of_turn ON parts (turn)",
         "CREATE INDEX parts_with_digest ON parts (digest) WHERE digest IS NOT NULL",
-        """CREATE VIRTUAL TABLE words USING fts5(
-            text, content='parts', content_rowid='id', tokenize='unicode61 remove_diacritics 2'
-        )""",
+        _CREATE_INDEX,
         """CREATE TRIGGER words_of_new_part AFTER INSERT ON parts WHEN new.text IS NOT NULL BEGIN
             INSERT INTO words (rowid, text) VALUES (new.id, new.text);
         END""",
@@ -55,3 +76,17 @@ MIGRATIONS = (
 
 Never change one that was released: add another.
 """
+
+SCHEMA = Schema(
+    MIGRATIONS,
+    rebuild_index=(
+        # A damaged index cannot be dropped, so it is forgotten first.
+        "PRAGMA writable_schema = ON",
+        "DELETE FROM sqlite_master WHERE type = 'table' AND name = 'words'",
+        "PRAGMA writable_schema = RESET",
+        *(f"DROP TABLE IF EXISTS words_{part}" for part in ("data", "idx", "docsize", "config")),
+        _CREATE_INDEX,
+        "INSERT INTO words (words) VALUES ('rebuild')",
+    ),
+    identifiers="SELECT id FROM conversations",
+)

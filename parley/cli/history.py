@@ -14,15 +14,19 @@ from parley.cli.terminal import is_terminal, notify, write_out
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from assistant.history.store import ConversationSummary
+    from assistant.history.rows import ConversationSummary
     from assistant.messages import Message
 
 conversation_argument = click.argument("conversation", shell_complete=complete_conversation)
 
 
-@click.group()
-def history() -> None:
+@click.group(invoke_without_command=True)
+@as_json_option
+@click.pass_context
+def history(ctx: click.Context, as_json: bool) -> None:
     """List, show, search and delete conversations."""
+    if ctx.invoked_subcommand is None:
+        _list_conversations(ctx, as_json=as_json)
 
 
 @history.command("list")
@@ -30,8 +34,7 @@ def history() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List conversations, the latest first."""
-    with history_with_notices(load_settings(ctx).settings) as store:
-        _print_summaries(store.list(), as_json=as_json)
+    _list_conversations(ctx, as_json=as_json)
 
 
 @history.command()
@@ -76,6 +79,11 @@ def delete(ctx: click.Context, conversations: tuple[str, ...]) -> None:
         for identifier in dict.fromkeys([store.find(conversation) for conversation in conversations]):
             store.delete(identifier)
             write_out(f"Deleted {identifier}\n")
+
+
+def _list_conversations(ctx: click.Context, *, as_json: bool) -> None:
+    with history_with_notices(load_settings(ctx).settings) as store:
+        _print_summaries(store.list(), as_json=as_json)
 
 
 def _print_summaries(summaries: "Iterable[ConversationSummary]", *, as_json: bool) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from assistant.formatting import format_bytes
+from assistant.text_cleaning import clean_line
 from parley.cli.options import as_json_option, load_settings
 from parley.cli.progress import ProgressLine
 from parley.cli.table import format_table
@@ -103,7 +105,8 @@ def rm(ctx: click.Context, model: str) -> None:
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
     """Use MODEL from now on: "auto", a name from the list, a folder, or an id on the hub."""
-    from assistant.settings import ENVIRONMENT_PREFIX, save_setting
+    from assistant.config_file import save_setting
+    from assistant.settings import ENVIRONMENT_PREFIX
     from parley.factory.models import is_remote
 
     settings = load_settings(ctx, {"model": model}).settings
@@ -112,7 +115,7 @@ def use(ctx: click.Context, model: str) -> None:
     path = save_setting("model", model, ctx.find_root().params.get("config"))
     write_out(f"{model} is the model of {path}\n")
     if variable := os.environ.get(f"{ENVIRONMENT_PREFIX}MODEL"):
-        notify(f"{ENVIRONMENT_PREFIX}MODEL is set to {variable} and overrides the file: unset it.")
+        notify(f"{ENVIRONMENT_PREFIX}MODEL is set to {clean_line(variable, 80)} and overrides the file: unset it.")
 
 
 @click.command("pull")
@@ -190,12 +193,13 @@ def _check_name(model: str) -> str:
     from assistant.errors import ModelError
     from assistant.models import catalog
 
-    if Path(model).is_dir():
-        return str(Path(model).resolve())
+    with suppress(OSError):  # such as a name that is too long for a file
+        if Path(model).is_dir():
+            return str(Path(model).resolve())
     if model in ("auto", BUNDLED) or catalog.find(model) or model.count("/") == 1:
         return model
     raise ModelError(
-        f"There is no model {model}: choose one that `parley models` lists, a folder, or an id on the hub."
+        f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, or an id on the hub."
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from assistant.text_cleaning import clean_line
 from parley.cli.terminal import decode_argument, notify
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_VARIABLES_CHECKED = "parley.variables_checked"
+
 
 class DeviceParam(click.ParamType[str]):
     """A device for a model. Checked here, so that a mistyped one is a usage error before anything is loaded."""
@@ -26,7 +29,9 @@ class DeviceParam(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)):
-            self.fail(f"{value!r} is no device: choose auto, cpu, mps, cuda or cuda:1.", param, ctx)
+            self.fail(
+                f"{clean_line(str(value), 40)!r} is no device: choose auto, cpu, mps, cuda or cuda:1.", param, ctx
+            )
         return str(value)
 
 
@@ -129,9 +134,13 @@ class ChatOptions(NamedTuple):
 
 def load_settings(ctx: click.Context, own: dict[str, Any] | None = None) -> "LoadedSettings":
     """Return the settings in force: from the command's `own` options, else from those before it, environment, file."""
-    from assistant.settings import Settings, load
+    from assistant.settings import Settings, load, unknown_variables
 
     given = _merge_options(ctx, own or {})
+    if not ctx.resilient_parsing and not ctx.find_root().meta.setdefault(_VARIABLES_CHECKED, False):
+        ctx.find_root().meta[_VARIABLES_CHECKED] = True
+        for sentence in unknown_variables():
+            notify(sentence)
     return load(
         {name: value for name, value in given.items() if name in Settings.model_fields},
         ctx.find_root().params.get("config"),
@@ -186,10 +195,34 @@ def _merge_options(ctx: click.Context, own: dict[str, Any]) -> dict[str, Any]:
 
 config_option = click.option(
     "--config",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(readable=False, path_type=Path),
     envvar="PARLEY_CONFIG",
     help="TOML file with settings.",
 )
+
+
+def accept_config(command: click.Command) -> click.Command:
+    """Let `command`, and every command below it, take `--config` after its name as well. Returns `command`."""
+
+    def keep(ctx: click.Context, param: click.Parameter, file: Path | None) -> None:  # noqa: ARG001 - click passes them
+        if file is not None:
+            ctx.find_root().params["config"] = file
+
+    if not any(param.name == "config" for param in command.params):
+        command.params.append(
+            click.Option(
+                ["--config"],
+                type=click.Path(readable=False, path_type=Path),
+                expose_value=False,
+                callback=keep,
+                help="TOML file with settings.",
+            )
+        )
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            accept_config(below)
+    return command
+
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """For every command that prints data."""

@@ -2,6 +2,7 @@
 
 import click
 
+from assistant.text_cleaning import clean_line
 from parley.cli.options import load_settings
 from parley.cli.terminal import write_out
 
@@ -10,12 +11,12 @@ from parley.cli.terminal import write_out
 @click.pass_context
 def config(ctx: click.Context) -> None:
     """Show every setting in force, and where it came from."""
-    from assistant.settings import default_config_file
+    from assistant.config_file import default_config_file
 
     settings, origins = load_settings(ctx)
     width = max(map(len, origins))
     for name, origin in origins.items():
-        write_out(f"{name:{width}}  {getattr(settings, name)!s:32}  {origin}\n")
+        write_out(f"{name:{width}}  {clean_line(str(getattr(settings, name)), 300):32}  {origin}\n")
     write_out(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
 
 

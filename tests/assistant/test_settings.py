@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from assistant.config_file import default_config_file
 from assistant.errors import ConfigError
-from assistant.settings import Settings, default_config_file, load
+from assistant.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +65,8 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("max_tokens = 'many'", "max_tokens in {} is 'many', but it should be a whole number from 1 up."),
-        ("max_tokens = 0", "max_tokens in {} is 0, but it should be a whole number from 1 up."),
+        ("max_tokens = 'many'", "max_tokens in {} is 'many', but it should be a whole number from 1 up to 2147483647."),
+        ("max_tokens = 0", "max_tokens in {} is 0, but it should be a whole number from 1 up to 2147483647."),
         ("temperature = nan", "temperature in {} is nan, but it should be a number from 0 to 2."),
         ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1"."""),
         (
@@ -78,7 +79,7 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
         ("[system]\nname = 'x'", "system in {} is {{'name': 'x'}}, but it should be text."),
         ("base_url = 'ftp://host'", "base_url in {} should be the address of a server without user name or password"),
         ("backend = 'cloud'", """backend in {} is 'cloud', but it should be "auto", "local" or "remote"."""),
-        ("modle = 'x'", "The configuration file {} sets modle, which is no setting; there are model, device,"),
+        ("modle = 'x'", "The configuration file {} sets modle, which is no setting: did you mean model?"),
         ("max_tokens =", "The configuration file {} is not valid TOML: Invalid value (at"),
     ],
 )

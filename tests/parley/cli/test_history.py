@@ -108,3 +108,16 @@ def test_a_corrupt_history_is_quarantined_and_named(tmp_path: Path) -> None:
     assert result.stdout == "You said: Hello again\n"
     assert "it is kept as history.corrupt-" in result.stderr
     assert len(saved_conversations()) == 1
+
+
+def test_history_alone_lists() -> None:
+    run("ask", "one")
+    assert run("history").stdout == run("history", "list").stdout != ""
+    assert json.loads(run("history", "--json").stdout) == saved_conversations()
+
+
+@pytest.mark.parametrize("arguments", [["history", "show"], ["history", "delete"], ["ask", "?", "--conversation"]])
+def test_a_long_argument_is_cut_in_the_error(arguments: list[str]) -> None:
+    result = run(*arguments, "x" * 5000)
+    assert result.exit_code == 1
+    assert len(result.stderr) < 300

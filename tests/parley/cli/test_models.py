@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from assistant.config_file import save_setting
 from assistant.errors import ConfigError
 from assistant.formatting import format_bytes
 from assistant.models import catalog
 from assistant.models.catalog import CATALOG, best_fit, find
-from assistant.settings import Settings, load, save_setting
+from assistant.settings import Settings, load
 from parley.cli.main import root
 from parley.factory.models import best_catalog_entry, build_model
 from parley.factory.session import start_session
@@ -132,7 +133,7 @@ class TestUse:
         monkeypatch.setenv("PARLEY_MODEL", "scripted")
         assert "PARLEY_MODEL is set to scripted and overrides the file" in run("models", "use", "pocket").stderr
 
-    @pytest.mark.parametrize("text", ['"model" = "pocket"\n', "model.x = 1\n", 'system = """\nmodel = 1\n"""\n'])
+    @pytest.mark.parametrize("text", ['"m\\u006fdel" = "pocket"\n', "model.x = 1\n", 'system = """\nmodel = 1\n"""\n'])
     def test_use_leaves_an_ambiguous_file_alone(self, tmp_path: Path, text: str) -> None:
         file = tmp_path / "odd.toml"
         file.write_text(text)

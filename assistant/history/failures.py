@@ -1,0 +1,65 @@
+"""What a person is told when the file of the history cannot be used."""
+
+import errno
+import shutil
+import sqlite3
+from pathlib import Path
+
+from assistant.errors import HistoryError
+from assistant.text_cleaning import clean_line
+
+_ANOTHER_FOLDER = "name another folder with PARLEY_DATA_DIR"
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LITTLE_BYTES = 1 << 20
+
+
+def result_code(error: Exception) -> int:
+    """Return the primary result code of SQLite, or 0 for errors that Python raises itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def database_failure(path: Path, error: Exception, *, reading: bool) -> HistoryError:
+    """Return the sentence about an error of SQLite."""
+    verb = "read" if reading else "written"
+    match result_code(error):
+        case sqlite3.SQLITE_FULL:
+            return HistoryError(f"The disk is full, so {path} cannot be {verb}: make room or {_ANOTHER_FOLDER}.")
+        case sqlite3.SQLITE_IOERR if _is_full(path.parent):
+            return HistoryError(f"The disk is full, so {path} cannot be {verb}: make room or {_ANOTHER_FOLDER}.")
+        case sqlite3.SQLITE_IOERR:
+            return HistoryError(
+                f"{path} cannot be {verb} ({error}): the disk may be full, over its quota or failing; make room or "
+                f"{_ANOTHER_FOLDER}."
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            what = "opened" if reading else "opened for writing"
+            return HistoryError(f"{path} cannot be {what}: check its permissions or {_ANOTHER_FOLDER}.")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return HistoryError(f"{path} is in use by another program: try again when that has finished.")
+        case _:
+            return HistoryError(
+                f"{path} cannot be used ({clean_line(str(error))}): move it away to start a new history, or "
+                f"{_ANOTHER_FOLDER}."
+            )
+
+
+def file_failure(path: Path, error: OSError, *, reading: bool) -> HistoryError:
+    """Return the sentence about an error of the operating system."""
+    reason = clean_line(error.strerror or str(error)).lower()
+    advice = "make room" if error.errno in _NO_SPACE else "check its permissions"
+    return HistoryError(
+        f"The conversations in {path.parent} cannot be {'read' if reading else 'written'} ({reason}): {advice} or "
+        f"{_ANOTHER_FOLDER}."
+    )
+
+
+def wrong_file(path: Path, reason: str) -> HistoryError:
+    """Return the sentence about a file that is there and cannot be a history."""
+    return HistoryError(f"{path} {reason}: move it away or {_ANOTHER_FOLDER}.")
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _LITTLE_BYTES
+    except OSError:
+        return False
