@@ -12,7 +12,7 @@ import selectors
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from textual import events
 from textual._xterm_parser import XTermParser
@@ -20,6 +20,9 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from assistant.text_cleaning import valid_unicode
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
 
 MAX_COLUMNS, MAX_ROWS = 2000, 1000
 """Largest terminal that is drawn. An escape sequence in pasted text can claim any size."""
@@ -37,7 +40,7 @@ class TerminalDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._file = cast("IO[str]", _Output(self._file))
+        self._file = cast("TextIOWrapper", _Output(cast("IO[str]", self._file)))
 
     def run_input_thread(self) -> None:
         """Read until the app ends or the terminal has gone."""

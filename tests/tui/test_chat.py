@@ -87,7 +87,7 @@ async def test_esc_before_the_first_word_keeps_an_empty_reply(make_app: MakeApp,
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 10, 40])
 async def test_esc_right_after_enter_loses_no_text(make_app: MakeApp, run_app: RunApp, steps: int) -> None:
-    model = ScriptedModel(token_seconds=0.02)
+    model = ScriptedModel(token_seconds=0.2)
     async with run_app(make_app(model)) as person:
         await person.type("first words")
         await person.expect_text("ready", "StatusBar")
@@ -189,15 +189,50 @@ async def test_resumed_conversation_is_shown_and_continued(make_app: MakeApp, ru
         assert model.prompts[0][:2] == tuple(earlier)
 
 
-async def test_only_the_end_of_a_long_conversation_is_shown(make_app: MakeApp, run_app: RunApp) -> None:
+async def test_earlier_messages_of_a_long_conversation_come_when_scrolling_up(
+    make_app: MakeApp, run_app: RunApp
+) -> None:
     earlier = [
         message for number in range(100) for message in (user(f"question {number}"), assistant(f"answer {number}"))
     ]
     async with run_app(make_app(ScriptedModel(), messages=earlier)) as person:
         await person.expect_text("answer 99", "AssistantMessage")
-        person.app.screen.query_one(Transcript).scroll_home(animate=False)
-        await person.expect_text("140 earlier messages are remembered", "Notice")
-        await person.expect_text("question 70", "UserMessage")
+        transcript = person.app.screen.query_one(Transcript)
+        assert len(transcript.children) <= Transcript.MAX_LATEST + 1
+        for number in (70, 40, 0):
+            while f"question {number}\n" not in person.read("UserMessage") + "\n":
+                await person.press("pageup")
+                await person.settle()
+        assert "earlier message" not in person.read("Transcript")
+        await person.send("And now?")
+        await person.expect_text("You said: And now?", "AssistantMessage")
+        assert len(transcript.children) <= Transcript.MAX_LATEST + 3
+
+
+async def test_scrolling_up_to_earlier_messages_stays_at_the_same_text(make_app: MakeApp, run_app: RunApp) -> None:
+    earlier = [message for number in range(100) for message in (user(f"question {number}"), assistant("- a\n- b"))]
+    async with run_app(make_app(ScriptedModel(), messages=earlier)) as person:
+        await person.expect_text("question 99", "UserMessage")
+        transcript = person.app.screen.query_one(Transcript)
+        count = len(transcript.children)
+        transcript.scroll_home(animate=False)
+        await person.wait_until(lambda: len(transcript.children) > count)
+        await person.expect_text("question 80", "UserMessage")
+        await person.wait_until(lambda: transcript.scroll_y > 0)
+
+
+async def test_widgets_stay_few_however_long_the_conversation_becomes(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(ScriptedModel())) as person:
+        await person.expect_text("ready", "StatusBar")
+        transcript = person.app.screen.query_one(Transcript)
+        for number in range(40):
+            await person.paste(f"message {number}.")
+            await person.press("enter")
+            await person.expect_text(f"You said: message {number}.", "AssistantMessage")
+            await person.expect_text("ready", "StatusBar")
+        assert len(transcript.children) <= Transcript.MAX_LATEST + Transcript.PAGE
+        transcript.scroll_home(animate=False)
+        await person.expect_text("message 10.", "UserMessage")
 
 
 async def test_transcript_follows_the_reply_unless_scrolled_up(make_app: MakeApp, run_app: RunApp) -> None:

@@ -49,6 +49,7 @@ async def test_palette_puts_the_command_before_the_typed_text(
         await person.wait_until(lambda: person.input == "/caption --style short")
         await person.press("enter")
         await person.expect_text("An orange disc.", "AssistantMessage")
+        await person.expect_text("ready", "StatusBar")
     [summary] = History(tmp_path / "history.sqlite3").list()
     assert summary.title == "/caption --style short"
 

@@ -242,7 +242,7 @@ class ChatScreen(Screen[None]):
     def action_page(self, direction: int) -> None:
         """Scroll the transcript by a page, up for -1, down for 1."""
         if direction < 0:
-            self._transcript.scroll_page_up()
+            self._transcript.page_up()
         else:
             self._transcript.scroll_page_down()
 

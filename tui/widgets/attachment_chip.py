@@ -3,6 +3,7 @@
 from textual.widgets import Static
 
 from assistant.messages import Image
+from assistant.text_cleaning import clean_line
 
 
 class AttachmentChip(Static):
@@ -13,7 +14,7 @@ class AttachmentChip(Static):
     """
 
     def __init__(self, image: Image) -> None:
-        super().__init__(f"▣ {image.name} · {image.width}×{image.height}  ✕", markup=False)
+        super().__init__(f"▣ {clean_line(image.name)} · {image.width}×{image.height}  ✕", markup=False)
         self.tooltip = "Click to remove this picture."
         self.image = image
 

@@ -17,6 +17,7 @@ from textual_image._terminal import get_cell_size
 from assistant.attachments import images
 from assistant.errors import AttachmentError
 from assistant.messages import Image
+from assistant.text_cleaning import clean_line
 
 MAX_COLUMNS = 64
 MAX_ROWS = 18
@@ -33,7 +34,8 @@ class ImagePreview(Vertical):
         """Width and height of a cell in pixels. For half-cells only the ratio matters, about 1:2 in any font."""
 
     def compose(self) -> ComposeResult:
-        yield Static(f"{self._image.name} · {self._image.width}×{self._image.height}", classes="caption", markup=False)
+        caption = f"{clean_line(self._image.name)} · {self._image.width}×{self._image.height}"
+        yield Static(caption, classes="caption", markup=False)
 
     def on_mount(self) -> None:
         # Its size is known once it is laid out.

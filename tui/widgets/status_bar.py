@@ -1,11 +1,15 @@
 """The status bar: state, model, and what the last reply took."""
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from assistant.events import Usage
 from assistant.models.base import ModelInfo
+from assistant.text_cleaning import clean_line
+
+_MAX_NAME = 60
 
 
 class StatusBar(Widget):
@@ -24,16 +28,16 @@ class StatusBar(Widget):
     """Tokens and times of the last reply."""
 
     def render(self) -> Content:
-        left = f"{self.state} · {self.voice}" if self.voice else self.state
-        right = " · ".join(_fit(self._facts(), self.size.width - len(left) - 2))
-        padding = " " * max(2, self.size.width - len(left) - len(right))
+        left = clean_line(f"{self.state} · {self.voice}" if self.voice else self.state, self.size.width or 1)
+        right = " · ".join(_fit(self._facts(), self.size.width - cell_len(left) - 2))
+        padding = " " * max(2, self.size.width - cell_len(left) - cell_len(right))
         return Content.assemble((left, "bold"), padding, right)
 
     def _facts(self) -> list[tuple[int, str]]:
         """Return (rank, text) pairs in the order shown. Where space is short, the highest rank is dropped first."""
         if self.model is None:
             return []
-        facts = [(1, self.model.name), (4, self.model.device)]
+        facts = [(1, clean_line(self.model.name, _MAX_NAME)), (4, clean_line(self.model.device, _MAX_NAME))]
         if self.model.quantization not in {"none", "unknown"}:
             facts.append((5, self.model.quantization))
         if self.usage is not None:
@@ -47,6 +51,6 @@ class StatusBar(Widget):
 
 def _fit(facts: list[tuple[int, str]], max_cells: int) -> list[str]:
     """Drop the highest ranks until the rest fits into `max_cells` with " · " in between."""
-    while facts and sum(len(text) + 3 for _, text in facts) - 3 > max_cells:
+    while facts and sum(cell_len(text) + 3 for _, text in facts) - 3 > max_cells:
         facts.remove(max(facts))
     return [text for _, text in facts]

@@ -1,10 +1,15 @@
 """A message of the user, with its images."""
 
+from collections.abc import Callable
+from functools import partial
+
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Static
 
 from assistant.messages import Message
+from tui.shown_text import fit_message, left_out, with_plain_breaks
 from tui.widgets.image_preview import ImagePreview
 
 
@@ -15,8 +20,15 @@ class UserMessage(Vertical):
         super().__init__()
         self._message = message
 
+    def recipe(self) -> Callable[[], Widget]:
+        """Return what makes a widget with the same content."""
+        return partial(UserMessage, self._message)
+
     def compose(self) -> ComposeResult:
         for image in self._message.images:
             yield ImagePreview(image)
-        if self._message.text:
-            yield Static(self._message.text, markup=False)
+        text, count = fit_message(with_plain_breaks(self._message.text))
+        if text:
+            yield Static(text, markup=False)
+        if count:
+            yield Static(left_out(count), markup=False, classes="more")
