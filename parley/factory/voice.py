@@ -128,11 +128,11 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
         record=settings.record,
     )
     speaker = AudioOutput(tts.sample_rate, settings.speaker)
-    about = _describe_engines(settings, engines)
+    about = describe_engines(settings, engines)
     return VoiceSession(engines, microphone, speaker, options, notices=notices, about=about)
 
 
-def _describe_engines(settings: "Settings", engines: "SpeechEngines") -> dict[str, object]:
+def describe_engines(settings: "Settings", engines: "SpeechEngines") -> dict[str, object]:
     """Return what the log of a call says about voice, speech recognition and versions."""
     import platform
     from importlib.metadata import PackageNotFoundError, version

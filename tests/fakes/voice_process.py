@@ -74,6 +74,18 @@ class VoiceProcess:
         samples: Floats = np.concatenate(list(speak([text], self._tts)))
         self.server.say(samples, self._tts.sample_rate)
 
+    def end_with(self, number: int) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(WAIT_SECS)
+        self.join_readers()
+        return code
+
+    @property
+    def log(self) -> Path:
+        """The call log."""
+        return self._log
+
     def press_ctrl_c(self) -> tuple[list[str], list[str]]:
         """End the conversation and return the lines of standard output and standard error."""
         self.process.send_signal(signal.SIGINT)
