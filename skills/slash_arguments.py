@@ -14,6 +14,29 @@ from skills.parameters import Parameter
 _TOKEN = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(?!\S)|"[^"]*"|\S+')
 
 
+def usage(skill: "Skill[..., Any]", *, in_chat: bool = False) -> str:
+    """Return how a skill is called on a command line, or in a chat, where pictures are attached and have no option."""
+    parameters = [each for each in skill.parameters if not (in_chat and each.is_option and each.kind == "photo")]
+    return " ".join([f"/{skill.name}" if in_chat else skill.name, *map(_parameter_usage, parameters)])
+
+
+def _parameter_usage(parameter: Parameter) -> str:
+    if not parameter.is_option:
+        return parameter.name.upper()
+    match parameter.kind:
+        case "flag":
+            value = ""
+        case "choice":
+            value = f" {'|'.join(parameter.choices)}"
+        case "photo" | "sound":
+            value = " PATH"
+        case "text" | "texts":
+            value = " TEXT"
+        case _:
+            value = " N"
+    return f"[{parameter.option}{value}]{'…' if parameter.kind == 'texts' else ''}"
+
+
 def parse_calls(skill: "Skill[..., Any]", arguments: str, images: Sequence[Image]) -> Iterator[dict[str, Any]]:
     """Yield the parameter values of each call.
 

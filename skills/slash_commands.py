@@ -2,9 +2,11 @@
 
 For a skill without required parameters, the words after its name are its text: "/emotion I can't wait!".
 
-Only text that a person typed is parsed as a command. Replies, images and files are not looked at.
+Only text that a person typed is parsed as a command. Replies, images and files are not looked at. A text that begins
+with a slash and a word is a command or an error, unless the slash begins a path.
 """
 
+import os
 import re
 import threading
 import time
@@ -12,19 +14,26 @@ from collections.abc import Callable, Generator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
+from assistant.conversation.commands import LITERAL_SLASH
 from assistant.conversation.session import Responder
-from assistant.errors import SkillError
+from assistant.errors import SkillError, SkillUsageError
 from assistant.events import Notice, SkillResult, Usage
 from assistant.messages import Audio, Image, Message
 from assistant.models.base import ChatModel
+from assistant.text_cleaning import clean_line
 from skills import registry
 from skills.definition import Skill, as_text
 from skills.emotion_models import EmotionModels
 from skills.ocr import OcrResult, asks_for_text, quote_rows, read
-from skills.slash_arguments import parse_calls
+from skills.slash_arguments import parse_calls, usage
 from skills.vision_model import Cancelled, VisionClient
 
-_COMMAND = re.compile(r"/([a-z][a-z0-9-]*)(?:\s+(.*))?", re.DOTALL)
+_COMMAND = re.compile(r"/([^\W\d_][\w-]*)([.,:;!?…]*)(?:\s+(.*))?", re.DOTALL)
+_SESSION_COMMANDS = {
+    "help": "/help NAME says how the command NAME is used.",
+    "model": "/model NAME lets another model answer from here on; NAME is what --model takes.",
+}
+"""Commands that the session runs itself."""
 
 LoadAudio = Callable[[str], tuple[Audio, Sequence[str]]]
 """Loads the recording at a path and returns it with notices for the user."""
@@ -68,6 +77,23 @@ class SlashCommandRouter:
         """
         command = parse_command(message.text) if commands else None
         return self._ocr_fallback(message, earlier) if command is None else self._skill(command, message, earlier)
+
+    def help_lines(self, topic: str) -> Sequence[str]:
+        """Return how the command `topic` is used, or all commands if there is no such one."""
+        skills, notices = registry.all_skills()
+        known = {each.name: each for each in skills}
+        name = topic.split(maxsplit=1)[0].removeprefix("/").lower() if topic else ""
+        if name in known:
+            return _usage_lines(known[name])
+        if name in _SESSION_COMMANDS:
+            return [_SESSION_COMMANDS[name]]
+        lines = [
+            "A message that begins with a slash is a command:",
+            *_SESSION_COMMANDS.values(),
+            *(f"{usage(each, in_chat=True)}: {each.summary}" for each in skills),
+            f"To send a text that begins with a slash, begin with {LITERAL_SLASH}, as in {LITERAL_SLASH}help.",
+        ]
+        return [*lines, *notices]
 
     def _skill(self, command: SlashCommand, message: Message, earlier: Sequence[Message]) -> Responder:
         """Validate a call of a skill, before anything is computed, and return what runs it."""
@@ -133,19 +159,32 @@ class SlashCommandRouter:
 
 
 def parse_command(text: str) -> SlashCommand | None:
-    """Parse the call of a skill, or return None if `text` is none. Raises `SkillError` for a mistyped name."""
+    """Parse the call of a skill, or return None if `text` is none. Raises `SkillUsageError` for an unknown command."""
     match = _COMMAND.fullmatch(text.strip())
     if match is None:
         return None
-    name, names = match[1], registry.names()
-    if name in names:
-        return SlashCommand(name, match[2] or "")
-    if similar := get_close_matches(name, names, 1):
-        raise SkillError(f"There is no skill {name}: is it /{similar[0]} that you mean?")
-    if match[2] is None:
-        raise SkillError(f"There is no skill {name}; there are {', '.join(f'/{each}' for each in names)}.")
-    # Followed by words it may be a sentence that begins with a path.
-    return None
+    name, punctuation, arguments = match.groups()
+    names = registry.names()
+    if name in names and not punctuation:
+        return SlashCommand(name, arguments or "")
+    # A sentence may begin with a path: "/tmp is full".
+    if name not in names and os.path.lexists(f"/{name}"):
+        return None
+    known = [*_SESSION_COMMANDS, *names]
+    similar = get_close_matches(name.lower(), known, 3)
+    hint = f"is it {' or '.join(f'/{each}' for each in similar)} that you mean?" if similar else "/help lists them."
+    raise SkillUsageError(
+        f"There is no command /{clean_line(name + punctuation, 60)}: {hint} "
+        f"To send it as text, begin with {LITERAL_SLASH} in place of the slash."
+    )
+
+
+def _usage_lines(skill: "Skill[..., Any]") -> list[str]:
+    options = [each for each in skill.parameters if each.is_option and each.kind not in ("photo", "sound")]
+    return [
+        f"{usage(skill, in_chat=True)}: {skill.summary}",
+        *(f"{each.option}: {each.help}" for each in options if each.help),
+    ]
 
 
 def _choose_images(

@@ -5,13 +5,15 @@
 
 import re
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from assistant.events import Event, Notice
+from assistant.messages import Message, Text
 
 LITERAL_SLASH = "\\/"
 """How a text begins that is sent with its slash, and is no command."""
 
-_HELP = re.compile(r"/help\b(?:\s+(.*))?", re.DOTALL)
+_HELP = re.compile(r"/help[?!.…]*(?:\s+(.*))?", re.DOTALL)
 _LITERAL = re.compile(r"\s*\\/(?=[^\W\d_])")
 
 
@@ -26,9 +28,11 @@ def is_literal(text: str) -> bool:
     return _LITERAL.match(text) is not None
 
 
-def without_backslash(text: str) -> str:
-    """Return a text for which `is_literal` is True as it is sent."""
-    return text.replace("\\", "", 1)
+def without_backslash(message: Message) -> Message:
+    """Return a message for whose text `is_literal` is True as it is sent."""
+    first = next(part for part in message.parts if isinstance(part, Text))
+    sent = Text(first.text.replace("\\", "", 1))
+    return replace(message, parts=tuple(sent if part is first else part for part in message.parts))
 
 
 async def show_help(lines: Sequence[str]) -> AsyncGenerator[Event, None]:

@@ -13,7 +13,7 @@ import gc
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -202,7 +202,7 @@ class Session:
         if commands and (topic := parse_help_command(message.text)) is not None:
             return Turn(lambda _: show_help(self._router.help_lines(topic)), is_command=True)
         if commands and is_literal(message.text):
-            message, commands = replace(message, text=without_backslash(message.text)), False
+            message, commands = without_backslash(message), False
         return Turn(partial(self._run_turn, message, sink, turn_instructions, commands))
 
     async def _run_turn(

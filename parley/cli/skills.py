@@ -10,6 +10,7 @@ from assistant.text_cleaning import clean_text
 from parley.cli.options import SETTINGS_OPTIONS, TextParam, as_json_option
 from parley.cli.terminal import notify, write_json, write_out
 from skills import registry
+from skills.slash_arguments import usage
 
 if TYPE_CHECKING:
     from skills.definition import Skill
@@ -103,7 +104,7 @@ def list_skills(ctx: click.Context, as_json: bool) -> None:
         write_json([_describe(skill) for skill in skills], indent=2)
     else:
         for skill in skills:
-            write_out(f"{' '.join([skill.name, *map(_usage, skill.parameters)])}\n    {skill.summary}\n")
+            write_out(f"{usage(skill)}\n    {skill.summary}\n")
     for notice in notices:
         notify(notice)
 
@@ -146,24 +147,6 @@ def _with_default(parameter: "Parameter") -> str:
     if parameter.default is None:
         return parameter.help
     return f"{parameter.help}  [default: {parameter.default}]".strip()
-
-
-def _usage(parameter: "Parameter") -> str:
-    if not parameter.is_option:
-        return parameter.name.upper()
-    match parameter.kind:
-        case "flag":
-            return f"[{parameter.option}]"
-        case "choice":
-            return f"[{parameter.option} {'|'.join(parameter.choices)}]"
-        case "texts":
-            return f"[{parameter.option} TEXT]…"
-        case "photo" | "sound":
-            return f"[{parameter.option} PATH]"
-        case "text":
-            return f"[{parameter.option} TEXT]"
-        case _:
-            return f"[{parameter.option} N]"
 
 
 def _describe(skill: "Skill[..., Any]") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from assistant.conversation.session import Session
 from assistant.errors import SkillError
-from assistant.events import SkillResult, TextDelta, TurnFinished
+from assistant.events import Notice, SkillResult, TextDelta, TurnFinished
 from assistant.messages import assistant, user
 from assistant.models.scripted import ScriptedModel
 from skills.slash_commands import SlashCommandRouter, parse_command
@@ -59,7 +59,12 @@ def test_options_are_written_as_in_the_shell() -> None:
         ("/caption --style short --style dense", "--style of the skill caption is given twice"),
         ("/caption whatever", "takes no words like “whatever”"),
         ("/captoin", "is it /caption that you mean"),
-        ("/foo", "There is no skill foo; there are /caption, /emotion, /read, /vqa"),
+        ("/captoin photo.jpg", "is it /caption that you mean"),
+        ("/Caption", "is it /caption that you mean"),
+        ("/mode pocket", "is it /model"),
+        ("/foo", "There is no command /foo: /help lists them"),
+        ("/frobnicate now", "There is no command /frobnicate: /help lists them"),
+        ("/frobnicate!\nand more", "There is no command /frobnicate!"),
     ],
 )
 def test_a_wrong_command_is_an_error_and_is_not_saved(text: str, message: str) -> None:
@@ -71,7 +76,19 @@ def test_a_wrong_command_is_an_error_and_is_not_saved(text: str, message: str) -
 
 
 @pytest.mark.parametrize(
-    "text", ["/etc is a folder?", "/", "/ caption", "What does /caption do?", "//caption", "/Caption"]
+    "text",
+    [
+        *(
+            "/etc is a folder?",
+            "/",
+            "/ caption",
+            "What does /caption do?",
+            "//caption",
+            "// a comment",
+            "/* another */",
+        ),
+        *("/home/me/x.png what is this?", "/etc/hosts is what?", "/x.png", "/24 is a network?", "caption/ it"),
+    ],
 )
 def test_other_text_with_a_slash_goes_to_the_model(text: str) -> None:
     assert parse_command(text) is None
@@ -99,3 +116,45 @@ def test_a_stopped_skill_is_saved_as_an_interrupted_turn() -> None:
 
     asyncio.run(stop_while_the_model_works())
     assert store.turns == [("/caption", "", True)]
+
+
+def test_help_lists_the_commands_and_leaves_no_trace() -> None:
+    store = RecordingStore()
+    model = ScriptedModel()
+    for text in ("/help", " /help me ", "/help?"):
+        [events] = run_turns(model, user(text), store=store)
+        lines = [event.text for event in events if isinstance(event, Notice)]
+        assert any(line.startswith("/caption PHOTO [--style") for line in lines)
+        assert any(line.startswith("/model NAME") for line in lines)
+        assert "\\/" in lines[-1]
+    assert (store.turns, model.prompts) == ([], [])
+
+
+def test_help_describes_one_command() -> None:
+    for text in ("/help caption", "/help /caption", "/help Caption please"):
+        [events] = run_turns(ScriptedModel(), user(text))
+        lines = [event.text for event in events if isinstance(event, Notice)]
+        assert lines[0].startswith("/caption PHOTO [--style")
+        assert any(line.startswith("--style: How much to say") for line in lines)
+    [[event]] = run_turns(ScriptedModel(), user("/help model"))
+    assert isinstance(event, Notice)
+    assert event.text.startswith("/model NAME")
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("\\/help me", "/help me"), (" \\/foo", " /foo"), ("\\(x\\)", "\\(x\\)")])
+def test_a_backslash_sends_a_text_with_its_slash(typed: str, sent: str) -> None:
+    model, store = ScriptedModel("Fine."), RecordingStore()
+    run_turns(model, user(typed, make_image()), store=store)
+    assert model.prompts[0][0].text == sent
+    assert model.prompts[0][0].images
+    assert store.turns == [(sent, "Fine.", False)]
+
+
+def test_spoken_words_are_never_a_command() -> None:
+    async def speak() -> None:
+        model = ScriptedModel("Fine.")
+        session = Session(model, router=SlashCommandRouter(lambda: model))
+        events = [event async for event in session.turn(user("/help"), commands=False)]
+        assert reply_text(events) == "Fine."
+
+    asyncio.run(speak())
