@@ -1,6 +1,10 @@
 """`parley voice` with real engines and a software room: spoken to, answering, interrupted, and hearing itself."""
 
+import os
+import random
+import signal
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from tests.fakes.audio_server import (
     read_samples,
     wait_until,
 )
+from tests.fakes.call_log_schema import check_lines
 from tests.fakes.voice_process import VoiceProcess
 from voice.audio.decode import open_audio
 from voice.stt.base import SpeechToText
@@ -201,3 +206,97 @@ def test_devices_that_come_back_are_used_again(call: VoiceProcess, stt: SpeechTo
         "The microphone 'default' was disconnected", "The microphone is back", "The speaker 'default' was disconnected",
         "The speaker is back",
     ]  # fmt: skip
+
+
+def channels(path: Path) -> Floats:
+    """Return the samples of a WAV file as an array (samples, channels)."""
+    with wave.open(str(path)) as file:
+        data = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
+        assert len(data) == file.getnframes()
+    return data / 32768
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_the_log_with_its_name_and_keeps_turn_and_recordings(
+    number: signal.Signals, tmp_path: Path, tts: TextToSpeech, stt: SpeechToText
+) -> None:
+    record, folder = tmp_path / "call.wav", tmp_path / "audio"
+    with audio_server(tmp_path) as server:
+        call = VoiceProcess(
+            server,
+            tmp_path,
+            tts,
+            "--headphones",
+            "--record",
+            str(record),
+            "--keep-audio",
+            str(folder),
+            "-s",
+            "Be brief.",
+        )
+        with call.process:
+            try:
+                call.say(STORY)
+                call.wait_for("speaking")
+                time.sleep(3)
+                assert call.end_with(number) == 128 + number
+            finally:
+                call.kill()
+    lines = check_lines(call.log)
+    begin, end = lines[0], lines[-1]
+    assert (begin["event"], begin["system"], begin["recording"]) == ("begin", "Be brief.", "call.wav")
+    assert (end["event"], end["failure"]) == ("end", None)
+    assert end["reason"] == ("stopped" if number == signal.SIGINT else number.name)
+    (reply,) = call.events("reply")
+    assert reply["interrupted"]
+    assert reply["kept"]
+    assert call.saved_messages()[-1]["text"] == reply["kept"]
+    heard = channels(folder / reply["audio"])
+    assert "little" in transcript(folder / reply["audio"], stt), "what was heard of the reply"
+    both = channels(record)
+    assert both.shape[1] == 2
+    left, right = (np.abs(both[:, side]) > 0.02 for side in (0, 1))
+    assert np.flatnonzero(left)[0] < np.flatnonzero(right)[0], "the question comes before the answer"
+    assert right[np.flatnonzero(left)[-1] :].any()
+    assert abs(np.flatnonzero(right).size / 16_000 - np.count_nonzero(np.abs(heard) > 0.02) / tts.sample_rate) < 0.7
+    print({path.name: channels(path).shape for path in [record, *folder.iterdir()]})
+
+
+def test_calls_that_are_killed_at_any_moment_leave_whole_lines_and_all_finished_turns(
+    tmp_path: Path, tts: TextToSpeech
+) -> None:
+    """KILLS sets how many calls there are."""
+    with audio_server(tmp_path) as server:
+        for number in range(int(os.environ.get("KILLS", "3"))):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            rng = random.Random(number)
+            kind = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+            call = VoiceProcess(server, folder, tts, "--headphones", "--record", str(folder / "call.wav"))
+            with call.process:
+                try:
+                    for words in ("What is the capital of France?", "Is it a very large city?")[: rng.randint(1, 2)]:
+                        call.say(words)
+                        time.sleep(rng.uniform(0, 5))
+                    code = call.end_with(kind)
+                finally:
+                    call.kill()
+            check_killed_call(call, kind, code, folder)
+            print(number, kind.name, [line["event"] for line in check_lines(call.log)])
+
+
+def check_killed_call(call: VoiceProcess, kind: signal.Signals, code: int, folder: Path) -> None:
+    lines = check_lines(call.log)
+    assert lines[0]["event"] == "begin"
+    channels(folder / "call.wav")
+    if kind == signal.SIGKILL:
+        assert code == -kind
+    else:
+        assert code == 128 + kind
+        assert (lines[-1]["event"], lines[-1]["reason"]) == ("end", kind.name)
+    kept = [line["kept"] for line in lines if line["event"] == "reply" and line["kept"]]
+    if kept:
+        saved = [message["text"] for message in call.saved_messages() if message["role"] == "assistant"]
+        # One more may have been saved in the moment before its line was written.
+        assert saved[: len(kept)] == kept
+        assert len(saved) <= len(kept) + 1
