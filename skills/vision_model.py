@@ -72,7 +72,8 @@ class VisionClient:
             raise self._too_long(error) from error
         except EmptyReply as error:
             # A fault of this question, not of the model: a batch goes on with the next file.
-            raise SkillError(f"{error.problem}: try another file, or choose another model.") from error
+            advice = "try another file, or choose a model that answers without reasoning first"
+            raise SkillError(f"{error.problem}: {advice}.") from error
         if self._stop.is_set():
             raise Cancelled
         return "".join(chunks).strip()

@@ -211,7 +211,10 @@ class ApiClient:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT):
                 _, writer = await asyncio.open_connection(self._url.host, self._url.port or 80, ssl=context)
-                writer.close()
+                # At once: the other side need not take part in the end of TLS.
+                writer.transport.abort()
+                with suppress(OSError):
+                    await writer.wait_closed()
         except (OSError, TimeoutError):
             return False
         return True

@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -10,7 +11,7 @@ from assistant.errors import ConfigError, ModelError
 from assistant.messages import user
 from assistant.models.remote.model import RemoteModel
 from tests.fakes import chat_server
-from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response, raw_response
+from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response, event_stream, raw_response
 from tests.fakes.generation import complete
 from tests.fakes.http_server import running
 
@@ -75,9 +76,64 @@ def test_a_host_name_that_does_not_exist_is_reported() -> None:
         RemoteModel.connect("http://no-such-host.invalid/v1", retry_delays=())
 
 
-def test_an_invalid_address_is_reported() -> None:
-    with pytest.raises(ConfigError, match="not the address of a server"):
-        RemoteModel.connect("http://[::1/v1")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1/v1",
+        "localhost:8000/v1",
+        "ftp://host/v1",
+        "http://",
+        "http://host:99999/v1",
+        "http://h/\x1b",
+        "\udcff",
+        "",
+    ],
+)
+def test_an_invalid_address_is_reported(address: str) -> None:
+    with pytest.raises(ConfigError, match="not the address of a server") as caught:
+        RemoteModel.connect(address)
+    assert str(caught.value).isprintable()
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(ConfigError, match="cannot contain a user name or a password") as caught:
+        RemoteModel.connect("https://me:hunter2@host/v1")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_https_to_a_plain_port_is_called_what_it_is(server: ChatServer) -> None:
+    with pytest.raises(ModelError, match=r"does not speak TLS, so nothing was sent: check the port, or .* http://"):
+        RemoteModel.connect(server.url.replace("http:", "https:"), key=KEY, retry_delays=())
+
+
+def test_http_to_a_tls_port_is_called_what_it_is(server: ChatServer) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with pytest.raises(ModelError, match="expects TLS: set the address with https://"):
+        RemoteModel.connect(server.url, retry_delays=())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"Client sent an HTTP request to an HTTPS server.\n", b"<p>The plain HTTP request was sent to HTTPS port</p>"],
+)
+def test_a_server_that_says_it_wants_tls_is_understood(server: ChatServer, body: bytes) -> None:
+    server.models_behavior = raw_response(body, "text/plain", 400)
+    with pytest.raises(ModelError, match="expects TLS"):
+        connect(server)
+
+
+def test_an_address_without_its_version_is_completed_in_the_message(server: ChatServer) -> None:
+    address = server.url.removesuffix("/v1")
+    with pytest.raises(ModelError, match=rf"404 Not Found.*most end in /v1, as {address}/v1 does"):
+        RemoteModel.connect(address, retry_delays=())
+
+
+def test_a_forbidden_key_is_told_from_a_missing_one(server: ChatServer) -> None:
+    server.models_behavior = error_response(403, "No access to this model.")
+    with pytest.raises(ModelError, match=r"403 Forbidden \(No access to this model\): check the API key in PARLEY_API"):
+        connect(server, key=KEY)
 
 
 def test_an_untrusted_certificate_is_refused(server: ChatServer) -> None:
@@ -116,18 +172,79 @@ def test_an_invalid_key_is_reported_without_showing_it(server: ChatServer, key: 
     assert key not in str(caught.value)
 
 
-def test_the_key_does_not_follow_a_redirect(server: ChatServer) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_named_and_the_key_does_not_follow_it(server: ChatServer, status: int) -> None:
     with running(ChatServer()) as other:
-        server.models_behavior = lambda handler: handler.answer(307, b"", "text/plain", Location=f"{other.url}/models")
-        with pytest.raises(ModelError, match="307"):
+        target = f"{other.url.replace('//', '//me:secret@')}/models?token=secret"
+        server.models_behavior = lambda handler: handler.answer(status, b"", "text/plain", Location=target)
+        server.behaviors.append(
+            lambda handler: handler.answer(status, b"", "text/plain", Location="/v2/chat/completions")
+        )
+        with pytest.raises(
+            ModelError, match=rf"{status} .* to {other.url}, which is not followed.*--base-url"
+        ) as caught:
             connect(server, key=KEY)
+        assert "secret" not in str(caught.value)
+        server.models_behavior = None
+        with pytest.raises(ModelError, match=rf"{status} .* to http://127.0.0.1:{server.server_port}/v2, which"):
+            complete(connect(server, key=KEY), HELLO)
         assert not other.headers
+
+
+@pytest.mark.parametrize("location", ["http://[", "\x1b]0;title", f"http://h/{KEY}", "x" * 5000, "//"])
+def test_the_target_of_a_redirect_is_shown_clean(server: ChatServer, location: str) -> None:
+    server.models_behavior = lambda handler: handler.answer(302, b"", "text/plain", Location=location)
+    with pytest.raises(ModelError, match="302 Found") as caught:
+        connect(server, key=KEY)
+    assert KEY not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("echo", [KEY, KEY[:9] + "\x00" + KEY[9:], KEY[:9] + "\u202e" + KEY[9:]])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+def test_no_message_shows_the_key(server: ChatServer, echo: str, status: int) -> None:
+    model = connect(server, key=KEY)
+    server.behaviors.append(error_response(status, f"Your key {echo} is wrong."))
+    server.behaviors.append(event_stream({"error": {"message": f"Your key {echo}"}}))
+    for _ in range(2):
+        with pytest.raises(ModelError) as caught:
+            complete(RemoteModel(model._client, "tiny-vlm", retry_delays=()), HELLO)
+        assert KEY not in str(caught.value)
 
 
 def test_a_proxy_is_not_used_for_the_loopback(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     assert connect(server).info.name == "tiny-vlm"
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Set a proxy in the environment, and nothing else that concerns proxies."""
+
+    def set_proxy(address: str) -> None:
+        for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setenv("http_proxy", address)
+        monkeypatch.setenv("https_proxy", address)
+
+    return set_proxy
+
+
+def test_a_proxy_that_does_not_answer_is_named_without_its_password(proxied: Callable[[str], None]) -> None:
+    proxied("http://me:hunter2@127.0.0.1:9")
+    with pytest.raises(
+        ModelError, match=r"The proxy 127\.0\.0\.1:9, set in the environment, does not answer"
+    ) as caught:
+        RemoteModel.connect("http://server.invalid/v1", retry_delays=())
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_proxy_that_refuses_is_named(server: ChatServer, proxied: Callable[[str], None]) -> None:
+    proxied(f"http://127.0.0.1:{server.server_port}")
+    with pytest.raises(ModelError, match=r"The proxy .* refused the connection to https://server"):
+        RemoteModel.connect("https://server.invalid/v1", retry_delays=())
 
 
 def test_an_invalid_proxy_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
