@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
 from assistant.messages import Image
+from assistant.text_cleaning import clean_line
 from skills.definition import skill
 from skills.structured import json_objects
 from skills.vision_model import VisionModel
@@ -92,8 +93,7 @@ def caption(
     (Qwen3-VL), else tiles, two by two or three by three. An alt-text is one phrase of at most 125 characters, without
     "a picture of".
     """
-    if language and model.info.bundled and language.strip().lower() not in {"english", "en"}:
-        raise SkillUsageError(f"The bundled model writes English only: choose another one with --model for {language}.")
+    _check_language(language=language, bundled=model.info.bundled)
     # The bundled model understands only the prompts that it was trained with.
     suffix = f" Answer in {language}." if language and not model.info.bundled else ""
     prompt = (_DETAILED_PROMPT if style == "detailed" else _SHORT_PROMPT) + suffix
@@ -105,6 +105,14 @@ def caption(
     elif style == "dense":
         return _caption_regions(photo, text, model, suffix)
     return Caption(text=text, style=style, model=model.info.name)
+
+
+@caption.check
+def _check_language(*, language: str = "", bundled: bool, **_: object) -> None:
+    if language and bundled and language.strip().lower() not in {"english", "en"}:
+        raise SkillUsageError(
+            f"The bundled model writes English only: choose another one with --model for {clean_line(language, 40)}."
+        )
 
 
 def _caption_regions(photo: Image, text: str, model: VisionModel, suffix: str) -> Caption:

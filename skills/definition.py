@@ -56,6 +56,7 @@ class Skill(Generic[P, R]):
         self.name = function.__name__.replace("_", "-")
         """Command name, like "caption"."""
         self._function = function
+        self._check: Callable[..., None] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._function(*args, **kwargs)
@@ -124,6 +125,24 @@ class Skill(Generic[P, R]):
             elif not parameter.is_option:
                 raise SkillError(f"The skill {self.name} needs a {name}: say which.")
         return validated
+
+    def check(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Let `function` check values before a model is loaded; it raises `SkillUsageError`. A decorator.
+
+        It is called with the given values by name, and with `bundled`: whether the bundled model will answer.
+        """
+        self._check = function
+        return function
+
+    def check_usage(self, values: Mapping[str, Any], *, bundled: bool) -> None:
+        """Raise `SkillUsageError` if these values cannot be used together, or not by the bundled model."""
+        if self._check is not None:
+            self._check(**self.validate(values), bundled=bundled)
+
+    @property
+    def has_check(self) -> bool:
+        """True if `check_usage` may raise an error."""
+        return self._check is not None
 
     def run(self, values: Mapping[str, Any], dependency: Dependency | None = None) -> "BaseModel":
         """Validate `values`, call the function and return its result.

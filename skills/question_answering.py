@@ -106,11 +106,8 @@ def vqa(
     of the bundled model is calibrated for yes or no, and for open questions on photos of rooms. Other confidences are
     the model's own.
     """
-    if yes_no and choice:
-        raise SkillUsageError("--yes-no and --choice name two sets of answers: give one of them.")
+    _check_answers(choice=choice, yes_no=yes_no)
     options = ("yes", "no") if yes_no else tuple(dict.fromkeys(choice))
-    if choice and len(options) < 2:
-        raise SkillUsageError("A choice needs two different answers at least: give --choice for each.")
     if options:
         answer = _choose(photo, question, model, options, yes_no=yes_no)
     else:
@@ -118,6 +115,14 @@ def vqa(
     if explain:
         answer.explanation = _explain(photo, question, answer, model)
     return answer
+
+
+@vqa.check
+def _check_answers(*, choice: Sequence[str] = (), yes_no: bool = False, **_: object) -> None:
+    if yes_no and choice:
+        raise SkillUsageError("--yes-no and --choice name two sets of answers: give one of them.")
+    if choice and len(set(choice)) < 2:
+        raise SkillUsageError("A choice needs two different answers at least: give --choice for each.")
 
 
 def answer_open_question(photo: Image, question: str, model: VisionModel) -> ScoredAnswer:

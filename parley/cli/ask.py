@@ -1,12 +1,23 @@
 """`parley ask`: answer one question, streamed to standard output or as one JSON object."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from parley.cli.options import ChatOptions, chat_options, resolve_options
 from parley.cli.progress import ProgressLine
-from parley.cli.terminal import decode_argument, notify, read_input, write_json, write_out
+from parley.cli.suggestions import ask_command, is_picture_file
+from parley.cli.terminal import (
+    decode_argument,
+    has_piped_input,
+    is_terminal,
+    notify,
+    read_input,
+    read_text,
+    write_json,
+    write_out,
+)
 
 if TYPE_CHECKING:
     from assistant.conversation.session import Session
@@ -16,35 +27,55 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("prompt")
+@click.argument("words", nargs=-1, metavar="PROMPT")
 @click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="Image to ask about; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the answer alone.")
 @chat_options
 @click.pass_context
-def ask(ctx: click.Context, /, prompt: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def ask(ctx: click.Context, /, words: tuple[str, ...], images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Answer one question, about pictures given with -i.
 
     The answer to PROMPT goes to standard output as it is written. A `-` reads the prompt, or one picture, from
-    standard input.
+    standard input, and so does a pipe without PROMPT.
     """
-    from assistant.conversation.model_command import parse_model_command
-
     if "" in images:
         raise click.UsageError("The path of a picture is empty: name a file.", ctx)
-    if [prompt, *images].count("-") > 1:
+    if len(words) > 1:
+        raise click.UsageError(f"The prompt is one argument, and pictures follow -i: {ask_command(words)}", ctx)
+    if [*words, *images].count("-") > 1:
         raise click.UsageError("Standard input can be the prompt or one picture: give - once.", ctx)
-    prompt = read_input().decode("utf-8-sig", errors="replace") if prompt == "-" else decode_argument(prompt)
-    if not prompt.strip():
-        raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
-    if parse_model_command(prompt) is not None:
-        raise click.UsageError("/model changes the model of an open conversation: name it here with --model.", ctx)
+    prompt = _read_prompt(ctx, words, images)
     chosen = resolve_options(ctx, options)
     notices: list[str] = []
+    if "-" not in (*words, *images) and words and has_piped_input():
+        (notices.append if as_json else notify)("Standard input is not read: give - in place of the prompt for that.")
     # Images are loaded before the model, so that an error in one is reported at once.
     message = _build_message(prompt.strip(), images, chosen, notices.append if as_json else notify)
     session = _start_session(chosen)
     if not _answer(session, message, notices if as_json else None):
         ctx.exit(1)
+
+
+def _read_prompt(ctx: click.Context, words: tuple[str, ...], images: tuple[str, ...]) -> str:
+    """Return the prompt, from standard input if it is - or missing. Raises `UsageError` if it cannot be one."""
+    from assistant.conversation.commands import parse_help_command
+    from assistant.conversation.model_command import parse_model_command
+
+    if not words and ("-" in images or is_terminal(sys.stdin)):
+        raise click.UsageError(f"The prompt is missing: say what you want to know, as in {ask_command(images)}", ctx)
+    if not words or words[0] == "-":
+        prompt = read_text()
+    elif is_picture_file(words[0]):
+        raise click.UsageError(f"The prompt is a picture: ask something about it, as in {ask_command(words)}", ctx)
+    else:
+        prompt = decode_argument(words[0])
+    if not prompt.strip():
+        raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
+    if parse_model_command(prompt) is not None:
+        raise click.UsageError("/model changes the model of an open conversation: name it here with --model.", ctx)
+    if parse_help_command(prompt) is not None:
+        raise click.UsageError("/help is for an open conversation: `parley skills` lists what there is.", ctx)
+    return prompt
 
 
 def _build_message(prompt: str, images: tuple[str, ...], chosen: ChatOptions, on_notice: "OnNotice") -> "Message":

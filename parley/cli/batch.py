@@ -75,6 +75,8 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
     values: dict[str, Any] = {parameter.name: options[parameter.name] or None for parameter in skill.parameters}
     try:
         skill.validate(values)
+        if skill.has_check:
+            skill.check_usage(values, bundled=_asks_bundled_model(settings))
     except SkillError as error:
         # Nothing but the command line has been looked at yet.
         raise SkillUsageError(str(error)) from error
@@ -98,6 +100,12 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
         option = "--resume" if options["resume"] else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
     return _SkillRun(skill, values, settings, run_options).run(files)
+
+
+def _asks_bundled_model(settings: "Settings") -> bool:
+    from parley.factory.models import selects_bundled_model
+
+    return selects_bundled_model(settings)
 
 
 def _warn_about_chat_options(ctx: click.Context) -> None:

@@ -10,6 +10,7 @@ from assistant.errors import AttachmentError, ParleyError
 from assistant.messages import Message, user
 from assistant.progress import OnNotice
 from parley.cli.signals import run
+from parley.cli.terminal import MAX_INPUT_CHARACTERS
 from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved
 
 
@@ -38,6 +39,8 @@ def run_repl(
             if not line:
                 continue
             try:
+                if len(line) > MAX_INPUT_CHARACTERS:
+                    raise AttachmentError(f"It is longer than {MAX_INPUT_CHARACTERS:,} characters: shorten it.")
                 message = read_message(line, notify_once, image_loader)
                 run(runner, TranscriptPrinter(write, notify_once).run(session, message))
             except ParleyError as error:

@@ -1,6 +1,8 @@
 """A command for every skill, made from its signature, and `parley skills`, which lists them."""
 
-from collections.abc import Callable
+import os
+import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,7 @@ import click
 
 from assistant.text_cleaning import clean_text
 from parley.cli.options import SETTINGS_OPTIONS, TextParam, as_json_option
+from parley.cli.suggestions import is_picture, is_picture_file, shorten
 from parley.cli.terminal import notify, write_json, write_out
 from skills import registry
 from skills.slash_arguments import usage
@@ -60,6 +63,8 @@ def skill_command(name: str) -> click.Command:
                 f"{', '.join(others)} and {last} have to be given, in this order." if others else f"{last} is missing."
             )
             raise click.UsageError(missing, ctx)
+        if takes_many and (mistake := _mistaken_order(name, required, options)):
+            raise click.UsageError(mistake, ctx)
         if not run_skill(ctx, skill, options):
             ctx.exit(1)
 
@@ -82,6 +87,19 @@ def skill_command(name: str) -> click.Command:
     files = f"\n\n{what} are paths, folders or quoted patterns; - reads a list of them from standard input."
     help_text = f"{skill.summary}\n\n{skill.description}{files if takes_many else ''}"
     return click.command(name, help=help_text, cls=_SkillCommand)(decorated)
+
+
+def _mistaken_order(name: str, required: "Sequence[Parameter]", options: dict[str, Any]) -> str:
+    """Return what is wrong if the last argument is a picture in the place of a text, or an empty string."""
+    if [parameter.kind for parameter in required] != ["photo", "text"]:
+        return ""
+    pictures, text = options[required[0].name], options[required[1].name]
+    if not is_picture_file(text):
+        return ""
+    if any(is_picture(each) or os.path.lexists(each) for each in pictures):
+        return f"The {required[1].name} is missing: it follows the pictures."
+    words = shlex.quote(shorten(" ".join(pictures)))
+    return f"The picture comes first: parley {name} {shlex.quote(shorten(text))} {words}"
 
 
 @click.command("skills")

@@ -1,5 +1,6 @@
 """Suggestions for command lines that cannot be run: the command that was probably meant."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,3 +31,9 @@ def ask_command(arguments: Sequence[str]) -> str:
     question = shorten(" ".join(words)) if words else _QUESTION
     options = "".join(f" -i {shlex.quote(shorten(each))}" for each in pictures)
     return f"parley ask {shlex.quote(question)}{options}"
+
+
+def is_picture_file(argument: str) -> bool:
+    """Return True if an argument is the path of an existing file with a name like that of a picture."""
+    # `Path.is_file` raises an error for a name that no file can have.
+    return is_picture(argument) and os.path.isfile(argument)  # noqa: PTH113

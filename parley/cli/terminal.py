@@ -6,6 +6,7 @@ All text of the command line passes through `write_out`, `write_json` and `notif
 import errno
 import logging
 import os
+import stat
 import sys
 import warnings
 from collections.abc import Iterator
@@ -67,19 +68,69 @@ def read_input(limit: int = -1) -> bytes:
         raise _unreadable(error) from error
 
 
+def read_text() -> str:
+    """Return the text on standard input.
+
+    Raises:
+        UsageError: It cannot be read, is longer than any model reads, or is no text.
+    """
+    # A character takes four bytes at most. One byte more is enough to refuse an endless stream.
+    data = read_input(4 * MAX_INPUT_CHARACTERS + 1)
+    if len(data) > 4 * MAX_INPUT_CHARACTERS:
+        raise click.UsageError(f"The text on standard input is longer than {MAX_INPUT_CHARACTERS:,} characters.")
+    if is_binary(data):
+        raise _binary()
+    return data.decode("utf-8-sig", errors="replace")
+
+
 def read_lines() -> Iterator[str]:
     """Yield the lines of standard input, each cut one character after `MAX_INPUT_CHARACTERS`.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: It cannot be read, or is no text.
     """
     try:
+        # What the stream has buffered stays there.
+        if sys.stdin and (peek := getattr(sys.stdin.buffer, "peek", None)) and is_binary(peek()):
+            raise _binary()
         while line := sys.stdin.readline(MAX_INPUT_CHARACTERS + 1) if sys.stdin else "":
+            if "\0" in line:
+                raise _binary()
             yield line
             while line and not line.endswith("\n"):
                 line = sys.stdin.readline(MAX_INPUT_CHARACTERS)
     except OSError as error:
         raise _unreadable(error) from error
+
+
+def is_binary(data: bytes) -> bool:
+    """Return True if `data` begins like a picture or another file of a known type, or contains a NUL."""
+    from assistant.attachments.file_types import HEAD_BYTES, detect_type
+
+    return b"\0" in data or bool(detect_type(data[:HEAD_BYTES]))
+
+
+def has_piped_input() -> bool:
+    """Return True if somebody has written into a pipe at standard input, and False if there is no telling."""
+    try:
+        descriptor = sys.stdin.fileno()
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return False
+        import fcntl
+        import termios
+
+        waiting = bytearray(4)
+        fcntl.ioctl(descriptor, termios.FIONREAD, waiting)
+        return any(waiting)
+    except (OSError, ValueError, AttributeError, ImportError):
+        return False
+
+
+def _binary() -> click.UsageError:
+    return click.UsageError(
+        "Standard input is a picture or other binary data, and no text: save a text as UTF-8, and give a picture by "
+        "its path, or to `parley ask` with -i."
+    )
 
 
 def _unreadable(error: OSError) -> click.UsageError:

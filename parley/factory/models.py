@@ -115,6 +115,13 @@ def is_remote(settings: "Settings") -> bool:
     return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
 
 
+def selects_bundled_model(settings: "Settings") -> bool:
+    """Return True if `build_model` will load the bundled model. Loads nothing. Raises `ConfigError` as it does."""
+    if is_remote(settings):
+        return False
+    return settings.model == "pocket" or (settings.model == "auto" and best_catalog_entry(settings) is None)
+
+
 def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
     """Return the best model of the catalog that fits into free GPU memory, or None without a GPU or with a full one.
 

@@ -264,3 +264,39 @@ def test_output_that_cannot_be_written_is_an_error_in_one_line(arguments: list[s
         )
     assert done.returncode == 1
     assert done.stderr == "parley: The output cannot be written: No space left on device.\n"
+
+
+def test_a_pipe_without_a_prompt_is_the_prompt() -> None:
+    assert run("ask", stdin="From a pipe\n").stdout == "You said: From a pipe\n"
+
+
+def test_a_pipe_beside_a_prompt_is_not_read_and_that_is_said() -> None:
+    done = finish(["ask", "?"], input="not read")
+    assert (done.returncode, done.stdout) == (0, "You said: ?\n")
+    assert "Standard input is not read" in done.stderr
+    assert finish(["ask", "?"], stdin=subprocess.DEVNULL).stderr == ""
+    assert finish(["ask", "-"], input="read").stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["ask", "-"], ["ask"], []])
+def test_a_picture_on_standard_input_is_no_text(arguments: list[str], photo: Path) -> None:
+    with photo.open("rb") as file:
+        done = finish(arguments, stdin=file)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Standard input is a picture or other binary data, and no text" in done.stderr
+    assert saved_conversations() == []
+
+
+def test_a_text_that_is_longer_than_any_model_reads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parley.cli.terminal.MAX_INPUT_CHARACTERS", 100)
+    result = run("ask", "-", stdin="x" * 401)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "longer than 100 characters" in result.stderr
+
+
+def test_a_line_that_is_longer_than_any_model_reads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parley.cli.terminal.MAX_INPUT_CHARACTERS", 100)
+    monkeypatch.setattr("parley.cli.chat.MAX_INPUT_CHARACTERS", 100)
+    result = run(stdin=f"one\n{'x' * 350}\nthree\n")
+    assert (result.exit_code, result.stdout) == (1, "You said: one\nYou said: three\n")
+    assert result.stderr == "parley: line 2: It is longer than 100 characters: shorten it.\n"

@@ -19,7 +19,22 @@ def _files(scripted_machine: None) -> None:
     [
         (["--nonsense"], "No such option"),
         (["nonsense"], "No such command"),
-        (["ask"], "Missing argument 'PROMPT'"),
+        (["ask"], "The prompt is empty"),
+        (["ask", "-i", "-"], "The prompt is missing"),
+        (["ask", "a.png"], "parley ask 'What is this?' -i a.png"),
+        (["ask", "what", "is it", "a.png"], "parley ask 'what is it' -i a.png"),
+        (["ask", "/help"], "/help is for an open conversation"),
+        (["ask", "/captoin a.png"], "is it /caption that you mean?"),
+        (["captoin"], "Did you mean 'caption'?"),
+        (["histroy", "list"], "Did you mean 'history'?"),
+        (["a.png"], "To ask about it: parley ask 'What is this?' -i a.png"),
+        (["gone.jpeg", "what", "is", "it?"], "To ask about it: parley ask 'what is it?' -i gone.jpeg"),
+        (["what is it?", "a.png"], "To ask about it: parley ask 'what is it?' -i a.png"),
+        (["ask", "hi", "--modle", "x"], "'--model'"),
+        (["vqa", "What is it?", "a.png"], "The picture comes first: parley vqa a.png 'What is it?'"),
+        (["vqa", "a.png", "a.png"], "The question is missing"),
+        (["caption", "a.png", "--language", "German", "--model", "pocket"], "The bundled model writes English only"),
+        (["vqa", "a.png", "What?", "--choice", "a", "--model", "pocket"], "needs two different answers"),
         (["ask", ""], "The prompt is empty"),
         (["ask", "hi", "-i", ""], "The path of a picture is empty"),
         (["ask", "hi", "--device", "gpu"], "is no device"),
@@ -70,3 +85,17 @@ def test_errors_exit_with_one(arguments: list[str], message: str) -> None:
     result = run(*arguments, stdin="")
     assert (result.exit_code, result.stdout) == (1, "")
     assert message in result.stderr
+
+
+def test_wrong_usage_of_a_skill_is_reported_before_a_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("parley.factory.models.build_vision_clients", fail)
+    for arguments in (
+        ["caption", "a.png", "--language", "German", "--model", "pocket"],
+        ["vqa", "a.png", "What?", "--choice", "a"],
+        ["vqa", "a.png", "What?", "--choice", "a", "--yes-no", "--choice", "b"],
+        ["vqa", "a.png", ""],
+    ):
+        assert run(*arguments).exit_code == 2, arguments
