@@ -7,10 +7,13 @@ A complete model in the cache is used without a request to the hub. Only data is
 
 import hashlib
 import json
+import queue
 import re
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import ERROR
 from pathlib import Path
@@ -19,8 +22,9 @@ from urllib.parse import urlsplit
 
 import filelock
 
-from assistant.errors import ModelError
+from assistant.errors import ModelError, first_line
 from assistant.formatting import format_bytes
+from assistant.text_cleaning import clean_line
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -31,6 +35,9 @@ _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 _IGNORED_FILES = ("*/*", "consolidated*")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _CHUNK_BYTES = 8 * 2**20
+_HUB_TIMEOUT = 8.0
+"""Seconds in which the hub has to answer the first request."""
+_PROGRESS_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,7 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     with _translate_errors(repository, revision):
         if (found := cached_folder(repository, revision)) is not None:
             return found
-        # Without a network it takes half a minute until the request fails.
-        progress(f"asking the hub for {repository}", 0, 0)
+        _ask_hub(repository, revision, progress)
         folder = Path(
             snapshot_download(
                 repository,
@@ -103,6 +109,45 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
             _fetch_weights(repository, name, folder, _ByteProgress(progress, f"fetching {repository}", done, total))
             done += listed[name].size
     return folder
+
+
+def _ask_hub(repository: str, revision: str, progress: "Progress") -> None:
+    """Ask the hub for a model once. Raises what its client raises, and `ModelError` if there is no answer soon.
+
+    The client itself tries for minutes, and looking up a name cannot be limited. So this is done on a thread that is
+    left behind if it takes too long.
+    """
+    from huggingface_hub import HfApi
+
+    answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            HfApi().model_info(repository, revision=revision, timeout=_HUB_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - raised on the thread that waits
+            answers.put(error)
+        else:
+            answers.put(None)
+
+    threading.Thread(target=ask, daemon=True, name="hub").start()
+    end = time.monotonic() + _HUB_TIMEOUT
+    while time.monotonic() < end:
+        progress(f"asking the hub for {repository}", 0, 0)
+        with suppress(queue.Empty):
+            if (error := answers.get(timeout=_PROGRESS_SECONDS)) is not None:
+                raise error
+            return
+    raise _unreachable(repository, f"has not answered for {_HUB_TIMEOUT:g} seconds")
+
+
+def _unreachable(repository: str, problem: str) -> ModelError:
+    from huggingface_hub import constants
+
+    hub = clean_line(urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2])
+    return ModelError(
+        f"{repository} is not on this machine, and the hub at {hub} {problem}: check the network, or name a local "
+        "folder."
+    )
 
 
 def list_cached() -> list[CachedModel]:
@@ -282,20 +327,21 @@ def _translate_errors(repository: str, revision: str) -> Iterator[None]:
         raise ModelError(f"There is no model {repository} on the hub, or not for you: check its id.") from error
     except errors.RevisionNotFoundError as error:
         raise ModelError(f"The hub has no revision {revision} of {repository} any more: update Parley.") from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, httpx2.TransportError) as error:
+    except errors.OfflineModeIsEnabled as error:
         raise ModelError(
-            f"The model {repository} is not available from the hub: check its id and your network, or name a local "
-            "folder."
+            f"{repository} is not on this machine, and HF_HUB_OFFLINE is set: unset it, or name a local folder."
         ) from error
+    except (errors.LocalEntryNotFoundError, httpx2.TransportError) as error:
+        raise _unreachable(repository, "cannot be reached") from error
     except (errors.HfHubHTTPError, errors.XetDownloadError) as error:
-        raise ModelError(f"The hub does not hand out {repository}: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"The hub does not hand out {repository}: {clean_line(first_line(error))}.") from error
     except errors.HFValidationError as error:
         raise ModelError(f"{repository} is not a hub id, like owner/name: check it.") from error
     except BrokenPipeError:
         # Comes from the progress callback, not from the disk.
         raise
     except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
+        reason = error.strerror or clean_line(first_line(error))
         raise ModelError(f"{repository} cannot be fetched: {reason}. What has come so far is kept.") from error
     finally:
         logging.set_verbosity(verbosity)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -146,6 +147,38 @@ def test_an_unusable_model_is_refused_before_its_weights_are_fetched(
 def test_a_gated_model_says_where_to_accept_its_terms(server: HubServer) -> None:
     server.gated.add(REPOSITORY)
     with pytest.raises(ModelError, match=r"accept its terms: do that at https://huggingface\.co/tiny/llava"):
+        hub.fetch(REPOSITORY, "main", no_progress)
+
+
+def test_a_hub_that_does_not_answer_is_given_up_soon(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_HUB_TIMEOUT", 0.7)
+    reports: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://{address}")
+        with pytest.raises(
+            ModelError, match=rf"{REPOSITORY} is not on this machine, and the hub at {address} "
+        ) as caught:
+            hub.fetch(REPOSITORY, "main", lambda label, *_: reports.append(label))
+    assert "check the network, or name a local folder" in str(caught.value)
+    assert reports.count(f"asking the hub for {REPOSITORY}") > 1
+
+
+def test_waiting_for_the_hub_can_be_stopped(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(KeyboardInterrupt):
+            hub.fetch(REPOSITORY, "main", stop)
+
+
+def test_a_hub_that_refuses_connections_is_named(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match=r"the hub at 127\.0\.0\.1:9 cannot be reached"):
         hub.fetch(REPOSITORY, "main", no_progress)
 
 
