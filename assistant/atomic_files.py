@@ -67,18 +67,22 @@ def open_private(path: Path, *, append: bool = False) -> IO[bytes]:
 
 
 @contextmanager
-def replace_file(path: Path) -> Iterator[IO[bytes]]:
+def replace_file(path: Path, mode: int = PRIVATE_FILE) -> Iterator[IO[bytes]]:
     """Open a temporary file that becomes `path` when the block ends, flushed to the disk.
 
     After an exception the old content stays, and no temporary file. An existing file keeps its permissions and owner.
     A symbolic link at `path` is replaced and not followed.
+
+    Args:
+        path: File to write.
+        mode: Permissions of a new file, before the umask; 0o666 for a file that the user has asked for.
 
     Raises:
         OSError: The file cannot be written.
     """
     # A name may be 255 bytes long, and a character 4.
     temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.unfinished")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, PRIVATE_FILE)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             _copy_permissions(path, descriptor)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from assistant.atomic_files import replace_file
 from assistant.errors import SkillError
 from assistant.text_cleaning import to_json
 from skills.files import path_identity
@@ -100,6 +101,8 @@ def open_result_file(
     Raises:
         SkillError: The file exists and `resume` is False, belongs to another skill, is in use, or cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise SkillError(f"{path} is not a regular file: name another one, or leave --out away.")
     if not path.absolute().parent.is_dir():
         raise SkillError(f"There is no folder {path.parent} for {path.name}: make it first.")
     with _locked(path), _opened(path) as descriptor:
@@ -186,19 +189,15 @@ def _parse_record(path: Path, number: int, line: bytes, schema: RecordSchema) ->
 
 def _remove_errors(path: Path, descriptor: int) -> None:
     """Replace the file, and the one that `descriptor` refers to, by a copy without the records of errors."""
-    rest = path.with_name(f".{path.name}.rest")
+    target = path.resolve()
     try:
-        with path.open("rb") as old, rest.open("wb") as new:
+        with path.open("rb") as old, replace_file(target) as new:
             new.writelines(line for line in old if ERROR_KEY not in json.loads(line))
-        rest.chmod(path.stat().st_mode)
-        rest.replace(path)
-        replaced = os.open(path, os.O_RDWR | os.O_APPEND)
+        replaced = os.open(target, os.O_RDWR | os.O_APPEND)
         os.dup2(replaced, descriptor)
         os.close(replaced)
     except OSError as error:
         raise _not_writable(path, error) from error
-    finally:
-        rest.unlink(missing_ok=True)
 
 
 def _not_writable(path: Path, error: OSError) -> SkillError:

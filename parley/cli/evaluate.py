@@ -38,6 +38,8 @@ def evaluate(
     from skills.evaluation.scores import Bootstrap
     from skills.evaluation.scores import evaluate as score
 
+    if plot is not None and any(_is_same_file(plot, each) for each in (predictions, references)):
+        raise click.UsageError(f"{plot} is one of the files to be read: name another one for the picture.")
     pairing = read_pairs(task, predictions, references)
     report = score(task, pairing.pairs, Bootstrap(samples, seed))
     if plot is not None:
@@ -51,3 +53,7 @@ def evaluate(
         notify(f"{pairing.unanswered:,} of {len(pairing.pairs):,} references have no prediction and count as wrong.")
     if pairing.unasked:
         notify(f"{pairing.unasked:,} predictions have no reference and are left out.")
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    return first.resolve() == second.resolve()

@@ -47,6 +47,8 @@ def speak(
         if options["voice"] is not None:
             raise click.UsageError("--clone speaks with XTTS: leave --voice out.", ctx)
         options["voice"] = _clone_voice_name(ctx, clone)
+        if output is not None and Path(output).resolve() == Path(clone).resolve():
+            raise click.UsageError(f"{output} is the recording to clone: name another file for the speech.", ctx)
     settings = load_settings(ctx, options).settings
     text = " ".join(words)
     if words and text != "-" and not text.strip():
@@ -62,7 +64,13 @@ def speak(
     for notice in notices:
         notify(notice)
     language = "en" if settings.language == "auto" else settings.language
-    chunks = synthesize([text] if words and text != "-" else _read_standard_input(), voice, language)
+    chunks = synthesize(
+        [text] if words and text != "-" else _read_standard_input(),
+        voice,
+        language,
+        text_language="" if settings.language == "auto" else settings.language,
+        on_notice=notify,
+    )
     first = next(chunks, None)
     if first is None:
         raise VoiceError("There is nothing to say in this text: give some words.")

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from assistant.atomic_files import replace_file
 from assistant.errors import MissingExtraError, SkillError
 from skills.evaluation.scores import Report
 
@@ -57,8 +58,10 @@ def save_plot(report: Report, path: Path) -> None:
         _draw_calibration(axes, report)
     else:
         _draw_metrics(axes, report)
+    target = path if path.suffix else path.with_suffix(".png")
     try:
-        figure.savefig(path, dpi=150)
+        with replace_file(target.resolve(), 0o666) as file:
+            figure.savefig(file, dpi=150, format=target.suffix[1:].lower())
     except (OSError, ValueError) as error:
         raise SkillError(
             f"{path} cannot be written: {error}. Name a .png, .svg or .pdf in a folder of yours."
