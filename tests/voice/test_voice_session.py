@@ -71,6 +71,9 @@ class Call:
             while not condition():  # noqa: ASYNC110 - there is no event for what a test looks at
                 await asyncio.sleep(0.005)
 
+    async def notices(self, count: int) -> None:
+        await self.until(lambda: self.count(Notice) >= count)
+
     def count(self, kind: type[Event]) -> int:
         return sum(isinstance(event, kind) for event in self.events)
 
@@ -167,7 +170,7 @@ async def test_empty_reply_is_told_and_the_call_goes_on(tmp_path: Path) -> None:
     running = asyncio.create_task(call.run())
     for number in range(2):
         call.say(number)
-        await call.until(lambda count=number: call.count(Notice) > count)
+        await call.notices(number + 1)
     call.say(2)
     await call.until(lambda: call.count(TurnFinished))
     call.microphone.audio.put_nowait(None)
