@@ -1,6 +1,5 @@
 """`parley history`: list, show, search and delete saved conversations."""
 
-import json
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import click
 
 from parley.cli.options import as_json_option, complete_conversation, history_with_notices, load_settings
 from parley.cli.table import format_table, truncate
-from parley.cli.terminal import is_terminal, notify, write_out
+from parley.cli.terminal import is_terminal, notify, write_json, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,7 +120,7 @@ def _print_summaries(summaries: "Iterable[ConversationSummary]", *, as_json: boo
 
 
 def _print_json(value: Any) -> None:
-    write_out(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_json(value, indent=2)
 
 
 def _describe(message: "Message") -> dict[str, Any]:

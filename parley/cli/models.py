@@ -1,6 +1,5 @@
 """`parley models` and `parley pull`: list models with whether they fit here, download, delete and choose them."""
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from assistant.text_cleaning import clean_line
 from parley.cli.options import as_json_option, load_settings
 from parley.cli.progress import ProgressLine
 from parley.cli.table import format_table
-from parley.cli.terminal import notify, write_out
+from parley.cli.terminal import notify, write_json, write_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -228,7 +227,7 @@ def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
             }
             for row in rows
         ]
-        write_out(json.dumps(described, indent=2) + "\n")
+        write_json(described, indent=2)
         return
     fits = {True: "yes", False: "no", None: "?"}
     cells = [("model", "held as", "memory", "fits here", "on the disk", "licence", "")]

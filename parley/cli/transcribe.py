@@ -1,6 +1,5 @@
 """`parley transcribe`: transcribe audio and video files to text, JSON or subtitles."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,7 +13,7 @@ from assistant.errors import VoiceError
 from assistant.progress import Progress, no_progress
 from parley.cli.options import DeviceParam, load_settings
 from parley.cli.progress import ProgressLine, format_duration
-from parley.cli.terminal import decode_argument, is_terminal, notify, write_out
+from parley.cli.terminal import decode_argument, is_terminal, notify, write_json, write_out
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -154,7 +153,7 @@ def _write_json(audio_file: "AudioFile", transcripts: "Iterator[Transcript]") ->
         # Only recordings with a speaker in each channel have it.
         if not segment["channel"]:
             del segment["channel"]
-    write_out(json.dumps({**head, "segments": segments}, ensure_ascii=False) + "\n")
+    write_json({**head, "segments": segments})
 
 
 def _segments(transcripts: "Iterator[Transcript]") -> "Iterator[Segment]":
