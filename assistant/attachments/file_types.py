@@ -13,7 +13,6 @@ class Format:
 
 FORMATS = {
     "JPEG": Format("image/jpeg", "JPEG"),
-    "MPO": Format("image/jpeg", ""),
     "PNG": Format("image/png", "PNG"),
     "GIF": Format("image/gif", "GIF"),
     "WEBP": Format("image/webp", "WebP"),

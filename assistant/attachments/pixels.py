@@ -1,7 +1,6 @@
 """Decode image files into pixels: upright, 8-bit RGB, on white, with colours as the file's profile means them."""
 
 import io
-import math
 import struct
 import threading
 import warnings
@@ -13,8 +12,16 @@ import PIL.Image
 from PIL import ExifTags, ImageChops, ImageCms
 
 from assistant.attachments.file_types import FORMATS, detect_type, unsupported_message
+from assistant.attachments.formats import read_parts
+from assistant.attachments.formats.parts import Parts, PartsError
 from assistant.errors import AttachmentError
 from assistant.messages import Image
+
+MAX_MEGAPIXELS = 100.0
+"""Largest image whatever the settings say. Its pixels, and one copy of them, take 0.8 GB."""
+
+MAX_SIDE = 65_535
+"""Longest side in pixels: that of a JPEG. Models and previews make room for the ratio of the sides."""
 
 CACHE_BYTES = 64 * 2**20
 """Decoded pixels that are kept: one photo of 16 megapixels, or two of 8.
@@ -23,7 +30,6 @@ A photo is decoded when it is attached, and needed again for its preview, its pr
 12-megapixel photo is decoded once; each decoding takes 0.1 s (JPEG) to 0.3 s (PNG), and a copy 6 ms.
 """
 
-_PLUGINS = tuple(name for name in FORMATS if name != "MPO")  # the JPEG plugin opens MPO files as well
 # Exceptions of Pillow's decoders on damaged or hostile bytes. Pillow promises no more than "an exception"; these are
 # the families that fuzzing has raised.
 _DECODER_FAILURES = (
@@ -40,6 +46,9 @@ _DECODER_FAILURES = (
     struct.error,
     zlib.error,
 )
+_STRIP_PIXELS = 2**20
+_CHECKED_PIXELS = 10**6
+"""Smaller images are decoded whatever the size of their file, which costs nothing."""
 _TRANSPOSE_BY_ORIENTATION = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
     3: PIL.Image.Transpose.ROTATE_180,
@@ -101,7 +110,7 @@ def decode(image: Image) -> PIL.Image.Image:
     with _DECODING:
         pixels = _cache.get(image.digest)
         if pixels is None:
-            pixels = _decode(image.data, image.name, math.inf).pixels
+            pixels = _decode(image.data, image.name, MAX_MEGAPIXELS).pixels
             _cache.add(image.digest, pixels)
         return pixels.copy()
 
@@ -129,35 +138,58 @@ def decode_file(data: bytes, name: str, max_megapixels: float) -> tuple[Image, s
 
 
 def _decode(data: bytes, name: str, max_megapixels: float) -> Decoded:
+    format_name = detect_type(data)
+    if format_name not in FORMATS:
+        raise AttachmentError(unsupported_message(data, name))
+    try:
+        parts = read_parts(data, format_name)
+    except PartsError as error:
+        raise AttachmentError(f"{name} {error}: save it anew as PNG or JPEG.") from error
+    _check_size(parts.width, parts.height, name, max_megapixels)
+    if len(data) < parts.min_bytes and parts.width * parts.height > _CHECKED_PIXELS:
+        raise AttachmentError(
+            f"{name} claims {_size(parts.width, parts.height)} and holds {len(data):,} bytes, too few for so many: "
+            "get a fresh copy of it."
+        )
     with warnings.catch_warnings():
         # Pillow warns about odd metadata on standard error, which is where the terminal app draws; errors are raised.
         warnings.simplefilter("ignore")
         try:
-            with PIL.Image.open(io.BytesIO(data), formats=_PLUGINS) as opened:
-                megapixels = opened.width * opened.height / 1e6
-                if megapixels > max_megapixels:
-                    raise _too_many_pixels(name, max_megapixels, f" ({opened.width} x {opened.height} pixels)")
-                notice = _animation_notice(opened, name)
+            with PIL.Image.open(io.BytesIO(parts.data), formats=[format_name]) as opened:
+                # Also of formats whose headers only Pillow reads.
+                _check_size(opened.width, opened.height, name, max_megapixels)
+                is_animated = parts.is_animated or _is_animated(opened)
                 opened.load()
-                format_name = opened.format or ""
-                return Decoded(_to_rgb(_upright(opened), format_name), format_name, notice)
+                pixels = _to_rgb(_upright(opened), format_name, parts)
         except PIL.Image.DecompressionBombError as error:
-            raise _too_many_pixels(name, min(max_megapixels, 100)) from error
+            raise _too_many_pixels(name, min(max_megapixels, MAX_MEGAPIXELS)) from error
         except _DECODER_FAILURES as error:
-            if detect_type(data) in FORMATS:
-                raise AttachmentError(f"{name} is damaged or cut short: get a fresh copy of it.") from error
-            raise AttachmentError(unsupported_message(data, name)) from error
+            raise AttachmentError(f"{name} is damaged or cut short: get a fresh copy of it.") from error
+    notice = f"{name} is animated: only its first frame is shown." if is_animated else ""
+    return Decoded(pixels, format_name, notice)
 
 
-def _animation_notice(opened: PIL.Image.Image, name: str) -> str:
+def _check_size(width: int, height: int, name: str, max_megapixels: float) -> None:
+    """Raise `AttachmentError` if an image has too many pixels, or too many in a row."""
+    limit = min(max_megapixels, MAX_MEGAPIXELS)
+    if width * height > limit * 1e6:
+        raise _too_many_pixels(name, limit, f" ({_size(width, height)})")
+    if max(width, height) > MAX_SIDE:
+        raise AttachmentError(
+            f"{name} ({_size(width, height)}) is longer than the {MAX_SIDE:,} pixels allowed on a side: "
+            "scale it down, or cut it into pieces."
+        )
+
+
+def _size(width: int, height: int) -> str:
+    return f"{width} x {height} pixels"
+
+
+def _is_animated(opened: PIL.Image.Image) -> bool:
     try:
-        has_more = bool(getattr(opened, "is_animated", False))
+        return bool(getattr(opened, "is_animated", False))
     except _DECODER_FAILURES:
-        has_more = True  # there is a second frame, and it is broken
-    # Phones put a second view or a depth map behind the photo (MPO), which nobody expects to see.
-    if not has_more or opened.format == "MPO":
-        return ""
-    return f"{name} is animated: only its first frame is shown."
+        return True  # there is a second frame, and it is broken
 
 
 def _upright(opened: PIL.Image.Image) -> PIL.Image.Image:
@@ -169,8 +201,8 @@ def _upright(opened: PIL.Image.Image) -> PIL.Image.Image:
     return opened if transpose is None else opened.transpose(transpose)
 
 
-def _to_rgb(pixels: PIL.Image.Image, format_name: str) -> PIL.Image.Image:
-    profile = pixels.info.get("icc_profile")
+def _to_rgb(pixels: PIL.Image.Image, format_name: str, parts: Parts) -> PIL.Image.Image:
+    profile = parts.profile or pixels.info.get("icc_profile")
     if pixels.mode.startswith("I;16"):
         pixels = _to_8_bit(pixels)
     elif pixels.mode == "CMYK" and format_name == "JPEG" and "adobe" not in pixels.info:
@@ -193,10 +225,15 @@ def _to_8_bit(pixels: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _on_white(pixels: PIL.Image.Image) -> PIL.Image.Image:
-    rgba = pixels.convert("RGBA")
-    canvas = PIL.Image.new("RGBA", rgba.size, "white")
-    canvas.alpha_composite(rgba)
-    return canvas.convert("RGB")
+    # In strips: three copies of 100 megapixels would take 1.2 GB.
+    canvas = PIL.Image.new("RGB", pixels.size, "white")
+    rows = max(1, _STRIP_PIXELS // pixels.width)
+    for top in range(0, pixels.height, rows):
+        strip = pixels.crop((0, top, pixels.width, min(top + rows, pixels.height))).convert("RGBA")
+        background = PIL.Image.new("RGBA", strip.size, "white")
+        background.alpha_composite(strip)
+        canvas.paste(background.convert("RGB"), (0, top))
+    return canvas
 
 
 def _to_srgb(pixels: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
@@ -212,6 +249,5 @@ def _to_srgb(pixels: PIL.Image.Image, profile: bytes) -> PIL.Image.Image:
 
 
 def _too_many_pixels(name: str, limit: float, size: str = "") -> AttachmentError:
-    return AttachmentError(
-        f"{name}{size} is larger than the {limit:g} megapixels allowed: scale it down, or raise max_image_megapixels."
-    )
+    remedy = "scale it down, or raise max_image_megapixels" if limit < MAX_MEGAPIXELS else "scale it down"
+    return AttachmentError(f"{name}{size} is larger than the {limit:g} megapixels allowed: {remedy}.")
