@@ -134,6 +134,11 @@ class ParleyApp(App[None]):
                 self.exit_notices.append(f"The last turns are not saved. {save_error}")
             await self._session.close()
 
+    def action_help_quit(self) -> None:
+        """Ctrl+C with nothing to copy and nothing to stop: say how to leave, and what becomes of the draft."""
+        is_kept = self._folder is not None and bool(self._chat.unsent_text)
+        self.notify("Ctrl+Q quits." + (" What you have typed is kept for the next time." if is_kept else ""))
+
     async def action_quit(self, return_code: int = 0) -> None:
         """Save a running reply as far as it got, then leave."""
         self._shutting_down.set()

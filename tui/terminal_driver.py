@@ -32,6 +32,7 @@ _READ_BYTES = 65536
 _POLL_SECS = 0.05
 _MAX_PASTE_PAUSE_SECS = 3.0
 _ESCAPE = "\x1b"
+_PIECES = re.compile(r"\x1b\[[\d;:<?]*[@-~]?|\x1b|[^\x1b]+")
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 
 
@@ -128,15 +129,16 @@ class InputReader:
             yield events.Paste(text.removesuffix("\r").replace("\r", "\n") if is_line else text.replace("\r", "\n"))
             text = "\r" if is_line else ""
         # Piece by piece, so that an escape sequence on which the parser fails takes nothing with it.
-        for piece in re.split(f"(?={_ESCAPE})", text):
+        for piece in _PIECES.findall(text):
             yield from self._parse(piece)
 
     def _parse(self, piece: str) -> Iterator[Message]:
-        if piece:
-            try:
-                yield from _valid(self._parser.feed(piece))
-            except _PARSER_ERRORS:
-                self._parser = XTermParser()
+        if not piece:  # The parser takes an empty text for the end.
+            return
+        try:
+            yield from _valid(self._parser.feed(piece))
+        except _PARSER_ERRORS:
+            self._parser = XTermParser()
 
 
 def _split_unfinished(text: str, mark: str) -> tuple[str, str]:

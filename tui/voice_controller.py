@@ -37,6 +37,7 @@ class VoiceController:
         self._wait_for_session = wait_for_session
         self._on_error = on_error
         self._voice_session: VoiceSession | None = None
+        self._building: asyncio.Future[VoiceSession] | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -79,6 +80,8 @@ class VoiceController:
     async def close(self) -> None:
         """Turn voice off and free the speech engines."""
         await self.stop()
+        if self._building is not None:
+            self._building.cancel()
         if self._voice_session is not None:
             self._voice_session.close()
 
@@ -91,9 +94,8 @@ class VoiceController:
 
         try:
             screen.show_voice_status("voice: loading …")
-            if self._voice_session is None:
-                self._voice_session = await self._build_voice_session()
-            await self._voice_session.run(
+            voice_session = await self._built_voice_session()
+            await voice_session.run(
                 await self._wait_for_session(),
                 FrontEnd(screen.show_event, lambda _: screen.show_voice_state(), screen.take_images),
                 on_ready=on_ready,
@@ -103,6 +105,22 @@ class VoiceController:
         finally:
             screen.voice = None
             screen.show_voice_state()
+
+    async def _built_voice_session(self) -> VoiceSession:
+        """Return the engines and devices. If voice is turned off while they load, they load on for the next time."""
+        if self._voice_session is not None:
+            return self._voice_session
+        if self._building is None:
+            self._building = asyncio.ensure_future(self._build_voice_session())
+            self._building.add_done_callback(self._on_built)
+        building = self._building
+        await asyncio.wait([building])
+        return building.result()
+
+    def _on_built(self, building: "asyncio.Future[VoiceSession]") -> None:
+        self._building = None
+        if not building.cancelled() and building.exception() is None:
+            self._voice_session = building.result()
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         self._task = None

@@ -13,6 +13,7 @@ from parley.cli.devices import devices
 from parley.cli.evaluate import evaluate
 from parley.cli.group import SKILLS_SECTION, ParleyGroup
 from parley.cli.history import history
+from parley.cli.licenses import licences
 from parley.cli.models import models, pull_bundled
 from parley.cli.options import ChatOptions, chat_options, config_option, resolve_options
 from parley.cli.progress import ProgressLine
@@ -51,7 +52,7 @@ root.add_section("Voice", voice, transcribe, speak, devices)
 root.add_section(SKILLS_SECTION, list_skills, evaluate)
 root.add_section("Models", models, pull_bundled)
 root.add_section("History", history)
-root.add_section("Settings", config, completion)
+root.add_section("Settings", config, completion, licences)
 
 
 def _open_app(chosen: ChatOptions) -> None:
@@ -63,8 +64,9 @@ def _open_app(chosen: ChatOptions) -> None:
     from tui.app import ParleyApp
 
     settings, resume, save = chosen
+    notices: list[str] = []  # of all attempts: starting may fail and be tried again
     app = ParleyApp(
-        lambda progress: start_session(settings, progress, resume=resume, save=save),
+        lambda progress: start_session(settings, progress, resume=resume, save=save, notices=notices),
         build_voice_session=lambda progress: build_voice_session(settings, progress),
         image_loader=ImageLoader.from_settings(settings),
         folder=settings.data_dir if save else None,

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def start_session(
-    settings: "Settings", progress: Progress = no_progress, *, resume: str | None = None, save: bool = True
+    settings: "Settings",
+    progress: Progress = no_progress,
+    *,
+    resume: str | None = None,
+    save: bool = True,
+    notices: list[str] | None = None,
 ) -> Session:
     """Load the model and return a session ready for its first turn. Blocks like `build_model`.
 
@@ -27,13 +32,14 @@ def start_session(
         progress: Receives download and loading progress.
         resume: Id of the conversation to continue; None starts a new one.
         save: Save turns to the history.
+        notices: Queue of notices, which the first turn emits. Pass the same one when starting failed and is tried
+            again: what was wrong with the history is said only once.
 
     Raises:
         ModelError: The model cannot be loaded.
         HistoryError: The conversation cannot be read.
     """
-    # The first turn emits them.
-    notices: list[str] = []
+    notices = [] if notices is None else notices
     history = open_history(settings, notices.append)
     model = build_model(settings, progress, notices.append)
     return build_session(settings, model, history, resume=resume, save=save, notices=notices)

@@ -231,8 +231,9 @@ async def test_widgets_stay_few_however_long_the_conversation_becomes(make_app: 
             await person.expect_text(f"You said: message {number}.", "AssistantMessage")
             await person.expect_text("ready", "StatusBar")
         assert len(transcript.children) <= Transcript.MAX_LATEST + Transcript.PAGE
-        transcript.scroll_home(animate=False)
-        await person.expect_text("message 10.", "UserMessage")
+        while "message 0." not in person.read("UserMessage"):
+            await person.press("pageup")
+            await person.settle()
 
 
 async def test_transcript_follows_the_reply_unless_scrolled_up(make_app: MakeApp, run_app: RunApp) -> None:
@@ -311,6 +312,64 @@ async def test_arrow_keys_bring_back_earlier_messages(make_app: MakeApp, run_app
         await person.wait_until(lambda: person.input == "one")
         await person.press("down", "down")
         await person.wait_until(lambda: person.input == "draft")
+
+
+async def test_arrow_keys_bring_back_messages_of_a_resumed_conversation(make_app: MakeApp, run_app: RunApp) -> None:
+    earlier = [user("one"), assistant("1"), user("two"), assistant("2")]
+    async with run_app(make_app(ScriptedModel(), messages=earlier)) as person:
+        await person.expect_text("ready", "StatusBar")
+        await person.send("three")
+        await person.expect_text("You said: three", "AssistantMessage")
+        for text in ("three", "two", "one"):
+            await person.press("up")
+            await person.wait_until(lambda text=text: person.input == text)  # type: ignore[misc]
+
+
+async def test_hint_goes_with_the_text_that_it_is_about(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(UnfinishedModel("First …"))) as person:
+        await person.send("first")
+        await person.expect_text("First …", "AssistantMessage")
+        await person.send("second")
+        await person.expect_text("One message at a time", "Composer")
+        await person.press("ctrl+u")
+        await person.wait_until(lambda: not person.input)
+        await person.wait_until(lambda: "One message" not in person.read("Composer"), person.read)
+
+
+async def test_hint_about_an_empty_input_goes_with_the_first_letter(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(ScriptedModel())) as person:
+        await person.send(" ")
+        await person.expect_text("no words", "Composer")
+        await person.type("a")
+        await person.wait_until(lambda: "no words" not in person.read("Composer"), person.read)
+
+
+async def test_pasted_text_has_no_controls_and_stays_otherwise(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(ScriptedModel())) as person:
+        await person.paste("one\r\ntwo\u2028three \x1b]0;PWNED\x07\u202e \ud800 👨\u200d👩\u200d👧 שלום")
+        await person.wait_until(lambda: person.input)
+        assert person.input == "one\ntwo\nthree ]0;PWNED \ufffd 👨\u200d👩\u200d👧 שלום"
+
+
+@pytest.mark.parametrize("text", ["word " * 200_000, "line\n" * 100_000, "a.png " * 30_000])
+async def test_huge_paste_leaves_the_app_alive(make_app: MakeApp, run_app: RunApp, text: str) -> None:
+    async with run_app(make_app(ScriptedModel("Fine.", context_tokens=10**9))) as person:
+        await person.expect_text("ready", "StatusBar")
+        await person.paste(text)
+        await person.wait_until(lambda: person.input == text)
+        await person.press("enter")
+        await person.expect_text("Fine.", "AssistantMessage")
+        await person.expect_text("characters more", "UserMessage")
+
+
+async def test_ctrl_c_says_how_to_quit(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(ScriptedModel())) as person:
+        told: list[str] = []
+        person.app.notify = lambda message, **_: told.append(message)  # type: ignore[assignment,method-assign]
+        await person.type("draft")
+        await person.press("ctrl+c")
+        await person.wait_until(lambda: told)
+        assert told == ["Ctrl+Q quits."]
 
 
 async def test_small_terminal_shows_the_essentials(make_app: MakeApp, run_app: RunApp) -> None:

@@ -247,6 +247,49 @@ async def test_missing_microphone_is_a_notice_and_typing_goes_on(run_app: RunApp
         assert "voice" not in person.read("StatusBar")
 
 
+async def test_voice_turned_off_and_on_while_it_loads_is_built_once(run_app: RunApp) -> None:
+    voice = FakeVoiceSession("Hello.")
+    may_continue = threading.Event()
+    builds: list[int] = []
+
+    def build(progress: Progress) -> VoiceSession:
+        builds.append(1)
+        assert may_continue.wait(WAIT_SECS)
+        return voice
+
+    app = ParleyApp(lambda _: Session(ScriptedModel("Hi.")), build_voice_session=build)
+    async with run_app(app) as person:
+        await person.expect_text("ready", "StatusBar")
+        for _ in range(3):
+            await person.press("f2")
+            await person.expect_text("voice: loading", "StatusBar")
+            await person.press("f2")
+            await person.wait_until(lambda: "voice" not in person.read("StatusBar"))
+        await person.press("f2")
+        may_continue.set()
+        await person.expect_text("listening", "StatusBar")
+    assert len(builds) == 1
+    assert voice.runs == 1
+    assert voice.closed
+
+
+async def test_voice_that_failed_to_load_is_built_again(run_app: RunApp) -> None:
+    voice = FakeVoiceSession("Hello.")
+    results: list[VoiceSession | VoiceError] = [VoiceError("The voice cannot be loaded."), voice]
+
+    def build(progress: Progress) -> VoiceSession:
+        if isinstance(result := results.pop(0), VoiceError):
+            raise result
+        return result
+
+    app = ParleyApp(lambda _: Session(ScriptedModel("Hi.")), build_voice_session=build)
+    async with run_app(app) as person:
+        await person.press("f2")
+        await person.expect_text("The voice cannot be loaded.", "Notice")
+        await person.press("f2")
+        await person.expect_text("listening", "StatusBar")
+
+
 async def test_quitting_keeps_what_was_heard(run_app: RunApp) -> None:
     voice = FakeVoiceSession("Count.")
     voice.speaker.play_limit = 0.3

@@ -105,6 +105,9 @@ class ChatScreen(Screen[None]):
         self._status.model = session.model.info
         self._status.state = "ready"
         await self._transcript.prepend_messages(session.messages)
+        self._composer.add_earlier_history(
+            [each.text for each in session.messages if each.role == "user" and each.text]
+        )
         if self._queued is not None:
             (submitted, view), self._queued = self._queued, None
             await self._start_turn(session, submitted, view)

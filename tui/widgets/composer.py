@@ -46,6 +46,7 @@ class Composer(Vertical):
         self._busy = False
         self._submitted_text = ""
         """The text of the message that waits for `release` or `restore`."""
+        self._hint_is_about_text = False
         # Images are loaded on other threads. This keeps what follows in the order of the keys.
         self._load_lock = asyncio.Lock()
 
@@ -78,6 +79,10 @@ class Composer(Vertical):
         """Put back what was typed and not sent when the app ended."""
         self._prompt.restore(text)
         self._show_hint("This is what you had not sent the last time.")
+
+    def add_earlier_history(self, texts: Sequence[str]) -> None:
+        """Let the arrow keys bring back `texts`, the messages of a resumed conversation."""
+        self._prompt.add_earlier_history(texts)
 
     def release(self) -> None:
         """Allow the next message."""
@@ -138,6 +143,12 @@ class Composer(Vertical):
                 await self._add_chips(pasted_images)
                 self._show_hint(" ".join(notices))
 
+    @on(Prompt.Changed)
+    def _drop_stale_hint(self) -> None:
+        # What is said about a text is over when the text has gone, and about an empty input when there is text.
+        if bool(self._prompt.text) != self._hint_is_about_text:
+            self._show_hint()
+
     @on(Prompt.BackspacedWhenEmpty)
     async def _detach_last(self) -> None:
         if chips := self._chips.query(AttachmentChip):
@@ -159,5 +170,6 @@ class Composer(Vertical):
         self._show_hint(reason)
 
     def _show_hint(self, text: str = "") -> None:
+        self._hint_is_about_text = bool(self._prompt.text)
         self._hint.update(text)
         self._hint.display = bool(text)

@@ -1,5 +1,6 @@
 """The prompt: some lines of text, sent with Enter. The arrow keys bring back earlier messages."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,6 +10,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from assistant.attachments.typed_text import dropped_images
+from tui.shown_text import with_plain_breaks
 
 
 class Prompt(TextArea):
@@ -50,6 +52,12 @@ class Prompt(TextArea):
         """Let the arrow keys bring back `text`."""
         if self._history[-1:] != [text]:
             self._history.append(text)
+
+    def add_earlier_history(self, texts: Sequence[str]) -> None:
+        """Let the arrow keys bring back `texts`, oldest first, before all that was sent since."""
+        self._history[:0] = texts
+        if self._history_index is not None:
+            self._history_index += len(texts)
 
     def prepend(self, text: str) -> None:
         """Put `text` before what has been typed, move the cursor to the end, and take the focus."""
@@ -104,8 +112,10 @@ class Prompt(TextArea):
         else:
             self.post_message(self.BackspacedWhenEmpty())
 
-    def on_paste(self, event: events.Paste) -> None:
-        if sources := dropped_images(event.text):
+    async def on_paste(self, event: events.Paste) -> None:
+        event.text = with_plain_breaks(event.text)
+        # On a thread, because the text may be long and disks slow. The keys that follow wait, everything else goes on.
+        if sources := await asyncio.to_thread(dropped_images, event.text):
             event.stop()
             event.prevent_default()
             self.post_message(self.ImagesPasted(event.text, sources))
