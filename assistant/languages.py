@@ -36,13 +36,18 @@ def language_code(language: str) -> str:
     return _CODES.get(language.lower(), language)
 
 
+def language_name(code: str) -> str:
+    """Return the English name of a language, "German" for "de"; the code itself if it is not known."""
+    return _NAMES[code].partition(",")[0].title() if code in _NAMES else code
+
+
 def suggest(language: str, known: Collection[str]) -> str:
     """Return the end of a sentence about an unknown `language`: which of the codes `known` to choose."""
     near = get_close_matches(language.lower(), _CODES, 1, 0.75)
     for code in (language.partition("-")[0], *(_CODES[name] for name in near)):
         if code in known:
-            called = _NAMES[code].partition(",")[0].title() if code in _NAMES else ""
-            return f"is it {code}{f' ({called})' if called else ''} that you mean?"
+            called = language_name(code)
+            return f"is it {code}{f' ({called})' if called != code else ''} that you mean?"
     if len(known) <= _MAX_LISTED:
         return f"choose {'' if len(known) == 1 else 'one of '}{', '.join(known)}."
     examples = [code for code in _EXAMPLES if code in known]

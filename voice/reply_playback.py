@@ -82,6 +82,7 @@ class ReplyPlayback:
         self._sentences: list[_SpokenSentence] = []
         self._added_seconds = 0.0
         self._paused = False
+        self._left_out = False
         self.failed = False
         """True once voice or output have failed: nothing more is heard."""
         self.first_audio_at: float | None = None
@@ -112,6 +113,13 @@ class ReplyPlayback:
     def skip(self, start: int, end: int) -> None:
         """Add text without sound: it counts as heard with what comes before it."""
         self._sentences.append(_SpokenSentence(start, end, self._added_seconds, self._added_seconds))
+
+    def leave_out(self, start: int, end: int, error: ParleyError) -> None:
+        """Add text that the voice cannot read. The first time is reported."""
+        self.skip(start, end)
+        if not self._left_out:
+            self._left_out = True
+            self._on_error(error)
 
     def fail(self, error: ParleyError) -> None:
         """Give up speaking: a voice or a device has failed."""

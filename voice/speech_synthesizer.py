@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from assistant.async_bridge import ThreadStream, stream_in_thread
-from voice.tts.base import TextToSpeech, language_of, speak_sentence
+from voice.tts.base import TextToSpeech, speak_sentence
+from voice.tts.readable import language_of
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples

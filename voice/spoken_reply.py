@@ -11,6 +11,7 @@ from typing import Self
 from assistant.errors import ParleyError
 from voice.reply_playback import PausableAudioSink, ReplyPlayback
 from voice.speech_synthesizer import SpeechSynthesizer
+from voice.tts.readable import UnreadableTextError
 from voice.tts.sentence_splitter import SentenceSplitter
 from voice.tts.text_cleanup import spoken_text
 
@@ -21,7 +22,8 @@ _ECHO_TAIL_SECONDS = 1.5
 class SpokenReply:
     """One reply, spoken inside `async with` and silent at its end. Implements `ResponseSink`.
 
-    A voice or an output that fails does not end the reply: it goes on in writing.
+    A voice or an output that fails does not end the reply: it goes on in writing. A sentence that the voice cannot read
+    is left out, which is reported once.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class SpokenReply:
         self._synthesizer = synthesizer
         self._language = synthesizer.language_of(language)
         self._playback = ReplyPlayback(output, synthesizer.sample_rate, on_start=on_start, on_error=on_error)
-        self._splitter = SentenceSplitter()
+        self._splitter = SentenceSplitter(self._language)
         self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
         self._speaking: asyncio.Task[None] | None = None
         self.text = ""
@@ -124,6 +126,8 @@ class SpokenReply:
             position = start + len(sentence)
             try:
                 await self._speak_sentence(sentence, start)
+            except UnreadableTextError as error:
+                self._playback.leave_out(start, position, error)
             except ParleyError as error:
                 self._playback.fail(error)
 

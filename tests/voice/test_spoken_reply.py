@@ -83,3 +83,21 @@ async def test_failed_output_is_reported_once_and_all_text_counts_as_delivered()
     reply, reports = await speak("One two. Three four.", output)
     assert reports == ["The speaker has gone."]
     assert not reply.is_audible
+
+
+async def test_a_sentence_that_the_voice_cannot_read_is_left_out_and_reported_once() -> None:
+    class EnglishVoice(FakeTextToSpeech):
+        language = "en"
+
+    voice, reports = EnglishVoice(), list[str]()
+    synthesizer = SpeechSynthesizer(voice)
+    output = FakeAudioOutput()
+    async with SpokenReply(synthesizer, output, on_error=lambda error: reports.append(str(error))) as reply:
+        text = "Hello you.\n\n你好。\n\n再见。\n\nGoodbye."
+        reply.write(text)
+        await reply.finish()
+        assert reply.delivered_text() == text
+    synthesizer.close()
+    assert voice.sentences == ["Hello you.", "Goodbye."]
+    assert len(reports) == 1
+    assert "This voice speaks English and cannot read “你好。”, which is Chinese" in reports[0]

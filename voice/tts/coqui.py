@@ -33,12 +33,13 @@ class Coqui:
     A model with several speakers speaks with the first. A sentence is returned in one piece; `voice.tts.xtts` streams.
     """
 
-    def __init__(self, synthesizer: Any) -> None:
+    def __init__(self, synthesizer: Any, language: str = "") -> None:
         self._synthesizer: Any = synthesizer
         self.sample_rate = int(synthesizer.output_sample_rate)
         speakers = getattr(synthesizer.tts_model, "speaker_manager", None)
         names = list(speakers.name_to_id) if speakers is not None and speakers.num_speakers > 1 else []
         self._speaker = names[0] if names else None
+        self.language = language
 
     @classmethod
     def load(cls, source: str, *, device: str = "auto") -> "Coqui":
@@ -69,7 +70,7 @@ class Coqui:
             tts.to(torch_device(device))
         except COQUI_ERRORS as error:
             raise VoiceError(f"The Coqui voice {source} cannot be loaded: {first_line(error)}.") from error
-        return cls(tts.synthesizer)
+        return cls(tts.synthesizer, language_in_name(source))
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":
         import numpy as np
@@ -154,6 +155,13 @@ def download(name: str) -> Path:
             f"The Coqui voice {name} was downloaded incompletely ({first_line(error)}): delete {folder} and try again."
         ) from error
     return Path(checkpoint).parent
+
+
+def language_in_name(name: str) -> str:
+    """Return the language in one of Coqui's names, "de" for "tts_models/de/thorsten/vits"; "" if it has none."""
+    parts = name.split("/")
+    code = parts[1].partition("-")[0] if len(parts) == 4 and parts[0] == "tts_models" else ""
+    return code if len(code) == 2 else ""
 
 
 def torch_device(device: str) -> str:

@@ -57,6 +57,7 @@ class VoiceEngine:
         check: Raise `VoiceError` for an argument that cannot be used, before a license is asked about.
         require: Raise `MissingExtraError` if the engine cannot be imported, before a license is asked about.
         license: Terms to accept first, if any.
+        languages: Codes of the languages that its voices speak; empty if that depends on the voice.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class VoiceEngine:
     check: Callable[[str], object] = lambda _: None
     require: Callable[[], object] = lambda: None
     license: License | None = None
+    languages: frozenset[str] = frozenset()
 
 
 def is_english(settings: "Settings") -> bool:

@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING
 from assistant.errors import MissingExtraError, VoiceError
 from assistant.languages import suggest
 from voice.tts.engine import VoiceEngine, is_english
+from voice.tts.text_language import scripts_of_language
+from voice.tts.voice_languages import ESPEAK_LANGUAGES
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -30,6 +32,7 @@ class Espeak:
 
     def __init__(self, program: str, voice: str) -> None:
         self.language = language_code(voice)
+        self.scripts = readable_scripts(self.language)
         self._command = [program, "-v", voice, "--stdin", "--stdout"]
 
     @classmethod
@@ -71,7 +74,9 @@ class Espeak:
             assert process.stdin is not None
             assert process.stdout is not None
             # A long sentence and its audio each exceed a pipe's buffer: a thread writes while this one reads.
-            writer = threading.Thread(target=_write, args=(process.stdin, sentence.encode()), daemon=True)
+            writer = threading.Thread(
+                target=_write, args=(process.stdin, sentence.replace("\0", " ").encode(errors="replace")), daemon=True
+            )
             writer.start()
             try:
                 process.stdout.read(_WAV_HEADER_BYTES)
@@ -113,7 +118,16 @@ def _write(stream: IO[bytes], data: bytes) -> None:
 
 def language_code(voice: str) -> str:
     """Return the language of one of espeak's voices: "en" for "en-us" and for "en+f3"."""
-    return re.split(r"[-+_]", voice.lower())[0]
+    code = re.split(r"[-+_]", voice.rpartition("/")[2].lower())[0]
+    return {"cmn": "zh", "nb": "no"}.get(code, code)
+
+
+def readable_scripts(language: str) -> frozenset[str]:
+    """Return the scripts beside Latin that espeak reads in a language.
+
+    Its Japanese knows no kanji ("Chinese letter"), and its Chinese reads the names of tones in many builds.
+    """
+    return scripts_of_language(language) - {"CJK"} if language in ("ja", "zh", "ko") else scripts_of_language(language)
 
 
 def _load(argument: str, settings: "Settings", _progress: "Progress") -> Espeak:
@@ -126,4 +140,5 @@ ENGINE = VoiceEngine(
     load=_load,
     is_installed=lambda: shutil.which(PROGRAM) is not None,
     argument="optional",
+    languages=ESPEAK_LANGUAGES,
 )

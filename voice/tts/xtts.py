@@ -13,6 +13,7 @@ from assistant.errors import ConfigError, MissingExtraError, VoiceError, first_l
 from assistant.languages import suggest
 from voice.tts import coqui
 from voice.tts.engine import License, VoiceEngine, is_english
+from voice.tts.voice_languages import XTTS_LANGUAGES
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -45,7 +46,8 @@ class Xtts:
     def __init__(self, model: Any, gpt_cond_latent: Any, speaker_embedding: Any, language: str) -> None:
         self._model: Any = model
         self._voice = gpt_cond_latent, speaker_embedding
-        self._language = language
+        self._code = language
+        self.language = language.partition("-")[0]
         self.sample_rate = int(model.args.output_sample_rate)
 
     @classmethod
@@ -92,7 +94,7 @@ class Xtts:
                 continue
             try:
                 for samples in self._model.inference_stream(
-                    part, self._language, *self._voice, stream_chunk_size=_STREAM_CHUNK_SIZE
+                    part, self._code, *self._voice, stream_chunk_size=_STREAM_CHUNK_SIZE
                 ):
                     yield np.clip(samples.float().cpu().numpy().reshape(-1), -1.0, 1.0)
             except coqui.COQUI_ERRORS as error:
@@ -184,4 +186,5 @@ ENGINE = VoiceEngine(
     check=reference_audio,
     require=_require,
     license=LICENSE,
+    languages=XTTS_LANGUAGES,
 )

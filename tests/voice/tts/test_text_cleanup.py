@@ -43,17 +43,17 @@ from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
         ("$5.20, $1, $0.05, $2.00", "5 dollars and 20 cents, 1 dollar, 5 cents, 2 dollars."),
         ("$3.5 million, $100k, €2bn, 5 €", "3.5 million dollars, 100 thousand dollars, 2 billion euros, 5 euros."),
         ("pages 3-5, 2019–2021", "pages 3 to 5, 2019 to 2021."),
-        ("Call 555-1234.", "Call 555-1234."),
+        ("Call 555-1234.", "Call 5 5 5, 1 2 3 4."),
         ("A T-shirt, well-known", "A T-shirt, well-known."),
         ("1/2 cup, ¾ full, 7/8", "one half cup, three quarters full, 7 over 8."),
-        ("24/7, 11/24/2026", "24 7, 11 24 2026."),
+        ("24/7, 11/24/2026", "24 7, November 24, 2026."),
         ("x^2 + y² = z, 2**3", "x to the power of 2 plus y squared equals z, 2 to the power of 3."),
         ("10 * 3 = 30", "10 times 3 equals 30."),
         ("3 > 2 and 2 < 3", "3 greater than 2 and 2 less than 3."),
         ("at -5 degrees", "at minus 5 degrees."),
         ("Version 1.2.3, Python 3.11", "Version 1 point 2 point 3, Python 3.11."),
         ("#5, ~10", "number 5, about 10."),
-        ("2026-11-24, 2026-99-99", "November 24, 2026, 2026-99-99."),
+        ("2026-11-24, 2026-99-99", "November 24, 2026, 2 0 2 6, 9 9, 9 9."),
         ("16:35, 9:00, 17:00, 9:05 am", "16 35, 9 o'clock, 17 hundred, 9 oh 5 A M."),
         # Units.
         ("20 °C, 1 °F, 50%, 90°", "20 degrees Celsius, 1 degree Fahrenheit, 50 percent, 90 degrees."),
@@ -84,7 +84,8 @@ def test_hard_cases(markdown: str, spoken: str) -> None:
 
 
 def test_other_languages_get_no_english_words() -> None:
-    assert spoken_text("Es kostet **5 €** & 3-4 km.", "de") == "Es kostet 5 € & 3-4 km."
+    assert spoken_text("Es kostet **5 €** & 3-4 km.", "de") == "Es kostet 5 Euro und 3 bis 4 Kilometer."
+    assert spoken_text("Il coûte **5 €** & 3-4 km.", "fr") == "Il coûte 5 € & 3-4 km."
     assert spoken_text("```\ncode\n```", "de") == ""
 
 

@@ -1,7 +1,10 @@
 """English words for numbers, units and signs: examples that go wrong when the rules run in another order."""
 
+from pathlib import Path
+
 import pytest
 
+from voice.tts.text_cleanup import spoken_text
 from voice.tts.text_normalization import normalize_english
 
 
@@ -19,3 +22,29 @@ from voice.tts.text_normalization import normalize_english
 )
 def test_rules_run_in_their_order(text: str, normalized: str) -> None:
     assert normalize_english(text) == normalized
+
+
+def readings() -> list[tuple[str, str, str]]:
+    lines = (Path(__file__).parent / "readings.tsv").read_text("utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return [(language, text, reading) for language, text, reading in rows]
+
+
+@pytest.mark.parametrize(("language", "text", "reading"), readings())
+def test_text_is_read_as_people_read_it(language: str, text: str, reading: str) -> None:
+    assert spoken_text(text, language) == reading
+
+
+def test_the_table_of_readings_is_long_enough_to_matter() -> None:
+    assert len(readings()) >= 150
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "ja"])
+@pytest.mark.parametrize(
+    "text",
+    ["I have 3 cats.", "It is 2026.", "Room 101", "A T-shirt, well-known", "a 3D film in 4K", "Windows 11", "T20"],
+)
+def test_ordinary_numbers_stay_numbers(text: str, language: str) -> None:
+    digits = [each for each in spoken_text(text, language).split() if each.strip(".,").isdigit()]
+    assert all(each.strip(".,") in text for each in digits)
+    assert len(digits) <= 2
