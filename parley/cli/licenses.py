@@ -1,14 +1,24 @@
-"""Ask a person on a terminal to accept the license of a voice before it is downloaded."""
+"""`parley licences`, and the question whether the license of a voice is accepted before it is downloaded."""
 
+import json
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from parley.cli.terminal import is_terminal, notify
+from assistant.errors import ConfigError, SkillUsageError
+from assistant.parsing import ParseError, decode_text, read_bounded
+from assistant.text_cleaning import clean_line
+from parley.cli.options import as_json_option
+from parley.cli.table import format_table
+from parley.cli.terminal import is_terminal, notify, write_out
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
+
+_MAX_LOCK_BYTES = 4 << 20
 
 
 def ask_for_license(settings: "Settings") -> None:
@@ -35,3 +45,40 @@ def ask_for_license(settings: "Settings") -> None:
     notify(engine.license.text)
     if click.confirm("Do you accept it?", default=False, err=True):
         engine.license.accept(settings.data_dir)
+
+
+@click.command()
+@click.argument("package", required=False)
+@click.option("--sbom", "as_sbom", is_flag=True, help="Print a software bill of materials (CycloneDX 1.6, JSON).")
+@click.option("--lock", type=click.Path(readable=False, path_type=Path), help="Lock file with the packages and hashes.")
+@as_json_option
+def licences(package: str | None, lock: Path | None, *, as_sbom: bool, as_json: bool) -> None:
+    """Print the licence of every part of Parley, or the text of that of PACKAGE."""
+    from parley import components
+
+    if package is not None:
+        text = components.license_text(package)
+        if text is None:
+            raise SkillUsageError(
+                f"There is no licence text of {clean_line(package, 40)} here: `parley licences` lists all parts."
+            )
+        write_out(f"{text.rstrip()}\n")
+        return
+    parts = components.all_components(_read_lock(lock) if lock else None)
+    if as_sbom:
+        write_out(json.dumps(components.sbom(parts), indent=2) + "\n")
+    elif as_json:
+        write_out(json.dumps([asdict(part) for part in parts], indent=2) + "\n")
+    else:
+        rows = [("part", "version", "licence", "from")]
+        rows += [(part.name, part.version, part.license, part.package or part.kind) for part in parts]
+        write_out("\n".join(format_table(rows)) + "\n")
+
+
+def _read_lock(path: Path) -> str:
+    try:
+        return decode_text(read_bounded(path, _MAX_LOCK_BYTES))
+    except OSError as error:
+        raise ConfigError(f"The lock file {path} cannot be read: {error.strerror}.") from error
+    except ParseError as error:
+        raise ConfigError(f"The lock file {path} {error}.") from error
