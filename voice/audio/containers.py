@@ -86,7 +86,7 @@ class _Reader(io.RawIOBase):
 
 
 def tracks_in_order(container: "InputContainer") -> tuple[int, ...]:
-    """Return the numbers of the audio tracks, from 1: the default one first, commentaries and the like last."""
+    """Return the numbers of the tracks that can be decoded, from 1: the default one first, commentaries last."""
 
     def rank(number: int) -> tuple[bool, bool, int]:
         stream = container.streams.audio[number - 1]
@@ -95,7 +95,15 @@ def tracks_in_order(container: "InputContainer") -> tuple[int, ...]:
         is_side = "comment" in title or any(each in disposition for each in _SIDE_TRACKS)
         return is_side, "default" not in disposition, number
 
-    return tuple(sorted(range(1, len(container.streams.audio) + 1), key=rank))
+    # PyAV has no codec context for a track of a format that FFmpeg does not know.
+    known = [number for number, stream in enumerate(container.streams.audio, 1) if has_decoder(stream)]
+    return tuple(sorted(known, key=rank))
+
+
+def has_decoder(stream: "AudioStream") -> bool:
+    """Tell whether FFmpeg knows the format of a track. PyAV's types do not say that the context may be missing."""
+    context: object = stream.codec_context
+    return context is not None
 
 
 def describe_track(container: "InputContainer", track: int) -> str:

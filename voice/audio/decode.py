@@ -69,7 +69,10 @@ class AudioFile:
         self._container: InputContainer = open_container(file, name)
         self.tracks = tracks_in_order(self._container)
         if not self.tracks:
+            has_audio = bool(self._container.streams.audio)
             self._container.close()
+            if has_audio:
+                raise VoiceError(f"The audio of {name} is in a format that cannot be decoded: save it as WAV or FLAC.")
             raise VoiceError(f"{name} contains no audio: give an audio file, or a video with an audio track.")
         if track is not None and track not in self.tracks:
             self._container.close()
@@ -162,12 +165,17 @@ class AudioFile:
     def _frames(self) -> "Iterator[AudioFrame]":
         from av.error import FFmpegError
 
-        packets = self._container.demux(self._container.streams.audio[self.track - 1])
+        stream = self._container.streams.audio[self.track - 1]
+        packets = self._container.demux(stream)
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
                 return
+            except IndexError:
+                # PyAV met a track that was not there at the beginning of the file. It knows the number of tracks anew.
+                packets = self._container.demux(stream)
+                continue
             except FFmpegError:
                 # The file is truncated or overwritten from here on. What came before is still usable.
                 self._decoding.errors += 1

@@ -105,7 +105,7 @@ def _float_samples(frame: "AudioFrame") -> "ChannelSamples":
     if not frame.format.is_planar:
         array = np.ascontiguousarray(array.reshape(-1, frame.layout.nb_channels).T)
     array = array[:MAX_CHANNELS]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         samples: ChannelSamples = array.astype(np.float32)
     if array.dtype == np.uint8:
         return (samples - np.float32(128)) / np.float32(128)
