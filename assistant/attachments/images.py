@@ -7,17 +7,20 @@ An `Image` holds the bytes of its file. `decode` returns its pixels.
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from assistant.attachments import url_fetch
-from assistant.attachments.file_lookup import expand_user, path_of_file_url
+from assistant.attachments.file_lookup import expand_user, find_similar, path_of_file_url
 from assistant.attachments.pixels import decode, decode_file
 from assistant.errors import AttachmentError
 from assistant.messages import Image
+from assistant.text_cleaning import clean_line
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -26,6 +29,10 @@ __all__ = ["MAX_BYTES", "ImageLoader", "LoadedImage", "decode"]
 
 MAX_BYTES = 64 * 2**20
 """Largest file that is read: a conversation holds its images in memory, and the history copies them."""
+
+
+PIPE_SECS = 20.0
+"""Time that a program at the other end of a pipe may be silent."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,18 @@ class ImageLoader:
                     f"{_displayed(source)} is on another machine: copy the picture here and name its path."
                 )
             source = path_in_url or source
-        path = expand_user(source)
-        return self.load_bytes(_read_file(path), path.name)
+        return self._load_file(expand_user(source))
+
+    def _load_file(self, path: Path) -> LoadedImage:
+        try:
+            return self.load_bytes(_read_file(path), path.name)
+        except AttachmentError as error:
+            similar = find_similar(path) if isinstance(error.__cause__, FileNotFoundError) else None
+            if similar is None:
+                raise
+        loaded = self.load_bytes(_read_file(similar), similar.name)
+        notice = f"{loaded.image.name} is shown: its name is the only one that looks like the one given."
+        return LoadedImage(loaded.image, (notice, *loaded.notices))
 
     def load_all(self, sources: Iterable[str | Path]) -> tuple[list[Image], list[str]]:
         """Load several images; return them and all their notices. Raises `AttachmentError` for the first failure."""
@@ -105,10 +122,12 @@ def _read_file(path: Path) -> bytes:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise AttachmentError(f"{displayed} is a folder: name a picture in it.")
-        if not stat.S_ISREG(mode):
-            raise AttachmentError(f"{displayed} is no ordinary file but a pipe or a device: name a picture file.")
-        with open(path, "rb", opener=_without_blocking) as file:
-            data = file.read(MAX_BYTES + 1) or b""
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise AttachmentError(f"{displayed} is no file but a device or a socket: name a picture file.")
+        with open(path, "rb", buffering=0, opener=_without_blocking) as file:
+            # Asked again: a pipe may have replaced the file.
+            is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
+            data = _read_pipe(file.fileno(), displayed) if is_pipe else _read_all(file)
     except FileNotFoundError as error:
         raise AttachmentError(f"{displayed} does not exist: check the path.") from error
     except PermissionError as error:
@@ -122,14 +141,44 @@ def _read_file(path: Path) -> bytes:
     return data
 
 
+def _read_all(file: FileIO) -> bytes:
+    data = bytearray()
+    while len(data) <= MAX_BYTES and (piece := file.read(MAX_BYTES + 1 - len(data))):
+        data += piece
+    return bytes(data)
+
+
+def _read_pipe(descriptor: int, displayed: str) -> bytes:
+    """Return what another program writes to a pipe, until it closes it. A program that writes nothing is waited for."""
+    data = bytearray()
+    end = time.monotonic() + PIPE_SECS
+    while len(data) <= MAX_BYTES:
+        try:
+            piece = os.read(descriptor, 2**20)
+        except BlockingIOError:
+            piece = None
+        if piece:
+            data += piece
+            end = time.monotonic() + PIPE_SECS
+        elif piece == b"" and data:
+            break  # before the first byte it may mean that no program has opened the pipe yet
+        elif time.monotonic() > end:
+            raise AttachmentError(
+                f"{displayed} is a pipe to which nothing was written for {PIPE_SECS:g} s: name a file."
+            )
+        else:
+            time.sleep(0.02)
+    return bytes(data)
+
+
 def _without_blocking(path: str, flags: int) -> int:
     # A pipe that replaces the file after the check would otherwise wait for a writer for ever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _displayed(name: str) -> str:
-    """Return `name` without control characters, which terminals would obey, and not too long."""
-    name = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)
+    """Return `name` without control characters, which terminals would obey, on one line, and not too long."""
+    name = clean_line(name, 10_000)
     return name if len(name) <= 120 else f"{name[:60]}…{name[-50:]}"
 
 

@@ -23,6 +23,7 @@ from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from assistant.errors import AttachmentError, http_status
+from assistant.text_cleaning import clean_line
 
 MAX_BYTES = 32 * 2**20
 MAX_REDIRECTS = 5
@@ -132,9 +133,7 @@ def fetch(
 def redacted_url(parts: SplitResult) -> str:
     """Return a URL for messages: without user name, password and query, which may be secrets."""
     host = parts.hostname or ""
-    text = f"{parts.scheme}://{host}{parts.path}"
-    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-    return text if len(text) <= 100 else text[:99] + "…"
+    return clean_line(f"{parts.scheme}://{host}{parts.path}", 100)
 
 
 def _checked_url(url: str, base: str = "") -> SplitResult:

@@ -1,7 +1,9 @@
 """Loading images: where they come from, and the sentence about each file that is refused."""
 
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,17 +111,20 @@ class TestRefusals:
         path = unprivileged / "private.png"
         assert refusal(path) == f"{path} may not be read by you: check its permissions."
 
-    def test_pipes_and_devices_do_not_block(self, tmp_path: Path) -> None:
+    def test_devices_are_refused(self) -> None:
+        for device in ("/dev/zero", "/dev/null"):
+            assert refusal(device) == f"{device} is no file but a device or a socket: name a picture file."
+
+    def test_a_pipe_without_a_writer_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.mkfifo(tmp_path / "pipe.png")
-        assert "is no ordinary file but a pipe or a device" in refusal(tmp_path / "pipe.png")
-        assert "is no ordinary file but a pipe or a device" in refusal("/dev/zero")
+        monkeypatch.setattr(images, "PIPE_SECS", 0.1)
+        assert "is a pipe to which nothing was written" in refusal(tmp_path / "pipe.png")
 
     def test_control_characters_in_names_are_not_printed(self, tmp_path: Path) -> None:
-        path = tmp_path / "\x1b[2Jcat\n.png"
+        path = tmp_path / "\x1b[2Jcat\n👨\u200d👩\u200d👧.png"
         assert "\x1b" not in refusal(path)
         path.write_bytes(encoded(photo()))
-        assert ImageLoader().load(path).image.name == "\N{REPLACEMENT CHARACTER}[2Jcat\N{REPLACEMENT CHARACTER}.png"
-        assert "\x1b" not in ImageLoader().load(path).image.name
+        assert ImageLoader().load(path).image.name == "[2Jcat 👨\u200d👩\u200d👧.png"
 
     @settings(max_examples=150, deadline=None)
     @given(
@@ -137,6 +142,87 @@ class TestRefusals:
         except AttachmentError:
             return
         assert decode(image).size == (image.width, image.height)
+
+
+class TestPipes:
+    def test_a_pipe_is_read_to_its_end(self, tmp_path: Path) -> None:
+        path = tmp_path / "pipe.png"
+        os.mkfifo(path)
+        data = encoded(photo((200, 200)))
+
+        def write() -> None:
+            with path.open("wb") as pipe:
+                for start in range(0, len(data), 10_000):
+                    pipe.write(data[start : start + 10_000])
+                    pipe.flush()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert ImageLoader().load(path).image.data == data
+        writer.join()
+
+    def test_process_substitution_is_read(self) -> None:
+        data = encoded(photo((20, 20)))
+        read_end, write_end = os.pipe()
+        try:
+            os.write(write_end, data)
+            os.close(write_end)
+            assert ImageLoader().load(f"/dev/fd/{read_end}").image.data == data
+        finally:
+            os.close(read_end)
+
+    def test_an_endless_pipe_is_too_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(images, "MAX_BYTES", 2**20)
+        read_end, write_end = os.pipe()
+
+        def write() -> None:
+            with suppress(BrokenPipeError):
+                while True:
+                    os.write(write_end, b"\x89PNG" * 10_000)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            assert "larger than 1 MB" in refusal(f"/dev/fd/{read_end}")
+        finally:
+            os.close(read_end)
+            writer.join()
+            os.close(write_end)
+
+
+class TestSimilarNames:
+    @pytest.mark.parametrize(
+        ("real", "typed"),
+        [
+            ("Screenshot at 10.00\u202fAM.png", "Screenshot at 10.00 AM.png"),
+            ("caf\u00e9.png", "cafe\u0301.png"),
+            ("cafe\u0301.png", "caf\u00e9.png"),
+            ("it\u2019s \u201cmine\u201d.png", 'it\'s "mine".png'),
+            ("2020\u20132021.png", "2020-2021.png"),
+            ("Photo.JPG", "photo.jpg"),
+            ("a\u200b b\u00a0c.png", "a b c.png"),
+            ("Bilder\u00a02020/Caf\u00e9.png", "bilder 2020/cafe\u0301.png"),
+        ],
+    )
+    def test_the_only_name_that_looks_the_same_is_taken(self, tmp_path: Path, real: str, typed: str) -> None:
+        path = tmp_path / real
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encoded(photo()))
+        loaded = ImageLoader().load(tmp_path / typed)
+        assert "its name is the only one that looks like the one given" in loaded.notices[0]
+        assert loaded.image.data == path.read_bytes()
+
+    def test_several_are_named(self, tmp_path: Path) -> None:
+        for name in ("a\u202fb.png", "a\u00a0b.png"):
+            (tmp_path / name).write_bytes(encoded(photo()))
+        sentence = refusal(tmp_path / "a b.png")
+        assert "could be 'a\\xa0b.png' or 'a\\u202fb.png': name one of them exactly." in sentence
+
+    def test_the_exact_name_comes_first(self, tmp_path: Path) -> None:
+        for name, size in (("A.png", (3, 3)), ("a.png", (5, 5))):
+            (tmp_path / name).write_bytes(encoded(photo(size)))
+        assert ImageLoader().load(tmp_path / "a.png").image.width == 5
+        assert ImageLoader().load(tmp_path / "a.png").notices == ()
 
 
 class TestSources:

@@ -136,6 +136,17 @@ def test_a_folder_of_images_is_not_opened() -> None:
     assert not read("What is in empty/ and /etc/ssl?").notices
 
 
+def test_a_name_that_looks_the_same_is_attached(folder: Path) -> None:
+    Image.new("RGB", (4, 4)).save(folder / "Screenshot at 10.00\u202fAM.png")
+    typed = read("What is in Screenshot at 10.00 AM.png?")
+    assert typed.text == "What is in this picture?"
+    assert "its name is the only one that looks like the one given" in typed.notices[0]
+    (folder / "LOGO.png").write_bytes(b"")
+    typed = read("Is Logo.png good?")
+    assert typed.text == "Is Logo.png good?"
+    assert "could be LOGO.png or logo.png: name one of them exactly" in typed.notices[0]
+
+
 def test_dropped_paths_are_found_without_looking_at_the_disk(folder: Path) -> None:
     assert dropped_images("/a/gone.png '/a/b c.jpg' file:///x%20y.gif") == (
         "/a/gone.png",
