@@ -49,12 +49,11 @@ def read_config(config_file: Path | None, names: Collection[str]) -> tuple[dict[
             return {}, "default"
         raise ConfigError(f"There is no configuration file {_shown(path)}: check the path.")
     values = _parse(path, content)
-    if unknown := next((key for key in values if key not in names), None):
+    if (unknown := next((key for key in values if key not in names), None)) is not None:
         close = closest_name(unknown, names)
         advice = f": did you mean {close}?" if close else f"; there are {', '.join(names)}."
-        raise ConfigError(
-            f"The configuration file {_shown(path)} sets {clean_line(unknown, 40)}, which is no setting{advice}"
-        )
+        key = clean_line(unknown, 40) or "an empty name"
+        raise ConfigError(f"The configuration file {_shown(path)} sets {key}, which is no setting{advice}")
     return values, str(path)
 
 

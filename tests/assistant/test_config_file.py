@@ -39,6 +39,7 @@ class TestOddFiles:
             b"temperature = " + b"[" * 60 + b"]" * 60,
             b"max_tokens = 99999999999",
             b"seed = 2026-11-29",
+            b'"" = 1',
             b"\x1b]0;title\x07 = 1",
             b'"\\u001b]0;title\\u0007" = 1',
         ],

