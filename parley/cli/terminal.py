@@ -15,7 +15,7 @@ from typing import IO
 
 import click
 
-from assistant.text_cleaning import clean_line, clean_text, to_json
+from assistant.text_cleaning import clean_line, clean_text, to_json, valid_unicode
 
 MAX_INPUT_CHARACTERS = 4_000_000
 """Longest text that is read from standard input. The largest contexts hold a million tokens of four characters."""
@@ -145,7 +145,7 @@ def is_terminal(*streams: IO[str] | None) -> bool:
 def decode_argument(argument: str) -> str:
     """Return an argument as valid Unicode, with U+FFFD for bytes that are not UTF-8."""
     # Python keeps such bytes as lone surrogates, which paths need but no file or database accepts as text.
-    return os.fsencode(argument).decode(errors="replace")
+    return valid_unicode(argument)
 
 
 def discard(stream: IO[str] | None) -> None:
