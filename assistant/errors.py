@@ -20,6 +20,10 @@ traceback for one of these errors.
 
 from http import HTTPStatus
 
+from assistant.text_cleaning import clean_line
+
+_MAX_QUOTED = 300
+
 
 class ParleyError(Exception):
     """Base class of every error that Parley raises on purpose."""
@@ -108,6 +112,6 @@ def http_status(code: int) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error of a library, without its full stop, to be quoted in a sentence."""
+    """Return the first line of an error of a library, cleaned and without its full stop, to be quoted in a sentence."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+    return clean_line(lines[0], _MAX_QUOTED).rstrip(".")

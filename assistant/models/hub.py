@@ -6,7 +6,6 @@ A complete model in the cache is used without a request to the hub. Only data is
 """
 
 import hashlib
-import json
 import queue
 import re
 import shutil
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit
 import filelock
 
 from assistant.errors import ModelError, first_line
+from assistant.parsing import parse_json, read_bounded
 from assistant.formatting import format_bytes
 from assistant.text_cleaning import clean_line
 
@@ -34,6 +34,7 @@ _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model")
 # Subfolders hold other formats, and `consolidated` files the same weights in the naming of another library.
 _IGNORED_FILES = ("*/*", "consolidated*")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_MAX_CONFIG_BYTES = 4 << 20
 _CHUNK_BYTES = 8 * 2**20
 _HUB_TIMEOUT = 8.0
 """Seconds in which the hub has to answer the first request."""
@@ -302,8 +303,8 @@ def _check_hash(repository: str, name: str, part: Path, etag: str, on_bytes: "_B
 
 def _is_vision_model(folder: Path) -> bool:
     try:
-        return "vision_config" in json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
+        return "vision_config" in parse_json(read_bounded(folder / "config.json", _MAX_CONFIG_BYTES))
+    except (OSError, ValueError, TypeError):
         return False
 
 

@@ -9,12 +9,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from assistant.errors import ModelError
+from assistant.errors import ModelError, first_line
 from assistant.messages import Audio, Image, Message, Text
+from assistant.models.local.template_limits import TemplateLimitError, check_numbers, time_limit
 
 # Inserted into a special token, either stops it from being one. A few tokenizers drop the first, which is invisible.
 _BREAKS = ("\N{ZERO WIDTH SPACE}", " ")
 _PROBE = "probe"
+# What code in a template may raise. A TypeError comes from templates that know no content parts.
+_TEMPLATE_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 
 class ChatTemplate:
@@ -31,6 +34,8 @@ class ChatTemplate:
             raise ModelError(
                 f"{model_name} has no chat template, so it cannot hold a conversation: choose an instruct model."
             )
+        for template in self._template.values() if isinstance(self._template, dict) else [self._template]:
+            self._check(template)
         special = _special_tokens(processor)
         self._special_ids = set(self._tokenizer.convert_tokens_to_ids(sorted(special)))
         self._special_pattern = _pattern(special)
@@ -63,6 +68,12 @@ class ChatTemplate:
         ids |= set(first_token) & self._special_ids
         return frozenset(ids - {None})
 
+    def _check(self, template: str) -> None:
+        try:
+            check_numbers(template)
+        except TemplateLimitError as error:
+            raise ModelError(f"The chat template of {self._model_name} is refused: {error}.") from error
+
     def _breaks(self, mark: str, tokens: set[str]) -> bool:
         broken = "\n".join(token[0] + mark + token[1:] for token in tokens)
         ids = self._tokenizer(broken, add_special_tokens=False)["input_ids"]
@@ -84,16 +95,16 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            prompt: str = self._processor.apply_chat_template(
-                conversation,
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-            )
-        except (TemplateError, TypeError) as error:
-            # A TypeError comes from templates that concatenate strings and know no content parts.
+            with time_limit():
+                prompt: str = self._processor.apply_chat_template(
+                    conversation,
+                    chat_template=self._template,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                )
+        except (TemplateError, TemplateLimitError, *_TEMPLATE_FAULTS) as error:
             raise ModelError(
-                f"The chat template of {self._model_name} does not take this conversation: {error}."
+                f"The chat template of {self._model_name} does not take this conversation: {first_line(error)}."
             ) from error
         return prompt
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import MissingExtraError, ModelError
+from assistant.formatting import format_bytes
 from assistant.models import catalog, hub
 from assistant.models.local.load_errors import reason, silence_libraries, translate_errors
 from assistant.models.local.lora import LoraAdapter
@@ -20,6 +21,11 @@ IMAGE_ADAPTER_FILE = "picture_adapter.safetensors"
 """Name of the LoRA adapter beside a LLaVA model. It applies while there is an image in the conversation."""
 
 _POCKET_VISION_TYPE = "parley_pocket_eyes"
+# Suffixes of files that are read whole, and the size of the largest: tokenizers take up to 40 MB.
+_READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
+_MAX_SMALL_FILE = 256 * 2**20
+_LAYER_COUNT = re.compile(r"(?:layers?|depths?|experts)$")
+_MAX_LAYERS = 2000
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Block sizes of bitsandbytes' nf4 kernel for the CPU.
 _CPU_NF4_ROWS, _CPU_NF4_COLUMNS = 32, 64
@@ -83,11 +89,12 @@ def find_folder(source: str) -> Path | None:
 def check_folder(folder: Path) -> None:
     """Check that `folder` has a readable config.json and safetensors weights. Raises `ModelError`."""
     config = folder / "config.json"
+    _check_files(folder)
     try:
         described = json.loads(config.read_text("utf-8"))
     except OSError as error:
         raise ModelError(f"{folder} is not a model folder: its config.json cannot be read.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{config} is damaged: get a fresh copy of the model.") from error
     if not any(folder.glob("*.safetensors")):
         if any(file.suffix in {".bin", ".pt", ".pth"} for file in folder.iterdir()):
@@ -95,6 +102,34 @@ def check_folder(folder: Path) -> None:
         raise ModelError(f"{folder} has no weights: a *.safetensors file is missing.")
     if not isinstance(described, dict) or "model_type" not in described:
         raise ModelError(f"{config} has no model type: get a fresh copy of the model.")
+    _check_counts(config, described)
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse pipes, devices and huge files in place of those that are read. Raises `ModelError`."""
+    for file in folder.iterdir():
+        if file.suffix not in _READ_WHOLE and file.suffix != ".safetensors":
+            continue
+        # A link may lead anywhere: the hub's cache consists of links.
+        if file.exists() and not file.is_file():
+            raise ModelError(f"{file} is no file: get a fresh copy of the model.")
+        if file.suffix in _READ_WHOLE and file.exists() and file.stat().st_size > _MAX_SMALL_FILE:
+            raise ModelError(f"{file} is larger than {format_bytes(_MAX_SMALL_FILE)}: get a fresh copy of the model.")
+
+
+def _check_counts(config: Path, described: Any) -> None:
+    """Refuse a configuration with absurd numbers of layers: each costs time and memory before any weight is read."""
+    pending = [described]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value[:_MAX_LAYERS]
+        if not isinstance(value, dict):
+            continue
+        pending += value.values()
+        for name, count in value.items():
+            if _LAYER_COUNT.search(name) and isinstance(count, int | float) and count > _MAX_LAYERS:
+                raise ModelError(f"{config} describes a model with {count:g} layers or experts ({name}): check it.")
 
 
 def read_config(folder: Path, source: str) -> Any:

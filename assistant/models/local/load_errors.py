@@ -26,10 +26,16 @@ def translate_errors(source: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise ModelError(f"The weights of {source} are damaged: get a fresh copy of it.") from error
+    except RecursionError as error:
+        raise ModelError(f"A file of {source} is nested too deeply: get a fresh copy of it.") from error
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise ModelError(
                 f"There is not enough memory for {source}: close other programs or choose a smaller model."
+            ) from error
+        if "ignore_mismatched_sizes" in str(error):
+            raise ModelError(
+                f"The weights of {source} have other shapes than its config.json says: get a fresh copy of it."
             ) from error
         raise ModelError(f"{source} cannot be loaded: {reason(error)}.") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -39,6 +45,11 @@ def translate_errors(source: str) -> Iterator[None]:
         raise MissingExtraError(f"{source} needs a package that is not installed: {reason(error)}.") from error
     except OSError as error:
         raise ModelError(f"{source} cannot be read: {reason(error)}.") from error
+    except BaseException as error:
+        # Rust code that fails an assertion raises this, and it is no `Exception`.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"A file of {source} is damaged: get a fresh copy of it.") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

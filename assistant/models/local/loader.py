@@ -35,6 +35,8 @@ from assistant.progress import Progress, no_progress
 # Bytes. Attention is computed in float64 if the KV cache of a full context takes no more; otherwise in float32, where
 # sums may differ in their last bits.
 _MAX_FLOAT64_CACHE = 2**30
+# Tokens. Fewer leave no room for a question and an answer.
+_MIN_CONTEXT_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,11 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
         profile = profile_of(config)
         placement = resolve_quantization(placement, profile)
         plan = plan_memory(name, config, processor, profile, placement, detail)
+
+        if plan.context_tokens < _MIN_CONTEXT_TOKENS:
+            raise ModelError(
+                f"{name} has a context of {plan.context_tokens} tokens, too short for a question: choose another model."
+            )
 
         # 3. Weights, decoder, compilation.
         reported = _LoadProgress(progress, name, folder, config.get_text_config().num_hidden_layers)

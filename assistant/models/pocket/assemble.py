@@ -151,7 +151,7 @@ def is_complete(folder: Path, *, full_check: bool = False) -> bool:
             with safe_open(folder / name, "pt"):
                 pass
         return all((folder / name).stat().st_size for name in (_TOKENIZER, _TEMPLATE))
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, ValueError, RecursionError, SafetensorError):
         return False
 
 
