@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from assistant.atomic_files import replace_file
 from assistant.errors import SkillError
-from assistant.text_cleaning import to_json
+from assistant.text_cleaning import clean_line, to_json
 from skills.files import path_identity
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ FILE_KEY = "file"
 
 ERROR_KEY = "error"
 """Record key of the error message, in records without a result."""
+
+
+_MAX_LINE_BYTES = 1 << 24
+"""More than any skill writes about a file."""
+
+_MAX_QUOTED = 60
 
 
 def make_record(name: str, result: "BaseModel | None", error: str = "", *, key: str = IMAGE_KEY) -> dict[str, Any]:
@@ -76,14 +82,7 @@ class ResultFile:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record. Raises `SkillError` if it cannot be written."""
-        data = to_json_line(record).encode()
-        try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-        except OSError as error:
-            raise SkillError(
-                f"{self._path} cannot be written ({error.strerror}): make room, and go on with --resume."
-            ) from error
+        _write_all(self._path, self._descriptor, to_json_line(record).encode())
 
 
 @contextmanager
@@ -148,21 +147,45 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def _repair(path: Path, descriptor: int, schema: RecordSchema) -> tuple[Counter[str], Counter[str]]:
-    """Check the records and cut off a partial last line. Return records, and records with an error, per file."""
+    """Check the records and mend a last line without an end. Return records, and records with an error, per file.
+
+    A crash may leave the beginning of a record, which is cut off. Anything else is not ours and stays.
+    """
     done: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     complete_bytes = 0
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
+        # Limited, since a file of one endless line would fill the memory.
+        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b""), 1):
+            if len(line) > _MAX_LINE_BYTES:
+                raise _no_record(path, number)
+            if not line.endswith(b"\n") and _is_cut_record(line, schema.key):
                 break
             identity, is_error = _parse_record(path, number, line, schema)
             done[identity] += 1
             failed[identity] += is_error
             complete_bytes += len(line)
-    os.ftruncate(descriptor, complete_bytes)
+            if not line.endswith(b"\n"):
+                _write_all(path, descriptor, b"\n")
+                complete_bytes += 1
+    try:
+        os.ftruncate(descriptor, complete_bytes)
+    except OSError as error:
+        raise _not_writable(path, error) from error
     return done, failed
+
+
+def _is_cut_record(line: bytes, key: str) -> bool:
+    """Return True if the last line is the beginning of a record, but no whole one."""
+    begin = f'{{"{key}": "'.encode()
+    if not (line.startswith(begin) or begin.startswith(line)):
+        return False
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return False
 
 
 def _parse_record(path: Path, number: int, line: bytes, schema: RecordSchema) -> tuple[str, bool]:
@@ -171,20 +194,26 @@ def _parse_record(path: Path, number: int, line: bytes, schema: RecordSchema) ->
     Raises `SkillError` if the line does not fit the schema.
     """
     try:
-        record: dict[str, Any] = json.loads(line)
-        identity = path_identity(record[schema.key])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SkillError(
-            f"Line {number} of {path} is no record of a file: name another file, or put that line right."
-        ) from error
+        record: object = json.loads(line)
+        name = record[schema.key] if isinstance(record, dict) else None
+        if not isinstance(record, dict) or not isinstance(name, str):
+            raise _no_record(path, number)
+        identity = path_identity(name)
+    except (ValueError, KeyError, RecursionError) as error:
+        raise _no_record(path, number) from error
     if ERROR_KEY not in record and record.keys() != {schema.key, *schema.fields}:
         raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
     for name, value in (schema.fixed_fields or {}).items():
         if record.get(name, value) != value:
             raise SkillError(
-                f"Line {number} of {path} has the {name} “{record[name]}” and not “{value}”: name another file."
+                f"Line {number} of {path} has the {name} “{clean_line(str(record[name]), _MAX_QUOTED)}” and not "
+                f"“{clean_line(str(value), _MAX_QUOTED)}”: name another file."
             )
     return identity, ERROR_KEY in record
+
+
+def _no_record(path: Path, number: int) -> SkillError:
+    return SkillError(f"Line {number} of {path} is no record of a file: name another file, or put that line right.")
 
 
 def _remove_errors(path: Path, descriptor: int) -> None:
@@ -198,6 +227,14 @@ def _remove_errors(path: Path, descriptor: int) -> None:
         os.close(replaced)
     except OSError as error:
         raise _not_writable(path, error) from error
+
+
+def _write_all(path: Path, descriptor: int, data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        raise SkillError(f"{path} cannot be written ({error.strerror}): make room, and go on with --resume.") from error
 
 
 def _not_writable(path: Path, error: OSError) -> SkillError:

@@ -113,7 +113,7 @@ def _read_lines(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
             continue
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SkillError(f"Line {number} of {path} is no JSON: each line has to be an object.") from error
         name = _first(entry, KEYS) if isinstance(entry, dict) else None
         if name is None:
