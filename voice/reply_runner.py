@@ -18,6 +18,7 @@ from voice.reply_playback import PausableAudioSink
 from voice.speech_synthesizer import SpeechSynthesizer
 from voice.spoken_reply import SpokenReply
 from voice.stt.base import Transcript
+from voice.tts.readable import UnreadableTextError
 from voice.turns.utterance import Utterance
 
 
@@ -148,4 +149,5 @@ class ReplyRunner:
         self._publish(SpeechFailed(error))
         if not self._failure_reported:
             self._failure_reported = True
-            self._publish(Notice(f"{error} The reply goes on in writing."))
+            is_partial = isinstance(error, UnreadableTextError)
+            self._publish(Notice(f"{error} {'That is left' if is_partial else 'The reply goes on'} in writing."))

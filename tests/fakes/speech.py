@@ -73,11 +73,15 @@ class FakeTextToSpeech:
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
+        self.may_start = threading.Event()
+        """Cleared, sentences wait until it is set again."""
+        self.may_start.set()
 
     def synthesize(self, sentence: str) -> Iterator[Floats]:
         if "break" in sentence:
             raise VoiceError("The voice broke.")
         self.sentences.append(sentence)
+        self.may_start.wait(60)
         yield np.zeros(len(sentence.split()) * TTS_RATE // 10, np.float32)
 
     def close(self) -> None:

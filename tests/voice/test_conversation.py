@@ -184,6 +184,32 @@ async def test_failing_voice_is_reported_once_and_replies_go_on_in_writing() -> 
     assert harness.notices == ["The voice broke. The reply goes on in writing."] * 2
 
 
+async def test_sentence_that_the_voice_cannot_read_is_told_and_the_others_are_spoken() -> None:
+    harness = ConversationHarness("こんにちは、元気ですか。 It is grey.", transcripts=("What colour is it?",))
+    harness.tts.language = "en"  # type: ignore[attr-defined]
+    async with harness.running():
+        harness.say(0)
+        await harness.answer()
+    assert harness.tts.sentences == ["It is grey."]
+    (notice,) = harness.notices
+    assert "cannot read" in notice
+    assert notice.endswith("That is left in writing.")
+    assert harness.messages[1] == ("こんにちは、元気ですか。 It is grey.", False)
+
+
+async def test_reply_stopped_before_its_first_sound_is_kept_as_far_as_it_was_shown() -> None:
+    harness = ConversationHarness("It is grey, and", transcripts=("What colour is it?",))
+    harness.tts.may_start.clear()
+    async with harness.running():
+        harness.say(0)
+        await harness.event(TextDelta, 4)
+        stopping = asyncio.create_task(harness.conversation.interrupt())
+        await harness.until(lambda: not harness.conversation.replying or not stopping.done())
+        harness.tts.may_start.set()
+        await stopping
+    assert harness.messages == [("What colour is it?", False), ("It is grey, and", True)]
+
+
 async def test_lost_speaker_holds_nothing_up() -> None:
     replies = ("One two three four five. Six.", "Fine.", "Back.")
     harness = ConversationHarness(*replies, transcripts=("Count.", "And now?"))

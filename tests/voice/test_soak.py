@@ -8,7 +8,10 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import psutil
@@ -20,6 +23,7 @@ from assistant.models.scripted import ScriptedModel
 from tests.fakes.speech import FakeSpeechToText, FakeTextToSpeech, silence, speech
 from tests.fakes.virtual_time import run_virtually
 from tests.fakes.voice_devices import TimedMicrophone, TimedSpeaker
+from voice.audio.streams import AudioOutput, Microphone
 from voice.options import FrontEnd, SpeechEngines, VoiceOptions
 from voice.voice_session import VoiceSession
 
@@ -42,9 +46,7 @@ class Soak:
             headphones=True, call_log=folder / "log.jsonl", audio_dir=folder / "audio", record=folder / "call.wav"
         )
         self.voice_session = VoiceSession(
-            engines,
-            *(self.microphone, self.speaker),
-            options,  # type: ignore[arg-type]
+            engines, cast("Microphone", self.microphone), cast("AudioOutput", self.speaker), options
         )
         self.finished = 0
         self.bytes: list[int] = []
@@ -63,7 +65,7 @@ class Soak:
                 await self._until(lambda: self.speaker.added_seconds > 0)
                 self.microphone.audio.put_nowait(speech(1))
                 self.microphone.audio.put_nowait(silence())
-            await self._until(lambda count=before: self.finished > count)  # type: ignore[misc]
+            await self._until(partial(self._has_finished_more_than, before))
             # The prompts of a scripted model are for tests that look at them.
             self.model.prompts.clear()
             self.seconds.append(time.process_time() - started)
@@ -73,9 +75,12 @@ class Soak:
         await running
         await self.session.close()
 
-    async def _until(self, condition: object) -> None:
-        while not condition():  # type: ignore[operator]  # noqa: ASYNC110 - sound cards have no event
+    async def _until(self, condition: Callable[[], object]) -> None:
+        while not condition():  # noqa: ASYNC110 - sound cards have no event
             await asyncio.sleep(0.1)
+
+    def _has_finished_more_than(self, count: int) -> bool:
+        return self.finished > count
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, TurnFinished):

@@ -46,7 +46,6 @@ class Call:
         self.engines = SpeechEngines(self.stt, FakeTextToSpeech())
         self.events: list[Event] = []
         self.images: list[Image] = []
-        self.interrupt: Callable[[], Any] = lambda: None
 
     def say(self, number: int) -> None:
         self.microphone.audio.put_nowait(speech(number))
