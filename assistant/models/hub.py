@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 import filelock
 
 from assistant.errors import ModelError, first_line
-from assistant.parsing import parse_json, read_bounded
 from assistant.formatting import format_bytes
+from assistant.parsing import parse_json, read_bounded
 from assistant.text_cleaning import clean_line
 
 if TYPE_CHECKING:

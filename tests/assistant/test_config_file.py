@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from assistant import parsing
 from assistant.config_file import default_config_file, save_setting
 from assistant.errors import ConfigError
 from assistant.settings import load, unknown_variables
+from tests.fakes.history import limit_file_size
 
 pytestmark = pytest.mark.usefixtures("unset")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
@@ -205,3 +207,25 @@ class TestSaving:
     def test_a_name_with_any_character_is_saved(self, config: Path) -> None:
         save_setting("model", 'a"b\\c\x7f\x1b\N{GRINNING FACE}', config)
         assert load(config_file=config).settings.model == 'a"b\\c\x7f\x1b\N{GRINNING FACE}'
+
+    @posix
+    def test_a_full_disk_leaves_the_old_file(self, config: Path) -> None:
+        before = "# a comment\n" * 100
+        config.write_text(before)
+        with limit_file_size(500), pytest.raises(ConfigError, match="cannot be written: File too large"):
+            save_setting("model", "pocket", config)
+        assert config.read_text() == before
+        assert [path.name for path in config.parent.iterdir()] == [config.name]
+
+    def test_threads_that_save_at_once_leave_a_valid_file(self, config: Path) -> None:
+        config.write_text("seed = 7\n")
+
+        def save(name: str) -> None:
+            for number in range(10):
+                save_setting("model", f"{name}-{number}", config)
+                assert load(config_file=config).settings.seed == 7
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(save, "abcd"))
+        assert load(config_file=config).settings.model[1:] == "-9"
+        assert [path.name for path in config.parent.iterdir()] == [config.name]
