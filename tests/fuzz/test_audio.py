@@ -188,7 +188,11 @@ def test_every_recording_is_decoded_or_refused_in_a_sentence(decoder: Decoder) -
 
 
 def test_the_decoder_of_this_test_notices_a_crash(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder._connection, "poll", lambda _: decoder._process.kill() or False)
+    def kill_first(_: float) -> bool:
+        decoder._process.kill()
+        return False
+
+    monkeypatch.setattr(decoder._connection, "poll", kill_first)
     with pytest.raises(AssertionError, match="died with exit code"):
         decoder.decode(b"anything")
     monkeypatch.undo()

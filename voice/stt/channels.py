@@ -36,6 +36,8 @@ FindSpeech = Callable[["Samples"], "SpeechFrames"]
 
 # A candidate with this share of the most speech that was found is as good as the best.
 _AS_GOOD = 0.9
+# A channel in which speech stands out this much more than in the mix is better alone.
+_CLEANER = 2.0
 # Frames of speech (0.3 s) from which a channel speaks for itself, beside another one.
 _MIN_SPEECH_FRAMES = 10
 # Correlation of the levels of two channels, where either speaks, from which they hold the same speech: the speaker may
@@ -137,7 +139,10 @@ class ChannelChooser:
             # What both channels have in common may hide what only their difference holds.
             plain = adjust_level(channels.mean(axis=0))
             return Heard(plain) if self._find_speech(plain).any() else Heard(mix.samples)
-        if in_mix >= _AS_GOOD * frames[best]:
+        clear = [number for number in frames if frames[number] >= _AS_GOOD * frames[best]]
+        best = max(clear, key=lambda number: _contrast(channels[number], speech[number]))
+        is_cleaner = _contrast(channels[best], speech[best]) > _CLEANER * _contrast(mix.samples, speech[best])
+        if in_mix >= _AS_GOOD * frames[best] and not is_cleaner:
             self._inverted = self._inverted or bool(mix.inverted and len(channels) == 2)
             return Heard(mix.samples)
         # Other microphones of the same meeting, in which others speak.
@@ -161,11 +166,25 @@ def find_speech_frames(samples: "Samples") -> "SpeechFrames":
     return np.asarray(get_vad_model()(padded)).reshape(-1) > 0.5
 
 
-def _same_speech(first: "Samples", second: "Samples", speech: "SpeechFrames") -> bool:
-    """Tell whether the levels of two channels rise and fall together where either of them speaks."""
+def _contrast(samples: "Samples", speech: "SpeechFrames") -> float:
+    """Return how much louder the frames with speech are than those without it."""
+    spoken = _level_frames(speech, samples.size)
+    levels = frame_levels(samples)[: spoken.size]
+    if spoken.all() or not spoken.any():
+        return 1.0
+    return float(levels[spoken].mean() / (levels[~spoken].mean() + 1e-6))
+
+
+def _level_frames(speech: "SpeechFrames", size: int) -> "SpeechFrames":
+    """Return for each frame of `frame_levels` of `size` samples whether somebody speaks."""
     import numpy as np
 
-    spoken = np.repeat(speech, _SPEECH_FRAME_SAMPLES)[: first.size : _LEVEL_FRAME_SAMPLES]
+    return np.repeat(speech, _SPEECH_FRAME_SAMPLES)[:size:_LEVEL_FRAME_SAMPLES]
+
+
+def _same_speech(first: "Samples", second: "Samples", speech: "SpeechFrames") -> bool:
+    """Tell whether the levels of two channels rise and fall together where either of them speaks."""
+    spoken = _level_frames(speech, first.size)
     first, second = (frame_levels(each)[: spoken.size][spoken] for each in (first, second))
     return correlation(first - first.mean(), second - second.mean()) > _SAME_SPEECH if spoken.any() else False
 

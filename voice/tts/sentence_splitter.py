@@ -55,12 +55,24 @@ class SentenceSplitter:
     def feed(self, text: str) -> list[str]:
         """Add text. Return the pieces that are complete now; often none."""
         pieces: list[str] = []
-        for character in text:
-            if (end := self._end_before(character)) is not None:
-                self._cut(end, pieces)
-            self._text += character
-            self._end_block(character, pieces)
+        position = 0
+        while position < len(text):
+            if self._fence:
+                # Code may be long: it is taken in lines.
+                end = text.find("\n", position) + 1 or len(text)
+                self._text += text[position:end]
+                position = end
+                self._end_fence(pieces)
+            else:
+                self._feed_character(text[position], pieces)
+                position += 1
         return pieces
+
+    def _feed_character(self, character: str, pieces: list[str]) -> None:
+        if (end := self._end_before(character)) is not None:
+            self._cut(end, pieces)
+        self._text += character
+        self._end_block(character, pieces)
 
     def finish(self) -> list[str]:
         """Return the rest at the end of the reply: one piece or none. The splitter can be used again."""
@@ -78,7 +90,7 @@ class SentenceSplitter:
     def _end_before(self, character: str) -> int | None:
         """Return the end of a piece, given the character that comes next; None if no piece is complete."""
         text = self._text
-        if self._fence or not text or character.isspace():
+        if not text or character.isspace():
             return None
         if not text[-1].isspace():
             return len(text) if self._ends_without_space(text, character) else None
@@ -117,21 +129,20 @@ class SentenceSplitter:
         )
 
     def _end_block(self, character: str, pieces: list[str]) -> None:
-        """Open and close code blocks, and cut long sentences, after `character` was added to the text."""
-        if self._fence:
-            # Code may be long: it is looked at once a line.
-            if character == "\n" and self._closes_fence():
-                self._fence = ""
-                self._cut(len(self._text), pieces)
-        elif character in "`~" and (line := self._text.rpartition("\n")[2]).strip() in _FENCES:
+        """Open code blocks, and cut long sentences, after `character` was added to the text."""
+        if character in "`~" and (line := self._text.rpartition("\n")[2]).strip() in _FENCES:
             self._cut(len(self._text) - len(line), pieces)
             self._fence = line.strip()
         elif len(self._text) >= MAX_CHARACTERS:
             self._cut(find_long_cut(self._text), pieces)
 
-    def _closes_fence(self) -> bool:
-        """Tell whether the last complete line ends the code block that is open."""
+    def _end_fence(self, pieces: list[str]) -> None:
+        """Close the code block that is open if the text ends with the line that closes it."""
+        if not self._text.endswith("\n"):
+            return
         end = len(self._text) - 1
         start = self._text.rfind("\n", 0, end)
         last = self._text[start + 1 : end].strip()
-        return start >= 0 and last.startswith(self._fence) and last.strip(self._fence[0]) == ""
+        if start >= 0 and last.startswith(self._fence) and last.strip(self._fence[0]) == "":
+            self._fence = ""
+            self._cut(len(self._text), pieces)

@@ -190,3 +190,8 @@ def test_numbers_of_a_list_stay_with_their_item() -> None:
         "2. Close it.",
         "10. Go.",
     ]
+
+
+def test_a_long_line_of_code_is_one_piece() -> None:
+    code = f"```\n{'x = 1; ' * 100_000}\n```"
+    assert split(f"{code}\nThat was it.") == [code, "That was it."]
