@@ -8,15 +8,18 @@ when it is read: of ten thousand paths some may vanish meanwhile.
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from assistant.attachments.file_lookup import expand_user
+from assistant.attachments.file_lookup import expand_user, find_similar
 from assistant.attachments.file_types import FORMATS, HEAD_BYTES, SUFFIXES, detect_type
 from assistant.attachments.images import ImageLoader, LoadedImage
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
+from assistant.progress import OnNotice, no_notice
+from assistant.text_cleaning import clean_line
 
 STANDARD_INPUT = "standard input"
 """Name of an image that was piped in."""
@@ -30,6 +33,7 @@ _SUFFIXES: Mapping[MediaType, frozenset[str]] = {
 }
 _LABELS: Mapping[MediaType, str] = {"photo": "picture", "sound": "recording", "text": "text"}
 _AUDIO_SIGNATURES = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"FORM")
+_MAX_KINDS = 5
 # More than any skill reads of a text.
 _MAX_TEXT_CHARACTERS = 1 << 20
 
@@ -103,7 +107,10 @@ def path_identity(name: str) -> str:
 
 
 def find_sources(
-    arguments: Sequence[str], read_input: Callable[[], bytes], media_types: Collection[str] = ("photo",)
+    arguments: Sequence[str],
+    read_input: Callable[[], bytes],
+    media_types: Collection[str] = ("photo",),
+    on_notice: OnNotice = no_notice,
 ) -> list[Source]:
     """Return the files that `arguments` name, in order; those of a folder or pattern sorted by name.
 
@@ -112,6 +119,7 @@ def find_sources(
             line or (as `find -print0` writes it) each ended by NUL.
         read_input: Return the bytes of standard input.
         media_types: Files of a folder are included if their suffix belongs to one of these.
+        on_notice: Is told what of a folder is left out.
 
     Raises:
         SkillError: A folder, a pattern or a list names no file.
@@ -122,11 +130,14 @@ def find_sources(
         raise SkillUsageError("One of the paths is empty: name a file, a folder or a pattern.")
     sources: list[Source] = []
     for argument in arguments:
-        sources += _parse_input(read_input(), media_types) if argument == "-" else _expand(argument, media_types)
+        if argument == "-":
+            sources += _parse_input(read_input(), media_types, on_notice)
+        else:
+            sources += _expand(argument, media_types, on_notice)
     return sources
 
 
-def _parse_input(data: bytes, media_types: Collection[str]) -> Iterator[Source]:
+def _parse_input(data: bytes, media_types: Collection[str], on_notice: OnNotice) -> Iterator[Source]:
     if detect_type(data[:HEAD_BYTES]) in FORMATS:
         yield Source(STANDARD_INPUT, data)
         return
@@ -137,39 +148,73 @@ def _parse_input(data: bytes, media_types: Collection[str]) -> Iterator[Source]:
     if not any(paths):
         raise SkillError("Standard input names no files: pipe in a list of paths, one on each line.")
     for path in filter(None, paths):
-        yield from _list_folder(path, media_types) if os.path.isdir(expand_user(path)) else [Source(path)]
+        is_folder = os.path.isdir(expand_user(path))
+        yield from _list_folder(path, media_types, on_notice) if is_folder else [Source(path)]
 
 
-def _expand(argument: str, media_types: Collection[str]) -> Iterator[Source]:
+def _expand(argument: str, media_types: Collection[str], on_notice: OnNotice) -> Iterator[Source]:
     if "://" in argument:
         yield Source(argument)
         return
     path = expand_user(argument)
     if os.path.isdir(path):
-        yield from _list_folder(argument, media_types)
+        yield from _list_folder(argument, media_types, on_notice)
     elif glob.has_magic(argument) and not os.path.exists(path):
         # Not `Path.glob`, which refuses absolute patterns.
         matches = sorted(each for each in glob.iglob(str(path), recursive=True) if os.path.isfile(each))
         if not matches:
             raise SkillError(f"No file matches {argument}: check the pattern.")
         yield from map(Source, matches)
+    elif not os.path.lexists(path) and (similar := find_similar(path)) is not None:
+        on_notice(f"{clean_line(str(similar))} is read: its name is the only one that looks like the one given.")
+        yield Source(str(similar))
     else:
         yield Source(argument)
 
 
-def _list_folder(folder: str, media_types: Collection[str]) -> Iterator[Source]:
-    """Yield the files below `folder` with a suffix of `media_types`, without hidden files and folders."""
+def _list_folder(folder: str, media_types: Collection[str], on_notice: OnNotice) -> Iterator[Source]:
+    """Yield the files below `folder` with a suffix of `media_types`, without hidden files, links to folders and pipes.
+
+    One notice counts what is left out by its type, and folders that cannot be read.
+    """
     suffixes = frozenset[str]().union(*(_SUFFIXES[each] for each in _SUFFIXES if each in media_types))
+    root = str(expand_user(folder))
+    left_out: Counter[str] = Counter()
     is_empty = True
-    for parent, folders, files in os.walk(expand_user(folder)):
+
+    def count_unreadable(error: OSError) -> None:
+        if error.filename == root:
+            reason = (error.strerror or "it cannot be opened").lower()
+            raise SkillError(f"The folder {folder} cannot be read ({reason}): check its permissions.") from error
+        left_out["unreadable folder"] += 1
+
+    for parent, folders, files in os.walk(root, onerror=count_unreadable):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
+        left_out["linked folder"] += sum(os.path.islink(os.path.join(parent, each)) for each in folders)
         for name in sorted(files):
-            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
+            path = Path(parent) / name
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() not in suffixes:
+                left_out[clean_line(path.suffix.lower(), 12) or "without a suffix"] += 1
+            elif path.is_fifo():
+                left_out["pipe"] += 1
+            else:
                 is_empty = False
-                yield Source(str(Path(parent) / name))
+                yield Source(str(path))
     if is_empty:
         wanted = _join_or(f"{_LABELS[each]}s" for each in _SUFFIXES if each in media_types)
         raise SkillError(f"There are no {wanted} in {folder}: name another folder.")
+    if left_out.total():
+        on_notice(f"Files in {clean_line(folder)} that are not looked at: {_counts(left_out)}.")
+
+
+def _counts(left_out: Counter[str]) -> str:
+    """Return numbers of things by kind, the most frequent first."""
+    common = [(kind, count) for kind, count in left_out.most_common(_MAX_KINDS) if count]
+    shown = [f"{count} {kind}" for kind, count in common]
+    others = left_out.total() - sum(count for _, count in common)
+    return ", ".join([*shown, f"{others} others"] if others else shown)
 
 
 def _join_or(names: Iterable[str]) -> str:
