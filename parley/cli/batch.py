@@ -143,7 +143,7 @@ class _SkillRun:
         """Run the skill on the files that `arguments` name. Returns True if none has failed, now or earlier."""
         from skills.files import find_sources
 
-        sources = find_sources(arguments, read_input, self._parameters)
+        sources = find_sources(arguments, read_input, self._parameters, notify)
         self._refuse_conflicts(sources)
         self._values = _load_files(self._skill, self._values, self._settings)
         with self._open_result_file() as result_file:
