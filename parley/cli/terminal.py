@@ -20,7 +20,8 @@ from assistant.text_cleaning import clean_line, clean_text, to_json, valid_unico
 MAX_INPUT_CHARACTERS = 4_000_000
 """Longest text that is read from standard input. The largest contexts hold a million tokens of four characters."""
 
-_MAX_NOTICE = 1000
+_MAX_NOTICE = 700
+_MAX_END_OF_NOTICE = 200
 
 
 def write_out(text: str) -> None:
@@ -35,7 +36,11 @@ def write_json(value: object, indent: int | None = None) -> None:
 
 def notify(text: str) -> None:
     """Write a line to standard error, after the program's name. Without a standard error nobody can be notified."""
-    write_error(f"parley: {clean_line(text, _MAX_NOTICE)}\n")
+    line = clean_line(text, len(text) + 1)
+    if len(line) > _MAX_NOTICE + _MAX_END_OF_NOTICE:
+        # What is long is a quoted name. The advice at the end stays.
+        line = f"{line[:_MAX_NOTICE]} … {line[-_MAX_END_OF_NOTICE:]}"
+    write_error(f"parley: {line}\n")
 
 
 def write_error(text: str) -> None:

@@ -143,4 +143,5 @@ class WarmParley:
 
     def _has_ended(self) -> bool:
         """Return True if the exit code can be read. Waits for a millisecond."""
+        assert self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], 0.001)[0])

@@ -149,3 +149,36 @@ def test_arguments_and_input_that_are_not_utf8_are_accepted_everywhere(tmp_path:
         assert done.returncode in (0, 1, 2), arguments
         assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
         done.stderr.decode()
+
+
+def test_what_another_package_says_about_its_skill_is_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "site" / "odd_pack-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: odd-pack{HOSTILE}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[parley.skills]\nodd = odd_pack:odd\nworse = odd_pack:worse\n")
+    (tmp_path / "site" / "odd_pack.py").write_text(
+        "from typing import Annotated\nfrom pydantic import BaseModel\nfrom skills import skill\n"
+        "class Said(BaseModel):\n    said: str\n"
+        f"@skill\ndef odd(text: str, *, more: Annotated[str, {HOSTILE!r}] = {HOSTILE!r}) -> Said:\n"
+        f"    {HOSTILE!r}\n"
+        f"    if text == 'bad': raise KeyError({HOSTILE!r})\n"
+        "    return Said(said=text + more)\n",
+        "utf-8",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    for arguments in (["--help"], ["odd", "--help"], ["skills"], ["odd", "x"], ["odd", "bad"], ["worse"], ["odd"]):
+        result = run(*arguments)
+        assert is_clean(result.output), arguments
+    result = run("odd", "x", "--json")
+    assert is_clean(result.stdout)
+    assert json.loads(result.stdout) == {"said": f"x{HOSTILE}"}
+    assert is_clean(run("skills", "--json").stdout)
+    result = run(stdin="/help\n/help odd\n/odd bad\n")
+    assert is_clean(result.output)
+
+
+def test_a_long_name_in_a_notice_is_cut_and_the_advice_stays() -> None:
+    result = run("caption", f"{'x' * 5000}.png")
+    assert "…" in result.stderr
+    assert len(result.stderr) < 1000
+    assert result.stderr.startswith("parley: xxx")

@@ -25,6 +25,8 @@ KEY = "sk-very-secret-1234"
 
 pytestmark = pytest.mark.usefixtures("command_machine")
 
+ENDING_SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+
 
 @pytest.fixture
 def server() -> Iterator[ChatServer]:
@@ -87,27 +89,29 @@ def test_a_reply_that_breaks_off_is_saved_as_far_as_it_came(server: ChatServer) 
     assert last_turn() == [("Count.", False), ("One two three", True)]
 
 
-def test_ctrl_c_closes_the_connection_and_saves_the_partial_reply(server: ChatServer) -> None:
+@ENDING_SIGNALS
+def test_ctrl_c_closes_the_connection_and_saves_the_partial_reply(server: ChatServer, number: int) -> None:
     server.behaviors.append(chat_server.silent_after_a_word)
     asking = start("ask", "Count.", "--base-url", server.url)
     assert asking.stdout is not None
     assert asking.stdout.read(3) == b"One"
-    # The server says nothing more, so only Ctrl-C can end the request.
-    asking.send_signal(signal.SIGINT)
+    # The server says nothing more, so only the signal can end the request.
+    asking.send_signal(number)
     assert server.client_left.wait(30)
     _, errors = asking.communicate(timeout=30)
-    assert (asking.returncode, errors) == (130, b"")
+    assert (asking.returncode, errors) == (128 + number, b"")
     assert last_turn() == [("Count.", False), ("One", True)]
 
 
-def test_ctrl_c_ends_the_wait_for_a_silent_server(server: ChatServer) -> None:
+@ENDING_SIGNALS
+def test_a_signal_ends_the_wait_for_a_silent_server(server: ChatServer, number: int) -> None:
     server.models_behavior = chat_server.silent
     asking = start("ask", "Count.", "--base-url", server.url)
     assert asking.stderr is not None
     assert asking.stderr.readline().decode() == f"parley: asking the server at {server.url}\n"
-    asking.send_signal(signal.SIGINT)
+    asking.send_signal(number)
     _, errors = asking.communicate(timeout=30)
-    assert (asking.returncode, errors) == (130, b"")
+    assert (asking.returncode, errors) == (128 + number, b"")
 
 
 def test_the_api_key_is_read_from_the_environment_and_never_shown(
