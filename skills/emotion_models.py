@@ -1,12 +1,14 @@
-"""The models behind the emotion skill: a chat model, hidden states of the bundled model, and a voice classifier."""
+"""The models behind the emotion skill: a chat model, the bundled model, and classifiers of faces and voices."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    import PIL.Image
     from numpy.typing import NDArray
 
+    from skills.emotions.face_boxes import Face
     from skills.emotions.voice import VocalEmotion
     from skills.vision_model import VisionModel
 
@@ -20,6 +22,10 @@ class EmotionModels(Protocol):
 
     def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
         """Return hidden states of the bundled model: see `HiddenStateModel.hidden_states`. Raises `ModelError`."""
+        ...
+
+    def faces(self, image: "PIL.Image.Image") -> "list[Face]":
+        """Find and classify the faces in an upright image: see `FaceEmotionClassifier.classify`."""
         ...
 
     def vocal_emotion(self, samples: "NDArray[np.float32]") -> "VocalEmotion | None":

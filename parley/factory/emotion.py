@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from assistant.errors import ModelError
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.models import build_model
@@ -11,9 +12,12 @@ from parley.factory.voice import assemble_whisper
 
 if TYPE_CHECKING:
     import numpy as np
+    import PIL.Image
     from numpy.typing import NDArray
 
     from assistant.settings import Settings
+    from skills.emotions.face import FaceEmotionClassifier
+    from skills.emotions.face_boxes import Face
     from skills.emotions.speaker_baseline import SpeakerBaseline
     from skills.emotions.voice import VocalEmotion, VoiceEmotionClassifier
     from skills.vision_model import VisionClient
@@ -52,6 +56,7 @@ class EmotionBackends:
         self._chat_model: ChatModel | None = None
         self._text_model: ChatModel | None = None
         self._voice_model: VoiceEmotionClassifier | None = None
+        self._face_model: FaceEmotionClassifier | None = None
 
     def model(self) -> "VisionClient":
         from skills.vision_model import VisionClient
@@ -69,6 +74,12 @@ class EmotionBackends:
         model = self.text_model()
         assert isinstance(model, HiddenStateModel)
         return model.hidden_states(pieces, depths)
+
+    def faces(self, image: "PIL.Image.Image") -> "list[Face]":
+        if self._face_model is None:
+            with self._progress_display() as progress:
+                self._face_model = build_face_classifier(self._settings, progress, self._on_notice)
+        return self._face_model.classify(image)
 
     def vocal_emotion(self, samples: "NDArray[np.float32]") -> "VocalEmotion | None":
         return self.voice_model().classify(samples)
@@ -104,7 +115,26 @@ class EmotionBackends:
         for model in (self._chat_model, self._text_model):
             if model is not None:
                 model.close()
-        self._chat_model = self._text_model = self._voice_model = None
+        self._chat_model = self._text_model = self._voice_model = self._face_model = None
+
+
+def build_face_classifier(
+    settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice
+) -> "FaceEmotionClassifier":
+    """Load the classifier of faces with the best detector that can be had.
+
+    Where that one cannot be fetched, OpenCV's takes its place, and `on_notice` says so.
+    """
+    from skills.emotions.face import FaceEmotionClassifier
+    from skills.emotions.face_cascade import FaceCascade, fetch_weights
+    from skills.emotions.face_detectors import HaarDetector, MtcnnDetector
+
+    try:
+        paths = fetch_weights(settings.cache_dir, progress)
+    except ModelError as error:
+        on_notice(f"{error} OpenCV looks for faces instead, and finds about half of them.")
+        return FaceEmotionClassifier.load(HaarDetector())
+    return FaceEmotionClassifier.load(MtcnnDetector(FaceCascade.load(paths)))
 
 
 def build_voice_emotion_classifier(settings: "Settings", progress: Progress = no_progress) -> "VoiceEmotionClassifier":

@@ -11,11 +11,10 @@ expression, not what a person feels. It must not be used for decisions about peo
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from assistant.attachments.images import decode
-from assistant.errors import SkillError, SkillUsageError
+from assistant.errors import SkillUsageError
 from assistant.messages import Audio, Image
 from skills.definition import skill
 from skills.emotion_models import EmotionModels
@@ -33,7 +32,6 @@ from skills.emotions.result import (
 from skills.emotions.text import classify_text, language_warning
 
 if TYPE_CHECKING:
-    from skills.emotions.face import FaceEmotionClassifier
     from skills.vision_model import VisionModel
 
 _PROMPT = "Which one of these does the person feel who wrote what follows: {names}? Answer with one word.\n\n{text}"
@@ -43,8 +41,8 @@ _MAX_PROMPT_CHARACTERS = 2_000
 
 @skill
 def emotion(
-    models: EmotionModels,
     *,
+    models: EmotionModels,
     text: Annotated[str | None, "What they say or write."] = None,
     face: Annotated[Image | None, "A picture with their face."] = None,
     voice: Annotated[Audio | None, "A recording of their voice."] = None,
@@ -55,8 +53,9 @@ def emotion(
     """Say what somebody seems to feel, by words, face and voice.
 
     The result is one of anger, disgust, fear, joy, neutral, sadness and surprise, with a probability for each; a text
-    in English also gets 28 finer emotions. The training data are comments from the web, small grey pictures of faces,
-    and German actors. People show their feelings in different ways: do not base decisions about anybody on this.
+    in English also gets 28 finer emotions. A picture without a face and a recording without a voice have no emotion,
+    which is no error. The training data are comments from the web, small grey pictures of faces, and German actors.
+    People show their feelings in different ways: do not base decisions about anybody on this.
     """
     if text is None and face is None and voice is None:
         raise SkillUsageError("The skill emotion needs something to go by: give a text, a face or a voice.")
@@ -66,7 +65,7 @@ def emotion(
     elif text is not None:
         evidence.add_text(text, models)
     if face is not None:
-        evidence.add_face(face)
+        evidence.add_face(face, models)
     if voice is not None:
         evidence.add_voice(voice, models)
     return evidence.combine()
@@ -113,19 +112,19 @@ class _Evidence:
         if model.info.bundled and (warning := language_warning(text)):
             self.notices.append(warning)
 
-    def add_face(self, image: Image) -> None:
+    def add_face(self, image: Image, models: EmotionModels) -> None:
         """Classify the faces in `image`; the largest one counts."""
         faces = [
             DetectedFace(box=face.box[:4], score=face.box.score, **_summarize(face.probabilities))
-            for face in _face_classifier().classify(decode(image))
+            for face in models.faces(decode(image))
         ]
         if not faces:
-            self.missing.append(f"No face is found in {image.name}.")
+            self.missing.append("No face is found in the picture.")
             return
         self.details["faces"] = faces
         self.probabilities["face"], self.by["face"] = faces[0].probabilities, NETWORK
         if len(faces) > 1:
-            self.notices.append(f"There are {len(faces)} faces in {image.name}: the largest is the one that counts.")
+            self.notices.append(f"There are {len(faces)} faces in the picture: the largest is the one that counts.")
 
     def add_voice(self, audio: Audio, models: EmotionModels) -> None:
         """Classify the tone of voice."""
@@ -139,9 +138,11 @@ class _Evidence:
         self.details["boredom"] = round(found.boredom, 4)
 
     def combine(self) -> EmotionResult:
-        """Fuse all modalities. Raises `SkillError` if there is none."""
+        """Fuse all modalities. Without any, the result has no label."""
         if not self.probabilities:
-            raise SkillError(f"{' '.join(self.missing)} Give something else to go by.")
+            return EmotionResult(
+                label=None, confidence=None, probabilities={}, parts=[], notices=[*self.missing, *self.notices]
+            )
         fused = fuse(self.probabilities)
         label, confidence = most_likely(fused)
         weights = {source: influence(source) for source in self.probabilities}
@@ -171,13 +172,6 @@ def score_emotions(model: "VisionModel", text: str) -> dict[str, float]:
     logs = [math.fsum(tokens) for tokens in model.score(prompt, EMOTIONS)]
     shares = [math.exp(each - max(logs)) for each in logs]
     return {name: share / sum(shares) for name, share in zip(EMOTIONS, shares, strict=True)}
-
-
-@cache
-def _face_classifier() -> "FaceEmotionClassifier":
-    from skills.emotions.face import FaceEmotionClassifier
-
-    return FaceEmotionClassifier.load()
 
 
 def _summarize(probabilities: Mapping[str, float]) -> dict[str, Any]:

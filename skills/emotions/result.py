@@ -42,7 +42,7 @@ class DetectedFace(BaseModel):
 
     Attributes:
         box: Left, top, right and bottom in pixels of the upright image.
-        score: Detection score; about 0 for a doubtful face, 2 and more for a clear one.
+        score: Probability that it is a face: see `face_boxes.Box`.
         label: The likeliest emotion.
         probability: Its probability.
         probabilities: Those of all seven.
@@ -59,9 +59,9 @@ class EmotionResult(BaseModel):
     """Emotion of all modalities together.
 
     Attributes:
-        label: The likeliest of seven emotions.
-        confidence: Its probability.
-        probabilities: Those of all seven.
+        label: The likeliest of seven emotions; None without a face, a voice or words to go by, as `notices` then say.
+        confidence: Its probability; None without a label.
+        probabilities: Those of all seven; empty without a label.
         parts: One result per modality.
         disagreement: Sentence about modalities that are sure of different emotions; "" if there are none.
         faces: All faces, largest first. The first one counts.
@@ -71,8 +71,8 @@ class EmotionResult(BaseModel):
         notices: Reasons to trust the result less.
     """
 
-    label: str
-    confidence: float
+    label: str | None
+    confidence: float | None
     probabilities: dict[str, float]
     parts: list[ModalityResult]
     disagreement: str = ""
@@ -83,6 +83,8 @@ class EmotionResult(BaseModel):
     notices: list[str] = []
 
     def __str__(self) -> str:
+        if self.label is None or self.confidence is None:
+            return " ".join(self.notices)
         # Only a calibrated probability is called "sure": that of a single classifier without notices.
         sure = " sure" if not self.notices and [part.by for part in self.parts] in ([HEAD], [NETWORK]) else ""
         runner_up = _format_runner_up(self.label, self.probabilities)

@@ -23,6 +23,8 @@ from assistant.messages import Audio, Image, Message
 from assistant.models.base import BatchReply, GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, VisionModel
+from skills.emotions.face import FaceEmotionClassifier
+from skills.emotions.face_boxes import Face
 from skills.emotions.labels import EMOTIONS
 from skills.emotions.voice import VocalEmotion
 from skills.slash_commands import SlashCommandRouter
@@ -102,6 +104,10 @@ class FakeEmotionModels:
     def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> list[NDArray[np.float32]]:
         self.texts.append(texts[1])
         return [np.ones((len(layers), len(text), STATE_WIDTH), np.float32) for text in texts]
+
+    def faces(self, image: PIL.Image.Image) -> list[Face]:
+        # The cascade of OpenCV, which nobody has to download.
+        return FaceEmotionClassifier.load().classify(image)
 
     def vocal_emotion(self, samples: NDArray[np.float32]) -> VocalEmotion | None:
         assert samples.dtype == np.float32

@@ -42,25 +42,26 @@ def test_a_text_a_face_or_a_voice_is_required() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"face": make_image(400, 300, "black")}, "No face is found in photo.png"),
-        ({"voice": silence()}, "Nobody speaks in the recording"),
-        ({"text": " \n"}, "empty"),
+        ({"face": make_image(400, 300, "black")}, "No face is found in the picture."),
+        ({"voice": silence()}, "Nobody speaks in the recording for half a second."),
+        ({"text": " \n"}, "The text is empty."),
     ],
 )
-def test_an_input_without_an_emotion_is_an_error(values: Mapping[str, Any], message: str) -> None:
-    with pytest.raises(SkillError, match=message):
-        emotion(FakeEmotionModels(), **values)
+def test_an_input_without_an_emotion_is_a_result(values: Mapping[str, Any], message: str) -> None:
+    result = emotion(models=FakeEmotionModels(), **values)
+    assert (result.label, result.confidence, result.probabilities, result.faces) == (None, None, {}, [])
+    assert str(result) == message
 
 
 def test_an_input_without_an_emotion_is_a_notice_beside_another_one() -> None:
-    result = emotion(FakeEmotionModels(), text="Thank you so much!", face=make_image(400, 300, "black"))
+    result = emotion(models=FakeEmotionModels(), text="Thank you so much!", face=make_image(400, 300, "black"))
     assert [part.source for part in result.parts] == ["text"]
-    assert "No face is found in photo.png." in result.notices
+    assert "No face is found in the picture." in result.notices
 
 
 def test_text_and_voice_are_fused_and_both_are_shown() -> None:
     models = FakeEmotionModels(VocalEmotion(peaked_at("anger"), boredom=0.02, seconds=2.0))
-    result = emotion(models, text="Thank you so much!", voice=silence())
+    result = emotion(models=models, text="Thank you so much!", voice=silence())
     assert [part.source for part in result.parts] == ["text", "voice"]
     assert sum(part.weight for part in result.parts) == pytest.approx(1, abs=1e-3)
     assert result.parts[1].label == "anger"
@@ -70,22 +71,22 @@ def test_text_and_voice_are_fused_and_both_are_shown() -> None:
 
 def test_a_runner_up_is_shown_if_it_is_close() -> None:
     close = FakeEmotionModels(VocalEmotion(peaked_at("joy", 0.34) | {"neutral": 0.31}, boredom=0.02, seconds=2.0))
-    assert str(emotion(close, voice=silence())) == "joy  (34 % sure, or neutral 31 %)"
-    result = emotion(close, text="Thank you so much!", voice=silence())
+    assert str(emotion(models=close, voice=silence())) == "joy  (34 % sure, or neutral 31 %)"
+    result = emotion(models=close, text="Thank you so much!", voice=silence())
     assert "voice: joy 34 %, or neutral 31 %\n" in f"{result}\n"
     clear = FakeEmotionModels(VocalEmotion(peaked_at("joy", 0.4) | {"neutral": 0.31}, boredom=0.02, seconds=2.0))
-    assert str(emotion(clear, voice=silence())) == "joy  (40 % sure)"
+    assert str(emotion(models=clear, voice=silence())) == "joy  (40 % sure)"
 
 
 def test_a_text_judged_by_the_model_has_a_notice() -> None:
-    result = emotion(FakeEmotionModels(), text="You never listen!", by="model")
+    result = emotion(models=FakeEmotionModels(), text="You never listen!", by="model")
     assert (result.label, result.parts[0].by, result.fine) == ("anger", "scripted", {})
     assert any("not calibrated" in notice for notice in result.notices)
 
 
 def test_a_result_with_notices_is_not_called_sure() -> None:
-    assert "sure)" in str(emotion(FakeEmotionModels(), text="Thank you so much!"))
-    doubtful = emotion(FakeEmotionModels(), text="!!!")
+    assert "sure)" in str(emotion(models=FakeEmotionModels(), text="Thank you so much!"))
+    doubtful = emotion(models=FakeEmotionModels(), text="!!!")
     assert doubtful.notices
     assert "sure)" not in str(doubtful)
 
@@ -164,9 +165,23 @@ class TestCommand:
         (folder / "d.pdf").write_text("neither image nor recording nor text")
         face, voice, text = map(json.loads, self.run("mixed", "--json").stdout.splitlines())
         assert face["file"] == "mixed/a.png"
-        assert "No face" in face["error"]
+        assert (face["label"], face["faces"]) == (None, [])
+        assert "error" not in face
         assert (voice["file"], voice["label"]) == ("mixed/b.wav", "sadness")
         assert (text["file"], text["parts"][0]["source"]) == ("mixed/c.txt", "text")
+
+    def test_a_picture_without_a_face_is_no_failure(self, tmp_path: Path) -> None:
+        PIL.Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
+        PIL.Image.new("RGB", (200, 200)).save(tmp_path / "b.png")
+        for arguments in (["a.png"], ["--face", "a.png"]):
+            result = self.run(*arguments)
+            assert (result.exit_code, result.stdout) == (0, "No face is found in the picture.\n")
+        result = self.run("a.png", "--out", "all.jsonl")
+        assert result.exit_code == 0, result.stderr
+        result = self.run("a.png", "b.png", "--out", "all.jsonl", "--resume")
+        assert (result.exit_code, "failed" in result.stderr) == (0, False)
+        records = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+        assert [(record["file"], record["label"]) for record in records] == [("a.png", None), ("b.png", None)]
 
     def test_the_type_of_a_file_without_a_suffix_is_detected(self, tmp_path: Path, write_wave: WriteWave) -> None:
         PIL.Image.new("RGB", (200, 200)).save(tmp_path / "photo", "PNG")
@@ -174,7 +189,7 @@ class TestCommand:
         (tmp_path / "letter.md").write_text("Thank you so much!")
         result = self.run("photo", "voice", "letter.md", "gone.xyz", "--json")
         photo, voice, letter, gone = map(json.loads, result.stdout.splitlines())
-        assert "No face" in photo["error"]
+        assert photo["label"] is None
         assert voice["label"] == "sadness"
         message = "letter.md is no picture, recording or text: let the name of a text end in .txt."
         assert letter["error"] == message

