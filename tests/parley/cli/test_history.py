@@ -1,6 +1,8 @@
 """`parley history`, and conversations that are continued."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,40 @@ def test_a_long_argument_is_cut_in_the_error(arguments: list[str]) -> None:
     result = run(*arguments, "x" * 5000)
     assert result.exit_code == 1
     assert len(result.stderr) < 300
+
+
+class TestUnreadable:
+    """What cannot be read is said, and never called nothing."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        run("ask", "Hello")
+        return tmp_path / "data" / "parley" / "history.sqlite3"
+
+    def test_odd_conversations_are_named(self, file: Path) -> None:
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("UPDATE conversations SET created = 'x'")
+            connection.commit()
+        for arguments in (["history"], ["history", "list"], ["history", "search", "Hello"]):
+            result = run(*arguments)
+            assert result.exit_code == 0
+            assert result.stdout == ""
+            assert result.stderr.startswith(
+                f"parley: One of the conversations in {file} cannot be read and is left out"
+            )
+            assert "No conversations" not in result.stderr
+
+    def test_a_damaged_file_is_named(self, file: Path) -> None:
+        file.write_bytes(b"damaged" * 1000)
+        result = run("history")
+        assert "could not be read: it is kept as history.corrupt-" in result.stderr
+        assert "No conversations" not in result.stderr
+
+    def test_a_file_in_the_place_of_the_folder_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("PARLEY_DATA_DIR", str(tmp_path / "file"))
+        for arguments in (["history"], ["ask", "Hi", "--continue"], ["history", "search", "x"]):
+            result = run(*arguments)
+            assert result.exit_code == 1
+            assert "cannot be read (not a directory)" in result.stderr
+            assert "No conversation" not in result.stderr
