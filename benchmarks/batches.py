@@ -106,7 +106,7 @@ def run_skill(model: LocalModel, images: Sequence[Image], count: int | None = No
     stop = threading.Event()
 
     def work(source: Source, client: Dependency | None) -> tuple[Caption, Sequence[str]]:
-        return caption(images[int(source.name) % len(images)], cast("VisionModel", client)), ()
+        return caption(images[int(source.name) % len(images)], model=cast("VisionModel", client)), ()
 
     total = count or len(images)
     sources = (Source(str(number)) for number in range(total))
@@ -125,7 +125,7 @@ def skill_overheads(model: LocalModel, images: Sequence[Image]) -> list[float]:
             # Warm up first, so that both find the image in the model's cache.
             call_model(model, image)
             model_seconds += timed(partial(call_model, model, image))[1][1]
-            skill_seconds += timed(partial(caption, image, client))[1][1]
+            skill_seconds += timed(partial(caption, image, model=client))[1][1]
         percent.append(100 * (skill_seconds / model_seconds - 1))
     return percent
 

@@ -9,6 +9,7 @@ of its own, so that plain calls also work where a loop is running already, as in
 """
 
 import asyncio
+import inspect
 import logging
 import sys
 import threading
@@ -26,6 +27,7 @@ from assistant.events import Notice, TextDelta
 from assistant.messages import user
 from assistant.progress import OnNotice, Progress
 from parley.loop_thread import ClosedError, LoopThread
+from skills.call_check import PATH, TEXT, check_call
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -278,6 +280,7 @@ class Assistant:
     # Everything below runs where the caller is.
 
     def _open_stream(self, prompt: str, images: Sequence[FilePath]) -> "_TextStream":
+        check_call("ask", inspect.signature(self.ask), {"prompt": TEXT, "images": PATH}, (prompt, *images), {})
         stream = _TextStream(self._texts(prompt, images))
         self._streams.add(stream)
         return stream

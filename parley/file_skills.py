@@ -1,6 +1,7 @@
 """The Python API of skills: functions over files.
 
-Every function takes an `Assistant` whose model it uses, and shares one with the others otherwise.
+Every function takes its image first and all else by name. One is an `Assistant` whose model it uses; without it, all
+functions share one.
 """
 
 import threading
@@ -8,12 +9,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from parley.api import Assistant, FilePath
+from skills.call_check import FLAG, PATH, TEXT, TEXTS, Expected, checked
 
 if TYPE_CHECKING:
     from skills.captioning import Caption, Style
     from skills.emotions.result import EmotionResult
     from skills.ocr import OcrResult
     from skills.question_answering import Answer
+
+_EXPECTED = {
+    **dict.fromkeys(("image", "face", "voice"), PATH),
+    **dict.fromkeys(("question", "text", "style", "language"), TEXT),
+    **dict.fromkeys(("yes_no", "explain"), FLAG),
+    "choices": TEXTS,
+    "assistant": Expected(lambda value: isinstance(value, Assistant), "an Assistant"),
+}
+"""What the arguments of all functions here have to be, by their names."""
 
 _shared: Assistant | None = None
 _shared_lock = threading.Lock()
@@ -28,6 +39,7 @@ def _shared_assistant() -> Assistant:
         return _shared
 
 
+@checked(_EXPECTED)
 def caption(
     image: FilePath, *, style: "Style" = "short", language: str = "", assistant: Assistant | None = None
 ) -> "Caption":
@@ -43,6 +55,7 @@ def caption(
         The caption in `text`, with `style`, `model` and, for "dense", `regions`.
 
     Raises:
+        TypeError: The call is wrong.
         ParleyError: The image cannot be read, or the model fails.
     """
     from skills import caption as skill
@@ -50,10 +63,11 @@ def caption(
     return (assistant or _shared_assistant()).run_skill(skill, photo=image, style=style, language=language)
 
 
+@checked(_EXPECTED)
 def vqa(
     image: FilePath,
-    question: str,
     *,
+    question: str,
     choices: Sequence[str] = (),
     yes_no: bool = False,
     explain: bool = False,
@@ -73,6 +87,7 @@ def vqa(
         The answer in `answer`, with its `confidence` from 0 to 1 where the model gives one.
 
     Raises:
+        TypeError: The call is wrong.
         ParleyError: The image cannot be read, the arguments contradict each other, or the model fails.
     """
     from skills import vqa as skill
@@ -81,6 +96,7 @@ def vqa(
     return (assistant or _shared_assistant()).run_skill(skill, photo=image, question=question, **options)
 
 
+@checked(_EXPECTED)
 def read(image: FilePath, *, assistant: Assistant | None = None) -> "OcrResult":
     """Read the words in an image.
 
@@ -88,6 +104,7 @@ def read(image: FilePath, *, assistant: Assistant | None = None) -> "OcrResult":
         The words row by row in `rows`, and each line with its score and box in `lines`.
 
     Raises:
+        TypeError: The call is wrong.
         ParleyError: The image cannot be read.
     """
     from skills import read as skill
@@ -95,6 +112,7 @@ def read(image: FilePath, *, assistant: Assistant | None = None) -> "OcrResult":
     return (assistant or _shared_assistant()).run_skill(skill, photo=image)
 
 
+@checked(_EXPECTED)
 def emotion(
     *,
     text: str | None = None,
@@ -114,6 +132,7 @@ def emotion(
         The likeliest emotion in `label`, its `confidence` from 0 to 1, and the estimate from each input in `parts`.
 
     Raises:
+        TypeError: The call is wrong.
         ParleyError: None of the three is given, a file cannot be read, or a model fails.
     """
     from skills import emotion as skill

@@ -4,7 +4,7 @@ One call, wherever it comes from:
 
     parley caption *.jpg   ─▶ files ─▶ batch: images in order ─┐                            ┌─▶ a line of text or JSON
     /caption in the chat   ─▶ slash_commands ─▶ the turn ──────┼─▶ Skill.run ─▶ caption() ──┼─▶ the reply of the turn
-    caption(image, model)  ────────────────────────────────────┘   validate     pydantic    └─▶ the value itself
+    caption(image, model=…)  ──────────────────────────────────┘   validate     pydantic    └─▶ the value itself
                                                                    values       result
 
 `@skill` turns a typed function with a pydantic result into a skill. Its signature provides its command, its slash

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
 from assistant.messages import Image
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
+from skills.replies import ask, has_words
 from skills.structured import json_objects
 from skills.vision_model import VisionModel
 
@@ -82,8 +83,8 @@ class Caption(BaseModel):
 @skill
 def caption(
     photo: Image,
-    model: VisionModel,
     *,
+    model: VisionModel,
     style: Annotated[Style, "How much to say; dense also describes parts of the picture."] = "short",
     language: Annotated[str, "The language to write in, like German; the bundled model knows English only."] = "",
 ) -> Caption:
@@ -97,7 +98,7 @@ def caption(
     # The bundled model understands only the prompts that it was trained with.
     suffix = f" Answer in {language}." if language and not model.info.bundled else ""
     prompt = (_DETAILED_PROMPT if style == "detailed" else _SHORT_PROMPT) + suffix
-    text = model.ask(prompt, photo, max_tokens=_MAX_TOKENS[style])
+    text = ask(model, prompt, photo, max_tokens=_MAX_TOKENS[style])
     if style == "detailed":
         text = truncate_repetition(text)
     elif style == "alt-text":
@@ -119,11 +120,11 @@ def _caption_regions(photo: Image, text: str, model: VisionModel, suffix: str) -
     """Add the regions that the model draws to a caption, or those of a grid if it draws none."""
     name = model.info.name
     if model.info.supports_grounding:
-        reply = model.ask(_GROUNDING_PROMPT + suffix, photo, max_tokens=_MAX_GROUNDING_TOKENS)
+        reply = ask(model, _GROUNDING_PROMPT + suffix, photo, max_tokens=_MAX_GROUNDING_TOKENS)
         if regions := _parse_regions(reply, photo):
             return Caption(text=text, style="dense", model=name, regions=regions, regions_from="model")
     regions = [
-        Region(box=box, text=model.ask(_TILE_PROMPT + suffix, tile, max_tokens=_MAX_TOKENS["dense"]))
+        Region(box=box, text=ask(model, _TILE_PROMPT + suffix, tile, max_tokens=_MAX_TOKENS["dense"]))
         for box, tile in tile_image(photo)
     ]
     return Caption(text=text, style="dense", model=name, regions=regions, regions_from="tiles")
@@ -132,7 +133,7 @@ def _caption_regions(photo: Image, text: str, model: VisionModel, suffix: str) -
 class _GroundedRegion(BaseModel):
     """A region as Qwen3-VL returns it; the box is in thousandths of the image."""
 
-    bbox_2d: tuple[float, float, float, float]
+    bbox_2d: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
     label: Annotated[str, Field(min_length=1)]
 
 
@@ -149,8 +150,9 @@ def _parse_regions(reply: str, photo: Image) -> list[Region]:
             round(min(max(position, 0), _GROUNDING_SCALE) * side / _GROUNDING_SCALE)
             for position, side in zip(region.bbox_2d, sides, strict=True)
         )
-        if left < right and top < bottom:
-            regions.append(Region(box=(left, top, right, bottom), text=" ".join(region.label.split())))
+        label = " ".join(region.label.split())
+        if left < right and top < bottom and has_words(label):
+            regions.append(Region(box=(left, top, right, bottom), text=label))
     return regions
 
 

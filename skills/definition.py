@@ -1,7 +1,7 @@
 """Define skills: typed functions with a pydantic result, described by their signature.
 
     @skill
-    def mood(photo: Image, model: VisionModel, *, long: Annotated[bool, "In a sentence."] = False) -> Mood:
+    def mood(photo: Image, *, model: VisionModel, long: Annotated[bool, "In a sentence."] = False) -> Mood:
         '''Say what mood a picture is in.'''
 
 Parameters are `Image`, `Audio`, `str`, `bool`, `int`, `float`, `Literal["…", …]` and `tuple[str, ...]`, each also as
@@ -20,6 +20,17 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, get_type_hin
 
 from assistant.errors import ParleyError, SkillError
 from assistant.messages import Image
+from skills.call_check import (
+    AUDIO,
+    EMOTION_MODELS,
+    FLAG,
+    IMAGE,
+    MODEL,
+    TEXT,
+    TEXTS,
+    Expected,
+    check_call,
+)
 from skills.emotion_models import EmotionModels
 from skills.parameters import Parameter, ParameterKind, parse_parameter
 from skills.vision_model import VisionModel
@@ -59,7 +70,12 @@ class Skill(Generic[P, R]):
         self._check: Callable[..., None] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._function(*args, **kwargs)
+        """Call the function. Raises `TypeError` if it is called wrongly, and what `run` raises."""
+        if not self.is_built_in:
+            return self._function(*args, **kwargs)
+        values = check_call(self._function.__name__, inspect.signature(self._function), self._expected, args, kwargs)
+        dependency = {self._dependency: values.pop(self._dependency)} if self._dependency else {}
+        return self._function(**self.validate(values), **dependency)  # type: ignore[call-arg]
 
     @property
     def summary(self) -> str:
@@ -187,6 +203,15 @@ class Skill(Generic[P, R]):
     def _dependency(self) -> str | None:
         """Name of the parameter that takes the dependency."""
         return next((name for name, hint in self._hints.items() if hint is VisionModel or hint is EmotionModels), None)
+
+    @cached_property
+    def _expected(self) -> dict[str, Expected]:
+        """What the arguments of a call from Python have to be; `validate` checks the others."""
+        kinds = {"photo": IMAGE, "sound": AUDIO, "text": TEXT, "texts": TEXTS, "flag": FLAG}
+        expected = {each.name: kinds[each.kind] for each in self.parameters if each.kind in kinds}
+        if self._dependency is not None:
+            expected[self._dependency] = MODEL if self.needs_model else EMOTION_MODELS
+        return expected
 
     def _validate_value(self, parameter: Parameter, value: Any) -> Any:
         from pydantic import ConfigDict, TypeAdapter, ValidationError

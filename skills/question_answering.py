@@ -3,8 +3,10 @@
     open question          model's own words, which are then scored
     yes/no, given options  every option is scored, in several wordings; the likeliest is the answer
     server model           cannot score: options are found in its words, and there is no confidence
+    question about text    read with OCR, if the model cannot read
 
-One more candidate, "not visible", is always scored as well. It is the result where it is likelier than the answer.
+An open question that is answered with yes or no is a yes/no question. One more candidate, "not visible", is always
+scored as well. It is the result where it is likelier than the answer.
 """
 
 import math
@@ -16,8 +18,12 @@ from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
 from assistant.messages import Image
+from assistant.text_cleaning import clean_line
 from skills.confidence import calibrated_confidence, calibration
 from skills.definition import skill
+from skills.ocr import read
+from skills.replies import ask
+from skills.text_questions import answer_from_text, reads_instead
 from skills.vision_model import ScoringUnsupported, VisionModel
 
 NOT_VISIBLE = "not visible"
@@ -30,6 +36,7 @@ _ABSTENTIONS = re.compile(
 )
 _OR_NOT_VISIBLE = " If the picture does not show it, answer: not visible."
 _BRIEFLY = f" Answer with a word or a short phrase.{_OR_NOT_VISIBLE}"
+_YES_NO = ("yes", "no")
 _MAX_ANSWER_TOKENS = 32
 _MAX_EXPLANATION_TOKENS = 160
 
@@ -47,13 +54,14 @@ class Answer(BaseModel):
     Attributes:
         question: The question as it was asked.
         answer: The answer, or "not visible".
-        confidence: Probability that the answer is right; None if the model cannot score.
+        confidence: Probability that the answer is right; None if the model cannot score. For text that was read, the
+            score of the line that is hardest to read.
         calibrated: True if the confidence was fitted to how often such answers of this model are right. Otherwise it
             is the model's own probability.
         visible: False if the model judges that the image does not show what is asked for.
         options: Probabilities of the options, for yes/no questions and given options.
         explanation: Reasons for the answer, if requested.
-        model: Name of the model.
+        model: Name of the model; "read" for text that was read.
     """
 
     question: str
@@ -92,9 +100,9 @@ class ScoredAnswer(NamedTuple):
 @skill
 def vqa(
     photo: Image,
+    *,
     question: str,
     model: VisionModel,
-    *,
     choice: Annotated[tuple[str, ...], "One of the answers to choose from."] = (),
     yes_no: Annotated[bool, "Answer yes or no."] = False,
     explain: Annotated[bool, "Give reasons as well."] = False,
@@ -104,12 +112,16 @@ def vqa(
     Yes or no, and the answers given with --choice, are chosen by their probability; a model on a server is asked to
     choose in words. The answer is "not visible" if the model judges that the picture does not show it. The confidence
     of the bundled model is calibrated for yes or no, and for open questions on photos of rooms. Other confidences are
-    the model's own.
+    the model's own. Questions about the words in a picture are answered by the skill read if the model cannot read.
     """
     _check_answers(choice=choice, yes_no=yes_no)
-    options = ("yes", "no") if yes_no else tuple(dict.fromkeys(choice))
+    options = _YES_NO if yes_no else tuple(dict.fromkeys(choice))
     if options:
+        # Given options that are yes and no are the same question, whose confidence is calibrated.
+        yes_no = yes_no or sorted(option.casefold() for option in options) == ["no", "yes"]
         answer = _choose(photo, question, model, options, yes_no=yes_no)
+    elif reads_instead(question, model.info):
+        answer = _read(photo, question)
     else:
         answer = _answer_freely(photo, question, model)
     if explain:
@@ -128,7 +140,7 @@ def _check_answers(*, choice: Sequence[str] = (), yes_no: bool = False, **_: obj
 def answer_open_question(photo: Image, question: str, model: VisionModel) -> ScoredAnswer:
     """Ask an open question and score the answer. Raises `ModelError`."""
     prompt = question if model.info.bundled else question + _BRIEFLY
-    text = model.ask(prompt, photo, max_tokens=_MAX_ANSWER_TOKENS)
+    text = ask(model, prompt, photo, max_tokens=_MAX_ANSWER_TOKENS)
     try:
         answer, abstention = model.score(prompt, [text, _abstention(model)], photo)
     except ScoringUnsupported:
@@ -152,8 +164,24 @@ def option_probabilities(
     return [math.exp(each - total) for each in logs]
 
 
+def _read(photo: Image, question: str) -> Answer:
+    found = answer_from_text(question, read(photo))
+    return Answer(
+        question=question,
+        answer="\n".join(found.rows) or NOT_VISIBLE,
+        confidence=min((line.score for line in found.lines), default=None),
+        calibrated=False,
+        visible=bool(found.lines),
+        model=read.name,
+    )
+
+
 def _answer_freely(photo: Image, question: str, model: VisionModel) -> Answer:
     text, log_probability, abstain_log_probability = answer_open_question(photo, question, model)
+    if (bare := text.strip(" .!").casefold()) in _YES_NO:
+        if log_probability is not None:
+            return _choose(photo, question, model, _YES_NO, yes_no=True)
+        text = bare
     visible = _is_answer(text)
     confidence, calibrated = None, False
     if log_probability is not None and abstain_log_probability is not None:
@@ -200,11 +228,14 @@ def _choose_by_words(
     photo: Image, question: str, model: VisionModel, options: Sequence[str], *, yes_no: bool
 ) -> Answer:
     """Return the option that the model's reply names. Raises `SkillError` unless it names exactly one."""
-    text = model.ask(_options_prompt(question, options, yes_no=yes_no), photo, max_tokens=_MAX_ANSWER_TOKENS)
+    text = ask(model, _options_prompt(question, options, yes_no=yes_no), photo, max_tokens=_MAX_ANSWER_TOKENS)
     visible = _is_answer(text)
     named = [option for option in options if re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE)]
     if visible and len(named) != 1:
-        raise SkillError(f"{model.info.name} answered “{text}”, which is none of {', '.join(options)}: ask otherwise.")
+        raise SkillError(
+            f"{model.info.name} answered “{clean_line(text, 80)}”, "
+            f"which is none of {', '.join(options)}: ask otherwise."
+        )
     return Answer(
         question=question,
         answer=named[0] if visible else NOT_VISIBLE,
@@ -218,9 +249,9 @@ def _choose_by_words(
 def _explain(photo: Image, question: str, answer: Answer, model: VisionModel) -> str:
     if model.info.bundled:
         # It was not trained to give reasons. A description is all that it can add.
-        return f"What it sees: {model.ask('Describe the photo.', photo, max_tokens=_MAX_EXPLANATION_TOKENS)}"
+        return f"What it sees: {ask(model, 'Describe the photo.', photo, max_tokens=_MAX_EXPLANATION_TOKENS)}"
     prompt = f"{question} Your answer was: {answer.answer}. Say in a sentence or two what in the picture speaks for it."
-    return model.ask(prompt, photo, max_tokens=_MAX_EXPLANATION_TOKENS)
+    return ask(model, prompt, photo, max_tokens=_MAX_EXPLANATION_TOKENS)
 
 
 def _options_prompt(question: str, options: Sequence[str], *, yes_no: bool) -> str:
@@ -244,7 +275,7 @@ def _abstention(model: VisionModel) -> str:
 
 
 def _is_answer(text: str) -> bool:
-    return bool(text) and not _ABSTENTIONS.match(text)
+    return not _ABSTENTIONS.match(text)
 
 
 def _log_sum_exp(logs: Sequence[float]) -> float:

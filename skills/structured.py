@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from assistant.errors import SkillError
 from assistant.messages import Image
+from skills.call_check import IMAGE, MODEL, SCHEMA, TEXT, checked
+from skills.replies import ask
 from skills.vision_model import VisionModel
 
 if TYPE_CHECKING:
@@ -31,25 +33,27 @@ class UnfilledSchemaError(SkillError):
         self.raw = raw
 
 
-def ask_json(model: VisionModel, schema: type[T], question: str, *images: Image, max_tokens: int = _MAX_TOKENS) -> T:
-    """Return the answer to a question about images as an instance of `schema`.
+@checked({"images": IMAGE, "question": TEXT, "schema": SCHEMA, "model": MODEL})
+def ask_json(*images: Image, question: str, schema: type[T], model: VisionModel, max_tokens: int = _MAX_TOKENS) -> T:
+    """Return the answer to a question about images, or about none, as an instance of `schema`.
 
     Text around the JSON is ignored. If the answer does not fit, the model is asked once more, with its answer and the
     validation error.
 
     Raises:
+        TypeError: The call is wrong.
         UnfilledSchemaError: The second answer does not fit either.
         ModelError: The model failed.
     """
     shape = json.dumps(schema.model_json_schema(), ensure_ascii=False)
     prompt = f"{question}\n\nAnswer with one JSON object and nothing else. It has to fit this JSON schema:\n{shape}"
-    raw = model.ask(prompt, *images, max_tokens=max_tokens)
+    raw = ask(model, prompt, *images, max_tokens=max_tokens)
     result = _parse(schema, raw)
     if isinstance(result, str):
         retry = (
             f"{prompt}\n\nYour answer was:\n{raw}\n\nThat does not fit: {result}. Answer again, with the JSON alone."
         )
-        raw = model.ask(retry, *images, max_tokens=max_tokens)
+        raw = ask(model, retry, *images, max_tokens=max_tokens)
         result = _parse(schema, raw)
     if isinstance(result, str):
         raise UnfilledSchemaError(model.info.name, schema.__name__, result, raw)

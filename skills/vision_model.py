@@ -10,6 +10,9 @@ from assistant.messages import Image, user
 from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Scorer
 from assistant.models.replies import stream_reply
 
+_ENDS = (".", "!", "?", "…", "。", "}", "]")
+"""Marks at the end of a reply that is whole although it is as long as allowed."""
+
 
 class VisionModel(Protocol):
     """A model that answers questions about images. It does not remember earlier questions."""
@@ -20,7 +23,7 @@ class VisionModel(Protocol):
         ...
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
-        """Return the answer to a question, decoded greedily; it is never empty.
+        """Return the answer to a question, decoded greedily; it is never empty, and ends in "…" if it is cut off.
 
         Raises `ModelError`, and `SkillError` for a question without an answer.
         """
@@ -63,11 +66,13 @@ class VisionClient:
         options = GenerationOptions(max_tokens=max_tokens)
         stream = stream_reply(self._chat_model, [user(question, *images)], options, self._stop)
         chunks: list[str] = []
+        usage = Usage()
         try:
             while True:
                 chunks.append(next(stream))
         except StopIteration as end:
-            self.usage = _add_usage(self.usage, end.value)
+            usage = end.value
+            self.usage = _add_usage(self.usage, usage)
         except ContextOverflow as error:
             raise self._too_long(error) from error
         except EmptyReply as error:
@@ -76,7 +81,9 @@ class VisionClient:
             raise SkillError(f"{error.problem}: {advice}.") from error
         if self._stop.is_set():
             raise Cancelled
-        return "".join(chunks).strip()
+        text = "".join(chunks).strip()
+        is_cut = usage.finish_reason == "length" and not text.endswith(_ENDS)
+        return f"{text} …" if is_cut else text
 
     def score(self, question: str, candidates: Sequence[str], *images: Image) -> list[tuple[float, ...]]:
         if not isinstance(self._chat_model, Scorer):

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from assistant.errors import SkillError
+from assistant.text_cleaning import clean_line
 
 KEYS = ("photo", "image", "recording", "audio", "file", "id")
 """Fields that identify an item, in order of preference. Its `question`, if any, is part of the identity."""
@@ -78,12 +79,11 @@ def read_pairs(task: str, predictions: Path, references: Path) -> Pairs:
     for key, entry in expected.items():
         prediction = found.get(key, {})
         predicted = _first(prediction, _PREDICTED[task])
-        confidence = prediction.get("confidence")
         pairs.append(
             Pair(
                 predicted if isinstance(predicted, str) else "",
                 _texts(_first(entry, _REFERENCES[task]), task, key, references),
-                float(confidence) if isinstance(confidence, int | float) else None,
+                _probability(prediction.get("confidence")),
             )
         )
     unanswered = sum(1 for key in expected if not isinstance(_first(found.get(key, {}), _PREDICTED[task]), str))
@@ -122,7 +122,9 @@ def _read_lines(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
             )
         key = str(name), str(entry.get("question", ""))
         if key in seen:
-            raise SkillError(f"Line {number} of {path} is about {' '.join(key).strip()}, like a line before: keep one.")
+            raise SkillError(
+                f"Line {number} of {path} is about {clean_line(' '.join(key))}, like a line before: keep one."
+            )
         seen.add(key)
         yield key, entry
     if not seen:
@@ -149,11 +151,17 @@ def _first(entry: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((entry[name] for name in names if entry.get(name) is not None), None)
 
 
+def _probability(value: Any) -> float | None:
+    """Return a number from 0 to 1, or None for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= 1 else None
+
+
 def _texts(found: Any, task: str, key: Key, path: Path) -> tuple[str, ...]:
     texts = (found,) if isinstance(found, str) else tuple(found) if isinstance(found, list) else ()
     if not texts or not all(isinstance(text, str) for text in texts):
         names = " or ".join(_REFERENCES[task])
         raise SkillError(
-            f"{path} says nothing to compare with about {' '.join(key).strip()}: give its {names} as text."
+            f"{path} says nothing to compare with about {clean_line(' '.join(key))}: give its {names} as text."
         )
     return texts

@@ -34,7 +34,7 @@ def ask_all(clients: Sequence[BatchClient], questions: Sequence[str], **options:
 
 def caption_source(source: Source, model: VisionModel | None) -> tuple[object, Sequence[str]]:
     assert model is not None
-    return caption(make_image(name=source.name), model), ()
+    return caption(make_image(name=source.name), model=model), ()
 
 
 def skill_threads() -> list[threading.Thread]:

@@ -9,14 +9,14 @@ import pytest
 from assistant.errors import SkillError
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
-from skills import VisionClient, caption
+from skills import VisionClient, caption, vqa
 from skills.captioning import MAX_ALT_TEXT_CHARACTERS, tile_image, to_alt_text
 from tests.fakes.skills import make_image
 
 
 def test_a_short_caption(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue(" A red square. ")
-    result = caption(photo, model)
+    result = caption(photo, model=model)
     assert result.model_dump() == {
         "text": "A red square.", "style": "short", "model": "scripted", "regions": [], "regions_from": None
     }  # fmt: skip
@@ -26,7 +26,7 @@ def test_a_short_caption(photo: Image, model: VisionClient, scripted: ScriptedMo
 def test_a_dense_caption_describes_the_image_and_its_tiles(model: VisionClient, scripted: ScriptedModel) -> None:
     photo = make_image(101, 80)
     scripted.enqueue("All red.", *"abcd")
-    result = caption(photo, model, style="dense")
+    result = caption(photo, model=model, style="dense")
     assert result.regions_from == "tiles"
     assert [region.text for region in result.regions] == list("abcd")
     assert [region.box for region in result.regions] == [
@@ -42,12 +42,12 @@ def test_a_detailed_caption_ends_before_the_first_repetition(
     photo: Image, model: VisionClient, scripted: ScriptedModel
 ) -> None:
     scripted.enqueue("A man is sitting. He wears a hat. A man is sitting. He wears a hat. A man is sit")
-    assert caption(photo, model, style="detailed").text == "A man is sitting. He wears a hat."
+    assert caption(photo, model=model, style="detailed").text == "A man is sitting. He wears a hat."
     paragraphs = "1. A man is sitting.\n\n2. He wears a hat.\n\nBehind:\n1. A dog waits."
     scripted.enqueue(paragraphs)
-    assert caption(photo, model, style="detailed").text == paragraphs
+    assert caption(photo, model=model, style="detailed").text == paragraphs
     scripted.enqueue("A man is sitting. A man is")
-    assert caption(photo, model, style="detailed").text == "A man is sitting."
+    assert caption(photo, model=model, style="detailed").text == "A man is sitting."
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_model_with_grounding_chooses_the_regions(grounding_model: VisionClien
   {"bbox_2d": [10, 10, 20, 20], "label": ""},
   {"bbox_2d": [10, 10,""",
     )
-    result = caption(make_image(200, 100), grounding_model, style="dense")
+    result = caption(make_image(200, 100), model=grounding_model, style="dense")
     assert result.regions_from == "model"
     assert [(region.box, region.text) for region in result.regions] == [
         ((0, 50, 100, 100), "a brown dog"), ((180, 0, 200, 25), "a ball")
@@ -82,7 +82,7 @@ def test_without_boxes_in_the_reply_the_regions_are_tiles(
     grounding_model: VisionClient, scripted: ScriptedModel
 ) -> None:
     scripted.enqueue("All red.", "I see nothing that matters.", *"abcd")
-    result = caption(make_image(101, 80), grounding_model, style="dense")
+    result = caption(make_image(101, 80), model=grounding_model, style="dense")
     assert result.regions_from == "tiles"
     assert [region.text for region in result.regions] == list("abcd")
 
@@ -124,16 +124,33 @@ def test_alt_text_is_short_and_does_not_begin_with_a_picture_of() -> None:
 
 def test_the_style_alt_text_trims_the_caption(photo: Image, model: VisionClient, scripted: ScriptedModel) -> None:
     scripted.enqueue("A picture of a red square.")
-    assert caption(photo, model, style="alt-text").text == "A red square."
+    assert caption(photo, model=model, style="alt-text").text == "A red square."
 
 
 def test_the_language_is_part_of_the_prompt(photo: Image, model: VisionClient) -> None:
-    assert "Answer in German." in caption(photo, model, language="German").text
+    assert "Answer in German." in caption(photo, model=model, language="German").text
 
 
 def test_the_bundled_model_refuses_other_languages_than_english(photo: Image, scripted: ScriptedModel) -> None:
     scripted.info = dataclasses.replace(scripted.info, bundled=True)
     with pytest.raises(SkillError, match="writes English only: choose another one with --model for German"):
-        caption(photo, VisionClient(scripted), language="German")
+        caption(photo, model=VisionClient(scripted), language="German")
     scripted.enqueue("A square.")
-    assert caption(photo, VisionClient(scripted), language="English").text == "A square."
+    assert caption(photo, model=VisionClient(scripted), language="English").text == "A square."
+
+
+def test_a_reply_that_is_cut_off_is_marked(photo: Image) -> None:
+    model = VisionClient(ScriptedModel("word " * 100))
+    assert caption(photo, model=model).text.endswith("word …")
+
+
+def test_a_reply_without_words_is_an_error(photo: Image) -> None:
+    class SilentModel(VisionClient):
+        def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
+            return " \u200b\x07\n"
+
+    for style in ("short", "detailed", "dense", "alt-text"):
+        with pytest.raises(SkillError, match="answered nothing"):
+            caption.run({"photo": photo, "style": style}, SilentModel(ScriptedModel()))
+    with pytest.raises(SkillError, match="answered nothing"):
+        vqa(photo, question="What is it?", model=SilentModel(ScriptedModel()))

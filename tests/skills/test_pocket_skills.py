@@ -37,14 +37,14 @@ def ball() -> Image:
 
 
 def test_a_dense_caption_has_a_text_for_each_region(pocket: LocalModel, ball: Image) -> None:
-    result = caption(ball, VisionClient(pocket), style="dense")
+    result = caption(ball, model=VisionClient(pocket), style="dense")
     assert result.text.endswith(".")
     assert len(result.regions) == 4
     assert all(region.text for region in result.regions)
 
 
 def test_the_confidence_of_an_open_answer_is_calibrated(pocket: LocalModel, ball: Image) -> None:
-    result = vqa(ball, "What is this?", VisionClient(pocket))
+    result = vqa(ball, question="What is this?", model=VisionClient(pocket))
     assert result.calibrated
     assert result.confidence is not None
     assert 0 < result.confidence < 1
@@ -53,15 +53,15 @@ def test_the_confidence_of_an_open_answer_is_calibrated(pocket: LocalModel, ball
 def test_an_option_is_chosen_whatever_their_order(pocket: LocalModel, ball: Image) -> None:
     model = VisionClient(pocket)
     for options in (("ball", "refrigerator"), ("refrigerator", "ball")):
-        result = vqa(ball, "What is this?", model, choice=options)
+        result = vqa(ball, question="What is this?", model=model, choice=options)
         assert result.answer == "ball"
         assert result.confidence is not None
         assert result.confidence > 0.5
-    assert vqa(ball, "Is there a horse?", model, yes_no=True).answer == "no"
+    assert vqa(ball, question="Is there a horse?", model=model, yes_no=True).answer == "no"
 
 
 def test_an_answer_that_the_image_does_not_show_is_not_visible(pocket: LocalModel, ball: Image) -> None:
-    result = vqa(ball, "Who took this picture?", VisionClient(pocket))
+    result = vqa(ball, question="Who took this picture?", model=VisionClient(pocket))
     assert (result.answer, result.visible) == ("not visible", False)
 
 

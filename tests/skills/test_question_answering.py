@@ -44,7 +44,7 @@ class ScoringModel:
 
 def test_the_confidence_of_an_open_answer_is_its_probability(photo: Image) -> None:
     model = ScoringModel({"a dog": 0.6, "not visible": 0.1})
-    result = vqa(photo, "What is it?", VisionClient(model))
+    result = vqa(photo, question="What is it?", model=VisionClient(model))
     assert (result.answer, result.visible, result.calibrated) == ("a dog", True, False)
     assert result.confidence == pytest.approx(0.6)
     assert model.prompts == [
@@ -55,7 +55,7 @@ def test_the_confidence_of_an_open_answer_is_its_probability(photo: Image) -> No
 
 def test_the_embedded_model_is_asked_as_it_was_taught_and_its_confidence_is_calibrated(photo: Image) -> None:
     model = ScoringModel({"A dog.": 0.6}, bundled=True)
-    result = vqa(photo, "What is it?", VisionClient(model))
+    result = vqa(photo, question="What is it?", model=VisionClient(model))
     assert model.prompts == ["What is it?"]
     assert result.calibrated
     assert result.confidence == pytest.approx(calibrated_confidence(math.log(0.6), calibration()["open"]))
@@ -78,12 +78,14 @@ def test_log_odds_are_finite() -> None:
 
 
 def test_a_model_without_scores_answers_without_confidence(photo: Image) -> None:
-    result = vqa(photo, "What is it?", VisionClient(ModelWithoutScores()))
+    result = vqa(photo, question="What is it?", model=VisionClient(ModelWithoutScores()))
     assert (result.answer, result.confidence, str(result)) == ("A dog.", None, "A dog.")
-    result = vqa(photo, "Which of these is it?", VisionClient(ModelWithoutScores()), choice=("cat", "dog"))
+    result = vqa(
+        photo, question="Which of these is it?", model=VisionClient(ModelWithoutScores()), choice=("cat", "dog")
+    )
     assert (result.answer, result.confidence, result.calibrated) == ("dog", None, False)
     with pytest.raises(SkillError, match=r"answered “A dog\.”, which is none of yes, no"):
-        vqa(photo, "Is it a dog?", VisionClient(ModelWithoutScores()), yes_no=True)
+        vqa(photo, question="Is it a dog?", model=VisionClient(ModelWithoutScores()), yes_no=True)
 
 
 @pytest.mark.parametrize(
@@ -97,23 +99,23 @@ def test_a_model_without_scores_answers_without_confidence(photo: Image) -> None
     ],
 )
 def test_a_model_that_abstains_means_not_visible(photo: Image, reply: str, bundled: bool) -> None:
-    result = vqa(photo, "Who is it?", VisionClient(ScoringModel({reply: 0.7}, bundled=bundled)))
+    result = vqa(photo, question="Who is it?", model=VisionClient(ScoringModel({reply: 0.7}, bundled=bundled)))
     assert (result.answer, result.visible) == ("not visible", False)
     assert result.confidence == pytest.approx(0.7)
 
 
 def test_abstaining_wins_if_it_is_likelier_than_the_answer(photo: Image) -> None:
     model = ScoringModel({"a dog": 0.3, "not visible": 0.29})
-    assert vqa(photo, "What is it?", VisionClient(model)).visible
+    assert vqa(photo, question="What is it?", model=VisionClient(model)).visible
     model = ScoringModel({"a dog": 0.3, "not visible": 0.4}, reply="a dog")
-    result = vqa(photo, "What is it?", VisionClient(model))
+    result = vqa(photo, question="What is it?", model=VisionClient(model))
     assert result.answer == "not visible"
     assert result.confidence == pytest.approx(0.4)
 
 
 def test_yes_or_no_is_the_likelier_of_both_in_all_spellings(photo: Image) -> None:
     model = ScoringModel({"Well, that depends.": 0.5, "No": 0.3, "no": 0.06, "yes": 0.12})
-    result = vqa(photo, "Is it a dog?", VisionClient(model), yes_no=True)
+    result = vqa(photo, question="Is it a dog?", model=VisionClient(model), yes_no=True)
     assert result.answer == "no"
     assert result.confidence == pytest.approx(0.36 / 0.48, abs=1e-4)
     assert [option.text for option in result.options] == ["yes", "no"]
@@ -122,7 +124,7 @@ def test_yes_or_no_is_the_likelier_of_both_in_all_spellings(photo: Image) -> Non
 
 def test_the_likeliest_option_is_chosen(photo: Image) -> None:
     model = ScoringModel({"A sofa.": 0.2, "Sofa.": 0.1, "A bed.": 0.15, "The bed.": 0.05, "A cat.": 0.4}, bundled=True)
-    result = vqa(photo, "What is it?", VisionClient(model), choice=("bed", "sofa", "bed"))
+    result = vqa(photo, question="What is it?", model=VisionClient(model), choice=("bed", "sofa", "bed"))
     assert (result.answer, result.calibrated) == ("sofa", False)
     probabilities = {option.text: option.probability for option in result.options}
     assert probabilities == pytest.approx({"bed": 0.4, "sofa": 0.6}, abs=1e-3)
@@ -130,21 +132,21 @@ def test_the_likeliest_option_is_chosen(photo: Image) -> None:
 
 def test_not_visible_can_be_likelier_than_all_options(photo: Image) -> None:
     model = ScoringModel({"red": 0.2, "blue": 0.1, "not visible": 0.6})
-    result = vqa(photo, "What colour?", VisionClient(model), choice=("red", "blue"))
+    result = vqa(photo, question="What colour?", model=VisionClient(model), choice=("red", "blue"))
     assert (result.answer, result.visible) == ("not visible", False)
     assert result.confidence == pytest.approx(0.6 / 0.9, abs=1e-4)
 
 
 def test_contradicting_and_single_options_are_an_error(photo: Image, model: VisionClient) -> None:
     with pytest.raises(SkillError, match="--yes-no and --choice name two sets"):
-        vqa(photo, "Well?", model, yes_no=True, choice=("a", "b"))
+        vqa(photo, question="Well?", model=model, yes_no=True, choice=("a", "b"))
     with pytest.raises(SkillError, match="needs two different answers"):
-        vqa(photo, "Well?", model, choice=("a", "a"))
+        vqa(photo, question="Well?", model=model, choice=("a", "a"))
 
 
 def test_the_explanation_is_a_second_question_with_the_answer(photo: Image, scripted: ScriptedModel) -> None:
     scripted.enqueue("a dog", "It has paws.")
-    result = vqa(photo, "What is it?", VisionClient(scripted), explain=True)
+    result = vqa(photo, question="What is it?", model=VisionClient(scripted), explain=True)
     assert result.explanation == "It has paws."
     assert "Your answer was: a dog." in scripted.prompts[-1][0].text
     assert str(result).endswith("\nIt has paws.")

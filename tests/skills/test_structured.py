@@ -31,7 +31,9 @@ def test_json_is_found_in_the_text_around_it(
     photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str
 ) -> None:
     scripted.enqueue(raw)
-    assert ask_json(model, Room, "Which room?", photo) == Room(name="kitchen", chairs=2, colours=["red"])
+    assert ask_json(photo, question="Which room?", schema=Room, model=model) == Room(
+        name="kitchen", chairs=2, colours=["red"]
+    )
     [prompt] = scripted.prompts
     assert prompt[0].images == (photo,)
     assert '"chairs"' in prompt[0].text
@@ -51,7 +53,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(
     photo: Image, model: VisionClient, scripted: ScriptedModel, raw: str, reason: str
 ) -> None:
     scripted.enqueue(raw, GOOD)
-    assert ask_json(model, Room, "Which room?", photo).chairs == 2
+    assert ask_json(photo, question="Which room?", schema=Room, model=model).chairs == 2
     again = scripted.prompts[1][0]
     assert reason in again.text
     assert raw.strip() in again.text
@@ -65,7 +67,7 @@ def test_the_second_failure_is_an_error_with_the_raw_answer(
     with pytest.raises(
         UnfilledSchemaError, match="scripted did not answer as a Room, even when asked again: name: "
     ) as caught:
-        ask_json(model, Room, "Which room?", photo)
+        ask_json(photo, question="Which room?", schema=Room, model=model)
     assert caught.value.raw == '{"name": 3}'
     assert isinstance(caught.value, SkillError)
     assert len(scripted.prompts) == 2

@@ -72,9 +72,9 @@ def test_notices_are_logged_or_go_where_they_are_wanted(photo: str, caplog: pyte
 def test_skills_are_functions_over_files(assistant: Assistant, photo: str) -> None:
     described = caption(photo, style="alt-text", assistant=assistant)
     assert (described.style, described.model) == ("alt-text", "scripted")
-    answered = vqa(photo, "Is there a dog?", yes_no=True, assistant=assistant)
+    answered = vqa(photo, question="Is there a dog?", yes_no=True, assistant=assistant)
     assert answered.answer in ("yes", "no")
-    assert vqa(photo, "Which?", choices=["a cat", "a dog"], assistant=assistant).answer in ("a cat", "a dog")
+    assert vqa(photo, question="Which?", choices=["a cat", "a dog"], assistant=assistant).answer in ("a cat", "a dog")
 
 
 def test_skills_are_no_part_of_the_conversation(assistant: Assistant, photo: str) -> None:
@@ -89,7 +89,7 @@ def test_skills_share_an_assistant(photo: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PARLEY_MODEL", "scripted")
     monkeypatch.setattr("parley.file_skills._shared", None)
     try:
-        assert caption(photo).model == vqa(photo, "What?").model == "scripted"
+        assert caption(photo).model == vqa(photo, question="What?").model == "scripted"
     finally:
         from parley import file_skills
 
@@ -128,5 +128,5 @@ def test_the_bundled_model_answers_and_describes(photo: str) -> None:
     with Assistant(model="pocket", max_tokens=24) as assistant:
         assert assistant.ask("What colour is this?", photo).strip()
         assert caption(photo, assistant=assistant).text
-        assert vqa(photo, "Is it red?", yes_no=True, assistant=assistant).confidence is not None
+        assert vqa(photo, question="Is it red?", yes_no=True, assistant=assistant).confidence is not None
         assert emotion(text="I am so happy today!", assistant=assistant).label == "joy"

@@ -1,5 +1,6 @@
 """Skills over many files: results files, errors, resuming, Ctrl-C."""
 
+import errno
 import os
 import signal
 import time
@@ -125,9 +126,15 @@ def test_a_missing_folder_is_named(photos: Sequence[str]) -> None:
     assert "There is no folder no for out.jsonl: make it first" in result.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_an_error(photos: Sequence[str]) -> None:
-    Path("out.jsonl").symlink_to("/dev/full")
+def test_a_full_disk_is_an_error(photos: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+
+    def write_on_full_disk(descriptor: int, data: bytes) -> int:
+        if data.startswith(b'{"photo"'):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write_on_full_disk)
     result = run("caption", "--out", "out.jsonl", photos[0])
     assert result.exit_code == 1
     assert "out.jsonl cannot be written (No space left on device): make room" in result.stderr
