@@ -24,8 +24,9 @@ from assistant.text_cleaning import clean_line
 from skills import registry
 from skills.definition import Skill, as_text
 from skills.emotion_models import EmotionModels
-from skills.ocr import OcrResult, asks_for_text, quote_rows, read
+from skills.ocr import OcrResult, quote_rows, read
 from skills.slash_arguments import parse_calls, usage
+from skills.text_questions import answer_from_text, reads_instead
 from skills.vision_model import Cancelled, VisionClient
 
 _COMMAND = re.compile(r"/([^\W\d_][\w-]*)([.,:;!?…]*)(?:\s+(.*))?", re.DOTALL)
@@ -135,7 +136,7 @@ class SlashCommandRouter:
 
     def _ocr_fallback(self, message: Message, earlier: Sequence[Message]) -> Responder | None:
         """Return what answers a question about the text in an image, if the model cannot read."""
-        if not self._chat_model().info.bundled or not asks_for_text(message.text):
+        if not reads_instead(message.text, self._chat_model().info):
             return None
         images = message.images or _latest_images(earlier)
         if not images:
@@ -150,7 +151,7 @@ class SlashCommandRouter:
             for index, image in enumerate(images):
                 if stop.is_set():
                     break
-                result = read(image)
+                result = answer_from_text(message.text, read(image))
                 yield SkillResult(read.name, result)
                 yield ("\n" if index else "") + _describe(image.name if len(images) > 1 else "It", result)
             return Usage(total_seconds=time.monotonic() - started)
