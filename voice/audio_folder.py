@@ -45,9 +45,9 @@ class AudioFolder:
             return None
         try:
             write_wav(self._folder / name, samples, sample_rate)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._failed = True
-            reason = error.strerror or error
+            reason = getattr(error, "strerror", None) or error
             self._on_notice(
                 f"Audio cannot be saved in {self._folder} ({reason}): the conversation goes on without saving it."
             )

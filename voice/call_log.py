@@ -72,7 +72,8 @@ class CallLog:
         if path is not None:
             try:
                 self._file = _open(path)
-            except OSError as error:
+            except (OSError, ValueError) as error:
+                # A `ValueError`: there is a zero byte in the name.
                 self._report(error)
 
     def on_event(self, event: Event | VoiceEvent) -> None:
@@ -126,9 +127,9 @@ class CallLog:
         }
         _append(self._file.fileno(), _encode(line))
 
-    def _report(self, error: OSError) -> None:
+    def _report(self, error: OSError | ValueError) -> None:
         self._reported = True
-        reason = error.strerror or error
+        reason = getattr(error, "strerror", None) or error
         self._on_notice(f"The log {self._path} cannot be written ({reason}): the conversation goes on without it.")
 
     def _write_mood(self, event: EmotionDetected) -> None:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterable, Callable
 from typing import TYPE_CHECKING
 
 from assistant.conversation.session import Session
+from assistant.errors import VoiceError
 from assistant.events import Event, Notice
 from voice.empathy import EmpathyMode
 from voice.events import ReplyPaused, UtteranceClassified, VoiceEvent
@@ -98,11 +99,11 @@ class SpokenConversation:
     async def run(self, microphone: "AsyncIterable[Samples]") -> None:
         """Converse until `microphone` ends or this is cancelled; a reply in progress is then kept as far as heard.
 
-        A turn that fails with a `ParleyError` is a `Notice`, and so is a voice or output that fails: replies are
-        written then, until one can be spoken again.
+        A turn or a transcription that fails with a `ParleyError` is a `Notice`, and so is a voice or output that fails:
+        replies are written then, until one can be spoken again.
 
         Raises:
-            VoiceError: The microphone or the transcription failed.
+            VoiceError: The microphone failed.
             Exception: What ended a turn without being a `ParleyError`.
         """
         self._update()
@@ -141,7 +142,11 @@ class SpokenConversation:
 
     async def _answer(self, utterance: Utterance) -> None:
         """Start the reply to an utterance, if it is a turn. Returns while the reply goes on."""
-        transcript = await utterance.transcript()
+        try:
+            transcript = await utterance.transcript()
+        except VoiceError as error:
+            self._publish(Notice(f"{error} What you said is lost: say it again."))
+            return
         decision = self._classifier.classify(transcript.text.strip(), utterance)
         now = asyncio.get_running_loop().time()
         self._publish(UtteranceClassified(utterance, transcript, decision, now))

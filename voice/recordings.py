@@ -93,7 +93,11 @@ class CallRecording:
         Raises:
             OSError: The file cannot be created.
         """
-        self.path, self._writer = _create_new(target / f"{call}.wav" if target.is_dir() else target)
+        if target.is_dir():
+            target /= f"{call}.wav"
+        elif target.exists() and not target.is_file():
+            raise OSError("it is no regular file")
+        self.path, self._writer = _create_new(target)
         self._user: list[Samples] = []
         self._played: list[Samples] = []
         self._started = False

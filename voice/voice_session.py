@@ -145,7 +145,7 @@ class _CallFiles:
         if options.record is not None:
             try:
                 self._recording = CallRecording(options.record, call)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self._give_up(options.record, error)
 
     @contextmanager
@@ -188,6 +188,6 @@ class _CallFiles:
             except OSError as error:
                 self._give_up(recording.path, error)
 
-    def _give_up(self, path: Path, error: OSError) -> None:
-        reason = error.strerror or error
+    def _give_up(self, path: Path, error: OSError | ValueError) -> None:
+        reason = getattr(error, "strerror", None) or error
         self._on_notice(f"The recording {path} cannot be written ({reason}): the conversation goes on without it.")

@@ -121,6 +121,15 @@ def test_log_that_is_no_regular_file_is_refused_at_once(kind: str, tmp_path: Pat
     ]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300, "missing\0/log"])
+def test_names_that_no_file_can_have_are_reported(name: str, tmp_path: Path) -> None:
+    notices: list[str] = []
+    log = CallLog(tmp_path / name, notices.append)
+    log.write("heard")
+    log.close()
+    assert len(notices) == 1
+
+
 def test_full_disk_is_reported_once_and_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     notices: list[str] = []

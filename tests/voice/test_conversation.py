@@ -94,12 +94,20 @@ async def test_image_of_a_failed_turn_goes_with_the_next_one() -> None:
     assert harness.session.messages[0].images == (cat,)
 
 
-async def test_failing_transcription_ends_the_conversation() -> None:
-    harness = ConversationHarness(transcripts=())
-    harness.say(0)
-    harness.end_audio()
-    with pytest.raises(VoiceError, match="Whisper failed"):
-        await harness.run()
+async def test_failing_transcription_is_a_notice_and_the_next_one_works() -> None:
+    harness = ConversationHarness("One two three four five. Six.", transcripts=("Count.", "Stop it now."))
+    harness.output.play_limit = 0.3
+    async with harness.running():
+        harness.say(0)
+        await harness.heard_seconds(0.3)
+        harness.stt.failures = 1
+        harness.say(1)
+        await harness.event(Notice)
+        await harness.until(lambda: not harness.output.paused)
+        harness.output.play_limit = float("inf")
+        await harness.answer()
+    assert harness.notices == ["Whisper failed. What you said is lost: say it again."]
+    assert harness.messages == [("Count.", False), ("One two three four five. Six.", False)], "the reply goes on"
 
 
 async def test_failing_microphone_ends_the_conversation() -> None:

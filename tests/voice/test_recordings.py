@@ -1,5 +1,6 @@
 """WAV files of calls: valid at any moment, both sides in time, and what was really heard."""
 
+import os
 import stat
 import wave
 from pathlib import Path
@@ -57,6 +58,11 @@ def test_nothing_that_exists_is_written_over(kind: str, tmp_path: Path) -> None:
         recording.close()
         assert recording.path == tmp_path / f"a-{number}.wav"
     assert not victim.exists() if kind == "broken link" else (path.read_text() == "precious")
+
+
+def test_a_device_is_refused() -> None:
+    with pytest.raises(OSError, match="no regular file"):
+        CallRecording(Path(os.devnull), "call")
 
 
 def test_a_file_that_cannot_be_written_completely_is_removed(tmp_path: Path) -> None:
