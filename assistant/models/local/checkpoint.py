@@ -4,6 +4,7 @@ Checkpoints are data: weights come from safetensors only, and code in a model's 
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
 _MAX_SMALL_FILE = 256 * 2**20
 _LAYER_COUNT = re.compile(r"(?:layers?|depths?|experts)$")
 _MAX_LAYERS = 2000
+# Pixels.
+_MAX_IMAGE_SIDE = 10_000
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Block sizes of bitsandbytes' nf4 kernel for the CPU.
 _CPU_NF4_ROWS, _CPU_NF4_COLUMNS = 32, 64
@@ -74,9 +77,10 @@ def find_folder(source: str) -> Path | None:
         folder = Path(source).expanduser()
     except RuntimeError:  # No such home; the message below says so.
         folder = Path(source)
-    if source and folder.is_dir():
+    # Not the methods of `Path`, which raise errors for names that no file can have.
+    if source and os.path.isdir(folder):  # noqa: PTH112
         return folder
-    if source and folder.exists():
+    if source and os.path.lexists(folder):
         raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
     if catalog.find(source) or (_HUB_ID.fullmatch(source) and not source.startswith(".")):
         return None
@@ -170,7 +174,7 @@ def read_processor(folder: Path, source: str) -> Any:
     from transformers import AutoProcessor
 
     try:
-        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     except ImportError as error:
         hints = (hint for package, hint in _PACKAGE_HINTS.items() if package.lower() in str(error).lower())
         if (hint := next(hints, None)) is None:
@@ -178,6 +182,23 @@ def read_processor(folder: Path, source: str) -> Any:
         raise MissingExtraError(f"The processor of {source} needs {hint}.") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"The processor of {source} cannot be read: {reason(error)}.") from error
+    _check_image_sizes(getattr(processor, "image_processor", None), source)
+    return processor
+
+
+def _check_image_sizes(image_processor: Any, source: str) -> None:
+    """Refuse a processor that would enlarge every picture to gigabytes. Raises `ModelError`."""
+    # Processors that merge patches give the areas of pictures under the names of sides.
+    has_areas = hasattr(image_processor, "merge_size")
+    for name in ("size", "crop_size", "pad_size", "max_image_size"):
+        size = getattr(image_processor, name, None)
+        sides = size if isinstance(size, dict) else getattr(size, "__dict__", {})
+        for side, pixels in sides.items():
+            is_area = has_areas and side.endswith("_edge")
+            if isinstance(pixels, int | float) and pixels > _MAX_IMAGE_SIDE and not is_area:
+                raise ModelError(
+                    f"The processor of {source} makes pictures {pixels:g} pixels large ({name}): check it."
+                )
 
 
 def read_weights(folder: Path, config: Any, placement: Placement) -> Any:

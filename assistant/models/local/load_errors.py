@@ -8,7 +8,7 @@ from logging import ERROR, getLogger
 
 import torch
 
-from assistant.errors import MissingExtraError, ModelError, first_line
+from assistant.errors import MissingExtraError, ModelError, ParleyError, first_line
 
 _silencing = threading.Lock()
 
@@ -46,10 +46,14 @@ def translate_errors(source: str) -> Iterator[None]:
     except OSError as error:
         raise ModelError(f"{source} cannot be read: {reason(error)}.") from error
     except BaseException as error:
-        # Rust code that fails an assertion raises this, and it is no `Exception`.
-        if type(error).__name__ != "PanicException":
+        if isinstance(error, ParleyError) or not _is_library_fault(error):
             raise
-        raise ModelError(f"A file of {source} is damaged: get a fresh copy of it.") from error
+        raise ModelError(f"A file of {source} is damaged ({reason(error)}): get a fresh copy of it.") from error
+
+
+def _is_library_fault(error: BaseException) -> bool:
+    # Libraries in Rust raise plain exceptions for damaged files, and for failed assertions one that is no `Exception`.
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

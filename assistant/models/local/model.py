@@ -24,6 +24,7 @@ from assistant.models.local.chat_template import ChatTemplate, keep_latest_image
 from assistant.models.local.cpu_threads import split_evenly
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.engine import Engine
+from assistant.models.local.load_errors import translate_errors
 from assistant.models.local.loader import LoadedModel, load
 from assistant.models.local.placement import choose_device
 from assistant.models.local.prompt_cache import Prompt
@@ -99,7 +100,9 @@ class LocalModel:
             ModelError: The model cannot be fetched, loaded or run.
             MissingExtraError: It needs a package that is not installed.
         """
-        return cls(load(folder_or_id, choose_device(device, quantize, compile), progress, detail), on_notice)
+        loaded = load(folder_or_id, choose_device(device, quantize, compile), progress, detail)
+        with translate_errors(folder_or_id):
+            return cls(loaded, on_notice)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -229,7 +232,11 @@ class LocalModel:
         """Tokenize `messages`. Raises `ContextOverflow` if fewer than `reserved_tokens` are left after the prompt."""
         messages = keep_latest_images(messages, self._max_image_turns)
         images = [image for message in messages for image in message.images]
-        prompt = self._engine.run(lambda: self._engine.decoder.build_prompt(self._template.render(messages), images))
+        # A processor is configured by the model's folder, and may fail on any picture.
+        with translate_errors(self.info.name):
+            prompt = self._engine.run(
+                lambda: self._engine.decoder.build_prompt(self._template.render(messages), images)
+            )
         limit = self.info.context_tokens - reserved_tokens
         if len(prompt) > limit:
             raise ContextOverflow(len(prompt), limit)

@@ -191,7 +191,7 @@ class TestAutomaticChoice:
         assert session.model.info.name == "tiny-llava"
         assert session.model.info.quantization != "nf4"
         [notice] = session._notices
-        assert "Qwen/Qwen3-VL-8B-Instruct is not available from the hub" in notice
+        assert "Qwen/Qwen3-VL-8B-Instruct is not on this machine" in notice
         assert notice.endswith("Until then the bundled model answers instead of qwen3-vl-8b.")
 
     def test_a_downloaded_model_loads_without_the_hub(
