@@ -1,5 +1,6 @@
 """Detect the type of a file by its first bytes, whatever its name."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -85,4 +86,49 @@ def unsupported_message(data: bytes, name: str) -> str:
         case "HTML":
             return f"{name} is a web page, not a picture: use the picture's own file or link."
         case _:
-            return f"{name} is no picture that can be read: use {_SUPPORTED}."
+            return _other_type_message(data[:HEAD_BYTES], name)
+
+
+def _other_type_message(head: bytes, name: str) -> str:
+    for is_type, sentence in _OTHER_TYPES:
+        if is_type(head):
+            return f"{name} is {sentence}."
+    return f"{name} is no picture that can be read: use {_SUPPORTED}."
+
+
+def _is_text(head: bytes) -> bool:
+    text = head.decode("utf-8", errors="ignore")
+    # The last character may be cut in two.
+    is_complete = len(text.encode()) >= len(head) - 3
+    return is_complete and all(character.isprintable() or character in "\t\n\r\f\ufeff" for character in text)
+
+
+def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(signatures)
+
+
+_OTHER_TYPES: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (
+        lambda head: (
+            head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
+            or head.startswith((b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"FLV\1"))
+            or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+        ),
+        "a video or recording, not a picture: save the frame you mean as PNG or JPEG",
+    ),
+    (
+        lambda head: (
+            head.startswith((b"ID3", b"OggS", b"fLaC", b"FORM", b"\xff\xfb", b"\xff\xf3"))
+            or (head[:4] == b"RIFF" and head[8:12] == b"WAVE")
+        ),
+        "a recording, not a picture: parley transcribe reads what is said in it",
+    ),
+    (_starts(b"PK\3\4"), "a ZIP archive or an office document, not a picture: save the page you mean as PNG"),
+    (_starts(b"8BPS"), "a Photoshop file, which is not read: export it as PNG"),
+    (_starts(b"\0\0\1\0"), "an icon file, which is not read: save it as PNG"),
+    (_starts(b"\xff\x0a", b"\0\0\0\x0cJXL "), "a JPEG XL picture, which is not read: export it as JPEG or PNG"),
+    (_starts(b"\0\0\0\x0cjP  "), "a JPEG 2000 picture, which is not read: export it as JPEG or PNG"),
+    (_starts(b"%!PS"), "a PostScript drawing, which is not read: export it as PNG"),
+    (_is_text, "a text, not a picture: put its words into the message"),
+)
+"""Other types that are tried, by their first bytes, and what to do about them."""

@@ -5,6 +5,7 @@
 An `Image` holds the bytes of its file. `decode` returns its pixels.
 """
 
+import base64
 import os
 import stat
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from assistant.attachments import url_fetch
 from assistant.attachments.file_lookup import expand_user, find_similar, path_of_file_url
@@ -66,12 +67,14 @@ class ImageLoader:
         """Load the image at `source`.
 
         Args:
-            source: A path (`~` is the home directory), a `file://` URL, or an http(s) URL if allowed.
+            source: A path (`~` is the home directory), a `file://` or `data:` URL, or an http(s) URL if allowed.
 
         Raises:
             AttachmentError: The image cannot be read, is refused, or does not decode.
         """
         if isinstance(source, str):
+            if source[:5].lower() == "data:":
+                return self.load_bytes(_read_data_url(source), "the data URL")
             scheme, separator, _ = source.partition("://")
             if separator and scheme.lower() in ("http", "https"):
                 if not self.allow_urls:
@@ -114,6 +117,18 @@ class ImageLoader:
             raise _too_many_bytes(name)
         image, notice = decode_file(data, name, self.max_megapixels)
         return LoadedImage(image, (notice,) if notice else ())
+
+
+def _read_data_url(url: str) -> bytes:
+    header, comma, content = url.partition(",")
+    if len(content) > 2 * MAX_BYTES:
+        raise _too_many_bytes("The data URL")
+    if not comma or not header.lower().endswith(";base64"):
+        raise AttachmentError("The data URL holds no base64: save the picture to a file.")
+    try:
+        return base64.b64decode(unquote(content), validate=False)
+    except ValueError as error:
+        raise AttachmentError("The data URL is damaged or cut short: copy it anew, or save the picture.") from error
 
 
 def _read_file(path: Path) -> bytes:

@@ -127,6 +127,8 @@ def _is_inside(position: int, spans: Sequence[tuple[int, int]]) -> bool:
 def _whole_text(text: str, files: FileLookup) -> list[Mention]:
     """Return the text as a path if it is one of an existing image, also without a known suffix."""
     path = text.strip()
+    if re.match(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=%]+$", path):
+        return [Mention(0, len(text), path, Certainty.EXPLICIT)]
     if not path or "\n" in path:
         return []
     for candidate in dict.fromkeys((path, unquote(path))):

@@ -1,5 +1,6 @@
 """Loading images: where they come from, and the sentence about each file that is refused."""
 
+import base64
 import os
 import threading
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ class TestRefusals:
     def test_text_named_like_a_photo_is_refused_without_quoting_it(self, tmp_path: Path) -> None:
         path = tmp_path / "secret.jpg"
         path.write_text("the password is xyzzy")
+        assert refusal(path) == "secret.jpg is a text, not a picture: put its words into the message."
+        path.write_bytes(b"the password is \0\1\2")
         assert refusal(path) == "secret.jpg is no picture that can be read: use JPEG, PNG, GIF, WebP, BMP or AVIF."
 
     @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "AVIF"])
@@ -70,8 +73,18 @@ class TestRefusals:
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC photo, which is not read: export it as JPEG."),
             (b"II*\0\x08\0\0\0", "is a TIFF"),
             (b"<!DOCTYPE html><html>", "is a web page"),
-            (b"PK\x03\x04 zip", "is no picture that can be read"),
-            (b"BM is how this text begins", "is no picture that can be read"),
+            (b"PK\x03\x04 zip", "is a ZIP archive or an office document"),
+            (b"BM is how this text begins", "is a text"),
+            ("é".encode() * 511 + b"xxx", "is a text"),
+            (b"\0\0\0\x18ftypisom", "is a video or recording"),
+            (b"\x1aE\xdf\xa3\1\0", "is a video or recording"),
+            (b"RIFF\0\0\0\0AVI LIST", "is a video or recording"),
+            (b"RIFF\0\0\0\0WAVEfmt ", "is a recording, not a picture: parley transcribe"),
+            (b"8BPS\0\1", "is a Photoshop file"),
+            (b"\0\0\1\0\1\0", "is an icon file"),
+            (b"\xff\x0a\0\0", "is a JPEG XL picture"),
+            (b"\0\0\0\x0cjP  \r\n", "is a JPEG 2000 picture"),
+            (b"\x7fELF\2\1", "is no picture that can be read"),
         ],
     )
     def test_other_file_types_are_named(self, data: bytes, words: str) -> None:
@@ -251,6 +264,14 @@ class TestSources:
             "https://example.org/cat.png was not fetched, because links are off: "
             "set allow_urls (--allow-urls), or save the picture to a file."
         )
+
+    def test_data_urls_are_read_without_a_network(self) -> None:
+        data = encoded(photo())
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        assert ImageLoader().load(url).image.data == data
+        assert "holds no base64" in refusal("data:text/plain,hello")
+        assert "is damaged or cut short" in refusal("data:image/png;base64,abcde")
+        assert "the data URL is a text" in refusal("data:image/png;base64,aGVsbG8=")
 
     def test_allowed_urls_are_fetched_and_checked_like_files(self) -> None:
         data = encoded(photo())

@@ -103,11 +103,11 @@ def test_a_complete_path_alone_or_in_a_command_has_to_exist(text: str) -> None:
 
 
 def test_a_broken_file_alone_is_an_error_and_in_a_sentence_text() -> None:
-    with pytest.raises(AttachmentError, match=r"broken\.png is no picture"):
+    with pytest.raises(AttachmentError, match=r"broken\.png is a text, not a picture"):
         read("broken.png")
     typed = read("How do I repair broken.png?")
     assert typed.text == "How do I repair broken.png?"
-    assert typed.notices[0].startswith("broken.png is no picture that can be read")
+    assert typed.notices[0].startswith("broken.png is a text, not a picture")
     assert typed.notices[0].endswith("Its name was sent as text.")
     assert read("summarise report.pdf please").text == "summarise report.pdf please"
 
