@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+from benchmarks import soak
 from benchmarks.__main__ import BENCHMARKS
 
 
@@ -21,3 +22,11 @@ def test_large_rejects_unknown_sizes_whichever_way_it_is_started(start: list[str
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_each_name_has_a_benchmark(name: str) -> None:
     assert callable(import_module(BENCHMARKS[name]).measure)
+
+
+def test_a_soak_prints_memory_time_threads_and_descriptors(capsys: pytest.CaptureFixture[str]) -> None:
+    soak.main(["--turns", "8", "-m", "scripted"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("scripted: 8 turns\nresident memory: ")
+    assert "last quarter: " in printed
+    assert "threads: " in printed
