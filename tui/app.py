@@ -24,7 +24,7 @@ from tui.background_thread import run_in_daemon_thread
 from tui.crash_report import report_crash
 from tui.kept_draft import KeptDraft
 from tui.screens.chat import ChatScreen
-from tui.skill_commands import SkillCommands
+from tui.skill_commands import Palette, SkillCommands
 from tui.text_filter import TextFilter
 from tui.turn_view import percentage
 from tui.voice_controller import VoiceController
@@ -258,6 +258,11 @@ class ParleyApp(App[None]):
     def action_mute(self) -> None:
         """F4: mute or unmute the microphone."""
         self._voice.toggle_mute()
+
+    def action_command_palette(self) -> None:
+        """Ctrl+P: open the command palette."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def get_system_commands(self, screen: "Screen[object]") -> Iterable[SystemCommand]:
         """Return the entries of the command palette: those of Textual, and voice."""

@@ -18,7 +18,7 @@ MAX_COLUMNS = 40
 
 _MAX_NESTING = 100
 """Depth from which on markdown-it drops the rest of the text. Nesting is refused before, at `_MAX_BLOCK_LEVEL`."""
-_MAX_BLOCK_LEVEL = 20
+_MAX_BLOCK_LEVEL = 12
 
 _ESCAPABLE = frozenset("*_`~#|<>!")
 """Characters whose backslash a model means for markdown. Before all others it is TeX, a path or an expression."""

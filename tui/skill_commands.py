@@ -1,13 +1,33 @@
-"""Slash commands in the command palette: choosing one puts it before the message being typed."""
+"""The command palette, with the slash commands in it: choosing one puts it before the message being typed."""
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache, partial
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.css.query import NoMatches
+from textual.worker import Worker
 
 from skills import registry
 from tui.screens.chat import ChatScreen
+
+
+class Palette(CommandPalette):
+    """Textual's palette, which ends the app if keys or results reach it after it has been closed."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Close the palette once, however often that is asked for."""
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+    def _gather_commands(self, search_value: str) -> Worker[None]:  # type: ignore[override]
+        async def gather() -> None:
+            # Its list has gone: the palette is being closed.
+            with suppress(NoMatches):
+                await CommandPalette._gather_commands.__wrapped__(self, search_value)  # type: ignore[attr-defined]
+
+        return self.run_worker(gather(), exclusive=True, group=self._GATHER_COMMANDS_GROUP)
 
 
 class SkillCommands(Provider):

@@ -24,6 +24,8 @@ from assistant.text_cleaning import valid_unicode
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
+MIN_COLUMNS, MIN_ROWS = 12, 4
+"""Smallest terminal that is drawn: text cannot be wrapped into no columns."""
 MAX_COLUMNS, MAX_ROWS = 2000, 1000
 """Largest terminal that is drawn. An escape sequence in pasted text can claim any size."""
 
@@ -68,8 +70,12 @@ class TerminalDriver(LinuxDriver):
                 self.process_message(message)
 
     def _get_terminal_size(self) -> tuple[int, int]:
-        columns, rows = super()._get_terminal_size()
-        return min(columns, MAX_COLUMNS), min(rows, MAX_ROWS)
+        return drawn_size(*super()._get_terminal_size())
+
+
+def drawn_size(columns: int, rows: int) -> tuple[int, int]:
+    """Return the size in which a terminal of this size is drawn. A smaller one shows a part of it."""
+    return min(max(columns, MIN_COLUMNS), MAX_COLUMNS), min(max(rows, MIN_ROWS), MAX_ROWS)
 
 
 class InputReader:
@@ -158,7 +164,7 @@ def _valid(messages: Any) -> Iterator[Message]:
     for message in messages:
         if isinstance(message, events.Resize):
             columns, rows = message.size
-            if not (0 < columns <= MAX_COLUMNS and 0 < rows <= MAX_ROWS):
+            if (columns, rows) != drawn_size(columns, rows):
                 continue
         if isinstance(message, events.Key) and valid_unicode(message.character or "") != (message.character or ""):
             continue

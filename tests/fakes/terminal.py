@@ -58,7 +58,7 @@ class TerminalProcess:
         import pty
         import termios
 
-        self.output = b""
+        self.output = bytearray()
         self.leader, follower = pty.openpty()
         termios.tcsetwinsize(follower, (rows, columns))
         self.attributes = termios.tcgetattr(follower)
@@ -104,7 +104,7 @@ class TerminalProcess:
     def wait_for(self, wanted: bytes | str, after: int = 0) -> None:
         """Wait until `wanted` is in the output from position `after` on."""
         expected = wanted.encode() if isinstance(wanted, str) else wanted
-        self.wait_until(lambda: expected in self.output[after:], f"{wanted!r} never came")
+        self.wait_until(lambda: self.output.find(expected, after) >= 0, f"{wanted!r} never came")
 
     def wait_until(self, condition: Callable[[], object], complaint: str) -> None:
         """Wait until `condition` holds."""

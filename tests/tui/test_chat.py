@@ -365,7 +365,7 @@ async def test_huge_paste_leaves_the_app_alive(make_app: MakeApp, run_app: RunAp
 async def test_ctrl_c_says_how_to_quit(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel())) as person:
         told: list[str] = []
-        person.app.notify = lambda message, **_: told.append(message)  # type: ignore[assignment,method-assign]
+        person.app.notify = lambda message, **_: told.append(message)  # type: ignore[method-assign]
         await person.type("draft")
         await person.press("ctrl+c")
         await person.wait_until(lambda: told)

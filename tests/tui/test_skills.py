@@ -69,6 +69,15 @@ async def test_path_after_a_command_is_an_image(run_app: RunApp, tmp_path: Path,
         await person.expect_text("/caption --style short", "UserMessage")
 
 
+async def test_palette_that_is_closed_at_once_leaves_the_app_alone(run_app: RunApp, tmp_path: Path) -> None:
+    async with run_app(app_with_skills(ScriptedModel("Here."), tmp_path)) as person:
+        await person.expect_text("ready", "StatusBar")
+        for keys in (("ctrl+p", "escape"), ("ctrl+p", "c", "escape", "enter"), ("ctrl+p", "c", "enter", "escape")) * 5:
+            await person.press(*keys)
+        await person.wait_until(lambda: len(person.app.screen_stack) == 1)
+        assert person.app._exception is None
+
+
 async def test_palette_lists_skills_of_other_packages(
     run_app: RunApp, tmp_path: Path, install_skill: InstallSkill
 ) -> None:

@@ -131,7 +131,7 @@ def test_what_a_terminal_receives() -> None:
         process.send(b"\x11")
         assert process.wait() == 0
         # Textual's own: the shape of the pointer.
-        output = re.sub(rb"\x1b\]22;[a-z]+\x07", b"", process.output)
+        output = re.sub(rb"\x1b\]22;[a-z]+\x07", b"", bytes(process.output))
     text = output.decode()
     for sequence in (b"\x1b]0;", b"\x1b]52;", b"\x1b]8;", b"\x1bP", b"\x07"):
         assert sequence not in output, output[max(0, output.find(sequence) - 200) :][:300]
