@@ -46,7 +46,8 @@ _ABBREVIATIONS = {
     r"sog\.": "sogenannte", r"Nr\.": "Nummer", r"Dr\.": "Doktor", r"Prof\.": "Professor", r"Hr\.": "Herr",
     r"Fr\.(?=\s[A-ZÄÖÜ])": "Frau", r"St\.(?=\s[A-ZÄÖÜ])": "Sankt", r"Abb\.": "Abbildung", r"Kap\.": "Kapitel",
     r"Bd\.": "Band", r"S\.(?=\s\d)": "Seite", r"Art\.(?=\s\d)": "Artikel", r"Abs\.(?=\s\d)": "Absatz",
-    r"Tel\.": "Telefon", r"Mio\.": "Millionen", r"Mrd\.": "Milliarden", r"Tsd\.": "Tausend", r"max\.": "maximal",
+    r"Tel\.": "Telefon", r"Str\.": "Straße", r"Mio\.": "Millionen", r"Mrd\.": "Milliarden", r"Tsd\.": "Tausend",
+    r"max\.": "maximal",
     r"min\.(?=\s\d)": "mindestens", r"Jh\.": "Jahrhundert", r"geb\.": "geboren", r"und/oder": "und oder",
     r"§§": "Paragraphen", r"§": "Paragraph",
 }  # fmt: skip
@@ -59,6 +60,7 @@ _ORDINALS = (
     "Zwölfte", "Dreizehnte", "Vierzehnte", "Fünfzehnte", "Sechzehnte", "Siebzehnte", "Achtzehnte", "Neunzehnte",
     "Zwanzigste",
 )  # fmt: skip
+_COUNTED = "Kapitel|Teil|Band|Akt|Artikel"
 _SIGNS = {
     "&": " und ", "+": " plus ", "=": " gleich ", "×": " mal ", "÷": " geteilt durch ", "≈": " ungefähr ",
     "≠": " ungleich ", "≤": " kleiner gleich ", "≥": " größer gleich ", "±": " plus minus ", "→": " nach ",
@@ -92,7 +94,7 @@ def _money(match: re.Match[str]) -> str:
     sign = match["sign"] or match["sign_before"]
     units, decimals = match["units"] or match["units2"], match["decimals"] or match["decimals2"]
     name, cent = _CURRENCIES[sign]
-    if not decimals or not int(decimals):
+    if not decimals or not decimals.strip("0-"):
         return f"{units} {name}"
     if len(decimals) != 2 or not cent:
         return f"{units},{decimals} {name}"
@@ -108,7 +110,7 @@ def _range(match: re.Match[str]) -> str:
 
 def _roman(match: re.Match[str]) -> str:
     value = roman_value(match["numeral"])
-    if match["word"] not in RULERS.split("|") or value > len(_ORDINALS):
+    if match["word"] in _COUNTED.split("|") or value > len(_ORDINALS):
         return f"{match['word']} {value}"
     # A full stop after the numeral belongs to it, unless the sentence ends there.
     return f"{match['word']} der {_ORDINALS[value - 1]}" + ("." if match["stop"] and match["end"] is not None else "")
@@ -123,6 +125,9 @@ _RULES_FOR_AMOUNTS: _Rules = (
     (re.compile(r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?![\w-])"), _date),
     (re.compile(r"(?<![\w.,])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\w|\.\d)"), r"\1 Punkt \2 Punkt \3 Punkt \4"),
     (re.compile(r"(?<=\d)\.(?=\d{3}(?!\d))(?<![^\d.]0\.)"), ""),
+    (re.compile(r"(?<=[a-zäöüß])str\.(?=\s\d|\s*$)"), "straße"),
+    (re.compile(r"\b(\d{1,2}\.)\s?[-–]\s?(?=\d{1,2}\.(?!\d))"), r"\1 bis "),
+    (re.compile(r"\b(\d+(?:,\d+)?)[eE]([+-]?\d{1,3})\b"), r"\1 mal 10 hoch \2"),
     (re.compile(r"(?<=\d)\s?[-–]\s?(?=(?:[01]?\d|2[0-3]):[0-5]\d)"), " bis "),
     (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?![\d:])(?:\s?Uhr)?"), _time),
     (
@@ -136,7 +141,8 @@ _RULES_FOR_AMOUNTS: _Rules = (
     (re.compile(rf"(?<![\w./])({_any_of(tuple(_FRACTIONS))})(?![\w/])"), lambda match: _FRACTIONS[match[1]]),
     (
         re.compile(
-            rf"\b(?P<word>{RULERS}|Elisabeth|Heinrich|Karl|Kapitel|Teil|Band|Akt|Artikel)\s(?P<numeral>{ROMAN}|[VX])"
+            rf"\b(?P<word>{RULERS}|Elisabeth|Heinrich|Karl|Benedikt|Johannes Paul|{_COUNTED})\s"
+            rf"(?P<numeral>{ROMAN}|[VX])"
             r"(?![\w]|\.\w)(?P<stop>\.)?(?P<end>\s*$)?"
         ),
         _roman,
@@ -158,8 +164,8 @@ _RULES_FOR_SIGNS: _Rules = (
     (re.compile(r"(?<!\w)#(?=\d)"), "Nummer "),
     (re.compile(r"(?<!\w)#([^\W\d]\w*)"), r"Hashtag \1"),
     (re.compile(r"(?<!\w)~\s?(?=\d)"), "circa "),
-    (re.compile(r"(?<![\w)])[-−](?=\d)"), "minus "),
     (re.compile(r"(?<=\w)(?:\^|\*\*)(-?\d+)"), r" hoch \1"),
+    (re.compile(r"(?<![\w)])[-−](?=\d)"), "minus "),
     (re.compile(r"(?<=\d)\s?\*\s?(?=\d)"), " mal "),
     (re.compile(r"(?<=\d)\s?/\s?(?=\d)"), " durch "),
     (re.compile(r"(?<=[\w\s])\s?<(?=\s?\w)"), " kleiner als "),

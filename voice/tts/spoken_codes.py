@@ -20,7 +20,7 @@ _PHONE = re.compile(
     r"(?<![\w.,])(?:"
     r"\+\d{1,3}(?:[ .\-/]?\(?\d{1,5}\)?){2,6}"  # +49 (0)30 123 4567
     r"|\(\d{2,5}\)[ \-]?\d{2,4}(?:[ \-]\d{2,5}){0,3}"  # (030) 123 4567
-    r"|0\d{1,4}(?:[ \-/.]\d{2,8}){1,4}"  # 0800-123-4567
+    r"|(?<!\d )0\d{1,4}(?:(?: ?[\-/–] ?|[ .])\d{2,8}){1,4}"  # 0800-123-4567
     r"|\d{3}[\-.]\d{4}|1?[\-.]?\d{3}[\-.]\d{3}[\-.]\d{4}"  # 555-1234, 212-555-1234
     r")(?![\w]|[.,]\d)"
 )
@@ -33,6 +33,7 @@ _AFTER_WORD = re.compile(
     r"|Kundennummer|Bestellnummer|Bestellung|Rechnung|Kontonummer|Konto|reference|ref|Ref|serial|extension|password"
     r"|Passwort|flight|Flug)(?:[ -](?:number|no\.?|nr\.?|Nr\.?|code|Code))?:?\s#?)(\d{3,})(?![\w]|[.,:/]\d)"
 )
+_EMERGENCY = re.compile(r"\b((?:[Cc]all|[Dd]ial|[Nn]otruf|[Rr]uf)\s)(911|112|999|110|113|119)\b")
 _LONG_NUMBER = re.compile(r"(?<![\w.,])(?:\d{8,}|0\d+)(?![\w]|[.,:/]\d)")
 _MIXED = re.compile(r"(?<![\w.@/])(?=\w*\d)(?=\w*[^\W\d_])[^\W_]+(?:-(?=\w*\d)[A-Z0-9]+)*(?![\w@])")
 # "1st", "1980s", "3rd", "10x", "100k", "2nd", "v2" are read by every voice.
@@ -49,6 +50,7 @@ def spell_numbers(text: str) -> str:
     text = _PHONE.sub(lambda match: _spell_phone(match[0]), text)
     text = _GROUPED_DIGITS.sub(lambda match: _spell_phone(match[0]), text)
     text = _PLATE.sub(lambda match: ", ".join(" ".join(group) for group in match.groups()), text)
+    text = _EMERGENCY.sub(lambda match: match[1] + " ".join(match[2]), text)
     text = _AFTER_WORD.sub(lambda match: match[1] + " ".join(match[2]), text)
     return _LONG_NUMBER.sub(lambda match: " ".join(match[0]), text)
 

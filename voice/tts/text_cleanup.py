@@ -22,8 +22,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from assistant.text_cleaning import REPLACEMENT, clean_text
+from voice.tts.english_tables import RULERS
 from voice.tts.german_normalization import normalize_german
-from voice.tts.spoken_codes import spell_numbers, spell_words
+from voice.tts.spoken_codes import roman_value, spell_numbers, spell_words
 from voice.tts.spoken_math import read_formulas
 from voice.tts.text_normalization import normalize_english
 
@@ -35,7 +36,7 @@ CODE_OMITTED = "Code left out."
 """Said instead of a code block, in English."""
 
 _TABLE_RULE = re.compile(r"[\s|:-]*-[\s|:-]*")
-_URL = re.compile(r"(?:https?://|www\.)(?:www\.)?([\w-]+(?:\.[\w-]+)*)[^\s<>()\[\]]*", re.IGNORECASE)
+_URL = re.compile(r"(?:[a-z][a-z0-9+.]{1,12}://|www\.)(?:www\.)?([\w-]+(?:\.[\w-]+)*)[^\s<>()\[\]]*", re.IGNORECASE)
 _EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
 # The end of a link whose beginning is in another sentence.
 _LINK_END = re.compile(r"\]\([^)\s]*\)?")
@@ -45,6 +46,7 @@ _COMPATIBLE = re.compile(
     "[\u2080-\u209c\u2100-\u2115\u2117-\u211f\u2124-\u2127\u212a-\u214f\u2160-\u2188\u2460-\u24ff\ufb00-\ufb06"
     "\uff10-\uff5a\U0001d400-\U0001d7ff]+"
 )
+_ROMAN_SIGNS = re.compile(rf"(\b(?:{RULERS})\s)?([\u2160-\u216b\u2170-\u217b]+)")
 _POWERS = re.compile("[\u2070\u2074-\u2079]+")
 _ENDINGS = "txt|py|pdf|png|jpe?g|wav|mp3|md|json|csv|docx?|xlsx?|zip|html?|js|toml|ya?ml|log|sh"
 _FILE_PATH = re.compile(
@@ -131,6 +133,7 @@ def _speak_code(code: str) -> str:
 def _clean_text(text: str, language: str) -> str:
     """Remove what is left of markup, spell addresses, and end the text with a punctuation mark."""
     text = "".join(character if character.isprintable() or character == "\u200d" else " " for character in text)
+    text = _ROMAN_SIGNS.sub(_read_roman_sign, text)
     text = _COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = _POWERS.sub(lambda match: f"^{unicodedata.normalize('NFKC', match[0])}", text)
     text = _LINK_END.sub("", text)
@@ -157,6 +160,12 @@ def _clean_text(text: str, language: str) -> str:
         return ""
     # Headings and list items often lack a full stop, without which there is no pause.
     return text if text.rstrip("\"'”’)").endswith(_END_MARKS) or text[-1] in "。！？" else f"{text}."
+
+
+def _read_roman_sign(match: re.Match[str]) -> str:
+    """Return "4" for the sign "Ⅳ", and letters after the name of a ruler: "Henry IV"."""
+    letters = unicodedata.normalize("NFKC", match[2]).upper()
+    return f"{match[1]}{letters}" if match[1] else str(roman_value(letters))
 
 
 def _spell_dots(host: str, language: str) -> str:

@@ -152,7 +152,11 @@ _Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...
 # Before numbers are spelled: dates, times, money.
 _RULES_FOR_AMOUNTS: _Rules = (
     *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in ABBREVIATIONS.items()),
+    (re.compile(r"\b\d{1,3}(?:\.\d{3})+,\d\d\b"), lambda match: match[0].replace(".", "").replace(",", ".")),
+    (re.compile(r"(?<![\w.,])\d{1,3}(?: 000)+(?![\w]|[.,]\d)"), lambda match: match[0].replace(" ", "")),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})\b"), r"\1 times 10 to the power of \2"),
+    (re.compile(r"\b(\d{4})/(\d\d)/(\d\d)(?![\w/-])"), _date),
     (re.compile(r"(?<=\d-\d\d)T(?=\d\d:)"), " "),
     (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)(?![\w-])"), _date),
     (re.compile(r"(?<![\d/.])(\d{1,2})([/.])(\d{1,2})\2(\d{4}|\d\d)(?![\d/]|\.\d)"), _numeric_date),
@@ -195,11 +199,11 @@ _RULES_FOR_UNITS: _Rules = (
 )
 _RULES_FOR_SIGNS: _Rules = (
     (re.compile(r"(?<![\w.])v?(\d+(?:\.\d+){2,})(?!\w)"), lambda match: match[1].replace(".", " point ")),
-    (re.compile(r"(?<!\w)#(?=\d)"), "number "),
+    (re.compile(r"(?<!\w)#(?=\d|[A-Z]{1,4}-?\d)"), "number "),
     (re.compile(r"(?<!\w)#([^\W\d]\w*)"), _hashtag),
     (re.compile(r"\b(\d{1,2})['′](?:\s?(\d{1,2})[\"″])(?!\w)"), r"\1 feet \2"),
     (re.compile(rf"(?<![\w.]){'(?:'}{SPELLED})(?![\w.]\w|\w)"), lambda match: " ".join(match[0])),
-    (re.compile(r"(?<!\w)[<>]?(?:->|=>)"), " to "),
+    (re.compile(r"(?<!\w)[<>=-]?(?:->|=>)"), " to "),
     (re.compile(r"!=|≠"), " is not "),
     (re.compile(r"<="), " at most "),
     (re.compile(r">="), " at least "),
@@ -209,8 +213,8 @@ _RULES_FOR_SIGNS: _Rules = (
         lambda match: f" {GREEK.get(match[0].lower(), match[0])} ",
     ),
     (re.compile(r"(?<!\w)~\s?(?=\d)"), "about "),
-    (re.compile(r"(?<![\w)])[-−](?=\d)"), "minus "),
     (re.compile(r"(?<=\w)(?:\^|\*\*)(-?\d+)"), r" to the power of \1"),
+    (re.compile(r"(?<![\w)])[-−](?=\d)"), "minus "),
     (re.compile(r"(?<=\d)\s?\*\s?(?=\d)"), " times "),
     (re.compile(r"\b(?:\d+/){2,}\d+\b|\b24/7\b|\b50/50\b"), lambda match: match[0].replace("/", " ")),
     (re.compile(r"(?<=\d)\s?/\s?(?=\d)"), " over "),
