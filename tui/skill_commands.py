@@ -13,6 +13,8 @@ from textual.worker import Worker
 from skills import registry
 from tui.screens.chat import ChatScreen
 
+_gather_commands = CommandPalette._gather_commands.__wrapped__  # type: ignore[attr-defined] # noqa: SLF001
+
 
 class Palette(CommandPalette):
     """Textual's palette, which ends the app if keys or results reach it after it has been closed."""
@@ -23,11 +25,11 @@ class Palette(CommandPalette):
 
     def _gather_commands(self, search_value: str) -> Worker[None]:  # type: ignore[override]
         async def gather() -> None:
-            # Its list has gone: the palette is being closed.
+            # Textual's worker would end the app if the list has gone because the palette is being closed.
             with suppress(NoMatches):
-                await CommandPalette._gather_commands.__wrapped__(self, search_value)  # type: ignore[attr-defined]
+                await _gather_commands(self, search_value)
 
-        return self.run_worker(gather(), exclusive=True, group=self._GATHER_COMMANDS_GROUP)
+        return self.run_worker(gather, exclusive=True, group=self._GATHER_COMMANDS_GROUP)
 
 
 class SkillCommands(Provider):

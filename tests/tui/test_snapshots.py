@@ -81,7 +81,7 @@ def test_message_with_attachments_and_a_hint(make_app: MakeApp, snap_compare: Sn
         for count in (1, 2):
             await person.paste(str(image_path))
             await person.wait_until(lambda count=count: person.read("AttachmentChip").count("holiday") == count)  # type: ignore[misc]
-        await person.send("Compare these:\n- colours\n- nowhere.png")
+        await person.send("/caption\nnowhere.png")
         await person.expect_text("does not exist", "Composer")
         hide_variations(person)
 
