@@ -25,8 +25,9 @@ import PIL.Image
 from assistant.progress import no_progress
 from assistant.settings import load
 from skills.emotions.face_boxes import Box, FaceDetector
-from skills.emotions.face_cascade import FaceCascade, fetch_weights
+from skills.emotions.face_cascade import FaceCascade
 from skills.emotions.face_detectors import HaarDetector, MtcnnDetector
+from skills.emotions.face_weights import fetch_weights
 from training.data import read_images
 
 PHOTOS = Path(__file__).parent / "face_photos.json"

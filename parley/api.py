@@ -156,7 +156,12 @@ class Assistant:
         Args:
             skill: A skill, such as those of other packages.
             values: Its arguments by name, with paths of files in place of images and audio.
+
+        Raises:
+            TypeError: `skill` is none.
         """
+        if not hasattr(skill, "parameters"):
+            raise TypeError(f"skill of run_skill() has to be a Skill and is {skill!r:.60}: import it, as from skills.")
         self._check_usable_by_thread()
         return self._loop_thread.run(self._skill_result(skill, values))
 

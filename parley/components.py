@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parents[1]
 _OWN_WEIGHTS = ("assistant/models/pocket/weights", "skills/emotions/weights")
 _ASSET_MODULES = (
     "assistant.models.pocket.assemble",
-    "skills.emotions.face_cascade",
+    "skills.emotions.face_weights",
     "voice.stt.whisper_weights",
     "voice.tts.piper",
     "voice.turns.smart_turn",

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from assistant.atomic_files import replace_file
 from skills.emotions.face import WEIGHTS
 from skills.emotions.face_network import FACE_SIDE, FaceNetwork, face_logits, standardize
 from skills.emotions.labels import EMOTIONS
@@ -167,8 +168,8 @@ class Trainer:
             "seconds": self.seconds,
             "peak": self.peak,
         }
-        torch.save(state, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        with replace_file(path) as file:
+            torch.save(state, file)
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint."""

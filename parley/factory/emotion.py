@@ -126,8 +126,9 @@ def build_face_classifier(
     Where that one cannot be fetched, OpenCV's takes its place, and `on_notice` says so.
     """
     from skills.emotions.face import FaceEmotionClassifier
-    from skills.emotions.face_cascade import FaceCascade, fetch_weights
+    from skills.emotions.face_cascade import FaceCascade
     from skills.emotions.face_detectors import HaarDetector, MtcnnDetector
+    from skills.emotions.face_weights import fetch_weights
 
     try:
         paths = fetch_weights(settings.cache_dir, progress)

@@ -84,6 +84,8 @@ def test_a_conversation_takes_the_prompt_first() -> None:
         assert message.startswith("prompt of ask() has to be a str and is a ")
         assert message.endswith("Path: write ask(prompt, *images).")
         message = call_wrongly(assistant.ask, "What is it?", ["photo.jpg"])
+        assert "has to be a Skill and is 'caption'" in call_wrongly(assistant.run_skill, "caption")
+        message = call_wrongly(assistant.ask, "What is it?", ["photo.jpg"])
         assert message.startswith("images of ask() has to be the path of a file and is a list: ")
 
 

