@@ -136,7 +136,6 @@ class BatchScheduler:
             for request, reply in zip(batch, replies, strict=True):
                 request.reply.set_result(reply)
 
-
     def _generate(self, batch: Sequence[_Request], options: GenerationOptions) -> Sequence[BatchReply]:
         replies = self._model.generate_batch([request.messages for request in batch], options, self.stop)
         if len(replies) != len(batch):
