@@ -161,7 +161,10 @@ def _is_local_name(model: str) -> bool:
     """Return True for a model of this machine, such as one that `parley models use` chose before a server was set."""
     from assistant.models import catalog
 
-    return model in ("auto", "pocket") or any(entry.name == model for entry in catalog.CATALOG) or Path(model).is_dir()
+    if model in ("auto", "pocket") or any(entry.name == model for entry in catalog.CATALOG):
+        return True
+    # `Path.is_dir` raises an error for a name that no file can have.
+    return os.path.isdir(model)  # noqa: PTH112
 
 
 def build_vision_client(settings: "Settings", progress: Progress = no_progress) -> "VisionClient":

@@ -1,6 +1,7 @@
 """Fuzz command lines: commands, options and values in any order, with odd arguments and odd standard input."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,9 @@ VALUES = (
 )
 
 
+_IMPOSSIBLE = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+
+
 @dataclass(frozen=True)
 class CommandLine:
     """Arguments, and what is piped in."""
@@ -88,14 +92,16 @@ def make_command_line(rng: random.Random) -> CommandLine:
             arguments.append(value(rng))
     if command in ("emotion", "read"):
         # Their models take seconds.
-        arguments = [each for each in arguments if not Path(each.replace("\0", "")[:200]).exists() and "*" not in each]
+        arguments = [
+            each for each in arguments if not Path(_IMPOSSIBLE.sub("", each)[:200]).exists() and "*" not in each
+        ]
     # Sometimes options come before the command, or something else is in its place.
     at = 0 if rng.random() < 0.85 else rng.randint(0, len(arguments))
     name = command.split() if rng.random() < 0.95 else [odd_text(rng, 2)]
     arguments[at:at] = name
     stdin = odd_text(rng).encode(errors="surrogatepass") if rng.random() < 0.3 else b""
-    # No operating system passes a NUL.
-    return CommandLine(tuple(each.replace("\0", "") for each in arguments), stdin)
+    # No operating system passes a NUL, nor surrogates but those for bytes that are not UTF-8.
+    return CommandLine(tuple(_IMPOSSIBLE.sub("", each) for each in arguments), stdin)
 
 
 def value(rng: random.Random) -> str:

@@ -16,7 +16,9 @@ from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
+from assistant.settings import Settings
 from parley.cli.chat import run_repl
+from parley.factory.session import start_session
 from tests.fakes.conversation import FakeModelSource, RecordingStore
 
 
@@ -182,3 +184,10 @@ def test_line_can_choose_another_model() -> None:
     assert repl.output == "One.\nTwo.\n"
     assert repl.notices == ["scripted answers from here on.", "line 4: There is no model third."]
     assert not repl.succeeded
+
+
+def test_a_name_that_is_too_long_for_a_file_is_an_unknown_model() -> None:
+    session = start_session(Settings(model="scripted"), save=False)
+    repl = Repl(session, f"/model {'x' * 5000}", "Hello")
+    assert repl.notices[0].startswith("line 1: There is no model folder xxx")
+    assert repl.output == "You said: Hello\n"
