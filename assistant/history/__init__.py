@@ -1,4 +1,4 @@
 """Conversations on disk.
 
-Reading order: `store`, `schema`, `rows`, `database`, `checks`, `set_aside`, `failures`, `attachment_store`.
+Reading order: `store`, `schema`, `rows`, `database`, `checks`, `files`, `failures`, `attachment_store`.
 """

@@ -12,10 +12,7 @@ readers see the last finished transaction while another process writes.
 """
 
 import os
-import shutil
 import sqlite3
-import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +24,8 @@ from assistant.atomic_files import PRIVATE_FILE, make_private_folder
 from assistant.errors import HistoryError
 from assistant.history.checks import changed_table, distrust, is_damaged, may_be_index
 from assistant.history.failures import database_failure, file_failure, result_code, wrong_file
+from assistant.history.files import file_exists, has_log, set_aside, snapshot
 from assistant.history.schema import Schema
-from assistant.history.set_aside import set_aside
 from assistant.progress import OnNotice
 from assistant.text_cleaning import clean_line
 
@@ -121,9 +118,9 @@ class Database:
     def _open(self, transaction: str) -> sqlite3.Connection:
         if transaction == "IMMEDIATE":
             self._make_private_file()
-        if not self._file_exists():
+        if not file_exists(self.path):
             return self._prepared(":memory:")
-        if self._has_log() and self._identity() != self._checked:
+        if has_log(self.path) and self._identity() != self._checked:
             self._check_log()
         try:
             # `mode=rw` never creates a file, so one that another thread is quarantining is not replaced by accident.
@@ -134,27 +131,7 @@ class Database:
             if transaction == "IMMEDIATE" or not could_not_create:
                 raise
         # Without a log there is only this one file, and nobody can change it: open it as immutable.
-        return self._snapshot() if self._has_log() else self._prepared("mode=ro&immutable=1")
-
-    def _file_exists(self) -> bool:
-        """Tell whether there is a file. Raises an error if there is something else, or it cannot be known."""
-        try:
-            mode = self.path.stat().st_mode
-        except FileNotFoundError:
-            for path in (self.path, *self.path.parents):
-                # The conversations may be on a disk that is not there now.
-                if path.is_symlink() and not path.exists():
-                    raise wrong_file(path, "is a link to something that is not there") from None
-            return False
-        if not stat.S_ISREG(mode):
-            raise wrong_file(self.path, "is a folder" if stat.S_ISDIR(mode) else "is no regular file")
-        return True
-
-    def _has_log(self) -> bool:
-        try:
-            return self.path.with_name(f"{self.path.name}-wal").stat().st_size > 0
-        except FileNotFoundError:
-            return False
+        return distrust(snapshot(self.path)) if has_log(self.path) else self._prepared("mode=ro&immutable=1")
 
     def _check_log(self) -> None:
         """Set the log aside if it is that of another file, put beside this one by mistake.
@@ -183,17 +160,6 @@ class Database:
 
     def _contents(self, connection: sqlite3.Connection) -> set[object]:
         return {identifier for (identifier,) in connection.execute(self._schema.identifiers)}
-
-    def _snapshot(self) -> sqlite3.Connection:
-        """Return a copy in memory of the file and its log."""
-        memory = sqlite3.connect(":memory:", isolation_level=None)
-        with tempfile.TemporaryDirectory() as folder:
-            copied = Path(folder) / self.path.name
-            for suffix in ("", "-wal"):
-                shutil.copyfile(f"{self.path}{suffix}", f"{copied}{suffix}")
-            with closing(sqlite3.connect(copied)) as connection:
-                connection.backup(memory)
-        return distrust(memory)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         if mode == ":memory:":

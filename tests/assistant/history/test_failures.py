@@ -206,6 +206,38 @@ class TestFailingDisks:
         add_turns(history, "three")
         assert len(history.list()) == 2
 
+    def test_a_read_only_folder_with_the_log_of_a_killed_process_can_be_read(self, history: History) -> None:
+        add_turns(history, "in the file")
+        code = """
+import sqlite3
+reader = sqlite3.connect(history.path)
+reader.execute("SELECT * FROM turns").fetchall()
+talk("in the log")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        in_process(code, history)
+        history.path.with_name("history.sqlite3-shm").unlink()
+        with read_only(history.path.parent):
+            assert [summary.title for summary in History(history.path).list()] == ["in the log", "in the file"]
+
+    def test_a_disk_without_room_for_another_file_can_be_read(
+        self, history: History, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        add_turns(history, "one")
+        connect = sqlite3.connect
+
+        def full(*args: str, **kwargs: object) -> sqlite3.Connection:
+            if "mode=rw" in args[0]:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+                raise error
+            return connect(*args, **kwargs)  # type: ignore[call-overload,no-any-return]
+
+        monkeypatch.setattr(sqlite3, "connect", full)
+        assert [summary.title for summary in history.list()] == ["one"]
+        with pytest.raises(HistoryError, match="the disk may be full, over its quota or failing"):
+            add_turns(history, "two")
+
     def test_a_folder_that_cannot_be_created(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         history = History(tmp_path / "file" / "history.sqlite3")
