@@ -198,7 +198,8 @@ def _check_name(model: str) -> str:
     if model in ("auto", BUNDLED) or catalog.find(model) or model.count("/") == 1:
         return model
     raise ModelError(
-        f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, or an id on the hub."
+        f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, or an id on the "
+        "hub."
     )
 
 
