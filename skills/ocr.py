@@ -8,17 +8,15 @@ import re
 import threading
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from assistant.attachments.images import decode
 from assistant.errors import MissingExtraError
 from assistant.messages import Image
+from assistant.text_cleaning import clean_line
 from skills.definition import skill
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 # Matches "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?", but not
 # "What does the man say?" or "Is she reading?".
@@ -35,8 +33,7 @@ _ASKS_FOR_TEXT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-# Longest side over shortest side of an image that is read as it is.
-_MAX_ASPECT_RATIO = 4
+_MAX_LINE = 10_000
 
 # One image at a time: the engine uses all cores for it.
 _ENGINE_LOCK = threading.Lock()
@@ -73,19 +70,15 @@ class OcrResult(BaseModel):
 @skill
 def read(photo: Image) -> OcrResult:
     """Read the words in a picture, with where they stand and how sure that is."""
-    import numpy as np
+    from skills.text_detection import find_lines
 
-    # The engine expects BGR.
-    pixels = np.asarray(_pad_strip(decode(photo)))[:, :, ::-1]
+    pixels = decode(photo)
     engine = _engine()
     with _ENGINE_LOCK:
-        found = engine(pixels)
-    if found.txts is None:
-        return OcrResult(lines=[])
+        found = find_lines(engine, pixels)
     lines = [
-        Line(text=text, score=round(float(score), 4), box=_bounding_box(corners))
-        for text, score, corners in zip(found.txts, found.scores, found.boxes, strict=True)
-        if text.strip()
+        Line(text=clean_line(line.text, _MAX_LINE), score=round(line.score, 4), box=_rounded(line.box))
+        for line in found
     ]
     return OcrResult(lines=[line for row in _group_rows(lines) for line in row])
 
@@ -114,25 +107,9 @@ def _engine() -> Any:
     return RapidOCR(params={"Global.log_level": "critical"})
 
 
-def _pad_strip(image: "PIL.Image.Image") -> "PIL.Image.Image":
-    """Pad a narrow strip with white at its right or lower edge, which leaves positions in it as they are.
-
-    The engine enlarges every image until its short side has 736 pixels, which for a strip takes gigabytes.
-    """
-    min_side = max(image.size) // _MAX_ASPECT_RATIO
-    if min(image.size) >= min_side:
-        return image
-    import PIL.Image
-
-    canvas = PIL.Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
-    canvas.paste(image)
-    return canvas
-
-
-def _bounding_box(corners: Any) -> tuple[int, int, int, int]:
-    """Return the upright box around four corners (4, 2)."""
-    (left, top), (right, bottom) = corners.min(0), corners.max(0)
-    return round(float(left)), round(float(top)), round(float(right)), round(float(bottom))
+def _rounded(box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = box
+    return round(left), round(top), round(right), round(bottom)
 
 
 def _group_rows(lines: Sequence[Line]) -> list[list[Line]]:

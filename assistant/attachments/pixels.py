@@ -43,6 +43,7 @@ _DECODER_FAILURES = (
     EOFError,
     MemoryError,
     RuntimeError,
+    AssertionError,
     struct.error,
     zlib.error,
 )

@@ -4,8 +4,11 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
+import PIL.Image
 import pytest
+from PIL import ImageDraw, ImageFont
 
+from assistant.attachments.images import ImageLoader
 from assistant.errors import MissingExtraError
 from assistant.events import SkillResult
 from assistant.messages import Image, user
@@ -13,6 +16,7 @@ from assistant.models.scripted import ScriptedModel
 from skills import ocr, read
 from skills.ocr import Line, OcrResult, asks_for_text, quote_rows
 from tests.fakes.conversation import RecordingStore, notices, reply_text
+from tests.fakes.images import encoded
 from tests.fakes.skills import make_image, make_text_image, run_turns
 
 
@@ -46,6 +50,73 @@ def test_boxes_are_where_the_text_was_drawn(menu: OcrResult) -> None:
     assert right <= 545
     assert 110 <= top <= 135
     assert 150 <= bottom <= 180
+
+
+def numbered_page(width: int, height: int, font_size: int) -> tuple[Image, list[str]]:
+    """A page with numbered lines across its width, and these lines."""
+    font = ImageFont.load_default(font_size)
+    page = PIL.Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(page)
+    lines: list[str] = []
+    for top in range(10, height - 2 * font_size, 3 * font_size):
+        line = f"{len(lines) + 1:03d}"
+        while pen.textlength(f"{line} seven quick foxes", font=font) < width - 20:
+            line += " seven quick foxes"
+        pen.text((10, top), line, "black", font=font)
+        lines.append(line)
+    return load_bytes(encoded(page)), lines
+
+
+def load_bytes(data: bytes) -> Image:
+    return ImageLoader().load_bytes(data, "page.png").image
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "font_size"),
+    [
+        (300, 2200, 24),
+        pytest.param(400, 6000, 24, marks=pytest.mark.slow),
+        pytest.param(2600, 300, 24, marks=pytest.mark.slow),
+        pytest.param(2200, 2200, 22, marks=pytest.mark.slow),
+    ],
+)
+def test_all_lines_of_a_large_image_are_read_in_order(width: int, height: int, font_size: int) -> None:
+    page, lines = numbered_page(width, height, font_size)
+    found = ["".join(row.split()) for row in read(page).rows]
+    assert found == ["".join(line.split()) for line in lines]
+
+
+@pytest.mark.slow
+def test_letters_larger_than_the_seams_are_read() -> None:
+    page = PIL.Image.new("RGB", (4200, 1500), "white")
+    pen = ImageDraw.Draw(page)
+    pen.text((100, 100), "LARGE LETTERS", "black", font=ImageFont.load_default(500))
+    pen.text((1500, 1200), "and a small line", "black", font=ImageFont.load_default(28))
+    assert read(load_bytes(encoded(page))).rows == ["LARGE LETTERS", "and a small line"]
+
+
+@pytest.mark.parametrize("size", [(1, 65535), (65535, 1), (4, 4)])
+def test_lines_of_a_few_pixels_hold_no_text(size: tuple[int, int]) -> None:
+    assert read(load_bytes(encoded(PIL.Image.new("RGB", size, "white")))).lines == []
+
+
+def test_tiny_letters_are_read_only_if_that_is_sure() -> None:
+    page, _ = numbered_page(300, 60, 5)
+    assert all(line.score >= 0.8 for line in read(page).lines)
+
+
+def test_columns_are_not_mixed() -> None:
+    page = PIL.Image.new("RGB", (300, 2100), "white")
+    pen = ImageDraw.Draw(page)
+    for number in range(2):
+        for left in (10, 170):
+            pen.text((left, 40 + 1500 * number), f"{left} word {number}", "black", font=ImageFont.load_default(20))
+    assert [line.text for line in read(load_bytes(encoded(page))).lines] == [
+        "10 word 0",
+        "170 word 0",
+        "10 word 1",
+        "170 word 1",
+    ]
 
 
 def test_the_engine_prints_nothing(capfd: pytest.CaptureFixture[str], menu: OcrResult) -> None:

@@ -229,6 +229,12 @@ class TestLimits:
         assert "60000 x 60000 pixels) is larger than the 50 megapixels" in refusal(data)
 
 
+def test_a_palette_image_without_a_palette_is_damaged() -> None:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, 8, 3, 0, 0, 0))
+    rest = chunk(b"IDAT", zlib.compress(bytes(5))) + chunk(b"IEND", b"")
+    assert refusal(PNG[:8] + header + rest) == "a.png is damaged or cut short: get a fresh copy of it."
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
 def test_any_bytes_have_parts(format: str) -> None:
     data = encoded(photo((20, 20)), format)

@@ -1,0 +1,255 @@
+"""Find and read the lines of text in images of any size.
+
+An engine looks at images of up to 2,000 pixels and scales larger ones down, until the letters of a long screenshot are
+three pixels high. So a large image is looked at twice: as a whole, which finds large letters, and in overlapping pieces
+at a scale where small ones stay legible. Boxes are merged at the seams before anything is read, so that no line is read
+in halves, and each line is read from the image itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+MAX_PIECES = 60
+"""Pieces of an image; each takes about a second. They are larger than `_PIECE` pixels if need be, and scaled down."""
+_WHOLE = 2000
+_PIECE = 1600
+_OVERLAP = 200
+"""Pixels that pieces share, so that each line up to this height is whole in one of them."""
+_SMALL_LINE = 20
+"""Height of a line, in pixels of the whole image as the engine sees it, below which it is looked at in pieces."""
+_LEGIBLE_LINE = 32
+_HALF = 0.7
+_MIN_SIDE = 5
+_MAX_ASPECT_RATIO = 4
+_EDGE = 4
+_MAX_LINE_RATIO = 14
+"""Width over height of a line that is read at once. Longer ones are cut between words."""
+_MIN_SCORE = 0.5
+_UNSURE_LINE = 16
+"""Height of a line, in pixels as seen, below which a score under `_SURE_SCORE` means that it was guessed."""
+_SURE_SCORE = 0.8
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class FoundLine:
+    """A line of text.
+
+    Attributes:
+        text: The words.
+        score: Confidence from 0 to 1.
+        box: Left, top, right and bottom in pixels.
+    """
+
+    text: str
+    score: float
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """Place of a line: its four corners (4, 2), in pixels of the image, and the piece it was found in."""
+
+    corners: Any
+    piece: int
+
+    @property
+    def box(self) -> Box:
+        (left, top), (right, bottom) = self.corners.min(0), self.corners.max(0)
+        return float(left), float(top), float(right), float(bottom)
+
+    @property
+    def height(self) -> float:
+        """Height of the letters: the shorter side."""
+        sides = (np.linalg.norm(self.corners[0] - self.corners[other]) for other in (1, 3))
+        return min(float(side) for side in sides)
+
+
+def find_lines(engine: Any, image: PIL.Image.Image) -> list[FoundLine]:
+    """Return the lines of text in `image`, in no order.
+
+    Args:
+        engine: RapidOCR.
+        image: Any RGB image.
+    """
+    if min(image.size) < _MIN_SIDE:
+        return []
+    scale = min(1.0, _WHOLE / max(image.size))
+    if scale < 1 and _is_strip(image) and min(image.size) <= _PIECE:
+        # Lines across a strip are no higher than it is wide, and need not be looked for in the whole of it.
+        regions: list[_Region] = []
+        next_scale = _affordable(image, 1.0)
+    else:
+        regions = _detect(engine, image, (0, 0, *image.size), scale, piece=0)
+        next_scale = _next_scale(image, regions, scale)
+    while next_scale > scale:
+        scale = next_scale
+        large = [region for region in regions if region.height > _OVERLAP / scale / 2]
+        regions = _merge([*large, *_detect_in_pieces(engine, image, scale)])
+        next_scale = _next_scale(image, regions, scale)
+    return _read(engine, image, regions, scale)
+
+
+def _next_scale(image: PIL.Image.Image, regions: Sequence[_Region], scale: float) -> float:
+    """Return the scale at which to look at pieces next, or `scale` if nothing more is to be expected."""
+    smallest = min((region.height * scale for region in regions), default=_LEGIBLE_LINE)
+    if smallest < _SMALL_LINE:
+        return _affordable(image, scale * _LEGIBLE_LINE / smallest)
+    is_whole = scale <= _WHOLE / max(image.size)
+    # Small letters beside large ones do not show at half their size.
+    return _affordable(image, 2 * scale) if is_whole and scale < _HALF else scale
+
+
+def _affordable(image: PIL.Image.Image, scale: float) -> float:
+    """Return `scale`, or the largest one that takes no more than `MAX_PIECES` pieces."""
+    scale = min(1.0, scale)
+    while sum(1 for _ in _piece_boxes(image.size, scale)) > MAX_PIECES:
+        scale *= 0.9
+    return scale
+
+
+def _is_strip(image: PIL.Image.Image) -> bool:
+    return max(image.size) > _MAX_ASPECT_RATIO * min(image.size)
+
+
+def _piece_boxes(size: tuple[int, int], scale: float) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the boxes of overlapping pieces that cover an image of `size`, row by row."""
+    columns, rows = (_spans(length, round(_PIECE / scale), round(_OVERLAP / scale)) for length in size)
+    for top, bottom in rows:
+        for left, right in columns:
+            yield left, top, right, bottom
+
+
+def _spans(length: int, piece: int, overlap: int) -> list[tuple[int, int]]:
+    if length <= piece:
+        return [(0, length)]
+    count = -(-(length - overlap) // (piece - overlap))
+    starts = [round(index * (length - piece) / (count - 1)) for index in range(count)]
+    return [(start, start + piece) for start in starts]
+
+
+def _detect_in_pieces(engine: Any, image: PIL.Image.Image, scale: float) -> Iterator[_Region]:
+    for number, box in enumerate(_piece_boxes(image.size, scale), 1):
+        for region in _detect(engine, image, box, scale, piece=number):
+            _, top, _, bottom = region.box
+            margin = _EDGE / scale
+            # A line that is cut lengthwise is whole in the piece above or below.
+            is_cut = (box[1] > 0 and top < box[1] + margin) or (box[3] < image.height and bottom > box[3] - margin)
+            if not is_cut:
+                yield region
+
+
+def _detect(
+    engine: Any, image: PIL.Image.Image, box: tuple[int, int, int, int], scale: float, *, piece: int
+) -> list[_Region]:
+    """Return the lines in the part `box` of the image, seen at `scale`."""
+    seen = image.crop(box) if box != (0, 0, *image.size) else image
+    if scale != 1:
+        size = max(1, round(seen.width * scale)), max(1, round(seen.height * scale))
+        seen = seen.resize(size, PIL.Image.Resampling.LANCZOS, reducing_gap=2.0)
+    found = engine(_bgr(_pad_strip(seen)), use_det=True, use_cls=False, use_rec=False)
+    if getattr(found, "boxes", None) is None:
+        return []
+    limits = np.array([box[2], box[3]], np.float32)
+    corners = [
+        np.minimum(each.astype(np.float32) / scale + np.array(box[:2], np.float32), limits) for each in found.boxes
+    ]
+    return [_Region(each, piece) for each in corners]
+
+
+def _pad_strip(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Pad a narrow strip with white at its right or lower edge, which leaves positions in it as they are.
+
+    The engine enlarges every image until its short side has 736 pixels, which for a strip takes gigabytes.
+    """
+    min_side = max(image.size) // _MAX_ASPECT_RATIO
+    if min(image.size) >= min_side:
+        return image
+    canvas = PIL.Image.new("RGB", (max(image.width, min_side), max(image.height, min_side)), "white")
+    canvas.paste(image)
+    return canvas
+
+
+def _merge(regions: Sequence[_Region]) -> list[_Region]:
+    """Return the regions, with those of the same line in different pieces made one."""
+    merged: list[_Region] = []
+    for region in sorted(regions, key=lambda each: each.box[0]):
+        current = region
+        for other in [each for each in merged if _is_same_line(each, current)]:
+            merged.remove(other)
+            current = _union(other, current)
+        merged.append(current)
+    return merged
+
+
+def _is_same_line(one: _Region, other: _Region) -> bool:
+    if one.piece == other.piece:
+        return False
+    (left, top, right, bottom), (left_2, top_2, right_2, bottom_2) = one.box, other.box
+    shared = min(bottom, bottom_2) - max(top, top_2)
+    return min(right, right_2) > max(left, left_2) and 2 * shared > max(min(bottom - top, bottom_2 - top_2), 1)
+
+
+def _union(one: _Region, other: _Region) -> _Region:
+    (left, top, right, bottom), (left_2, top_2, right_2, bottom_2) = one.box, other.box
+    for larger, smaller in ((one, other), (other, one)):
+        if larger.box[0] <= smaller.box[0] + _EDGE and larger.box[2] >= smaller.box[2] - _EDGE:
+            return larger  # with its slant
+    left, top, right, bottom = min(left, left_2), min(top, top_2), max(right, right_2), max(bottom, bottom_2)
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
+    return _Region(corners, other.piece)
+
+
+def _read(engine: Any, image: PIL.Image.Image, regions: Sequence[_Region], scale: float) -> list[FoundLine]:
+    """Read the lines in `regions`, which were found at `scale`."""
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    crops: list[Any] = []
+    owners: list[int] = []
+    for number, region in enumerate(regions):
+        left, top, right, bottom = region.box
+        frame = (int(left), int(top), min(image.width, int(right) + 1), min(image.height, int(bottom) + 1))
+        crop = get_rotate_crop_image(_bgr(image.crop(frame)), region.corners - np.array(frame[:2], np.float32))
+        parts = _split_line(crop)
+        crops += parts
+        owners += [number] * len(parts)
+    if not crops:
+        return []
+    upright, _ = engine.cls_and_rotate(crops)
+    found = engine.recognize_txt(upright)
+    lines = []
+    for number, region in enumerate(regions):
+        parts = [(found.txts[at], found.scores[at]) for at, owner in enumerate(owners) if owner == number]
+        text = " ".join(text.strip() for text, _ in parts if text.strip())
+        score = float(min((score for text, score in parts if text.strip()), default=0.0))
+        if text and score >= (_SURE_SCORE if region.height * scale < _UNSURE_LINE else _MIN_SCORE):
+            lines.append(FoundLine(text, score, region.box))
+    return lines
+
+
+def _split_line(crop: Any) -> list[Any]:
+    """Cut a very long line between words into parts that the engine reads well."""
+    height, width = crop.shape[:2]
+    length = _MAX_LINE_RATIO * height
+    parts = []
+    start = 0
+    ink = np.ptp(crop.reshape(height, width, -1).mean(2), axis=0) if width > length else np.zeros(0)
+    while width - start > length:
+        window = ink[start + length // 2 : start + length]
+        # The middle of the longest gap: letters are apart by less than words.
+        blank = np.concatenate(([False], window <= window.min() + 0.1 * np.ptp(window) + 1, [False]))
+        edges = np.flatnonzero(np.diff(blank.astype(np.int8)))
+        widest = int(np.argmax(edges[1::2] - edges[::2]))
+        cut = start + length // 2 + int(edges[2 * widest] + edges[2 * widest + 1]) // 2
+        parts.append(np.ascontiguousarray(crop[:, start:cut]))
+        start = cut
+    return [*parts, np.ascontiguousarray(crop[:, start:])]
+
+
+def _bgr(image: PIL.Image.Image) -> Any:
+    return np.ascontiguousarray(np.asarray(image)[:, :, ::-1])
