@@ -46,7 +46,7 @@ def _mutated(rng: random.Random) -> bytes:
 def _odd_number(rng: random.Random, bits: int) -> int:
     numbers = [0, 1, 2, 255, 65535, 65536, 2**31 - 1, 2**31, rng.randrange(2**bits), rng.randrange(3000)]
     number: int = rng.choice(numbers)
-    return number % 2**bits
+    return number % (1 << bits)
 
 
 def _png(rng: random.Random) -> bytes:
