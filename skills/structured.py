@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="BaseModel")
 
 _MAX_TOKENS = 512
+# Each brace that begins no object costs a look at the rest of the text, which a hostile reply fills with braces.
+_MAX_BRACES = 100
 
 
 class UnfilledSchemaError(SkillError):
@@ -65,12 +67,14 @@ def json_objects(text: str) -> Iterator[dict[str, Any] | None]:
     # Not strict: models write raw line breaks in strings.
     decoder = json.JSONDecoder(strict=False)
     start = text.find("{")
-    while start >= 0:
+    failures = 0
+    while start >= 0 and failures < _MAX_BRACES:
         try:
             found, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             # Truncated JSON, or a brace in the text around it.
             yield None
+            failures += 1
             start = text.find("{", start + 1)
             continue
         yield found

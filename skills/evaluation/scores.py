@@ -112,7 +112,9 @@ def score_captions(pairs: Sequence[Pair], bootstrap: Bootstrap) -> Report:
         raise _missing("Scoring captions", "pycocoevalcap") from error
     predicted = {index: [normalize_text(pair.predicted)] for index, pair in enumerate(pairs)}
     references = {index: [normalize_text(text) for text in pair.references] for index, pair in enumerate(pairs)}
-    cider = np.asarray(Cider().compute_score(references, predicted)[1])
+    # The package fails where no reference has a word.
+    has_reference = any(text.strip() for texts in references.values() for text in texts)
+    cider = np.asarray(Cider().compute_score(references, predicted)[1]) if has_reference else np.zeros(len(pairs))
     rouge = np.asarray(Rouge().compute_score(references, predicted)[1])
     scorer = BleuScorer(n=4)
     for index in predicted:

@@ -144,7 +144,7 @@ def check_caption(result: Caption) -> None:
 def check_answer(result: Answer, value: Input) -> None:
     assert clean_text(result.answer).strip()
     assert result.confidence is None or (0 <= result.confidence <= 1 and math.isfinite(result.confidence))
-    assert not value.choice or not result.visible or result.answer in value.choice
+    assert not value.choice or not result.visible or result.answer in {each.strip() for each in value.choice}
     assert result.visible or result.answer == "not visible"
     assert not value.explain or clean_text(result.explanation).strip()
 

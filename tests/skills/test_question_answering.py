@@ -140,6 +140,8 @@ def test_not_visible_can_be_likelier_than_all_options(photo: Image) -> None:
 def test_contradicting_and_single_options_are_an_error(photo: Image, model: VisionClient) -> None:
     with pytest.raises(SkillError, match="--yes-no and --choice name two sets"):
         vqa(photo, question="Well?", model=model, yes_no=True, choice=("a", "b"))
+    with pytest.raises(SkillError, match="One of the answers to choose from is empty"):
+        vqa(photo, question="Well?", model=model, choice=("a", " "))
     with pytest.raises(SkillError, match="needs two different answers"):
         vqa(photo, question="Well?", model=model, choice=("a", "a"))
 
