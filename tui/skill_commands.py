@@ -23,7 +23,7 @@ class Palette(CommandPalette):
         """Close the palette once, however often that is asked for."""
         return super().dismiss(result) if self.is_current else AwaitComplete()
 
-    def _gather_commands(self, search_value: str) -> Worker[None]:  # type: ignore[override]
+    def _gather_commands(self, search_value: str) -> Worker[None]:
         async def gather() -> None:
             # Textual's worker would end the app if the list has gone because the palette is being closed.
             with suppress(NoMatches):

@@ -61,6 +61,16 @@ async def test_invalid_command_is_a_notice_and_returns_to_the_input(run_app: Run
         await person.wait_until(lambda: person.input == "/caption")
 
 
+@pytest.mark.parametrize("text", ["/frobnicate", "/frobnicate now", "/captoin x"])
+async def test_unknown_command_is_a_notice_and_returns_to_the_input(run_app: RunApp, tmp_path: Path, text: str) -> None:
+    model = ScriptedModel()
+    async with run_app(app_with_skills(model, tmp_path)) as person:
+        await person.send(text)
+        await person.expect_text(text.split(maxsplit=1)[0], "Notice")
+        await person.wait_until(lambda: person.input == text)
+        assert model.prompts == []
+
+
 async def test_path_after_a_command_is_an_image(run_app: RunApp, tmp_path: Path, image_path: Path) -> None:
     model = ScriptedModel("An orange disc.")
     async with run_app(app_with_skills(model, tmp_path)) as person:
