@@ -113,9 +113,7 @@ async def _run_app(inputs: "asyncio.Queue[tuple[Input, asyncio.Future[None]] | N
             done.set_result(None)
 
 
-async def _use(app: ParleyApp, model: ScriptedModel, pilot: Pilot[None], value: Input) -> None:
-    """Do all steps. What is typed after them arrives, and no control character is on the screen."""
-    model.enqueue(*value.replies)
+async def _do_steps(app: ParleyApp, pilot: Pilot[None], value: Input) -> None:
     reader = InputReader()
     for step in value.steps:
         if isinstance(step, bytes):
@@ -131,6 +129,12 @@ async def _use(app: ParleyApp, model: ScriptedModel, pilot: Pilot[None], value: 
         else:
             app.post_message(events.Paste(step.removeprefix("paste ")))
         await pilot.pause(0.001)
+
+
+async def _use(app: ParleyApp, model: ScriptedModel, pilot: Pilot[None], value: Input) -> None:
+    """Do all steps. What is typed after them arrives, and no control character is on the screen."""
+    model.enqueue(*value.replies)
+    await _do_steps(app, pilot, value)
     mark = f"AT-THE-END-{id(value)}"
     prompt = app._chat._composer._prompt
     async with asyncio.timeout(9):
