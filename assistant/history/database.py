@@ -93,22 +93,26 @@ class Database:
             raise file_failure(self.path, error, reading=reading) from error
 
     def _attempt(self, work: Work[Result], transaction: str) -> Result:
-        with closing(self._open(transaction)) as connection:
-            connection.execute(f"BEGIN {transaction}")
-            try:
-                result = work(connection)
-                connection.execute("COMMIT")
-            finally:
-                # On a full disk SQLite has rolled back already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-            return result
+        try:
+            with closing(self._open(transaction)) as connection:
+                connection.execute(f"BEGIN {transaction}")
+                try:
+                    result = work(connection)
+                    connection.execute("COMMIT")
+                finally:
+                    # On a full disk SQLite has rolled back already.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                return result
+        except UnicodeDecodeError as error:
+            # An error of SQLite that quotes a damaged schema: Python cannot decode it.
+            raise _DamagedError("its schema is damaged") from error
 
     def _is_whole(self) -> bool:
         try:
             with closing(self._connect("mode=rw")) as connection:
                 return not is_damaged(connection)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             return False
 
     def _rebuild_index(self, connection: sqlite3.Connection) -> None:
@@ -144,14 +148,14 @@ class Database:
                 with_log = self._contents(connection)
         except sqlite3.OperationalError:
             return
-        except (sqlite3.DatabaseError, _DamagedError):
+        except (sqlite3.DatabaseError, UnicodeDecodeError, _DamagedError):
             with_log = None
         try:
             with closing(self._connect("mode=ro&immutable=1")) as connection:
                 self._checked = None
                 self._check(connection)
                 alone = self._contents(connection)
-        except (sqlite3.Error, _DamagedError):
+        except (sqlite3.Error, UnicodeDecodeError, _DamagedError):
             # Not usable without its log, so the log is its own, or there is nothing to be saved.
             return
         # Its own log adds conversations and removes some, but does not replace all.

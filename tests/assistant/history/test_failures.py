@@ -112,6 +112,13 @@ class TestDamagedFiles:
         assert load_texts(history, conversation.id) == ["two", "Yes."]
         self.assert_quarantined(history, notices, bytes(content))
 
+    def test_a_schema_of_other_bytes_is_quarantined(self, history: History, notices: list[str]) -> None:
+        add_turns(history, "one")
+        content = history.path.read_bytes().replace(b"CREATE TABLE turns", b"CREATE \x9d\x80BLE turns")
+        history.path.write_bytes(content)
+        assert History(history.path, notices.append).list() == []
+        self.assert_quarantined(history, notices, content)
+
     def test_the_database_of_another_program_is_quarantined(self, history: History, notices: list[str]) -> None:
         history.path.parent.mkdir()
         with closing(sqlite3.connect(history.path)) as other:
