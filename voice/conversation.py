@@ -148,6 +148,8 @@ class SpokenConversation:
             self._publish(Notice(f"{error} What you said is lost: say it again."))
             return
         decision = self._classifier.classify(transcript.text.strip(), utterance)
+        # A reply knows what it answers, and an utterance the reply that it may echo: a chain that holds the whole call.
+        utterance.interrupted_reply = None
         now = asyncio.get_running_loop().time()
         self._publish(UtteranceClassified(utterance, transcript, decision, now))
         if decision != "turn":

@@ -4,6 +4,8 @@ Audio, engines and output are fakes; `tests/parley/cli/test_voice.py` tries the 
 """
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +16,8 @@ from assistant.messages import Image
 from tests.fakes.audio import Floats
 from tests.fakes.speech import silence, speech
 from tests.fakes.spoken_conversation import ConversationHarness
+from voice.events import UtteranceClassified
+from voice.turns.utterance import Utterance
 
 
 async def test_question_is_answered_aloud() -> None:
@@ -69,6 +73,24 @@ async def test_utterances_close_together_are_turns_of_their_own() -> None:
         await harness.answer(2)
     assert harness.questions == ["First.", "Second.", "Third.", "Fourth."]
     assert harness.messages[-2][0] == "Fourth."
+
+
+async def test_utterances_that_are_answered_are_forgotten() -> None:
+    harness = ConversationHarness(*["One two."] * 6, transcripts=("Count.", "Once more, please."))
+    utterances: list[weakref.ref[Utterance]] = []
+
+    def remember(event: object) -> None:
+        if isinstance(event, UtteranceClassified):
+            utterances.append(weakref.ref(event.utterance))
+
+    harness.conversation.add_observer(remember)
+    async with harness.running():
+        for number in range(6):
+            # Each follows the reply before it so closely that it may be its echo.
+            harness.say(number % 2)
+            await harness.answer(number + 1)
+        gc.collect()
+        assert len([each for each in utterances if each() is not None]) <= 2, "the latest, and what it answers"
 
 
 async def test_failed_turn_is_a_notice_and_the_next_one_works() -> None:

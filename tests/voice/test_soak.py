@@ -20,7 +20,7 @@ import pytest
 from assistant.conversation.session import Session
 from assistant.events import TurnFinished
 from assistant.models.scripted import ScriptedModel
-from tests.fakes.speech import FakeSpeechToText, FakeTextToSpeech, silence, speech
+from tests.fakes.speech import FakeSpeechToText, FakeTextToSpeech, speech
 from tests.fakes.virtual_time import run_virtually
 from tests.fakes.voice_devices import TimedMicrophone, TimedSpeaker
 from voice.audio.streams import AudioOutput, Microphone
@@ -60,11 +60,9 @@ class Soak:
         while self.finished < TURNS:
             started, before = time.process_time(), self.finished
             self.microphone.audio.put_nowait(speech(0))
-            self.microphone.audio.put_nowait(silence())
             if self.finished % 4 == 3:
                 await self._until(lambda: self.speaker.added_seconds > 0)
                 self.microphone.audio.put_nowait(speech(1))
-                self.microphone.audio.put_nowait(silence())
             await self._until(partial(self._has_finished_more_than, before))
             # The prompts of a scripted model are for tests that look at them.
             self.model.prompts.clear()
