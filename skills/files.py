@@ -12,14 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from assistant.attachments.file_lookup import expand_user, find_similar
 from assistant.attachments.file_types import FORMATS, HEAD_BYTES, SUFFIXES, detect_type
-from assistant.attachments.images import ImageLoader, LoadedImage
 from assistant.errors import AttachmentError, SkillError, SkillUsageError
 from assistant.progress import OnNotice, no_notice
 from assistant.text_cleaning import clean_line
+
+if TYPE_CHECKING:
+    from assistant.attachments.images import ImageLoader, LoadedImage
 
 STANDARD_INPUT = "standard input"
 """Name of an image that was piped in."""
@@ -85,7 +87,7 @@ class Source:
         except UnicodeDecodeError as error:
             raise AttachmentError(f"{self.name} is not text in UTF-8: save it as such.") from error
 
-    def read_image(self, loader: ImageLoader) -> LoadedImage:
+    def read_image(self, loader: "ImageLoader") -> "LoadedImage":
         """Load the image. Raises `AttachmentError`."""
         return loader.load(self.name) if self.data is None else loader.load_bytes(self.data, self.name)
 
