@@ -33,7 +33,6 @@ _BURST_CHARACTERS = 256
 _READ_BYTES = 65536
 _POLL_SECS = 0.05
 _MAX_PASTE_PAUSE_SECS = 3.0
-_ESCAPE = "\x1b"
 _PIECES = re.compile(r"\x1b\[[\d;:<?]*[@-~]?|\x1b|[^\x1b]+")
 _PASTE_BEGINS, _PASTE_ENDS = "\x1b[200~", "\x1b[201~"
 
@@ -128,15 +127,17 @@ class InputReader:
         yield events.Paste(text)
 
     def _keys(self, text: str) -> Iterator[Message]:
-        if len(text) >= _BURST_CHARACTERS and _ESCAPE not in text:
-            # Nobody types as fast: it is pasted on a terminal that does not say so. A key is an event of its own, and
-            # a million of them would take minutes. One line that ends with Enter is sent; several are shown first.
-            is_line = text.endswith("\r") and text.count("\r") == 1
-            yield events.Paste(text.removesuffix("\r").replace("\r", "\n") if is_line else text.replace("\r", "\n"))
-            text = "\r" if is_line else ""
         # Piece by piece, so that an escape sequence on which the parser fails takes nothing with it.
         for piece in _PIECES.findall(text):
-            yield from self._parse(piece)
+            if len(piece) < _BURST_CHARACTERS or piece.startswith("\x1b"):
+                yield from self._parse(piece)
+                continue
+            # Nobody types as fast: it is pasted on a terminal that does not say so. A key is an event of its own, and
+            # a million of them would take minutes. One line that ends with Enter is sent; several are shown first.
+            is_line = piece.endswith("\r") and piece.count("\r") == 1
+            yield events.Paste((piece.removesuffix("\r") if is_line else piece).replace("\r", "\n"))
+            if is_line:
+                yield from self._parse("\r")
 
     def _parse(self, piece: str) -> Iterator[Message]:
         if not piece:  # The parser takes an empty text for the end.

@@ -107,6 +107,11 @@ def test_long_text_without_marks_of_a_paste_is_a_paste() -> None:
     assert text_of(messages) == "line of text\n" * 1000
 
 
+def test_long_text_between_escape_sequences_is_a_paste() -> None:
+    messages = read(b"\x1b[A" + b"a" * 5000 + b"\x1b[B")
+    assert [type(message) for message in messages] == [events.Key, events.Paste, events.Key]
+
+
 def test_one_long_line_with_enter_is_sent() -> None:
     *pastes, enter = read(b"word " * 100 + b"\r")
     assert text_of(list(pastes)) == "word " * 100
