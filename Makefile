@@ -12,7 +12,7 @@ FAST := not slow and not live and not gpu and not gpu_stack
 PARALLEL := --numprocesses 2 --dist loadfile
 
 .SILENT:
-.PHONY: help setup setup-dev chat test test-slow test-live test-elsewhere test-gpu test-gpu-stack fuzz coverage lint format types contracts check bench lock
+.PHONY: help setup setup-dev chat test test-slow test-live test-elsewhere test-gpu test-gpu-stack fuzz sbom coverage lint format types contracts check bench lock
 
 help: ## Show what can be made
 	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ check: lint types contracts test ## Run every quick check
 
 bench: setup ## Measure speed, start-up and memory
 	$(BIN)/python -m benchmarks $(ARGS)
+
+sbom: setup ## Write sbom.json: every part with its version, licence and digests, in the format of CycloneDX
+	$(BIN)/parley licences --sbom --lock requirements.lock > sbom.json
 
 lock: ## Write the lock files with hashes (ARGS=--upgrade takes the newest versions)
 	scripts/lock $(ARGS)
