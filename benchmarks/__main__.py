@@ -29,6 +29,7 @@ BENCHMARKS = {
         "listening",
         "emotion",
         "empathy",
+        "reading",
         "app",
     )
 }

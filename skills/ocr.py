@@ -6,7 +6,6 @@ Text in an image is data. It is quoted wherever it is shown, and never parsed as
 import logging
 import re
 import threading
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +16,7 @@ from assistant.errors import MissingExtraError
 from assistant.messages import Image
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
+from skills.reading_order import group_rows
 
 # Matches "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?", but not
 # "What does the man say?" or "Is she reading?".
@@ -54,17 +54,34 @@ class Line(BaseModel):
 
 
 class OcrResult(BaseModel):
-    """Text in an image, from top to bottom and from left to right."""
+    """Text in an image, in reading order: columns one after the other, and all else row by row.
+
+    Attributes:
+        lines: The lines that could be read.
+        illegible: Number of places that look like text, but are too small or too blurred to be read.
+    """
 
     lines: list[Line]
+    illegible: int = 0
 
     @property
     def rows(self) -> list[str]:
         """The text by rows; words in the same row are separated by two spaces."""
-        return ["  ".join(line.text for line in row) for row in _group_rows(self.lines)]
+        return [
+            "  ".join(self.lines[line].text for line in row) for row in group_rows([each.box for each in self.lines])
+        ]
+
+    @property
+    def notice(self) -> str:
+        """A sentence that says what could not be read, or nothing."""
+        if not self.illegible:
+            return ""
+        places = "1 place looks" if self.illegible == 1 else f"{self.illegible} places look"
+        return f"{places} like text that is too small or too blurred to be read: try a larger picture of it."
 
     def __str__(self) -> str:
-        return "\n".join(self.rows) or "There are no words that can be read in it."
+        rows = self.rows or ["There are no words that can be read in it."]
+        return "\n".join([*rows, f"({self.notice})"] if self.notice else rows)
 
 
 @skill
@@ -79,8 +96,10 @@ def read(photo: Image) -> OcrResult:
     lines = [
         Line(text=clean_line(line.text, _MAX_LINE), score=round(line.score, 4), box=_rounded(line.box))
         for line in found
+        if line.text
     ]
-    return OcrResult(lines=[line for row in _group_rows(lines) for line in row])
+    rows = group_rows([line.box for line in lines])
+    return OcrResult(lines=[lines[each] for row in rows for each in row], illegible=len(found) - len(lines))
 
 
 def asks_for_text(question: str) -> bool:
@@ -110,23 +129,6 @@ def _engine() -> Any:
 def _rounded(box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
     left, top, right, bottom = box
     return round(left), round(top), round(right), round(bottom)
-
-
-def _group_rows(lines: Sequence[Line]) -> list[list[Line]]:
-    """Group lines by rows, sorted from left to right. Lines that overlap by half their height are in one row."""
-    rows: list[list[Line]] = []
-    for line in sorted(lines, key=lambda line: (line.box[1] + line.box[3], line.box[0])):
-        if rows and _is_same_row(rows[-1][-1], line):
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    return [sorted(row, key=lambda line: line.box[0]) for row in rows]
-
-
-def _is_same_row(one: Line, other: Line) -> bool:
-    overlap = min(one.box[3], other.box[3]) - max(one.box[1], other.box[1])
-    side_by_side = one.box[2] <= other.box[0] or other.box[2] <= one.box[0]
-    return side_by_side and 2 * overlap > min(one.box[3] - one.box[1], other.box[3] - other.box[1])
 
 
 def _inline_code(row: str) -> str:

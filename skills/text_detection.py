@@ -6,12 +6,15 @@ at a scale where small ones stay legible. Boxes are merged at the seams before a
 in halves, and each line is read from the image itself.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import PIL.Image
+
+from skills.text_regions import Box, Region, merge
 
 MAX_PIECES = 60
 """Pieces of an image; each takes about a second. They are larger than `_PIECE` pixels if need be, and scaled down."""
@@ -32,8 +35,7 @@ _MIN_SCORE = 0.5
 _UNSURE_LINE = 16
 """Height of a line, in pixels as seen, below which a score under `_SURE_SCORE` means that it was guessed."""
 _SURE_SCORE = 0.8
-
-Box = tuple[float, float, float, float]
+_CLASSIFIED_RATIO = 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class FoundLine:
     """A line of text.
 
     Attributes:
-        text: The words.
+        text: The words; empty if they are too small or too blurred to be read.
         score: Confidence from 0 to 1.
         box: Left, top, right and bottom in pixels.
     """
@@ -51,27 +53,8 @@ class FoundLine:
     box: Box
 
 
-@dataclass(frozen=True, eq=False)
-class _Region:
-    """Place of a line: its four corners (4, 2), in pixels of the image, and the piece it was found in."""
-
-    corners: Any
-    piece: int
-
-    @property
-    def box(self) -> Box:
-        (left, top), (right, bottom) = self.corners.min(0), self.corners.max(0)
-        return float(left), float(top), float(right), float(bottom)
-
-    @property
-    def height(self) -> float:
-        """Height of the letters: the shorter side."""
-        sides = (np.linalg.norm(self.corners[0] - self.corners[other]) for other in (1, 3))
-        return min(float(side) for side in sides)
-
-
 def find_lines(engine: Any, image: PIL.Image.Image) -> list[FoundLine]:
-    """Return the lines of text in `image`, in no order.
+    """Return the lines of text in `image`, in no order. The text of those that cannot be read is empty.
 
     Args:
         engine: RapidOCR.
@@ -80,22 +63,19 @@ def find_lines(engine: Any, image: PIL.Image.Image) -> list[FoundLine]:
     if min(image.size) < _MIN_SIDE:
         return []
     scale = min(1.0, _WHOLE / max(image.size))
-    if scale < 1 and _is_strip(image) and min(image.size) <= _PIECE:
-        # Lines across a strip are no higher than it is wide, and need not be looked for in the whole of it.
-        regions: list[_Region] = []
-        next_scale = _affordable(image, 1.0)
-    else:
-        regions = _detect(engine, image, (0, 0, *image.size), scale, piece=0)
-        next_scale = _next_scale(image, regions, scale)
+    regions = _detect(engine, image, (0, 0, *image.size), scale, piece=0)
+    is_strip = scale < 1 and max(image.size) > _MAX_ASPECT_RATIO * min(image.size)
+    # Whether there are small letters cannot be seen in the whole of a strip, and it has few pieces.
+    next_scale = _affordable(image, 1.0) if is_strip else _next_scale(image, regions, scale)
     while next_scale > scale:
         scale = next_scale
         large = [region for region in regions if region.height > _OVERLAP / scale / 2]
-        regions = _merge([*large, *_detect_in_pieces(engine, image, scale)])
+        regions = merge([*large, *_detect_in_pieces(engine, image, scale)])
         next_scale = _next_scale(image, regions, scale)
     return _read(engine, image, regions, scale)
 
 
-def _next_scale(image: PIL.Image.Image, regions: Sequence[_Region], scale: float) -> float:
+def _next_scale(image: PIL.Image.Image, regions: Sequence[Region], scale: float) -> float:
     """Return the scale at which to look at pieces next, or `scale` if nothing more is to be expected."""
     smallest = min((region.height * scale for region in regions), default=_LEGIBLE_LINE)
     if smallest < _SMALL_LINE:
@@ -111,10 +91,6 @@ def _affordable(image: PIL.Image.Image, scale: float) -> float:
     while sum(1 for _ in _piece_boxes(image.size, scale)) > MAX_PIECES:
         scale *= 0.9
     return scale
-
-
-def _is_strip(image: PIL.Image.Image) -> bool:
-    return max(image.size) > _MAX_ASPECT_RATIO * min(image.size)
 
 
 def _piece_boxes(size: tuple[int, int], scale: float) -> Iterator[tuple[int, int, int, int]]:
@@ -133,20 +109,25 @@ def _spans(length: int, piece: int, overlap: int) -> list[tuple[int, int]]:
     return [(start, start + piece) for start in starts]
 
 
-def _detect_in_pieces(engine: Any, image: PIL.Image.Image, scale: float) -> Iterator[_Region]:
+def _detect_in_pieces(engine: Any, image: PIL.Image.Image, scale: float) -> Iterator[Region]:
     for number, box in enumerate(_piece_boxes(image.size, scale), 1):
         for region in _detect(engine, image, box, scale, piece=number):
-            _, top, _, bottom = region.box
-            margin = _EDGE / scale
-            # A line that is cut lengthwise is whole in the piece above or below.
-            is_cut = (box[1] > 0 and top < box[1] + margin) or (box[3] < image.height and bottom > box[3] - margin)
-            if not is_cut:
+            if not _is_cut_lengthwise(region, box, image.size, _EDGE / scale):
                 yield region
+
+
+def _is_cut_lengthwise(region: Region, piece: tuple[int, int, int, int], size: tuple[int, int], margin: float) -> bool:
+    """Return True if a line lies on the border of a piece along its length: it is whole in the piece beside it."""
+    axis = 0 if region.runs_down else 1
+    start, end = region.box[axis], region.box[axis + 2]
+    return (piece[axis] > 0 and start < piece[axis] + margin) or (
+        piece[axis + 2] < size[axis] and end > piece[axis + 2] - margin
+    )
 
 
 def _detect(
     engine: Any, image: PIL.Image.Image, box: tuple[int, int, int, int], scale: float, *, piece: int
-) -> list[_Region]:
+) -> list[Region]:
     """Return the lines in the part `box` of the image, seen at `scale`."""
     seen = image.crop(box) if box != (0, 0, *image.size) else image
     if scale != 1:
@@ -159,7 +140,7 @@ def _detect(
     corners = [
         np.minimum(each.astype(np.float32) / scale + np.array(box[:2], np.float32), limits) for each in found.boxes
     ]
-    return [_Region(each, piece) for each in corners]
+    return [Region(each, piece) for each in corners]
 
 
 def _pad_strip(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -175,61 +156,52 @@ def _pad_strip(image: PIL.Image.Image) -> PIL.Image.Image:
     return canvas
 
 
-def _merge(regions: Sequence[_Region]) -> list[_Region]:
-    """Return the regions, with those of the same line in different pieces made one."""
-    merged: list[_Region] = []
-    for region in sorted(regions, key=lambda each: each.box[0]):
-        current = region
-        for other in [each for each in merged if _is_same_line(each, current)]:
-            merged.remove(other)
-            current = _union(other, current)
-        merged.append(current)
-    return merged
-
-
-def _is_same_line(one: _Region, other: _Region) -> bool:
-    if one.piece == other.piece:
-        return False
-    (left, top, right, bottom), (left_2, top_2, right_2, bottom_2) = one.box, other.box
-    shared = min(bottom, bottom_2) - max(top, top_2)
-    return min(right, right_2) > max(left, left_2) and 2 * shared > max(min(bottom - top, bottom_2 - top_2), 1)
-
-
-def _union(one: _Region, other: _Region) -> _Region:
-    (left, top, right, bottom), (left_2, top_2, right_2, bottom_2) = one.box, other.box
-    for larger, smaller in ((one, other), (other, one)):
-        if larger.box[0] <= smaller.box[0] + _EDGE and larger.box[2] >= smaller.box[2] - _EDGE:
-            return larger  # with its slant
-    left, top, right, bottom = min(left, left_2), min(top, top_2), max(right, right_2), max(bottom, bottom_2)
-    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
-    return _Region(corners, other.piece)
-
-
-def _read(engine: Any, image: PIL.Image.Image, regions: Sequence[_Region], scale: float) -> list[FoundLine]:
+def _read(engine: Any, image: PIL.Image.Image, regions: Sequence[Region], scale: float) -> list[FoundLine]:
     """Read the lines in `regions`, which were found at `scale`."""
-    from rapidocr.utils.process_img import get_rotate_crop_image
-
-    crops: list[Any] = []
-    owners: list[int] = []
-    for number, region in enumerate(regions):
-        left, top, right, bottom = region.box
-        frame = (int(left), int(top), min(image.width, int(right) + 1), min(image.height, int(bottom) + 1))
-        crop = get_rotate_crop_image(_bgr(image.crop(frame)), region.corners - np.array(frame[:2], np.float32))
-        parts = _split_line(crop)
-        crops += parts
-        owners += [number] * len(parts)
+    crops = [_crop(image, region) for region in regions]
     if not crops:
         return []
-    upright, _ = engine.cls_and_rotate(crops)
-    found = engine.recognize_txt(upright)
+    readings = _recognize(engine, crops)
+    # The classifier squeezes a line to four times its height, and long ones then look upside down to it.
+    _, directions = engine.cls_and_rotate([_beginning(crop) for crop in crops])
+    turned = [number for number, (label, _) in enumerate(directions.cls_res) if label == "180"]
+    if turned:
+        again = _recognize(engine, [np.ascontiguousarray(crops[number][::-1, ::-1]) for number in turned])
+        for number, reading in zip(turned, again, strict=True):
+            # It is wrong about some, so the reading that is surer counts.
+            readings[number] = max(readings[number], reading, key=lambda each: each[1])
     lines = []
-    for number, region in enumerate(regions):
-        parts = [(found.txts[at], found.scores[at]) for at, owner in enumerate(owners) if owner == number]
-        text = " ".join(text.strip() for text, _ in parts if text.strip())
-        score = float(min((score for text, score in parts if text.strip()), default=0.0))
-        if text and score >= (_SURE_SCORE if region.height * scale < _UNSURE_LINE else _MIN_SCORE):
-            lines.append(FoundLine(text, score, region.box))
+    for region, (text, score) in zip(regions, readings, strict=True):
+        is_legible = score >= (_SURE_SCORE if region.height * scale < _UNSURE_LINE else _MIN_SCORE)
+        if text:
+            lines.append(FoundLine(text if is_legible else "", score, region.box))
     return lines
+
+
+def _crop(image: PIL.Image.Image, region: Region) -> Any:
+    """Return the pixels (height, width, 3) of a line, turned so that it runs from left to right or is upside down."""
+    from rapidocr.utils.process_img import get_rotate_crop_image
+
+    left, top, right, bottom = region.box
+    frame = (int(left), int(top), min(image.width, int(right) + 1), min(image.height, int(bottom) + 1))
+    return get_rotate_crop_image(_bgr(image.crop(frame)), region.corners - np.array(frame[:2], np.float32))
+
+
+def _beginning(crop: Any) -> Any:
+    return np.ascontiguousarray(crop[:, : _CLASSIFIED_RATIO * crop.shape[0]])
+
+
+def _recognize(engine: Any, crops: Sequence[Any]) -> list[tuple[str, float]]:
+    """Return the text of each line and the mean score of its parts."""
+    parts = [_split_line(crop) for crop in crops]
+    found = engine.recognize_txt([part for each in parts for part in each])
+    texts = zip(found.txts, found.scores, strict=True)
+    readings = []
+    for each in parts:
+        words = [(text.strip(), float(score)) for text, score in itertools.islice(texts, len(each)) if text.strip()]
+        score = sum(score for _, score in words) / max(1, len(words))
+        readings.append((" ".join(text for text, _ in words), score))
+    return readings
 
 
 def _split_line(crop: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """OCR with the real engine, and its use for questions that the bundled model cannot answer."""
 
 import dataclasses
+import io
 import sys
 from collections.abc import Sequence
 
@@ -117,6 +118,53 @@ def test_columns_are_not_mixed() -> None:
         "10 word 1",
         "170 word 1",
     ]
+
+
+def test_columns_of_text_are_read_one_after_the_other() -> None:
+    page = PIL.Image.new("RGB", (900, 300), "white")
+    pen = ImageDraw.Draw(page)
+    font = ImageFont.load_default(24)
+    columns = [[f"{side} {number} of the quick brown fox" for number in range(4)] for side in ("left", "right")]
+    for left, lines in zip((30, 480), columns, strict=True):
+        for number, line in enumerate(lines):
+            pen.text((left, 30 + 60 * number), line, "black", font=font)
+    found = read(load_bytes(encoded(page)))
+    assert found.rows == [*columns[0], *columns[1]]
+
+
+def test_a_page_that_is_upside_down_is_read() -> None:
+    page, lines = numbered_page(1000, 200, 30)
+    with PIL.Image.open(io.BytesIO(page.data)) as upright:
+        upside_down = upright.transpose(PIL.Image.Transpose.ROTATE_180)
+    found = {"".join(line.text.split()) for line in read(load_bytes(encoded(upside_down))).lines}
+    assert found == {"".join(line.split()) for line in lines}
+
+
+def test_white_letters_on_a_dark_button_are_read() -> None:
+    button = PIL.Image.new("RGB", (300, 60), "#2266cc")
+    ImageDraw.Draw(button).text((60, 16), "Save changes", "white", font=ImageFont.load_default(22))
+    assert read(load_bytes(encoded(button))).rows == ["Save changes"]
+
+
+@pytest.mark.slow
+def test_a_slanted_page_is_read_in_pieces() -> None:
+    page, lines = numbered_page(2300, 900, 22)
+    with PIL.Image.open(io.BytesIO(page.data)) as straight:
+        slanted = straight.convert("RGB").rotate(2.5, PIL.Image.Resampling.BICUBIC, expand=True, fillcolor="white")
+    found = {"".join(line.text.split()) for line in read(load_bytes(encoded(slanted))).lines}
+    assert found == {"".join(line.split()) for line in lines}
+
+
+def test_what_could_not_be_read_is_counted_and_said() -> None:
+    line = Line(text="Menu", score=0.9, box=(0, 0, 90, 20))
+    assert str(OcrResult(lines=[line])) == "Menu"
+    assert str(OcrResult(lines=[line], illegible=2)) == (
+        "Menu\n(2 places look like text that is too small or too blurred to be read: try a larger picture of it.)"
+    )
+    assert str(OcrResult(lines=[], illegible=1)) == (
+        "There are no words that can be read in it.\n"
+        "(1 place looks like text that is too small or too blurred to be read: try a larger picture of it.)"
+    )
 
 
 def test_the_engine_prints_nothing(capfd: pytest.CaptureFixture[str], menu: OcrResult) -> None:
