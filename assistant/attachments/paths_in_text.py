@@ -31,7 +31,9 @@ _TOKEN = re.compile(
     | (?P<quoted>
         (?<![^\s(\[{{<,;:=])                                             # not the apostrophe of a word
         (?: (?:{_SINGLE}|{_DOUBLE}) (?:{_SINGLE}|{_DOUBLE}|\\.)*         # as shells quote: 'it'\''s.jpg'
-          | “[^”\n]{{1,999}}” | ‘[^’\n]{{1,999}}’ | `[^`\n]{{1,999}}` )
+          | “[^”\n]{{1,999}}” | ‘[^’\n]{{1,999}}’ | `[^`\n]{{1,999}}`
+          | „[^“”\n]{{1,999}}[“”] | ‚[^‘’\n]{{1,999}}[‘’] | «[^»\n]{{1,999}}» | »[^«\n]{{1,999}}«
+          | 「[^」\n]{{1,999}}」 )
         (?= [\s.,;:!?…)\]}}>'’] | $ )
       )
     | (?P<word> (?: \\. | [^\s\\"“”] )+ )
@@ -39,7 +41,10 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _QUOTED_PART = re.compile(rf"(?P<single>{_SINGLE})|(?P<double>{_DOUBLE})|\\(?P<escaped>.)")
-_TRAILING = ".,;:!?…)]}>'’`»*_"
+_TRAILING = ".,;:!?…)]}>'’`»“”*_"
+_MARKS = "'’‘‚„“”«»`*_"
+_LEADING = f"{_MARKS}@"
+_PAIRS = frozenset("“” ‘’ `` „“ „” ‚‘ ‚’ «» »« 「」".split())
 POSSESSIVE = re.compile(r"['’]s\b")
 _COMMAND = re.compile(r"\s*/[a-z][a-z0-9-]*(?=\s|$)")
 _OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:[= ]\S+)?")
@@ -230,7 +235,9 @@ class _Search:
             if bare.count("(") > bare.count(")") and word[len(bare) :].startswith(")"):
                 bare += ")"
             return [Mention(start, start + len(bare), bare)] if self._is_source(bare) else []
-        word = POSSESSIVE.split(word.rstrip(_TRAILING))[0]
+        word = word.rstrip(_TRAILING)
+        if not self._files.is_file(word):
+            word = POSSESSIVE.split(word)[0]
         end = start + len(word)
         if not has_suffix(word, SUFFIXES | REFUSED_SUFFIXES):
             return []
@@ -239,9 +246,15 @@ class _Search:
             for path in dict.fromkeys((unescape(candidate), candidate)):
                 if "\n" not in path and self._files.is_file(path):
                     return [Mention(first, end, path)]
+        bare = word.lstrip(_LEADING)
+        if bare != word and self._files.is_file(bare):
+            while end < token.end() and self._text[end] in _MARKS:
+                end += 1
+            return [Mention(start, end, bare)]
         if code := _CODE_IN_WORD.match(word):
-            source = word[code.end() :]
-            return [Mention(start + code.end(), end, source, Certainty.QUOTED)] if has_suffix(source, SUFFIXES) else []
+            source = word[code.end() :].lstrip(_LEADING)
+            return [Mention(end - len(source), end, source, Certainty.QUOTED)] if has_suffix(source, SUFFIXES) else []
+        start, word = end - len(bare), bare
         parts = [part for part in re.finditer(r"[^,;]+", word) if has_suffix(part[0], SUFFIXES)]
         return [Mention(start + part.start(), start + part.end(), unescape(part[0])) for part in parts]
 
@@ -254,8 +267,8 @@ class _Search:
 
 def unquote(token: str) -> str:
     """Remove quotes and escapes as a shell does; also typographic quotes and back-ticks."""
-    if len(token) > 1 and token[0] + token[-1] in ("“”", "‘’", "``"):
-        return token[1:-1]
+    if len(token) > 1 and token[0] + token[-1] in _PAIRS:
+        return token[1:-1].strip()
     pieces = list(_QUOTED_PART.finditer(token))
     if token[:1] not in "'\"" or "".join(piece[0] for piece in pieces) != token:
         return unescape(token)
@@ -270,5 +283,5 @@ def unquote(token: str) -> str:
 
 
 def unescape(word: str) -> str:
-    """Remove backslashes before characters, as a shell does."""
-    return re.sub(r"\\(.)", r"\1", word)
+    """Remove backslashes before signs, as terminals write them; those of Windows, before letters, stay."""
+    return re.sub(r"\\([^A-Za-z0-9])", r"\1", word)

@@ -24,6 +24,9 @@ _QUOTED = re.compile(
     | ^[^\n]*[;{}][ \t]*$                                                 # a line of code
     | ^[ \t]*[\w.\[\]]+[ ]*(?:\+|:)?=[^\n]*                               # an assignment
     | ^[ \t]*["'][\w.-]+["']:[^\n]*                                       # JSON
+    | ^[^\n]*[ ](?:&&|\|\|)[ ][^\n]*                                      # commands of a shell
+    | ^[ \t]*(?:COPY|ADD|RUN|CMD|ENTRYPOINT)[ ][^\n]*                    # a Dockerfile
+    | ^[-dl](?:[r-][w-][xsStT-]){3}[^\n]*                                # a listing of a folder
     | ^[ \t]*[a-z][\w.+-]*[ ](?:[^\n]*\s)?--?[A-Za-z][\w-]*(?:[ =][^\n]*)?$  # a command line
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,

@@ -21,11 +21,26 @@ _PREPOSITIONS = frozenset(
     identify in inside into is like of on or read show shows summarise summarize than to under was with
     within""".split()
 )
+_ENGLISH_WORDS = frozenset(
+    """the what which who whose how why where of to this that these those and are does do is please describe show it
+    compare caption explain read you for from with there picture image photo look""".split()
+)
+_FOREIGN_WORDS = frozenset(
+    """auf aus beschreibe bild bitte das dem den der die ein eine einen erkennst für foto ich ist lies mir mit sehen
+    siehst und vergleiche von wandle warum wer wie wo zeigt zu zum über
+    che cosa dans de del della dell di el en es est et foto image le les los nella que quel quelle qui sur un una une y
+    czy jest na op het een van""".split()
+) - {"image"}
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 def remove_mentions(text: str, mentions: Sequence[Mention], sources: Sequence[str]) -> str:
-    """Replace mentions that a sentence needs by words, and remove the others."""
+    """Replace mentions that a sentence needs by words, and remove the others.
+
+    A sentence in another language than English keeps its names: "auf this picture" is no language.
+    """
+    if _is_foreign(_without(text, mentions)):
+        return text.strip()
     kept: list[str] = []
     position = 0
     for group in _group_mentions(text, mentions):
@@ -47,6 +62,22 @@ def remove_mentions(text: str, mentions: Sequence[Mention], sources: Sequence[st
     remainder = text[position:]
     joined = "".join(kept) + remainder
     return (joined if remainder.strip() else joined.rstrip(" \t\n,;:-")).strip()
+
+
+def _without(text: str, mentions: Sequence[Mention]) -> str:
+    kept, position = "", 0
+    for mention in mentions:
+        kept += text[position : mention.start] + " "
+        position = mention.end
+    return kept + text[position:]
+
+
+def _is_foreign(rest: str) -> bool:
+    """Tell whether the words around the names are in another language than English."""
+    words = re.findall(r"[^\W\d_]+", rest.lower())
+    if any(word in _ENGLISH_WORDS for word in words):
+        return False
+    return any(not word.isascii() or word in _FOREIGN_WORDS for word in words)
 
 
 def _close_gap(before: str, text: str, position: int) -> tuple[str, int]:

@@ -184,3 +184,44 @@ def test_a_long_text_asks_the_disk_a_limited_number_of_times(piece: str, monkeyp
         looked_up.clear()
         assert not read(text + " is my text").images
         assert len(looked_up) <= 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Was zeigt „my cat.jpg“?",
+        "Que montre « my cat.jpg » ?",
+        "Was ist auf my cat.jpg zu sehen?",
+        "¿Qué hay en 'my cat.jpg'?",
+    ],
+)
+def test_a_sentence_in_another_language_keeps_its_names(text: str) -> None:
+    assert (read(text).text, names(read(text))) == (text, ["my cat.jpg"])
+
+
+@pytest.mark.parametrize("text", ["**logo.png** is what?", "@logo.png is what?", "„logo.png is what?"])
+def test_marks_at_a_name_are_no_part_of_it(text: str) -> None:
+    assert (read(text).text, names(read(text))) == ("is what?", ["logo.png"])
+
+
+def test_an_apostrophe_in_a_name_is_no_possessive(folder: Path) -> None:
+    Image.new("RGB", (4, 4)).save(folder / "it's.png")
+    assert names(read("What is in it's.png?")) == ["it's.png"]
+
+
+@pytest.mark.parametrize(
+    "text", ["git add logo.png && git commit", "COPY logo.png /app/", "-rw-r--r-- 1 me me 123 logo.png"]
+)
+def test_commands_and_listings_stay_whole(text: str) -> None:
+    assert (read(text).text, names(read(text))) == (text, [])
+
+
+@pytest.mark.parametrize("text", ["load('logo.png') fails", "fetch(`logo.png`) fails"])
+def test_a_name_in_code_is_told_without_its_quotes(text: str) -> None:
+    [notice] = read(text).notices
+    assert notice.startswith("logo.png stands in code")
+
+
+def test_a_path_of_windows_is_told_as_it_was_typed() -> None:
+    [notice] = read(r"What is C:\Users\me\x.png about?").notices
+    assert notice == r"C:\Users\me\x.png is not a file here, so it was sent as text."
