@@ -20,6 +20,10 @@ UNITS = {
     "ms": ("millisecond", "milliseconds"), "s": ("second", "seconds"), "min": ("minute", "minutes"),
     "h": ("hour", "hours"), "W": ("watt", "watts"), "kW": ("kilowatt", "kilowatts"),
     "kWh": ("kilowatt hour", "kilowatt hours"), "V": ("volt", "volts"), "Ω": ("ohm", "ohms"),
+    "mA": ("milliampere", "milliamperes"), "gal": ("gallon", "gallons"), "hrs": ("hour", "hours"),
+    "tsp": ("teaspoon", "teaspoons"), "tbsp": ("tablespoon", "tablespoons"), "kcal": ("kilocalorie", "kilocalories"),
+    "Mbps": ("megabit per second", "megabits per second"), "Gbps": ("gigabit per second", "gigabits per second"),
+    "m/s²": ("metre per second squared", "metres per second squared"),
     "mAh": ("milliampere hour", "milliampere hours"), "dB": ("decibel", "decibels"), "px": ("pixel", "pixels"),
     "fps": ("frame per second", "frames per second"), "rpm": ("revolution per minute", "revolutions per minute"),
 }  # fmt: skip
@@ -41,6 +45,8 @@ CURRENCY_CODES = {
     "USD": ("dollar", "dollars"), "EUR": ("euro", "euros"), "GBP": ("pound", "pounds"), "JPY": ("yen", "yen"),
     "CHF": ("Swiss franc", "Swiss francs"), "INR": ("rupee", "rupees"), "CAD": ("Canadian dollar", "Canadian dollars"),
     "AUD": ("Australian dollar", "Australian dollars"), "CNY": ("yuan", "yuan"),
+    "US$": ("US dollar", "US dollars"), "A$": ("Australian dollar", "Australian dollars"),
+    "C$": ("Canadian dollar", "Canadian dollars"), "Rs.": ("rupee", "rupees"),
 }  # fmt: skip
 MAGNITUDES = {"k": "thousand", "K": "thousand", "m": "million", "M": "million", "B": "billion", "bn": "billion"}
 FRACTIONS = {
@@ -62,6 +68,8 @@ SIGNS = {
 ABBREVIATIONS = {
     r"e\.\s?g\.,?": "for example,", r"i\.\s?e\.,?": "that is,", r"etc\.": "et cetera.", r"vs\.?": "versus",
     r"and/or": "and or", r"([CF])#": r"\1 sharp", r"approx\.": "approximately", r"ca\.(?=\s\d)": "about",
+    r"(?<!\d\s)km/h": "kilometres per hour", r"(?<!\d\s)m/s": "metres per second",
+    r"[Nn]/[Aa]": "N A", r"[Aa]/[Cc]": "A C",
     r"w/o": "without", r"b/c": "because", r"c/o": "care of", r"w/": "with ", r"a\.?k\.?a\b\.?": "also known as",
     r"No\.(?=\s\d)": "number", r"Nos\.(?=\s\d)": "numbers", r"Fig\.(?=\s\d)": "figure", r"pp\.(?=\s\d)": "pages",
     r"p\.(?=\s\d)": "page", r"Vol\.(?=\s\d)": "volume", r"Ch\.(?=\s\d)": "chapter", r"et al\.": "and others",

@@ -60,7 +60,7 @@ def readable_text(sentence: str, voice: "TextToSpeech", text_language: str = "")
         text_language: Code of the language of the sentence; "" guesses it.
 
     Raises:
-        UnreadableTextError: Most of it is in another script, or all of it in another language.
+        UnreadableTextError: Half of it or more is in another script, or all of it in another language.
     """
     language = language_of(voice, "")
     if not language:
@@ -73,7 +73,7 @@ def readable_text(sentence: str, voice: "TextToSpeech", text_language: str = "")
         if not text_language and (other := language_of_words(sentence, language)):
             raise _error(sentence, language, other)
         return sentence
-    if 2 * len(foreign) > sum(character.isalpha() for character in sentence):
+    if 2 * len(foreign) >= sum(character.isalpha() for character in sentence):
         raise _error(sentence, language, language_of_script(sentence))
     words = _WORD.sub(lambda match: "" if foreign_letters(match[0], scripts) else match[0], sentence)
     return re.sub(r"\s+(?=[\s,.;:!?])|\(\s*\)|\"\s*\"|[«“„]\s*[»”“]", "", words).strip()

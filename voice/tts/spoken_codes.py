@@ -33,9 +33,14 @@ _AFTER_WORD = re.compile(
     r"|Kundennummer|Bestellnummer|Bestellung|Rechnung|Kontonummer|Konto|reference|ref|Ref|serial|extension|password"
     r"|Passwort|flight|Flug)(?:[ -](?:number|no\.?|nr\.?|Nr\.?|code|Code))?:?\s#?)(\d{3,})(?![\w]|[.,:/]\d)"
 )
+_SECRET = re.compile(
+    r"\b((?:PIN|TAN|code|Code|password|Passwort|ID|Kundennummer|ZIP|PLZ)\s(?:is|was|ist|war|lautet):?\s)"
+    r"(\d{3,})(?![\w]|[.,:/]\d)"
+)
 _EMERGENCY = re.compile(r"\b((?:[Cc]all|[Dd]ial|[Nn]otruf|[Rr]uf)\s)(911|112|999|110|113|119)\b")
 _LONG_NUMBER = re.compile(r"(?<![\w.,])(?:\d{8,}|0\d+)(?![\w]|[.,:/]\d)")
 _MIXED = re.compile(r"(?<![\w.@/])(?=\w*\d)(?=\w*[^\W\d_])[^\W_]+(?:-(?=\w*\d)[A-Z0-9]+)*(?![\w@])")
+_YEAR = re.compile(r"(FY|CY|SS|WS|HY)((?:19|20)\d\d)")
 # "1st", "1980s", "3rd", "10x", "100k", "2nd", "v2" are read by every voice.
 _READ_AS_IT_IS = re.compile(r"\d+(?:st|nd|rd|th|s|x|k|er|e|er|o|a|%)?|'?\d0s|[vV]\d+|[a-z]+\d{1,2}|\d{1,2}[a-z]+")
 _RUN = re.compile(r"\d+|[^\W\d_]")
@@ -51,6 +56,7 @@ def spell_numbers(text: str) -> str:
     text = _GROUPED_DIGITS.sub(lambda match: _spell_phone(match[0]), text)
     text = _PLATE.sub(lambda match: ", ".join(" ".join(group) for group in match.groups()), text)
     text = _EMERGENCY.sub(lambda match: match[1] + " ".join(match[2]), text)
+    text = _SECRET.sub(lambda match: match[1] + " ".join(match[2]), text)
     text = _AFTER_WORD.sub(lambda match: match[1] + " ".join(match[2]), text)
     return _LONG_NUMBER.sub(lambda match: " ".join(match[0]), text)
 
@@ -77,6 +83,8 @@ def _spell_mixed(code: str) -> str:
         return ", ".join(_spell_mixed(part) if not part.isdigit() else " ".join(part) for part in code.split("-"))
     if _READ_AS_IT_IS.fullmatch(code):
         return code
+    if year := _YEAR.fullmatch(code):
+        return f"{' '.join(year[1])} {year[2]}"
     runs = _RUN.findall(code)
     if _is_formula(code):
         return " ".join(runs)

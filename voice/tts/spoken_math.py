@@ -38,6 +38,11 @@ _SQUARE_ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 _TEXT = re.compile(
     r"\\(?:text|mathrm|mathbf|mathit|mathbb|operatorname|left|right|displaystyle|quad|,|;|!)\b\s*|\\[,;!:]"
 )
+_LIMITS = re.compile(r"\\(sum|int|prod)\s*_(?:\{([^{}]*)\}|(\w))\s*\^\s*(?:\{([^{}]*)\}|(\\?\w+))")
+_FROM_TO = (
+    {"sum": "sum", "int": "integral", "prod": "product", "": ("from", "to", "of")},
+    {"sum": "Summe", "int": "Integral", "prod": "Produkt", "": ("von", "bis", "über")},
+)
 _POWER = re.compile(r"\s*\^\s*(?:\{([^{}]*)\}|(-?\w))")
 _LANGUAGES = ("en", "de")
 
@@ -59,6 +64,7 @@ def _read(match: re.Match[str], language: int) -> str:
     for _ in range(4):
         formula = _FRACTION.sub(rf" \1 {_OVER[language]} \2 ", formula)
         formula = _SQUARE_ROOT.sub(rf" {_ROOT[language]} \1 ", formula)
+    formula = _LIMITS.sub(lambda limits: _from_to(limits, language), formula)
     formula = re.sub(r"\\([A-Za-z]+)", lambda command: f" {_command(command[1], language)} ", formula)
     formula = _POWER.sub(lambda power: _power(power[1] or power[2] or "", language), formula)
     formula = re.sub(r"_\s*\{([^{}]*)\}|_", r" \1 ", formula)
@@ -66,6 +72,13 @@ def _read(match: re.Match[str], language: int) -> str:
     formula = _PRODUCT.sub(lambda letters: " ".join(letters[0]), formula)
     formula = formula.replace("=", f" {_EQUALS[language]} ").replace("-", " minus ").replace("+", " plus ")
     return " ".join(re.sub(r"[{}\\&$*]", " ", formula).split())
+
+
+def _from_to(limits: re.Match[str], language: int) -> str:
+    """Return " sum from i = 1 to n of "."""
+    words = _FROM_TO[language]
+    start, end, of = words[""]
+    return f" {words[limits[1]]} {start} {limits[2] or limits[3]} {end} {limits[4] or limits[5]} {of} "
 
 
 def _command(name: str, language: int) -> str:

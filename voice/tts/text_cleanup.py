@@ -55,6 +55,7 @@ _FILE_PATH = re.compile(
     rf"|(?<![\w/:@.-])[\w-]+\.(?:{_ENDINGS})\b(?![\w/@])"
 )
 _HANDLE = re.compile(r"(?<![\w@.])@([A-Za-z_]\w{0,40})(?![\w@])")
+_EMOTICON = re.compile(r"(?<!\S)(?:[:;]['-]?[)(DP]+|\^_?\^)(?!\w)")
 _DASHES = re.compile(r"\s*(?:[—―]|(?<=\s)[-–]+(?=\s)|--+)\s*")
 _DOT = {"en": "dot", "de": "Punkt"}
 _SLASH = {"en": ("slash", "backslash", "tilde", "colon"), "de": ("Schrägstrich", "Backslash", "Tilde", "Doppelpunkt")}
@@ -69,7 +70,7 @@ def spoken_text(markdown: str, language: str = "en") -> str:
         language: Code of the text's language. Numbers and signs become words in English and German only.
     """
     # Nothing but this reaches a voice: no control character, no lone surrogate.
-    markdown = clean_text(markdown).replace(REPLACEMENT, " ").replace("\0", " ")
+    markdown = clean_text(markdown).replace(REPLACEMENT, " ")
     markdown = _tables_to_sentences(read_formulas(markdown, language))
     sentences = [_speak_block(token, language) for token in _parser().parse(markdown)]
     text = " ".join(" ".join(sentences).split())
@@ -104,7 +105,7 @@ def _speak_block(token: "Token", language: str) -> str:
         case "list_item_open" if token.info:
             return f"{token.info}."
         case "inline":
-            return _clean_text(_inline_text(token), language)
+            return _speak_text(_inline_text(token), language)
     return ""
 
 
@@ -130,7 +131,7 @@ def _speak_code(code: str) -> str:
     return code.replace("_", " ")
 
 
-def _clean_text(text: str, language: str) -> str:
+def _speak_text(text: str, language: str) -> str:
     """Remove what is left of markup, spell addresses, and end the text with a punctuation mark."""
     text = "".join(character if character.isprintable() or character == "\u200d" else " " for character in text)
     text = _ROMAN_SIGNS.sub(_read_roman_sign, text)
@@ -141,7 +142,7 @@ def _clean_text(text: str, language: str) -> str:
     text = _EMAIL.sub(lambda match: _spell_address(match[0], language), text)
     text = _FILE_PATH.sub(lambda match: _speak_path(match[0], language), text)
     text = _HANDLE.sub(lambda match: f"at {match[1].replace('_', ' ').strip()}", text)
-    text = _remove_emoji(text)
+    text = _EMOTICON.sub(" ", _remove_emoji(text))
     text = re.sub(r"(?<=\w)_(?=\w)", " ", text)
     if language == "en":
         text = normalize_english(text)
@@ -154,7 +155,7 @@ def _clean_text(text: str, language: str) -> str:
     text = re.sub(r"([!?])[!?]+", r"\1", text)
     text = re.sub(r"\.{3,}", "…", text)
     text = re.sub(r"\(\s*\)", "", text)
-    text = re.sub(r"\s+([,.!?;:…])", r"\1", " ".join(text.split()))
+    text = re.sub(r"\s+([,.!?;:…])(?!\w)", r"\1", " ".join(text.split()))
     text = text.lstrip(",;:.- ")
     if not any(character.isalnum() for character in text):
         return ""

@@ -36,25 +36,32 @@ _TELLING_LETTERS = (("fa", "پچژگ"), ("ur", "ٹڈڑںے"), ("uk", "іїєґ")
 _WORDS = {
     "en": "the and is are was were of to in that it this with for you your have has not but from they what when where "
     "there which would can will how do does i my we be at on as an or if so he she his her its me us our about please",
-    "de": "der die das und ist sind war nicht ein eine einen einem mit für auf von zu dem den des sich auch es ich sie "
+    "de": "du bist heißt heiße heute guten hallo ja nein danke bitte was wer wo warum noch nur schon hier dir mir dich "
+    "der die das und ist sind war nicht ein eine einen einem mit für auf von zu dem den des sich auch es ich sie "
     "wir ihr wie bei nach aus oder aber wenn wird werden kann haben hat im am zum zur ihnen mein dein sehr geht",
-    "fr": "le la les un une des et est sont dans que qui pour pas avec sur ce cette vous nous je il elle du au aux "
+    "fr": "bonjour allez aujourd'hui oui suis es ai ça tu te me moi toi quel quelle quoi d'accord bien "
+    "le la les un une des et est sont dans que qui pour pas avec sur ce cette vous nous je il elle du au aux "
     "mais ou où être avoir très c'est plus comment merci votre mon",
-    "es": "el la los las un una y es son en que de por para con no se lo como más pero su está este esta usted yo muy "
+    "es": "hola buenos estás buenas días dónde cuándo quién sí te tu mi me gusta bien "
+    "el la los las un una y es son en que de por para con no se lo como más pero su está este esta usted yo muy "
     "qué cómo gracias también del al hay",
-    "it": "il lo la gli le un una e è sono che di in per con non si come più ma questo questa del della nel io lei "
+    "it": "ciao sul sulla stai buongiorno sì dove quando perché ti mi tu va bene "
+    "il lo la gli le un una e è sono che di in per con non si come più ma questo questa del della nel io lei "
     "molto grazie anche cosa sei",
     "pt": "o a os as um uma e é são em que de por para com não se como mais mas está este esta você eu muito do da no "
     "na obrigado também isso",
     "nl": "de het een en is zijn van in dat die niet met voor op te aan er maar ook je ik wij hij zij naar bij uit hoe "
     "wat deze dit heeft worden",
-    "sv": "och är det en ett som på i att av för med inte den jag du vi han hon har kan om till från var hur men",
+    "sv": "hej hur mår tack bra "
+    "och är det en ett som på i att av för med inte den jag du vi han hon har kan om till från var hur men",
     "da": "og er det en et som på i at af for med ikke den jeg du vi han hun har kan om til fra var hvordan men",
     "pl": "i jest nie to się w na z że do jak ale czy co są dla przez był tak za jestem bardzo",
     "cs": "a je se na v že to s do jak ale pro jsou jsem není byl tak za také velmi",
-    "tr": "ve bir bu da de için ile çok ne var değil gibi ama ben sen o mı mi nasıl daha",
+    "tr": "merhaba evet hayır güzel gün nasılsın teşekkür ederim iyi "
+    "ve bir bu da de için ile çok ne var değil gibi ama ben sen o mı mi nasıl daha",
     "fi": "ja on ei se että hän ovat oli kun mutta myös tämä minä sinä mitä miten olen",
     "hu": "a az és egy nem hogy is van ez azt de meg vagy én mint csak",
+    "vi": "xin chào các bạn là của không có tôi và một cho được này người khỏe",
     "ro": "și este un o în că nu de la cu pe sunt mai dar pentru din ce eu foarte",
 }  # fmt: skip
 _WORD_SETS = {language: frozenset(words.split()) for language, words in _WORDS.items()}

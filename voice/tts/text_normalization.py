@@ -81,6 +81,22 @@ def _date(match: re.Match[str]) -> str:
     return f"{MONTHS[day.month - 1]} {day.day}, {match[1]}"
 
 
+def _clock(match: re.Match[str]) -> str:
+    """Return " 14:30 U T C" for "T14:30:00Z"."""
+    return f" {match[1].removesuffix(':00') if match[1].count(':') > 1 else match[1]}{' U T C' if match[2] else ''}"
+
+
+def _years(match: re.Match[str]) -> str:
+    """Return "2026 to 27" for "2026/27"."""
+    follows = (int(match[1]) + 1) % 100 == int(match[2])
+    return f"{match[1]} to {match[2]}" if follows else match[0]
+
+
+def _ungrouped(match: re.Match[str]) -> str:
+    """Return "1000000" for "1.000.000". One group may be a decimal number: "1.000" stays."""
+    return match[0].replace(".", "") if match[0].count(".") > 1 else match[0]
+
+
 def _numeric_date(match: re.Match[str]) -> str:
     """Return "December 5, 2026" for "12/05/2026". A first number over 12 is the day; what is no date stays."""
     first, second, year = int(match[1]), int(match[3]), match[4]
@@ -116,10 +132,16 @@ def _hashtag(match: re.Match[str]) -> str:
     return f"hashtag {re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', match[1])}"
 
 
+def _power(match: re.Match[str]) -> str:
+    """Return " squared" for "^2"."""
+    return {"2": " squared", "3": " cubed"}.get(match[1], f" to the power of {match[1]}")
+
+
 def lower_shouting(text: str) -> str:
     """Return a text without small letters in small ones: a voice spells short words in capitals."""
     words = re.findall(r"[^\W\d_]{2,}", text)
-    return text.capitalize() if len(words) > 3 and not any(map(str.islower, text)) else text
+    is_list = re.fullmatch(r"\W*\w+(?:\s*[,;/&]\s*\w+)+\W*", text)  # "NASA, FBI, USA"
+    return text.capitalize() if len(words) > 3 and not is_list and not any(map(str.islower, text)) else text
 
 
 def _time(match: re.Match[str]) -> str:
@@ -157,7 +179,13 @@ _RULES_FOR_AMOUNTS: _Rules = (
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
     (re.compile(r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})\b"), r"\1 times 10 to the power of \2"),
     (re.compile(r"\b(\d{4})/(\d\d)/(\d\d)(?![\w/-])"), _date),
-    (re.compile(r"(?<=\d-\d\d)T(?=\d\d:)"), " "),
+    (re.compile(r"(?<=\d-\d\d)T(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z?)\b"), _clock),
+    (re.compile(r"\b((?:19|20)\d\d)/(\d\d)(?![\w/])"), _years),
+    (re.compile(r"\b\d{1,3}(?:\.\d{3})*\.000\b(?![.,]\d)"), _ungrouped),
+    (re.compile(r"(?<=\d)[.,][-–](?!\w)"), ""),
+    (re.compile(r"(?<![\w.])\.(?=\d)"), "0."),
+    (re.compile(r"(?<![\w.])\.(?=[A-Z]{2,}\b)"), "dot "),
+    (re.compile(r"\b(\d+)(?: ?x ?|(?<=\d{3})×(?=\d{3}))(?=\d+(?: ?[x×] ?\d+)?(?![\w.]\w))"), r"\1 by "),
     (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)(?![\w-])"), _date),
     (re.compile(r"(?<![\d/.])(\d{1,2})([/.])(\d{1,2})\2(\d{4}|\d\d)(?![\d/]|\.\d)"), _numeric_date),
     (re.compile(r"(?<=\d)\s?[-–]\s?(?=(?:[01]?\d|2[0-3]):[0-5]\d)"), " to "),
@@ -166,6 +194,13 @@ _RULES_FOR_AMOUNTS: _Rules = (
         lambda match: f"{match[1]} {match[2].upper()} M",
     ),
     (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?:\s?([ap])\.?m\b\.?)?(?![\d:])", re.IGNORECASE), _time),
+    (
+        re.compile(
+            rf"(?<!\w)(?:(?P<code_before>{_any_of(tuple(CURRENCY_CODES))})\s?(?P<after>{_NUMBER})"
+            rf"|(?P<before>{_NUMBER})\s?(?P<code>{_any_of(tuple(CURRENCY_CODES))}))(?!\w)"
+        ),
+        _currency_code,
+    ),
     (re.compile(rf"(?P<sign>[$€£])(?P<low>{_NUMBER})\s?[-–]\s?[$€£]?(?P<high>{_NUMBER})(?![\w-])"), _money_range),
     (
         re.compile(
@@ -174,14 +209,7 @@ _RULES_FOR_AMOUNTS: _Rules = (
         ),
         _money,
     ),
-    (
-        re.compile(
-            rf"\b(?:(?P<code_before>{'|'.join(CURRENCY_CODES)})\s?(?P<after>{_NUMBER})"
-            rf"|(?P<before>{_NUMBER})\s?(?P<code>{'|'.join(CURRENCY_CODES)}))\b"
-        ),
-        _currency_code,
-    ),
-    (re.compile(r"(?P<units>\d+)(?:[.,](?P<decimals>\d+))?\s?(?P<sign>[€£])(?P<magnitude>)"), _money),
+    (re.compile(r"(?P<units>\d+)(?:[.,](?P<decimals>\d+))?\s?(?P<sign>[$€£])(?![\d])(?P<magnitude>)"), _money),
     (
         re.compile(r"(?<![\w.,/])(\d+)\s(?:1/2|½)(?![\w/])|(?<![\w.,])(\d+)½"),
         lambda match: f"{match[1] or match[2]} and a half",
@@ -204,6 +232,7 @@ _RULES_FOR_SIGNS: _Rules = (
     (re.compile(r"\b(\d{1,2})['′](?:\s?(\d{1,2})[\"″])(?!\w)"), r"\1 feet \2"),
     (re.compile(rf"(?<![\w.]){'(?:'}{SPELLED})(?![\w.]\w|\w)"), lambda match: " ".join(match[0])),
     (re.compile(r"(?<!\w)[<>=-]?(?:->|=>)"), " to "),
+    (re.compile(r"(?<!\w[A-Z])(?<=\b[A-Z])–(?=[A-Z](?!\w))"), " to "),
     (re.compile(r"!=|≠"), " is not "),
     (re.compile(r"<="), " at most "),
     (re.compile(r">="), " at least "),
@@ -213,7 +242,7 @@ _RULES_FOR_SIGNS: _Rules = (
         lambda match: f" {GREEK.get(match[0].lower(), match[0])} ",
     ),
     (re.compile(r"(?<!\w)~\s?(?=\d)"), "about "),
-    (re.compile(r"(?<=\w)(?:\^|\*\*)(-?\d+)"), r" to the power of \1"),
+    (re.compile(r"(?<=\w)(?:\^|\*\*)(-?\d+)"), _power),
     (re.compile(r"(?<![\w)])[-−](?=\d)"), "minus "),
     (re.compile(r"(?<=\d)\s?\*\s?(?=\d)"), " times "),
     (re.compile(r"\b(?:\d+/){2,}\d+\b|\b24/7\b|\b50/50\b"), lambda match: match[0].replace("/", " ")),

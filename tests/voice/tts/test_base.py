@@ -87,6 +87,9 @@ class KanaVoice(MultilingualVoice):
         ("Guten Morgen, wie geht es Ihnen?", "German", "espeak:de"),
         ("Je ne sais pas où il est.", "French", "espeak:fr"), ("El gato está en la casa.", "Spanish", "espeak:es"),
         ("Il gatto è nella casa e non c'è.", "Italian", "espeak:it"),
+        ("Wie heißt du?", "German", "espeak:de"), ("Bonjour, comment allez-vous", "French", "espeak:fr"),
+        ("Hola, ¿cómo estás?", "Spanish", "espeak:es"), ("Xin chào các bạn", "Vietnamese", "espeak:vi"),
+        ("こんにちは Hello", "Japanese", "xtts --language ja"),
         ("Jag är inte hemma och du är det.", "Swedish", ""),
     ],
 )  # fmt: skip

@@ -47,7 +47,7 @@ from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
         ("A T-shirt, well-known", "A T-shirt, well-known."),
         ("1/2 cup, ¾ full, 7/8", "one half cup, three quarters full, 7 over 8."),
         ("24/7, 11/24/2026", "24 7, November 24, 2026."),
-        ("x^2 + y² = z, 2**3", "x to the power of 2 plus y squared equals z, 2 to the power of 3."),
+        ("x^2 + y² = z, 2**3", "x squared plus y squared equals z, 2 cubed."),
         ("10 * 3 = 30", "10 times 3 equals 30."),
         ("3 > 2 and 2 < 3", "3 greater than 2 and 2 less than 3."),
         ("at -5 degrees", "at minus 5 degrees."),
