@@ -2,4 +2,6 @@
 
 Reading order: `app` builds the session and the voice behind the first paint; `screens.chat` turns messages into turns;
 `turn_view` shows the events of a turn with `widgets`; `voice_controller` starts and stops the spoken conversation.
+Between the app and the terminal are `terminal_driver`, `text_filter`, `shown_text` and `markdown_parser`; `kept_draft`
+and `crash_report` are for its end.
 """

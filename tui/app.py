@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from voice.voice_session import VoiceSession
 
 _TERMINAL_CHECK_SECS = 2.0
+# One for all lines: Textual caches filtered lines by their filter.
+_TEXT_FILTER = TextFilter()
 
 
 class ParleyApp(App[None]):
@@ -98,7 +100,6 @@ class ParleyApp(App[None]):
         self.exit_notices: list[str] = []
         self.unsent_text = ""
         self._folder = folder
-        self._text_filter = TextFilter()
         self._build_session = build_session
         self._build_voice_session = build_voice_session
         self._session: Session | None = None
@@ -192,7 +193,7 @@ class ParleyApp(App[None]):
     # What leaves the app without being drawn
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return [*super().get_line_filters(), self._text_filter]
+        return [*super().get_line_filters(), _TEXT_FILTER]
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy `text` without control characters, which a shell would obey when it is pasted there."""

@@ -156,8 +156,8 @@ def _split_unfinished(text: str, mark: str) -> tuple[str, str]:
     return text, ""
 
 
-_PARSER_ERRORS = (ValueError, OverflowError, ArithmeticError, IndexError, RuntimeError, StopIteration)
-"""What the parser raises for numbers out of range: code points, sizes and positions."""
+_PARSER_ERRORS = (ValueError, ArithmeticError, IndexError, RuntimeError, StopIteration)
+"""Errors of the parser for numbers out of range: code points, sizes and positions."""
 
 
 def _valid(messages: Any) -> Iterator[Message]:

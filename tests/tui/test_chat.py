@@ -362,6 +362,16 @@ async def test_huge_paste_leaves_the_app_alive(make_app: MakeApp, run_app: RunAp
         await person.expect_text("characters more", "UserMessage")
 
 
+async def test_undoing_a_paste_that_is_higher_than_the_prompt(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(ScriptedModel())) as person:
+        await person.paste("line\n" * 30)
+        await person.wait_until(lambda: person.input)
+        await person.settle()
+        await person.press("ctrl+z")
+        await person.wait_until(lambda: not person.input)
+        await person.type("alive")
+
+
 async def test_ctrl_c_says_how_to_quit(make_app: MakeApp, run_app: RunApp) -> None:
     async with run_app(make_app(ScriptedModel())) as person:
         told: list[str] = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
+from textual.geometry import Offset
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -119,6 +120,13 @@ class Prompt(TextArea):
             event.stop()
             event.prevent_default()
             self.post_message(self.ImagesPasted(event.text, sources))
+
+    def scroll_cursor_visible(self, center: bool = False, animate: bool = False) -> Offset:  # noqa: FBT001, FBT002 the text area's signature
+        """Scroll to the cursor, if it is inside the text."""
+        # Undoing takes lines away and asks for this before it has moved the cursor, if a scrollbar goes with the lines.
+        if self.cursor_location[0] >= self.document.line_count:
+            return Offset()
+        return super().scroll_cursor_visible(center, animate)
 
     def _recall(self, index: int) -> None:
         self._history_index = index

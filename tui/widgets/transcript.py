@@ -43,7 +43,7 @@ class Transcript(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__()
         self._earlier: list[Recipe] = []
-        """What is above the first widget, oldest first."""
+        """Messages above the first widget, oldest first."""
         self._earlier_line = Static(classes="earlier", markup=False)
         self._is_loading_earlier = False
 
