@@ -88,9 +88,11 @@ def test_signal_at_a_random_point_loses_nothing(number: signal.Signals, tmp_path
         if number is signal.SIGKILL:
             assert code == -signal.SIGKILL
             continue
-        assert code == 128 + number, (attempt, code, output[-500:])
+        # Python itself starts without a handler. Until the app is there, nothing can be lost.
+        is_starting = b"\x1b[?1049h" not in output
+        assert code == 128 + number or (code == -number and is_starting), (attempt, code, output[-500:])
         assert b"Traceback" not in output, (attempt, output[-2000:])
-        if b"\x1b[?1049h" in output:
+        if not is_starting:
             assert output.rindex(b"\x1b[?1049l") > output.rindex(b"\x1b[?1049h")
             assert output.rindex(b"\x1b[?25h") > output.rindex(b"\x1b[?25l")
         if was_answering(output, finished):
