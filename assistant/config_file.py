@@ -10,7 +10,7 @@ from typing import Any
 from platformdirs import user_config_path
 
 from assistant.atomic_files import make_private_folder, write_atomically
-from assistant.errors import ConfigError
+from assistant.errors import ConfigError, first_line
 from assistant.parsing import MAX_TEXT_BYTES, ParseError, decode_text, parse_toml, read_bounded
 from assistant.text_cleaning import clean_line
 
@@ -150,7 +150,7 @@ def _parse(path: Path, content: bytes) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
-        return clean_line(error.strerror or str(error))
+        return first_line(error)
     return "its links lead round in a circle" if isinstance(error, RuntimeError) else f"it {error}"
 
 

@@ -112,6 +112,10 @@ def http_status(code: int) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error of a library, cleaned and without its full stop, to be quoted in a sentence."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """Return what an error of a library or the system says, to be quoted in a sentence.
+
+    That is its first line, cleaned and without a full stop; of an `OSError` its reason, without number and file name.
+    """
+    message = error.strerror if isinstance(error, OSError) and error.strerror else error
+    lines = str(message).strip().splitlines() or [type(error).__name__]
     return clean_line(lines[0], _MAX_QUOTED).rstrip(".")

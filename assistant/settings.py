@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.config_file import closest_name, expand_home, read_config
-from assistant.errors import ConfigError
+from assistant.errors import ConfigError, first_line
 from assistant.languages import language_code
 from assistant.parsing import ParseError, decode_text, read_bounded
 from assistant.text_cleaning import clean_line, valid_unicode
@@ -65,6 +65,15 @@ def _valid_text(value: object) -> object:
     return valid_unicode(value) if isinstance(value, str) else value
 
 
+def _no_bool(value: object) -> object:
+    """Refuse true and false, which Python counts as the numbers 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("true or false in place of a number")  # noqa: TRY004 - the error that pydantic expects
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_no_bool)]
+Float = Annotated[float, BeforeValidator(_no_bool)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_valid_text)]
 Text = Annotated[str, BeforeValidator(_valid_text)]
 
@@ -109,19 +118,19 @@ class Settings(BaseSettings):
     system: Text | None = None
     """System instructions of every conversation. `load` reads "@FILE" from that file; "@@" begins a text with "@"."""
 
-    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] = 512
+    max_tokens: Annotated[Integer, Field(ge=1, lt=2**31)] = 512
     """Longest reply, in tokens."""
 
-    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    temperature: Annotated[Float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     """Sampling temperature: 0 always takes the likeliest token, 1 samples from the model's distribution."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    seed: Annotated[Integer, Field(ge=0, lt=2**63)] | None = None
     """Seed that makes sampling repeatable; no effect at temperature 0."""
 
     allow_urls: bool = False
     """Fetch images from http(s) URLs. Private addresses are refused in any case."""
 
-    max_image_megapixels: Annotated[float, Field(gt=0, le=100)] = 50.0
+    max_image_megapixels: Annotated[Float, Field(gt=0, le=100)] = 50.0
     """Largest image that is decoded, in millions of pixels, judged by its header."""
 
     data_dir: FolderPath = Field(default_factory=lambda: user_data_path("parley", appauthor=False))
@@ -258,7 +267,7 @@ def _instructions(text: str, folder: Path) -> str:
     try:
         return decode_text(read_bounded(folder / expand_home(Path(text[1:])))).strip()
     except OSError as error:
-        reason = clean_line(error.strerror or str(error)).lower()
+        reason = first_line(error).lower()
         raise ConfigError(f"The instructions cannot be read from {name} ({reason}): {advice}.") from error
     except ParseError as error:
         raise ConfigError(f"The instructions cannot be read because {name} {error}: {advice}.") from error

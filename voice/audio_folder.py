@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.errors import first_line
 from assistant.progress import OnNotice
 from voice.audio.types import SAMPLE_RATE
 from voice.recordings import RecordingOutput, write_wav
@@ -47,9 +48,9 @@ class AudioFolder:
             write_wav(self._folder / name, samples, sample_rate)
         except (OSError, ValueError) as error:
             self._failed = True
-            reason = getattr(error, "strerror", None) or error
             self._on_notice(
-                f"Audio cannot be saved in {self._folder} ({reason}): the conversation goes on without saving it."
+                f"Audio cannot be saved in {self._folder} ({first_line(error)}): the conversation goes on without "
+                "saving it."
             )
             return None
         return name

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.conversation.session import Session
+from assistant.errors import first_line
 from assistant.events import Notice
 from assistant.progress import OnNotice
 from voice.audio.duplex import AudioDuplex, DeviceChange
@@ -131,7 +132,7 @@ class VoiceSession:
 
 
 class _CallFiles:
-    """What is written about one call: the log, and audio. None of it ends the call if it cannot be written."""
+    """The files of one call: the log, and audio. One that cannot be written does not end the call."""
 
     def __init__(self, options: VoiceOptions, speaker: AudioOutput, on_notice: OnNotice) -> None:
         call = new_call_id()
@@ -189,5 +190,6 @@ class _CallFiles:
                 self._give_up(recording.path, error)
 
     def _give_up(self, path: Path, error: OSError | ValueError) -> None:
-        reason = getattr(error, "strerror", None) or error
-        self._on_notice(f"The recording {path} cannot be written ({reason}): the conversation goes on without it.")
+        self._on_notice(
+            f"The recording {path} cannot be written ({first_line(error)}): the conversation goes on without it."
+        )

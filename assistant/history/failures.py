@@ -1,4 +1,4 @@
-"""What a person is told when the file of the history cannot be used."""
+"""Sentences for the user about a file of the history that cannot be used."""
 
 import errno
 import os
@@ -6,8 +6,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from assistant.errors import HistoryError
-from assistant.text_cleaning import clean_line
+from assistant.errors import HistoryError, first_line
 
 _ANOTHER_FOLDER = "name another folder with PARLEY_DATA_DIR"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -41,14 +40,14 @@ def database_failure(path: Path, error: Exception, *, reading: bool) -> HistoryE
             return HistoryError(f"{path} is in use by another program: try again when that has finished.")
         case _:
             return HistoryError(
-                f"{path} cannot be used ({clean_line(str(error))}): move it away to start a new history, or "
+                f"{path} cannot be used ({first_line(error)}): move it away to start a new history, or "
                 f"{_ANOTHER_FOLDER}."
             )
 
 
 def file_failure(path: Path, error: OSError, *, reading: bool) -> HistoryError:
     """Return the sentence about an error of the operating system."""
-    reason = clean_line(error.strerror or str(error)).lower()
+    reason = first_line(error).lower()
     advice = "make room" if error.errno in _NO_SPACE else "check its permissions"
     return HistoryError(
         f"The conversations in {path.parent} cannot be {'read' if reading else 'written'} ({reason}): {advice} or "

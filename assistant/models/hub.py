@@ -335,14 +335,15 @@ def _translate_errors(repository: str, revision: str) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, httpx2.TransportError) as error:
         raise _unreachable(repository, "cannot be reached") from error
     except (errors.HfHubHTTPError, errors.XetDownloadError) as error:
-        raise ModelError(f"The hub does not hand out {repository}: {clean_line(first_line(error))}.") from error
+        raise ModelError(f"The hub does not hand out {repository}: {first_line(error)}.") from error
     except errors.HFValidationError as error:
         raise ModelError(f"{repository} is not a hub id, like owner/name: check it.") from error
     except BrokenPipeError:
         # Comes from the progress callback, not from the disk.
         raise
     except OSError as error:
-        reason = error.strerror or clean_line(first_line(error))
-        raise ModelError(f"{repository} cannot be fetched: {reason}. What has come so far is kept.") from error
+        raise ModelError(
+            f"{repository} cannot be fetched: {first_line(error)}. What has come so far is kept."
+        ) from error
     finally:
         logging.set_verbosity(verbosity)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from assistant.errors import ConfigError, ParleyError, SkillUsageError
+from assistant.errors import ConfigError, ParleyError, SkillUsageError, first_line
 from assistant.text_cleaning import clean_line
 from parley.cli.terminal import describe_write_error, discard, notify, write_error
 
@@ -47,7 +47,7 @@ def exit_after_errors() -> Iterator[None]:
         # In practice standard output on a full disk: code that opens files translates its own errors.
         discard(sys.stdout)
         if error.filename:
-            notify(f"{error.filename} cannot be used: {error.strerror or error}.")
+            notify(f"{error.filename} cannot be used: {first_line(error)}.")
         else:
             notify(f"The output cannot be written: {describe_write_error(error)}.")
         sys.exit(FAILED)

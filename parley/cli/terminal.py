@@ -15,6 +15,7 @@ from typing import IO
 
 import click
 
+from assistant.errors import first_line
 from assistant.text_cleaning import clean_line, clean_text, to_json, valid_unicode
 
 MAX_INPUT_CHARACTERS = 4_000_000
@@ -139,7 +140,7 @@ def _binary() -> click.UsageError:
 
 
 def _unreadable(error: OSError) -> click.UsageError:
-    return click.UsageError(f"Standard input cannot be read: {error.strerror or error}.")
+    return click.UsageError(f"Standard input cannot be read: {first_line(error)}.")
 
 
 def is_terminal(*streams: IO[str] | None) -> bool:
@@ -183,7 +184,7 @@ def replace_closed_streams() -> None:
 
 def describe_write_error(error: OSError) -> str:
     """Return why standard output cannot be written."""
-    return "it is closed" if error.errno == errno.EBADF else str(error.strerror or error)
+    return "it is closed" if error.errno == errno.EBADF else first_line(error)
 
 
 def ensure_terminal_size() -> None:

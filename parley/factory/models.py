@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.errors import ConfigError, MissingExtraError, ModelError, first_line
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
@@ -235,6 +235,6 @@ def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, f
 def cache_error(what: str, settings: "Settings", error: OSError) -> ModelError:
     """Return the error for a bundled model that cannot be written to the cache."""
     return ModelError(
-        f"The bundled {what} cannot be assembled in {settings.cache_dir}: {error.strerror or error}. "
+        f"The bundled {what} cannot be assembled in {settings.cache_dir}: {first_line(error)}. "
         "Make room there, or name another folder with PARLEY_CACHE_DIR."
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from assistant.errors import SkillError
+from assistant.errors import SkillError, first_line
 from assistant.text_cleaning import clean_line
 
 KEYS = ("photo", "image", "recording", "audio", "file", "id")
@@ -104,7 +104,7 @@ def _read_lines(path: Path) -> Iterator[tuple[Key, dict[str, Any]]]:
     except FileNotFoundError as error:
         raise SkillError(f"{path} does not exist: check the path.") from error
     except OSError as error:
-        raise SkillError(f"{path} cannot be read: {error.strerror}.") from error
+        raise SkillError(f"{path} cannot be read: {first_line(error)}.") from error
     except UnicodeDecodeError as error:
         raise SkillError(f"{path} is not text in UTF-8: save it as such.") from error
     seen: set[Key] = set()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from assistant.errors import VoiceError
+from assistant.errors import VoiceError, first_line
 from assistant.text_cleaning import clean_line
 from voice.audio.wav_header import wav_length
 
@@ -180,8 +180,7 @@ def open_seekable(source: str | Path | IO[bytes], name: str) -> Iterator[IO[byte
     except FileNotFoundError as error:
         raise VoiceError(f"There is no file {name}: check the path.") from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise VoiceError(f"{name} cannot be read: {reason}.") from error
+        raise VoiceError(f"{name} cannot be read: {first_line(error)}.") from error
     with file:
         if not file.read(1):
             raise VoiceError(f"{name} is empty: record or fetch it again.")

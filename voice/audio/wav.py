@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self, cast
 
 from assistant.atomic_files import replace_file
-from assistant.errors import VoiceError
+from assistant.errors import VoiceError, first_line
 
 if TYPE_CHECKING:
     from voice.audio.types import Samples
@@ -34,7 +34,7 @@ class WavFile:
             # An existing file stays until the new one is complete.
             file = target if self._path is None else self._replacing.enter_context(replace_file(self._path, 0o666))
         except OSError as error:
-            raise VoiceError(f"{self._path} cannot be written: {error.strerror}.") from error
+            raise VoiceError(f"{self._path} cannot be written: {first_line(error)}.") from error
         self._wave = wave.open(cast("IO[bytes]", file), "wb")  # noqa: SIM115 - closed in `__exit__`
         self._wave.setnchannels(1)
         self._wave.setsampwidth(2)
@@ -54,7 +54,7 @@ class WavFile:
                 raise
             self._replacing.__exit__(kind, error, traceback)
         except OSError as failure:
-            raise VoiceError(f"{self._path} cannot be written: {failure.strerror}.") from failure
+            raise VoiceError(f"{self._path} cannot be written: {first_line(failure)}.") from failure
 
     def write(self, samples: "Samples") -> None:
         """Append samples. Raises `VoiceError` if they cannot be written, for example when the disk is full."""
@@ -63,4 +63,4 @@ class WavFile:
         try:
             self._wave.writeframes(np.clip(np.round(samples * 32767), -32767, 32767).astype("<i2").tobytes())
         except OSError as error:
-            raise VoiceError(f"{self._path} cannot be written: {error.strerror}.") from error
+            raise VoiceError(f"{self._path} cannot be written: {first_line(error)}.") from error

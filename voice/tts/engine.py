@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from assistant.atomic_files import make_private_folder, write_atomically
-from assistant.errors import VoiceError
+from assistant.errors import VoiceError, first_line
 
 if TYPE_CHECKING:
     from assistant.progress import Progress
@@ -41,7 +41,7 @@ class License:
             make_private_folder(data_dir)
             write_atomically(file, f"{self.text}\n".encode())
         except OSError as error:
-            raise VoiceError(f"{file} cannot be written: {error.strerror}.") from error
+            raise VoiceError(f"{file} cannot be written: {first_line(error)}.") from error
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
-from assistant.errors import MissingExtraError, VoiceError
+from assistant.errors import MissingExtraError, VoiceError, first_line
 from assistant.languages import suggest
 from voice.tts.engine import VoiceEngine, is_english
 from voice.tts.text_language import scripts_of_language
@@ -103,7 +103,7 @@ def _run(program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def _cannot_run(error: OSError | subprocess.TimeoutExpired) -> VoiceError:
-    reason = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else error.strerror
+    reason = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else first_line(error)
     return VoiceError(f"The program espeak-ng cannot be run ({reason}): install it again, or choose --voice piper.")
 
 

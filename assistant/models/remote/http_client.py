@@ -22,8 +22,8 @@ from typing import Any
 import httpx2
 
 from assistant import __version__
-from assistant.errors import ConfigError
-from assistant.models.remote.http_errors import Redactor, response_error, tls_expected, transport_error
+from assistant.errors import ConfigError, first_line
+from assistant.models.remote.http_errors import LOOPBACK, Redactor, response_error, tls_expected, transport_error
 from assistant.models.remote.retries import POLL_SECONDS, IsCancelled, ServerError
 from assistant.text_cleaning import clean_line
 
@@ -37,7 +37,6 @@ _MAX_STREAM_BYTES = 256 * 2**20
 _MAX_BODY_BYTES = 4 * 2**20
 _PROBE_TIMEOUT = 2.0
 """Seconds for a TLS handshake that tells why there was no answer."""
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
@@ -175,8 +174,7 @@ class ApiClient:
                 headers=self._headers,
                 timeout=httpx2.Timeout(self.read_timeout, connect=CONNECT_TIMEOUT),
                 verify=self._ssl_context,
-                # A proxy set in the environment is for other machines, not for this one.
-                trust_env=self._url.host not in _LOOPBACK,
+                trust_env=self._url.host not in LOOPBACK,
             )
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise ServerError(
@@ -244,7 +242,7 @@ def _default_ssl_context() -> ssl.SSLContext:
         return httpx2.create_ssl_context()
     except OSError as error:
         raise ConfigError(
-            f"The certificates set in SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error.strerror or error}."
+            f"The certificates set in SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {first_line(error)}."
         ) from error
 
 

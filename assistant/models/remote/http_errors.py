@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
@@ -23,8 +23,11 @@ _MAX_MESSAGE_CHARACTERS = 300
 _MAX_PLAIN_TEXT = 1000
 _MESSAGE_FIELDS = ("error", "message", "detail", "msg", "error_description", "errors")
 _RETRYABLE_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-_REDIRECTS = range(300, 400)
+REDIRECTS = range(300, 400)
+"""Statuses of answers that name another address."""
 _TLS_EXPECTED = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS", re.IGNORECASE)
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that are asked without the proxy set in the environment: it is for other machines."""
 _ENDPOINTS = ("/models", "/chat/completions")
 
 
@@ -83,8 +86,8 @@ def response_error(server: str, response: httpx2.Response, body: bytes, problem:
     retryable = status in _RETRYABLE_STATUS
     retry_after = parse_retry_after(response.headers.get("retry-after", "")) if retryable else None
     if _TLS_EXPECTED.search(body):
-        sentence = f"The server at {server} expects TLS: set the address with https:// in place of http://."
-    elif status in _REDIRECTS and (target := _redirect_target(response, words)):
+        sentence = str(tls_expected(server))
+    elif status in REDIRECTS and (target := _redirect_target(response, words)):
         sentence = (
             f"The server at {server} answered {http_status(status)} to {target}, which is not followed: "
             f"if that is the right address, set it with --base-url."
@@ -191,10 +194,8 @@ def _plain_text(response: httpx2.Response, body: bytes, words: Redactor) -> str:
 def _proxy_name(server: str) -> str:
     """Return the proxy through which `server` is asked, without its password; empty if there is none."""
     url = urlsplit(server)
-    if (url.hostname or "") in ("localhost", "127.0.0.1", "::1"):
+    if (url.hostname or "") in LOOPBACK:
         return ""
-    from urllib.request import proxy_bypass
-
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(url.hostname or ""):
