@@ -14,8 +14,8 @@ _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDIRECTIONAL}]")
 """Control characters except tab and newline, which a terminal would obey, and the bidirectional controls."""
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_ESCAPED_IN_JSON = re.compile(f"[\x7f-\x9f{_BIDIRECTIONAL}\ud800-\udfff]")
-"""What `json.dumps` leaves as it is; the control characters below U+0020 it escapes."""
+_ESCAPED_IN_JSON = re.compile(f"[\x7f-\x9f\u2028\u2029{_BIDIRECTIONAL}\ud800-\udfff]")
+"""Characters that `json.dumps` leaves as they are; it escapes the control characters below U+0020."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -42,9 +42,9 @@ def clean_line(text: str, max_length: int = 200) -> str:
 
 
 def to_json(value: object, indent: int | None = None) -> str:
-    """Return `value` as JSON in which controls, bidirectional controls and lone surrogates are escaped.
+    """Return `value` as JSON in which controls, line separators and lone surrogates are escaped.
 
-    Parsers give them back; a terminal that shows the JSON cannot obey them.
+    Parsers give them back. A terminal that shows the JSON cannot obey them, and every reader sees as many lines.
     """
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return text if text.isascii() and "\x7f" not in text else _ESCAPED_IN_JSON.sub(_escape, text)

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
 from assistant.messages import Image
+from assistant.models.replies import is_blank
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
-from skills.replies import ask, has_words
+from skills.replies import ask
 from skills.structured import json_objects
 from skills.vision_model import VisionModel
 
@@ -151,7 +152,7 @@ def _parse_regions(reply: str, photo: Image) -> list[Region]:
             for position, side in zip(region.bbox_2d, sides, strict=True)
         )
         label = " ".join(region.label.split())
-        if left < right and top < bottom and has_words(label):
+        if left < right and top < bottom and not is_blank(label):
             regions.append(Region(box=(left, top, right, bottom), text=label))
     return regions
 

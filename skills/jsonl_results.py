@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from assistant.atomic_files import replace_file
-from assistant.errors import SkillError
+from assistant.errors import SkillError, first_line
 from assistant.text_cleaning import clean_line, to_json
 from skills.files import path_identity
 
@@ -44,11 +44,6 @@ def make_record(name: str, result: "BaseModel | None", error: str = "", *, key: 
     if result is None:
         return {key: name, ERROR_KEY: error}
     return {key: name, **{field: value for field, value in result.model_dump(mode="json").items() if field != key}}
-
-
-def to_json_line(record: dict[str, Any]) -> str:
-    """Return a record as one line of JSON."""
-    return to_json(record) + "\n"
 
 
 @dataclass(frozen=True)
@@ -82,7 +77,7 @@ class ResultFile:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record. Raises `SkillError` if it cannot be written."""
-        _write_all(self._path, self._descriptor, to_json_line(record).encode())
+        _write_all(self._path, self._descriptor, f"{to_json(record)}\n".encode())
 
 
 @contextmanager
@@ -234,8 +229,10 @@ def _write_all(path: Path, descriptor: int, data: bytes) -> None:
         while data:
             data = data[os.write(descriptor, data) :]
     except OSError as error:
-        raise SkillError(f"{path} cannot be written ({error.strerror}): make room, and go on with --resume.") from error
+        raise SkillError(
+            f"{path} cannot be written ({first_line(error)}): make room, and go on with --resume."
+        ) from error
 
 
 def _not_writable(path: Path, error: OSError) -> SkillError:
-    return SkillError(f"{path} cannot be written ({error.strerror}): name a file in a folder of yours.")
+    return SkillError(f"{path} cannot be written ({first_line(error)}): name a file in a folder of yours.")

@@ -18,11 +18,12 @@ from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
 from assistant.messages import Image
+from assistant.models.replies import is_blank
 from assistant.text_cleaning import clean_line
 from skills.confidence import calibrated_confidence, calibration
 from skills.definition import skill
 from skills.ocr import read
-from skills.replies import ask, has_words
+from skills.replies import ask
 from skills.text_questions import answer_from_text, reads_instead
 from skills.vision_model import ScoringUnsupported, VisionModel
 
@@ -133,7 +134,7 @@ def vqa(
 def _check_answers(*, choice: Sequence[str] = (), yes_no: bool = False, **_: object) -> None:
     if yes_no and choice:
         raise SkillUsageError("--yes-no and --choice name two sets of answers: give one of them.")
-    if not all(map(has_words, choice)):
+    if any(map(is_blank, choice)):
         raise SkillUsageError("One of the answers to choose from is empty: give words to each --choice.")
     if choice and len(set(choice)) < 2:
         raise SkillUsageError("A choice needs two different answers at least: give --choice for each.")

@@ -3,10 +3,8 @@
 docs/call-log.md describes the lines. If the log cannot be written, that is reported once and the conversation goes on.
 """
 
-import json
 import math
 import os
-import re
 import secrets
 import stat
 import time
@@ -16,10 +14,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from assistant.atomic_files import open_private
+from assistant.errors import first_line
 from assistant.events import Event, Notice, UserTranscript
 from assistant.messages import Image
 from assistant.progress import OnNotice
-from assistant.text_cleaning import valid_unicode
+from assistant.text_cleaning import to_json, valid_unicode
 from voice.events import (
     EmotionDetected,
     ReplyEnded,
@@ -32,10 +31,6 @@ from voice.events import (
 
 if TYPE_CHECKING:
     from voice.audio_folder import AudioFolder
-
-# Escaped, as JSON allows: a terminal would obey the controls and read text backwards, and some readers end a line at
-# the separators.
-_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def new_call_id() -> str:
@@ -129,8 +124,9 @@ class CallLog:
 
     def _report(self, error: OSError | ValueError) -> None:
         self._reported = True
-        reason = getattr(error, "strerror", None) or error
-        self._on_notice(f"The log {self._path} cannot be written ({reason}): the conversation goes on without it.")
+        self._on_notice(
+            f"The log {self._path} cannot be written ({first_line(error)}): the conversation goes on without it."
+        )
 
     def _write_mood(self, event: EmotionDetected) -> None:
         emotion = event.emotion
@@ -223,8 +219,7 @@ def _append(descriptor: int, line: bytes) -> None:
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
-    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-    return (_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n").encode()
+    return (to_json(line) + "\n").encode()
 
 
 def _plain(value: Any) -> Any:

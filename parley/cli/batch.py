@@ -12,7 +12,7 @@ import click
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 from parley.cli.options import SETTINGS_OPTIONS, load_settings
 from parley.cli.progress import ProgressLine, RunProgress
-from parley.cli.terminal import notify, read_input, shown_name, write_out
+from parley.cli.terminal import notify, read_input, shown_name, write_json, write_out
 
 if TYPE_CHECKING:
     import threading
@@ -119,12 +119,14 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
     import threading
 
     from skills.definition import as_text
-    from skills.jsonl_results import to_json_line
 
     values = _load_files(skill, values, settings)
     [dependency] = _build_dependencies(skill, settings, threading.Event())
     result = skill.run(values, dependency)
-    write_out(to_json_line(result.model_dump(mode="json")) if as_json else f"{as_text(result)}\n")
+    if as_json:
+        write_json(result.model_dump(mode="json"))
+    else:
+        write_out(f"{as_text(result)}\n")
 
 
 class _SkillRun:
@@ -254,7 +256,7 @@ class _OutcomePrinter:
     def print(self, outcome: "Outcome", *, save: bool) -> None:
         """Write `outcome`; to the results file only if `save`."""
         from skills.definition import as_text
-        from skills.jsonl_results import make_record, to_json_line
+        from skills.jsonl_results import make_record
 
         name, result = shown_name(outcome.source.name), outcome.result
         for notice in outcome.notices:
@@ -266,7 +268,7 @@ class _OutcomePrinter:
             if save:
                 self._result_file.write(record)
         elif self._as_json:
-            write_out(to_json_line(record))
+            write_json(record)
         elif result is not None:
             write_out(self._format_result(name, as_text(result)))
 

@@ -1,6 +1,5 @@
 """`parley licences`, and the question whether the license of a voice is accepted before it is downloaded."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from assistant.errors import ConfigError, SkillUsageError
+from assistant.errors import ConfigError, SkillUsageError, first_line
 from assistant.parsing import ParseError, decode_text, read_bounded
 from assistant.text_cleaning import clean_line
 from parley.cli.options import as_json_option
 from parley.cli.table import format_table
-from parley.cli.terminal import is_terminal, notify, write_out
+from parley.cli.terminal import is_terminal, notify, write_json, write_out
 
 if TYPE_CHECKING:
     from assistant.settings import Settings
@@ -66,9 +65,9 @@ def licences(package: str | None, lock: Path | None, *, as_sbom: bool, as_json: 
         return
     parts = components.all_components(_read_lock(lock) if lock else None)
     if as_sbom:
-        write_out(json.dumps(components.sbom(parts), indent=2) + "\n")
+        write_json(components.sbom(parts), indent=2)
     elif as_json:
-        write_out(json.dumps([asdict(part) for part in parts], indent=2) + "\n")
+        write_json([asdict(part) for part in parts], indent=2)
     else:
         rows = [("part", "version", "licence", "from")]
         rows += [(part.name, part.version, part.license, part.package or part.kind) for part in parts]
@@ -79,6 +78,6 @@ def _read_lock(path: Path) -> str:
     try:
         return decode_text(read_bounded(path, _MAX_LOCK_BYTES))
     except OSError as error:
-        raise ConfigError(f"The lock file {path} cannot be read: {error.strerror}.") from error
+        raise ConfigError(f"The lock file {path} cannot be read: {first_line(error)}.") from error
     except ParseError as error:
         raise ConfigError(f"The lock file {path} {error}.") from error

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from assistant.text_cleaning import to_json
 from skills.evaluation.pairs import read_pairs
 from skills.evaluation.scores import Bootstrap, evaluate
-from skills.jsonl_results import IMAGE_KEY, RecordSchema, make_record, open_result_file, to_json_line
+from skills.jsonl_results import IMAGE_KEY, RecordSchema, make_record, open_result_file
 from skills.question_answering import Answer
 from tests.fuzz.harness import fuzz, mutate_bytes, odd_json, odd_text
 
@@ -32,7 +33,7 @@ class Input:
 
 def valid_line(rng: random.Random, name: str, question: str) -> str:
     if rng.random() < 0.2:
-        return to_json_line(make_record(name, None, odd_text(rng, 2)))
+        return to_json(make_record(name, None, odd_text(rng, 2))) + "\n"
     answer = Answer(
         question=question,
         answer=odd_text(rng, 3),
@@ -41,7 +42,7 @@ def valid_line(rng: random.Random, name: str, question: str) -> str:
         visible=rng.random() < 0.5,
         model="m",
     )
-    return to_json_line(make_record(name, answer))
+    return to_json(make_record(name, answer)) + "\n"
 
 
 def reference_line(rng: random.Random, name: str) -> str:

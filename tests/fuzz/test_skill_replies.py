@@ -13,11 +13,11 @@ from pydantic import BaseModel
 from assistant.messages import Image
 from assistant.models.base import ModelInfo
 from assistant.models.scripted import ScriptedModel
-from assistant.text_cleaning import clean_text
+from assistant.text_cleaning import clean_text, to_json
 from skills import ask_json, caption, vqa
 from skills.captioning import MAX_ALT_TEXT_CHARACTERS, Caption, Style
 from skills.definition import as_text
-from skills.jsonl_results import make_record, to_json_line
+from skills.jsonl_results import make_record
 from skills.question_answering import Answer
 from skills.vision_model import ScoringUnsupported
 from tests.fakes.skills import make_image
@@ -126,8 +126,8 @@ def use(value: Input) -> None:
             result = ask_json(PHOTO, question="Which room?", schema=Room, model=model)
     assert type(result).model_validate(result.model_dump()) == result
     assert isinstance(as_text(result), str)
-    line = to_json_line(make_record("a.png", result))
-    assert line.count("\n") == 1
+    line = to_json(make_record("a.png", result))
+    assert len(line.splitlines()) == 1
     json.loads(line.encode(), parse_constant=no_constant)
 
 
