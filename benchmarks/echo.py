@@ -38,7 +38,7 @@ PERSON_TEXT = (
 )
 DELAYS_MS = (30, 100, 250)
 ECHO_LEVELS_DB = (0, 10)
-"""How much the echo is quieter than the person."""
+"""Level of the echo below that of the person."""
 # A canceller needs a moment to find the echo; what comes before is not counted.
 _CONVERGENCE_SAMPLES = 4 * SAMPLE_RATE
 _FRAME_SAMPLES = SAMPLE_RATE // 100

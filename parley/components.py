@@ -1,4 +1,4 @@
-"""What Parley consists of, with the licence of each part: packages, wheel assets, and weights of its own.
+"""The parts of Parley, each with its licence: packages, wheel assets, and weights of its own.
 
 Written as a list for people, or as an SBOM in the CycloneDX format, version 1.6.
 """

@@ -24,7 +24,7 @@ _EXPECTED = {
     "choices": TEXTS,
     "assistant": Expected(lambda value: isinstance(value, Assistant), "an Assistant"),
 }
-"""What the arguments of all functions here have to be, by their names."""
+"""Requirements of the arguments of all functions here, by name."""
 
 _shared: Assistant | None = None
 _shared_lock = threading.Lock()

@@ -20,9 +20,9 @@ Public names:
     ask_json                     fill in a pydantic model of your own (or raise UnfilledSchemaError)
     registry                     all skills, including those of other packages (entry points `parley.skills`)
 
-Reading order: parameters, definition, vision_model, registry; captioning, question_answering, ocr, structured and
-emotions/; slash_commands and slash_arguments for conversations; files, batch, batching and jsonl_results for many
-files; evaluation/ to score results.
+Reading order: parameters, definition, call_check, vision_model, replies, registry; captioning, question_answering,
+text_questions, ocr, structured and emotions/; slash_commands and slash_arguments for conversations; files, batch,
+batching and jsonl_results for many files; evaluation/ to score results.
 
 Public names are imported on first use, so that `import skills` loads nothing heavy.
 """

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Expected:
-    """What an argument has to be.
+    """Requirement of an argument.
 
     Attributes:
         accepts: Return True for a value that fits.
@@ -89,7 +89,7 @@ def check_call(
     Args:
         name: Name of the function for messages.
         signature: Its signature.
-        expected: What its arguments have to be. An argument with a default may also be that default.
+        expected: Requirements of its arguments. An argument with a default may also be that default.
         args: Arguments by place.
         kwargs: Arguments by name.
 

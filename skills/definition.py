@@ -206,7 +206,7 @@ class Skill(Generic[P, R]):
 
     @cached_property
     def _expected(self) -> dict[str, Expected]:
-        """What the arguments of a call from Python have to be; `validate` checks the others."""
+        """Types of the arguments of a call from Python; `validate` checks calls from elsewhere."""
         kinds = {"photo": IMAGE, "sound": AUDIO, "text": TEXT, "texts": TEXTS, "flag": FLAG}
         expected = {each.name: kinds[each.kind] for each in self.parameters if each.kind in kinds}
         if self._dependency is not None:

@@ -25,7 +25,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a new account has: no virtual environment, no settings, nothing cached."""
+    """Environment of a new account: no virtual environment, no settings, nothing cached."""
     home = tmp_path_factory.mktemp("home")
     kept = {
         name: value

@@ -1,4 +1,4 @@
-"""What a start does not load: the heavy libraries, until something needs them.
+"""Start-up loads none of the heavy libraries, until something needs them.
 
 import-linter keeps the rooms apart (`make contracts`); which imports happen at a start only running it can tell.
 """
@@ -19,7 +19,7 @@ HEAVY = tuple(
 
 
 def loaded_by(program: str) -> set[str]:
-    """Which of the heavy libraries a fresh interpreter holds at the end of `program`, whatever its exit code."""
+    """Return the heavy libraries that a fresh interpreter holds at the end of `program`, whatever its exit code."""
     report = (
         "import atexit, sys\n"
         f"atexit.register(lambda: print('LOADED', *sys.modules.keys() & {set(HEAVY)}, file=sys.stderr))\n"

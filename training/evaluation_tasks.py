@@ -105,7 +105,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class EvalContext:
-    """What to evaluate.
+    """Model and data to evaluate.
 
     Attributes:
         engine: Answers the questions.

@@ -145,25 +145,21 @@ class RecordingOutput:
 
     @property
     def played_seconds(self) -> float:
-        """As `AudioSink`. Remembers the value, because a lost output knows it no longer."""
+        """Seconds of the reply that were played. The value is kept, because a lost output knows it no longer."""
         self._played_seconds = self._output.played_seconds
         return self._played_seconds
 
     def add(self, samples: "Samples") -> None:
-        """As `AudioSink`."""
         self._output.add(samples)
         self._added.append(samples)
 
     def pause(self) -> None:
-        """As `PausableAudioSink`."""
         self._output.pause()
 
     def resume(self) -> None:
-        """As `PausableAudioSink`."""
         self._output.resume()
 
     def clear(self) -> None:
-        """As `AudioSink`."""
         try:
             played = self.played_seconds
         except VoiceError:

@@ -31,7 +31,6 @@ __all__ = ["MAX_BYTES", "ImageLoader", "LoadedImage", "decode"]
 MAX_BYTES = 64 * 2**20
 """Largest file that is read: a conversation holds its images in memory, and the history copies them."""
 
-
 PIPE_SECS = 20.0
 """Time that a program at the other end of a pipe may be silent."""
 

@@ -1,1 +1,4 @@
-"""A conversation and its turns. Reading order: `session`, `context_window`, `turn_log`, `model_command`."""
+"""A conversation and its turns.
+
+Reading order: `session`, `context_window`, `turn_log`, `commands`, `model_command`.
+"""

@@ -1,4 +1,4 @@
-"""What a typed text that begins with a slash is: the command `/help`, a text with a slash sent as it is, or neither.
+"""Texts that begin with a slash: the command `/help`, and texts that are sent with their slash.
 
 `model_command` has `/model`; the router of a session knows the others and refuses what is no command.
 """
@@ -11,7 +11,7 @@ from assistant.events import Event, Notice
 from assistant.messages import Message, Text
 
 LITERAL_SLASH = "\\/"
-"""How a text begins that is sent with its slash, and is no command."""
+"""Beginning of a text that is no command and is sent with its slash."""
 
 _HELP = re.compile(r"/help[?!.…]*(?:\s+(.*))?", re.DOTALL)
 _LITERAL = re.compile(r"\s*\\/(?=[^\W\d_])")

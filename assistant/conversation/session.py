@@ -183,9 +183,8 @@ class Session:
         """Answer `message`. Nothing happens before the turn is iterated.
 
         A turn that fails before its first word leaves the conversation unchanged, and so does an empty reply, which is
-        an error. One that fails later or is stopped is
-        kept with the reply so far, marked interrupted. A store that cannot be written does not end the turn: it causes
-        one notice, and `save_error`.
+        an error. One that fails later or is stopped is kept with the reply so far, marked interrupted. A store that
+        cannot be written does not end the turn: it causes one notice, and `save_error`.
 
         Args:
             message: Message of the user.

@@ -31,7 +31,7 @@ class ConversationSummary:
 
 @dataclass(frozen=True)
 class ConversationHead:
-    """What the file has about a conversation beside its turns."""
+    """Facts of a conversation that the file has beside its turns."""
 
     title: str
     model: str

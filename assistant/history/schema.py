@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schema:
-    """What a file consists of.
+    """Tables and queries of a history file.
 
     Attributes:
         migrations: Statements that lead from each version of the schema to the next.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Modality = Literal["text", "face", "voice"]
 
 Reliability = Mapping[Modality, Mapping[str, object]]
-"""What was fitted per modality.
+"""Values fitted for each modality.
 
 `weight`: Factor of the logarithm of its evidence.
 `doubt`: Probability that it is altogether wrong; bounds its evidence. 0 if left out.

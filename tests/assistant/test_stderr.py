@@ -1,4 +1,4 @@
-"""What libraries print on file descriptor 2 is kept off the screen, and what Python prints is not."""
+"""Output of libraries on file descriptor 2 is kept off the screen, that of Python is not."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What must never come out of a command line, whatever goes into it."""
+"""Faults that no command line may show, whatever goes into it."""
 
 import json
 import re

@@ -47,7 +47,7 @@ for line in iter(sys.stdin.readline, ""):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command has ended.
+    """Outcome of a command.
 
     Attributes:
         code: Exit code; the negative number of a signal that has ended it at once.

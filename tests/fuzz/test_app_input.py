@@ -39,7 +39,7 @@ SEQUENCES = (
 
 @dataclass(frozen=True)
 class Input:
-    """What a user and a terminal do: steps that are keys, bytes, pastes or sizes, and the replies of the model."""
+    """Actions of a user and a terminal: steps that are keys, bytes, pastes or sizes, and the replies of the model."""
 
     steps: tuple[str | bytes | tuple[int, int], ...]
     replies: tuple[str, ...]

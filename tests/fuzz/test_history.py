@@ -61,7 +61,7 @@ SCHEMA_CHANGES = (
 
 @dataclass
 class Input:
-    """What another program or a failing disk has made of the files.
+    """Damage that another program or a failing disk has done to the files.
 
     Attributes:
         statements: Changes of the content, with their values.

@@ -31,7 +31,7 @@ LITERALS = (
 
 @dataclass
 class Input:
-    """What the sources of settings hold."""
+    """Content of the sources of settings."""
 
     file: bytes
     environment: dict[str, str]

@@ -41,7 +41,7 @@ ASSETS = [
 
 @dataclass
 class Input:
-    """What two downloads give, and what is in the place of the first file before."""
+    """Results of two downloads, and the content in the place of the first file before."""
 
     downloads: list[bytes]
     there: str

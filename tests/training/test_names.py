@@ -1,4 +1,4 @@
-"""Which answers count as the right name."""
+"""Answers that count as the right name."""
 
 import pytest
 

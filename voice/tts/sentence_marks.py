@@ -1,4 +1,4 @@
-"""Know where sentences end: the marks of each script, and the abbreviations and numbers that a full stop belongs to.
+"""Find where sentences end: the marks of each script, and the abbreviations and numbers that a full stop belongs to.
 
 One set of rules serves all languages, because replies mix them. Only one rule depends on the language: in German and
 others a number with a full stop is an ordinal, so that "Am 3. Mai" goes on.

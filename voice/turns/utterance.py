@@ -23,7 +23,7 @@ class SpokenText(Protocol):
 
 @dataclass
 class EndOfTurn:
-    """How the end of the turn was judged in its last pause; times are event-loop times in seconds.
+    """Judgement of the last pause, which ended the turn; times are event-loop times in seconds.
 
     Attributes:
         paused_at: Time of the `UserPaused` event.

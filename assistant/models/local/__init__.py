@@ -20,7 +20,7 @@ Reading order: `model` (the public class), `engine` (prefill and decode on token
 kinds of decoders), `llama` (Parley's own fast decoder). Then as needed:
 
     loading        loader, checkpoint, placement, load_errors
-    prompts        chat_template, image_encoder, image_detail, prompt_cache
+    prompts        chat_template, template_limits, image_encoder, image_detail, prompt_cache
     decoding       sampling, prompt_lookup, compiled, batch_generation, batch_decoder, kv_cache
     arithmetic     int8, lora, cpu_threads
 """

@@ -288,7 +288,7 @@ class TestUnwritableText:
 
 
 class TestPlaces:
-    """What is said where the file or its folder is something else."""
+    """Messages where the file or its folder is something else."""
 
     def test_a_file_in_the_place_of_the_folder(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

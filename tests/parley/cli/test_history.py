@@ -126,7 +126,7 @@ def test_a_long_argument_is_cut_in_the_error(arguments: list[str]) -> None:
 
 
 class TestUnreadable:
-    """What cannot be read is said, and never called nothing."""
+    """A history that cannot be read is an error, and never called empty."""
 
     @pytest.fixture
     def file(self, tmp_path: Path) -> Path:

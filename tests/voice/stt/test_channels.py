@@ -1,4 +1,4 @@
-"""What is listened to in recordings with several channels: whatever is chosen, no speech is lost."""
+"""Recordings with several channels: whichever is chosen, no speech is lost."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What Whisper hears of the bundled voice: the readings are not only written, they sound right."""
+"""The bundled voice as Whisper hears it: the readings are not only written, they sound right."""
 
 import re
 from collections.abc import Iterator
