@@ -1,7 +1,7 @@
 """Text to speech.
 
 Reading order: base (the protocol, and how a text becomes audio), sentence_splitter and sentence_marks, text_cleanup,
-text_normalization with english_tables, spoken_codes and spoken_math, and german_normalization (how a text is prepared),
-readable, text_language and voice_languages (what a voice can read), engine (what the registry knows of a kind of
-voice), piper, espeak, coqui, xtts (the engines), registry (voice names).
+text_normalization with english_tables, german_normalization, text_rules, spoken_codes and spoken_math (how a text is
+prepared), readable, text_language and voice_languages (what a voice can read), engine (what the registry knows of a
+kind of voice), piper, espeak, coqui, xtts (the engines), registry (voice names).
 """

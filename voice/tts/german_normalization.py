@@ -7,10 +7,9 @@
 """
 
 import re
-from collections.abc import Callable
 
 from voice.tts.english_tables import GREEK, RULERS
-from voice.tts.spoken_codes import ROMAN, roman_value, spell_numbers, spell_words
+from voice.tts.text_rules import ROMAN, LanguageRules, Rules, any_of, roman_value
 
 _NUMBER = r"\d+(?:,\d+)?"
 _UNITS = {
@@ -70,10 +69,6 @@ _SIGNS = {
 }  # fmt: skip
 
 
-def _any_of(words: tuple[str, ...]) -> str:
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-
-
 def _date(match: re.Match[str]) -> str:
     """Return "12. Mai 2026" for "12.05.2026"."""
     day, month, year = int(match["day"]), int(match["month"]), match["year"]
@@ -116,10 +111,9 @@ def _roman(match: re.Match[str]) -> str:
     return f"{match['word']} der {_ORDINALS[value - 1]}" + ("." if match["stop"] and match["end"] is not None else "")
 
 
-_Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 _OTHER_UNITS = tuple(unit for unit in _UNITS if unit not in _UNITS_AFTER_SPACE)
-_MONEY_SIGNS = _any_of(tuple(_CURRENCIES))
-_RULES_FOR_AMOUNTS: _Rules = (
+_MONEY_SIGNS = any_of(_CURRENCIES)
+_RULES_FOR_AMOUNTS: Rules = (
     *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in _ABBREVIATIONS.items()),
     (re.compile(r"(?<![\w.,/])(?P<day>\d{1,2})[./](?P<month>\d{1,2})[./](?P<year>\d{4}|\d\d)(?![\w/]|\.\d)"), _date),
     (re.compile(r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?![\w-])"), _date),
@@ -138,7 +132,7 @@ _RULES_FOR_AMOUNTS: _Rules = (
         _money,
     ),
     (re.compile(r"(\d\s(?:Millionen|Milliarden|Tausend))\s?€"), r"\1 Euro"),
-    (re.compile(rf"(?<![\w./])({_any_of(tuple(_FRACTIONS))})(?![\w/])"), lambda match: _FRACTIONS[match[1]]),
+    (re.compile(rf"(?<![\w./])({any_of(_FRACTIONS)})(?![\w/])"), lambda match: _FRACTIONS[match[1]]),
     (
         re.compile(
             rf"\b(?P<word>{RULERS}|Elisabeth|Heinrich|Karl|Benedikt|Johannes Paul|{_COUNTED})\s"
@@ -148,18 +142,18 @@ _RULES_FOR_AMOUNTS: _Rules = (
         _roman,
     ),
 )
-_RULES_FOR_UNITS: _Rules = (
+_RULES_FOR_UNITS: Rules = (
     (re.compile(rf"(?<![\w.,-])({_NUMBER})\s?([-–])\s?({_NUMBER})(?![\w-])"), _range),
     (
-        re.compile(rf"(?<![\w.,])({_NUMBER})\s?({_any_of(_OTHER_UNITS)})(?!\w)"),
+        re.compile(rf"(?<![\w.,])({_NUMBER})\s?({any_of(_OTHER_UNITS)})(?!\w)"),
         lambda match: f"{match[1]} {_UNITS[match[2]]}",
     ),
     (
-        re.compile(rf"(?<![\w.,])({_NUMBER})\s({_any_of(_UNITS_AFTER_SPACE)})(?!\w)"),
+        re.compile(rf"(?<![\w.,])({_NUMBER})\s({any_of(_UNITS_AFTER_SPACE)})(?!\w)"),
         lambda match: f"{match[1]} {_UNITS[match[2]]}",
     ),
 )
-_RULES_FOR_SIGNS: _Rules = (
+_RULES_FOR_SIGNS: Rules = (
     (re.compile(r"(?<![\w.])v?(\d+(?:\.\d+){2,})(?!\w)"), lambda match: match[1].replace(".", " Punkt ")),
     (re.compile(r"(?<!\w)#(?=\d)"), "Nummer "),
     (re.compile(r"(?<!\w)#([^\W\d]\w*)"), r"Hashtag \1"),
@@ -177,16 +171,9 @@ _RULES_FOR_SIGNS: _Rules = (
     (re.compile(f"[{re.escape(''.join(_SIGNS))}]"), lambda match: _SIGNS[match[0]]),
     (re.compile(r"(?<=[^\W\d_])\s?/\s?(?=[^\W\d_])"), " oder "),
 )
+_RULES = LanguageRules(_RULES_FOR_AMOUNTS, _RULES_FOR_UNITS, _RULES_FOR_SIGNS)
 
 
 def normalize_german(text: str) -> str:
     """Apply all rules to a text of one line without markup."""
-    text = spell_numbers(_apply(_RULES_FOR_AMOUNTS, text))
-    text = spell_words(_apply(_RULES_FOR_UNITS, text))
-    return _apply(_RULES_FOR_SIGNS, text)
-
-
-def _apply(rules: _Rules, text: str) -> str:
-    for pattern, replacement in rules:
-        text = pattern.sub(replacement, text)
-    return text
+    return _RULES.apply(text)

@@ -102,14 +102,3 @@ def _is_formula(code: str) -> bool:
     return "".join(symbol + count for symbol, count in parts) == code and all(
         symbol in _ELEMENTS and not count.startswith("0") and len(count) <= 2 for symbol, count in parts
     )
-
-
-_ROMAN = {"X": 10, "V": 5, "I": 1}
-ROMAN = r"(?:X{1,3}(?:IX|IV|V?I{0,3})|IX|IV|VI{0,3}|II{1,2})"
-"""Pattern of Roman numerals from 2 to 39; single letters are too often something else, but for V and X."""
-
-
-def roman_value(numeral: str) -> int:
-    """Return 14 for "XIV"."""
-    values = [_ROMAN[letter] for letter in numeral]
-    return sum(-value if value < max(values[index:]) else value for index, value in enumerate(values))

@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING
 from assistant.text_cleaning import REPLACEMENT, clean_text
 from voice.tts.english_tables import RULERS
 from voice.tts.german_normalization import normalize_german
-from voice.tts.spoken_codes import roman_value, spell_numbers, spell_words
+from voice.tts.spoken_codes import spell_numbers, spell_words
 from voice.tts.spoken_math import read_formulas
 from voice.tts.text_normalization import normalize_english
+from voice.tts.text_rules import roman_value
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -22,7 +22,6 @@ order of the tables, each on the result of the one before, so that the specific 
 """
 
 import re
-from collections.abc import Callable
 from datetime import date
 
 from voice.tts.english_tables import (
@@ -40,7 +39,7 @@ from voice.tts.english_tables import (
     UNITS,
     UNITS_AFTER_SPACE,
 )
-from voice.tts.spoken_codes import ROMAN, roman_value, spell_numbers, spell_words
+from voice.tts.text_rules import ROMAN, LanguageRules, Rules, any_of, roman_value
 
 _NUMBER = r"\d+(?:\.\d+)?"
 
@@ -164,15 +163,9 @@ def _range(match: re.Match[str]) -> str:
     return f"{low} to {high}"
 
 
-def _any_of(words: tuple[str, ...]) -> str:
-    """Return a pattern that matches any of the words, the longest first."""
-    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-
-
 _OTHER_UNITS = tuple(unit for unit in UNITS if unit not in UNITS_AFTER_SPACE)
-_Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 # Before numbers are spelled: dates, times, money.
-_RULES_FOR_AMOUNTS: _Rules = (
+_RULES_FOR_AMOUNTS: Rules = (
     *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in ABBREVIATIONS.items()),
     (re.compile(r"\b\d{1,3}(?:\.\d{3})+,\d\d\b"), lambda match: match[0].replace(".", "").replace(",", ".")),
     (re.compile(r"(?<![\w.,])\d{1,3}(?: 000)+(?![\w]|[.,]\d)"), lambda match: match[0].replace(" ", "")),
@@ -196,8 +189,8 @@ _RULES_FOR_AMOUNTS: _Rules = (
     (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?:\s?([ap])\.?m\b\.?)?(?![\d:])", re.IGNORECASE), _time),
     (
         re.compile(
-            rf"(?<!\w)(?:(?P<code_before>{_any_of(tuple(CURRENCY_CODES))})\s?(?P<after>{_NUMBER})"
-            rf"|(?P<before>{_NUMBER})\s?(?P<code>{_any_of(tuple(CURRENCY_CODES))}))(?!\w)"
+            rf"(?<!\w)(?:(?P<code_before>{any_of(CURRENCY_CODES)})\s?(?P<after>{_NUMBER})"
+            rf"|(?P<before>{_NUMBER})\s?(?P<code>{any_of(CURRENCY_CODES)}))(?!\w)"
         ),
         _currency_code,
     ),
@@ -214,18 +207,18 @@ _RULES_FOR_AMOUNTS: _Rules = (
         re.compile(r"(?<![\w.,/])(\d+)\s(?:1/2|½)(?![\w/])|(?<![\w.,])(\d+)½"),
         lambda match: f"{match[1] or match[2]} and a half",
     ),
-    (re.compile(rf"(?<![\w./])({_any_of(tuple(FRACTIONS))})(?![\w/])"), lambda match: FRACTIONS[match[1]]),
+    (re.compile(rf"(?<![\w./])({any_of(FRACTIONS)})(?![\w/])"), lambda match: FRACTIONS[match[1]]),
     (re.compile(rf"\b(?P<word>{COUNTED}|{RULERS})\s(?P<numeral>{ROMAN}|[VX])(?![\w.]\w|\w)"), _roman),
     (re.compile(r"(?<![\w.])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)"), r"\1 dot \2 dot \3 dot \4"),
 )
 # Before words of letters and digits are spelled: ranges and units.
-_RULES_FOR_UNITS: _Rules = (
+_RULES_FOR_UNITS: Rules = (
     (re.compile(rf"(?<![\w.])({_NUMBER})([kKM])(?!\w)"), lambda match: f"{match[1]} {MAGNITUDES[match[2]]}"),
     (re.compile(rf"(?<![\w.,-])({_NUMBER})\s?([-–])\s?({_NUMBER})(?![\w-])"), _range),
-    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s?(?P<unit>{_any_of(_OTHER_UNITS)})(?!\w)"), _unit),
-    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s(?P<unit>{_any_of(UNITS_AFTER_SPACE)})(?!\w)"), _unit),
+    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s?(?P<unit>{any_of(_OTHER_UNITS)})(?!\w)"), _unit),
+    (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s(?P<unit>{any_of(UNITS_AFTER_SPACE)})(?!\w)"), _unit),
 )
-_RULES_FOR_SIGNS: _Rules = (
+_RULES_FOR_SIGNS: Rules = (
     (re.compile(r"(?<![\w.])v?(\d+(?:\.\d+){2,})(?!\w)"), lambda match: match[1].replace(".", " point ")),
     (re.compile(r"(?<!\w)#(?=\d|[A-Z]{1,4}-?\d)"), "number "),
     (re.compile(r"(?<!\w)#([^\W\d]\w*)"), _hashtag),
@@ -252,17 +245,10 @@ _RULES_FOR_SIGNS: _Rules = (
     (re.compile(f"[{re.escape(''.join(SIGNS))}]"), lambda match: SIGNS[match[0]]),
     (re.compile(r"(?<=[^\W\d_])\s?/\s?(?=[^\W\d_])"), " or "),
 )
+_RULES = LanguageRules(_RULES_FOR_AMOUNTS, _RULES_FOR_UNITS, _RULES_FOR_SIGNS)
 
 
 def normalize_english(text: str) -> str:
     """Apply all rules to a text of one line without markup."""
     text = lower_shouting(text)
-    text = spell_numbers(_apply(_RULES_FOR_AMOUNTS, text))
-    text = spell_words(_apply(_RULES_FOR_UNITS, text))
-    return _apply(_RULES_FOR_SIGNS, text)
-
-
-def _apply(rules: _Rules, text: str) -> str:
-    for pattern, replacement in rules:
-        text = pattern.sub(replacement, text)
-    return text
+    return _RULES.apply(text)
