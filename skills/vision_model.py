@@ -77,7 +77,7 @@ class VisionClient:
             raise self._too_long(error) from error
         except EmptyReply as error:
             # A fault of this question, not of the model: a batch goes on with the next file.
-            advice = "try another file, or choose a model that answers without reasoning first"
+            advice = "try another file or another model"
             raise SkillError(f"{error.problem}: {advice}.") from error
         if self._stop.is_set():
             raise Cancelled

@@ -23,6 +23,8 @@ _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 # Controls, formats (such as the zero-width space), and separators.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+# Of other categories: fillers of Hangul, the blank Braille pattern, and marks that only change or join others.
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
 
 
 def stream_reply(
@@ -52,7 +54,9 @@ def stream_reply(
 
 def is_blank(text: str) -> bool:
     """Return True if `text` has no visible character."""
-    return all(unicodedata.category(character) in _INVISIBLE_CATEGORIES for character in text)
+    return all(
+        unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE for character in text
+    )
 
 
 def empty_reply(model_name: str, usage: Usage, options: GenerationOptions) -> EmptyReply:
@@ -68,10 +72,10 @@ def empty_reply(model_name: str, usage: Usage, options: GenerationOptions) -> Em
             called = f"a tool ({detail})" if detail else "a tool"
             return EmptyReply(f"{model_name} called {called} although none was offered, and gave no text", ask_again)
         case "length" if usage.reasoning_tokens:
-            problem = f"{model_name} only reasoned, and gave no answer within {options.max_tokens} tokens"
+            problem = f"{model_name} only reasoned, and gave no answer within {_tokens(options.max_tokens)}"
             return EmptyReply(problem, "raise --max-tokens")
         case "length":
-            return EmptyReply(f"{model_name} gave no text within {options.max_tokens} tokens", "raise --max-tokens")
+            return EmptyReply(f"{model_name} gave no text within {_tokens(options.max_tokens)}", "raise --max-tokens")
     if usage.reasoning_tokens:
         return EmptyReply(f"{model_name} only reasoned, and gave no answer", "ask again, or raise --max-tokens")
     return EmptyReply(f"{model_name} gave no text", ask_again)
@@ -82,12 +86,13 @@ def ending_notice(usage: Usage, options: GenerationOptions) -> str | None:
     detail = clean_line(usage.finish_detail)
     match usage.finish_reason:
         case "length" if 0 < usage.reply_tokens < options.max_tokens:
+            # No number: a server that counts no tokens has its chunks counted, and a chunk may hold many.
             return (
-                f"The reply was cut off at {usage.reply_tokens} tokens, where the model or its server has its limit: "
-                "start a new conversation for longer replies."
+                "The reply was cut off where the model or its server has its limit: start a new conversation, or "
+                "raise --max-tokens, for longer replies."
             )
         case "length":
-            return f"The reply was cut off at {options.max_tokens} tokens: raise --max-tokens for longer replies."
+            return f"The reply was cut off at {_tokens(options.max_tokens)}: raise --max-tokens for longer replies."
         case "content_filter":
             return "The content filter of the server cut the reply off."
         case "refusal":
@@ -95,6 +100,10 @@ def ending_notice(usage: Usage, options: GenerationOptions) -> str | None:
         case "tool_calls":
             return f"The model called a tool{f' ({detail})' if detail else ''}, although none was offered."
     return None
+
+
+def _tokens(number: int) -> str:
+    return "1 token" if number == 1 else f"{number} tokens"
 
 
 class _TextReader:

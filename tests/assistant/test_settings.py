@@ -67,6 +67,8 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
     [
         ("max_tokens = 'many'", "max_tokens in {} is 'many', but it should be a whole number from 1 up to 2147483647."),
         ("max_tokens = 0", "max_tokens in {} is 0, but it should be a whole number from 1 up to 2147483647."),
+        ("max_tokens = true", "max_tokens in {} is True, but it should be a whole number from 1 up to 2147483647."),
+        ("temperature = false", "temperature in {} is False, but it should be a number from 0 to 2."),
         ("temperature = nan", "temperature in {} is nan, but it should be a number from 0 to 2."),
         ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1"."""),
         (

@@ -118,12 +118,17 @@ def transport_error(server: str, error: Exception, read_timeout: float | None) -
         case httpx2.UnsupportedProtocol() | httpx2.LocalProtocolError():
             return ServerError(f"{subject} cannot be asked ({clean_line(str(error), 100)}): check the address.")
         case _:
-            return ServerError(f"{subject} broke off its answer: check that it is still running.", retryable=True)
+            return broken_off(server)
 
 
 def tls_expected(server: str) -> ServerError:
     """Return the error for a server that speaks TLS only."""
     return ServerError(f"The server at {server} expects TLS: set the address with https:// in place of http://.")
+
+
+def broken_off(server: str) -> ServerError:
+    """Return the error for an answer that ended before it was complete."""
+    return ServerError(f"The server at {server} broke off its answer: check that it is still running.", retryable=True)
 
 
 def _connection_error(server: str, error: Exception, causes: list[BaseException]) -> ServerError:

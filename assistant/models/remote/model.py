@@ -20,6 +20,7 @@ from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
 from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
+from assistant.models.remote.http_errors import REDIRECTS
 from assistant.models.remote.openai_api import (
     ServerModel,
     data_url,
@@ -196,7 +197,7 @@ def _list_models(
                 raise _unauthorized(client, error) from error
             if error.status and not required:
                 return []
-            if error.status and not error.retryable:
+            if error.status and not error.retryable and error.status not in REDIRECTS:
                 raise ModelError(f"{error} If the address is right, name the model with --model.") from error
             retries.wait(error, is_cancelled)
         except ValueError as error:

@@ -89,7 +89,8 @@ def test_halves_of_a_character_are_joined_and_lone_halves_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "blank"), [("", True), (" \u200d\n", True), (".", False), ("é", False), ("😀", False)]
+    ("text", "blank"),
+    [("", True), (" \u200d\n", True), ("\u2800\u3164\ufe0f", True), (".", False), ("é", False), ("😀", False)],
 )
 def test_blank_is_what_shows_nothing(text: str, blank: bool) -> None:
     assert is_blank(text) is blank
@@ -100,7 +101,7 @@ def test_blank_is_what_shows_nothing(text: str, blank: bool) -> None:
     [
         (Usage(reply_tokens=64, finish_reason="length"), "The reply was cut off at 64 tokens: raise --max-tokens"),
         (Usage(finish_reason="length"), "The reply was cut off at 64 tokens: raise --max-tokens"),
-        (Usage(reply_tokens=9, finish_reason="length"), "The reply was cut off at 9 tokens, where the model or its"),
+        (Usage(reply_tokens=9, finish_reason="length"), "The reply was cut off where the model or its server has"),
         (Usage(finish_reason="content_filter"), "The content filter of the server cut the reply off."),
         (Usage(finish_reason="refusal", finish_detail="No."), "The model refused to go on: “No.”"),
         (Usage(finish_reason="tool_calls", finish_detail="f"), "The model called a tool (f), although none was"),

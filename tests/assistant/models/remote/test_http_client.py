@@ -185,6 +185,7 @@ def test_a_redirect_is_named_and_the_key_does_not_follow_it(server: ChatServer, 
         ) as caught:
             connect(server, key=KEY)
         assert "secret" not in str(caught.value)
+        assert str(caught.value).count("address") == 1, "one advice: set the right address"
         server.models_behavior = None
         with pytest.raises(ModelError, match=rf"{status} .* to http://127.0.0.1:{server.server_port}/v2, which"):
             complete(connect(server, key=KEY), HELLO)
