@@ -42,8 +42,16 @@ _MIXED_SECONDS = 30
 
 @dataclass
 class _Decoding:
-    """Progress of the decoding: errors, seconds of audio, and whether the end was reached."""
+    """Progress of the decoding.
 
+    Attributes:
+        expected_seconds: Duration that the file states, 0 if it does not.
+        errors: Number of packets that could not be decoded.
+        seconds: Duration of the audio so far.
+        ended: True once the end was reached.
+    """
+
+    expected_seconds: float
     errors: int = 0
     seconds: float = 0.0
     ended: bool = False
@@ -85,12 +93,11 @@ class AudioFile:
     def _start(self, track: int) -> None:
         self.track = track
         self.channel_names: tuple[str, ...] = ()
-        self._decoding = _Decoding()
         stream = self._container.streams.audio[track - 1]
         if is_protected(stream):
             raise VoiceError(f"{self.name} is protected against copying (DRM): give a recording without protection.")
-        self._expected_seconds = expected_seconds(self._file, self._container, stream)
-        self.seconds = self._expected_seconds or max(0.0, (self._container.duration or 0) / 1_000_000)
+        self._decoding = _Decoding(expected_seconds(self._file, self._container, stream))
+        self.seconds = self._decoding.expected_seconds or max(0.0, (self._container.duration or 0) / 1_000_000)
 
     @property
     def start_seconds(self) -> float:
@@ -151,11 +158,11 @@ class AudioFile:
     def damage(self) -> str:
         """Return a sentence about what could not be decoded of the part that was read; "" if nothing is missing."""
         decoded = self._decoding.seconds
-        missing = self._expected_seconds - decoded if self._decoding.ended else 0.0
-        if decoded and missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._expected_seconds):
+        missing = self._decoding.expected_seconds - decoded if self._decoding.ended else 0.0
+        if decoded and missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._decoding.expected_seconds):
             return (
                 f"{self.name} is damaged or cut short: only {decoded:.0f} of its "
-                f"{self._expected_seconds:.0f} seconds could be decoded."
+                f"{self._decoding.expected_seconds:.0f} seconds could be decoded."
             )
         ends_early = self._decoding.ended and lacks_end_mark(self._file, self._container)
         if self._decoding.errors or ends_early:
@@ -180,7 +187,7 @@ class AudioFile:
                 # The file is truncated or overwritten from here on. What came before is still usable.
                 self._decoding.errors += 1
                 return
-            if self._expected_seconds:
+            if self._decoding.expected_seconds:
                 # What FFmpeg marks is the last packet of a file that ends too early, and of one of unknown length.
                 self._decoding.errors += packet.is_corrupt
             try:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.events import FinishReason, Usage
 from assistant.models.remote.chunks import END_OF_STREAM, Chunk, ServerUsage, parse_chunk
 from assistant.models.remote.http_client import ApiClient
+from assistant.models.remote.http_errors import broken_off
 from assistant.models.remote.retries import ServerError
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ class StreamedReply:
             if not self._content.is_finished:
                 raise
         if not self._content.is_finished and not stop.is_set():
-            raise ServerError(
-                f"The server at {self._client.base_url} broke off its answer: check that it is still running.",
-                retryable=True,
-            )
+            raise broken_off(self._client.base_url)
 
     def usage(self) -> Usage:
         """Return the token counts, those of the server if it reported them, and the reason why the reply ends."""
