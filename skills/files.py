@@ -78,6 +78,8 @@ class Source:
     def read_text(self) -> str:
         """Read a UTF-8 text. Raises `AttachmentError`."""
         try:
+            if self.data is not None:
+                return self.data.decode("utf-8-sig")[:_MAX_TEXT_CHARACTERS]
             with expand_user(self.name).open(encoding="utf-8-sig") as file:
                 return file.read(_MAX_TEXT_CHARACTERS)
         except FileNotFoundError as error:
@@ -170,6 +172,11 @@ def _expand(argument: str, media_types: Collection[str], on_notice: OnNotice) ->
     elif not os.path.lexists(path) and (similar := find_similar(path)) is not None:
         on_notice(f"{clean_line(str(similar))} is read: its name is the only one that looks like the one given.")
         yield Source(str(similar))
+    elif path.is_fifo():
+        # A FIFO, or what a shell makes of <(…): it can be read once only.
+        from assistant.attachments.images import read_file
+
+        yield Source(argument, read_file(path))
     else:
         yield Source(argument)
 
@@ -207,7 +214,8 @@ def _list_folder(folder: str, media_types: Collection[str], on_notice: OnNotice)
                 yield Source(str(path))
     if is_empty:
         wanted = _join_or(f"{_LABELS[each]}s" for each in _SUFFIXES if each in media_types)
-        raise SkillError(f"There are no {wanted} in {folder}: name another folder.")
+        others = f", only {_counts(left_out)}" if left_out.total() else ""
+        raise SkillError(f"There are no {wanted} in {folder}{others}: name another folder.")
     if left_out.total():
         on_notice(f"Files in {clean_line(folder)} that are not looked at: {_counts(left_out)}.")
 

@@ -93,12 +93,12 @@ class ImageLoader:
 
     def _load_file(self, path: Path) -> LoadedImage:
         try:
-            return self.load_bytes(_read_file(path), path.name)
+            return self.load_bytes(read_file(path), path.name)
         except AttachmentError as error:
             similar = find_similar(path) if isinstance(error.__cause__, FileNotFoundError) else None
             if similar is None:
                 raise
-        loaded = self.load_bytes(_read_file(similar), similar.name)
+        loaded = self.load_bytes(read_file(similar), similar.name)
         notice = f"{loaded.image.name} is shown: its name is the only one that looks like the one given."
         return LoadedImage(loaded.image, (notice, *loaded.notices))
 
@@ -130,7 +130,8 @@ def _read_data_url(url: str) -> bytes:
         raise AttachmentError("The data URL is damaged or cut short: copy it anew, or save the picture.") from error
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the content of a file or a pipe. Raises `AttachmentError` for all else, and for more than `MAX_BYTES`."""
     displayed = _displayed(str(path))
     try:
         mode = path.stat().st_mode

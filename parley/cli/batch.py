@@ -315,7 +315,7 @@ def _load_file(
         case "sound":
             from parley.factory.voice import load_audio
 
-            return load_audio(source.name)
+            return load_audio(source.name, source.data)
         case "text":
             return source.read_text(), ()
     from assistant.attachments.images import ImageLoader

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from assistant.errors import VoiceError
+from assistant.errors import AttachmentError, VoiceError
 from assistant.progress import Progress, no_progress
 from parley.cli.options import DeviceParam, load_settings
 from parley.cli.progress import ProgressLine, format_duration
@@ -69,7 +69,7 @@ def transcribe(
                     for notice in (*audio_file.notices, audio_file.damage()):
                         if notice:
                             notify(notice)
-            except VoiceError as error:
+            except (AttachmentError, VoiceError) as error:
                 all_succeeded = False
                 notify(str(error))
     if not all_succeeded:
@@ -88,9 +88,16 @@ def _stt_loader(settings: "Settings") -> SttLoader:
 
 
 def _open(file: str, name: str, track: int | None) -> "AbstractContextManager[AudioFile]":
+    import os
+    from pathlib import Path
+
+    from assistant.attachments.file_lookup import find_similar
     from voice.audio.decode import open_audio
 
     if file != "-":
+        if not os.path.lexists(file) and (similar := find_similar(Path(file))) is not None:
+            notify(f"{similar} is read: its name is the only one that looks like the one given.")
+            return open_audio(similar, str(similar), track)
         return open_audio(file, name, track)
     stream: IO[bytes] | None = sys.stdin.buffer if sys.stdin else None
     if stream is None:

@@ -1,6 +1,7 @@
 """Build the parts of a spoken conversation, and read audio files for skills."""
 
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,8 +153,12 @@ def describe_engines(settings: "Settings", engines: "SpeechEngines") -> dict[str
     }
 
 
-def load_audio(path: str) -> tuple[Audio, list[str]]:
+def load_audio(path: str, data: bytes | None = None) -> tuple[Audio, list[str]]:
     """Decode the first two minutes of an audio file for a skill.
+
+    Args:
+        path: The file.
+        data: Its content, if it was read already.
 
     Returns:
         Mono audio at 16 kHz, and notices about what was left out.
@@ -165,7 +170,7 @@ def load_audio(path: str) -> tuple[Audio, list[str]]:
     from voice.audio.types import SAMPLE_RATE
 
     notices: list[str] = []
-    with open_audio(path) as audio_file:
+    with open_audio(path if data is None else BytesIO(data), path) as audio_file:
         samples, is_complete = _first_samples(audio_file, _MAX_AUDIO_SECONDS * SAMPLE_RATE)
         # A video may have a silent track before the one with the sound.
         while not samples.any() and audio_file.use_next_track():

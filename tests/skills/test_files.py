@@ -1,6 +1,7 @@
 """Files that a command line names."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,19 @@ def test_a_name_that_looks_the_same_is_taken(tmp_path: Path) -> None:
 def test_a_path_that_does_not_exist_is_a_source(tmp_path: Path) -> None:
     assert found(tmp_path / "gone.png") == ([str(tmp_path / "gone.png")], [])
     assert find_sources(["https://example.org/a.png"], lambda: b"") == [Source("https://example.org/a.png")]
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(pipe.write_bytes, b"some words")
+        [source] = find_sources([str(pipe)], lambda: b"", ("text",))
+    assert source == Source(str(pipe), b"some words")
+    assert source.read_text() == "some words"
+
+
+def test_a_folder_of_other_files_alone_says_which(tmp_path: Path) -> None:
+    (tmp_path / "coffee.tiff").touch()
+    with pytest.raises(SkillError, match=r"There are no pictures in .*, only 1 \.tiff: name another folder"):
+        found(tmp_path)

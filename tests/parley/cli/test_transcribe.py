@@ -110,6 +110,14 @@ def test_a_file_without_audio_loads_no_model(loads: list[str], tmp_path: Path) -
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+def test_a_name_that_looks_the_same_is_read_and_named(write_wave: WriteWave, loads: list[str]) -> None:
+    path = write_wave("call.wav", beeps(4, 4))
+    result = CliRunner().invoke(root, ["transcribe", str(path.with_name("CALL.WAV"))])
+    assert result.exit_code == 0
+    assert f"{path} is read: its name is the only one that looks like the one given." in result.stderr
+    assert loads
+
+
 def test_a_named_pipe_is_read(write_wave: WriteWave) -> None:
     path = write_wave("a.wav", tone(1.0))
     program = "from parley.factory import voice\nfrom tests.fakes.tone_recognizer import ToneRecognizer\n"
