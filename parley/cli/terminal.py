@@ -6,6 +6,7 @@ All text of the command line passes through `write_out`, `write_json` and `notif
 import errno
 import logging
 import os
+import re
 import stat
 import sys
 import warnings
@@ -21,6 +22,7 @@ from assistant.text_cleaning import clean_line, clean_text, to_json, valid_unico
 MAX_INPUT_CHARACTERS = 4_000_000
 """Longest text that is read from standard input. The largest contexts hold a million tokens of four characters."""
 
+_LONG_WORD = re.compile(r"(?<!\S)(\S{160})\S{41,}(\S{60})(?!\S)")
 _MAX_NOTICE = 700
 _MAX_END_OF_NOTICE = 200
 
@@ -37,7 +39,8 @@ def write_json(value: object, indent: int | None = None) -> None:
 
 def notify(text: str) -> None:
     """Write a line to standard error, after the program's name. Without a standard error nobody can be notified."""
-    line = clean_line(text, len(text) + 1)
+    # A path or an address of an argument may be any length, and the sentence around it should be seen.
+    line = _LONG_WORD.sub(r"\1…\2", clean_line(text, len(text) + 1))
     if len(line) > _MAX_NOTICE + _MAX_END_OF_NOTICE:
         # What is long is a quoted name. The advice at the end stays.
         line = f"{line[:_MAX_NOTICE]} … {line[-_MAX_END_OF_NOTICE:]}"

@@ -182,3 +182,11 @@ def test_a_long_name_in_a_notice_is_cut_and_the_advice_stays() -> None:
     assert "…" in result.stderr
     assert len(result.stderr) < 1000
     assert result.stderr.startswith("parley: xxx")
+
+
+def test_a_long_address_in_a_notice_is_cut_in_its_middle() -> None:
+    result = run("ask", "Hi", "--model", f"scripted-{'x' * 5000}-end")
+    assert len(result.stderr) < 400
+    assert "scripted-x" in result.stderr
+    assert "x-end" in result.stderr
+    assert "give a folder that exists" in result.stderr
