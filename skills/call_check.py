@@ -137,7 +137,7 @@ def _wrong_type(name: str, argument: str, expected: Expected, value: object, rig
     problem = f"{argument} of {name}() has to be {expected.what} and is {_describe(value)}"
     if isinstance(value, list | tuple | set) and expected in (IMAGE, PATH):
         return f"{problem}: each call takes one, so call it for each of them."
-    if expected.advice and isinstance(value, str | PathLike | bytes):
+    if expected.advice and (isinstance(value, str | PathLike | bytes) or hasattr(value, "stream")):
         return f"{problem}: {expected.advice}."
     return f"{problem}: {right}"
 

@@ -10,6 +10,7 @@ from assistant.models.base import ModelInfo
 from skills import ocr
 from skills.ocr import Line, OcrResult
 
+_SURFACES = "signs?|labels?|posters?|banners?|stickers?|page|notes?|letters?|caption|receipt|plaque|billboard"
 # Matches "Which number is on the sign?", "What is the title?" and German questions, but not "Which number of dogs …?",
 # "What is the colour of the title?" or "Was steht auf dem Tisch?".
 _MORE = re.compile(
@@ -20,6 +21,12 @@ _MORE = re.compile(
         (?:titles?|subtitle|headings?|headlines?|inscription|text|wording|slogan|prices?|brand(?:\s+name)?|web\s?site
           |url|e-?mail(?:\s+address)?|phone\s+number|licen[cs]e\s+plate|(?:house|room|page|flight|bus)\s+number)\b
     | \bwhat(?:'s|\s+is)\s+the\s+(?:numbers?|names?|words?|date|time)\s+(?:written\s+|printed\s+)?(?:on|at)\b
+    | \bwhat(?:['’]?s|\s+is|\s+did|\s+do)\s+(?:it|that|this|they|the\s+(?:SURFACES))\s+say\b
+    | \bwhat\s+(?:it|this|that|the\s+(?:SURFACES))\s+says\b | \bwhat\s+says\s+the\s+(?:SURFACES)\b
+    | \bhow\s+do(?:es)?\s+the\s+(?:SURFACES)\s+read\b | ^\W*ocr\b
+    | \bwhat(?:['’]?s|\s+is)\s+on\s+(?:the|this|that)\s+(?:SURFACES)\W*$
+    | ^\W*(?:please\s+)?(?:type|write|copy)\s+(?:out\s+)?(?:the|this|all(?:\s+the)?)\s+text\b
+    | \bwas\s+liest\s+(?:du|man)\b | \bwhat(?:['’]?s|\s+is)\s+(?:the|this)\s+message\b
     | \bwhat\s+(?:can|do)\s+you\s+read\b | \bwhat\s+can\s+be\s+read\b
     | ^\W*(?:bitte\s+)?(?:lies|lese|entziffere|transkribiere)\b
     | \b(?:kannst|k\u00f6nntest|k\u00f6nnen|k\u00f6nnten)\s+(?:du|sie)\b[^.?!]*\b(?:vor)?lesen\b
@@ -34,7 +41,7 @@ _MORE = re.compile(
         |(?:\u00fc|ue)berschrift|aufschrift|inschrift)\b
     | \bwas\s+ist\s+(?:der|die)\s+(?:titel|(?:\u00fc|ue)berschrift|aufschrift|inschrift)\b
     | \b(?:gibt\s+es|ist|steht)\s+(?:da\s+|dort\s+|hier\s+)?(?:ein\s+|irgendein(?:en)?\s+)?(?:text|schrift)\b
-    """,
+    """.replace("SURFACES", _SURFACES),
     re.IGNORECASE | re.VERBOSE,
 )
 _ASKS_FOR_NUMBER = re.compile(r"\b(?:numbers?|digits?|nummern?|zahl(?:en)?|ziffern?)\b", re.IGNORECASE)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 import parley
 from assistant.messages import Image
+from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, ask_json, caption, emotion, read, vqa
 from tests.fakes.skills import FakeEmotionModels
 
@@ -93,3 +94,8 @@ def test_right_calls_are_not_touched(photo: Image, model: VisionClient) -> None:
     assert caption(photo=photo, model=model).text
     assert caption(photo, model=model, language="German").text
     assert vqa(photo, question="Which?", model=model, choice=["a", "b"]).answer in ("a", "b", "not visible")  # type: ignore[arg-type]
+
+
+def test_a_chat_model_has_to_be_wrapped(photo: Image) -> None:
+    message = call_wrongly(caption, photo, model=ScriptedModel())
+    assert message.endswith("is a ScriptedModel: wrap a chat model as VisionClient(chat_model).")

@@ -30,6 +30,12 @@ class BundledModel:
     "question",
     [
         "What does it say?",
+        "What's the sign say?",
+        "Tell me what it says",
+        "What is on the label?",
+        "How does the sign read?",
+        "Type out the text",
+        "Was liest du?",
         "Which number is on the sign?",
         "What number is on the bus?",
         "What is the title?",
@@ -53,6 +59,8 @@ def test_questions_about_text_are_told(question: str) -> None:
     "question",
     [
         "What is on the sign's left?",
+        "What's the man saying?",
+        "What is on the page holder?",
         "Which number of dogs do you see?",
         "What is the number of people?",
         "What is the man doing?",
