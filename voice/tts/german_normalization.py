@@ -119,6 +119,8 @@ _RULES_FOR_AMOUNTS: Rules = (
     (re.compile(r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?![\w-])"), _date),
     (re.compile(r"(?<![\w.,])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\w|\.\d)"), r"\1 Punkt \2 Punkt \3 Punkt \4"),
     (re.compile(r"(?<=\d)\.(?=\d{3}(?!\d))(?<![^\d.]0\.)"), ""),
+    (re.compile(r"(?<!\w)(?<!\d\s)km/h(?!\w)"), "Kilometer pro Stunde"),
+    (re.compile(r"\b(\d+) ?x ?(?=\d+(?!\w))"), r"\1 mal "),
     (re.compile(r"(?<=[a-zäöüß])str\.(?=\s\d|\s*$)"), "straße"),
     (re.compile(r"\b(\d{1,2}\.)\s?[-–]\s?(?=\d{1,2}\.(?!\d))"), r"\1 bis "),
     (re.compile(r"\b(\d+(?:,\d+)?)[eE]([+-]?\d{1,3})\b"), r"\1 mal 10 hoch \2"),

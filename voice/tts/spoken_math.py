@@ -101,7 +101,7 @@ _WORDS = "|".join(
             if len(word) < 4
         }
         | {"sin", "cos", "tan", "log", "ln", "exp", "max", "min", "mod", "gcd", "det", "dim", "phi", "psi", "chi"}
-        | {"eta", "rho", "tau", "pi", "xi", "mu", "nu", "if", "and", "for"}
+        | {"bis", "to", "of", "sum", "eta", "rho", "tau", "pi", "xi", "mu", "nu", "if", "and", "for"}
     )
 )
 _PRODUCT = re.compile(rf"\b(?!(?:{_WORDS})\b)[A-Za-z]{{2,3}}\b")
