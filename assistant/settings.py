@@ -262,7 +262,7 @@ def _instructions(text: str, folder: Path) -> str:
         return text
     if text.startswith("@@"):
         return text[1:]
-    name = clean_line(text[1:])
+    name = clean_line(text[1:]) or "a file without a name"
     advice = "check the path, or write @@ for a text that begins with @"
     try:
         return decode_text(read_bounded(folder / expand_home(Path(text[1:])))).strip()

@@ -130,7 +130,7 @@ class TestInstructionsFromAFile:
         ("name", "message"),
         [
             ("missing.txt", "cannot be read from missing.txt \\(no such file"),
-            ("", "cannot be read from"),
+            ("", "cannot be read from a file without a name"),
             ("binary.txt", "binary.txt is not text in UTF-8"),
             ("large.txt", "large.txt is larger than 256 KiB"),
             ("x" * 5000, "file name too long"),
