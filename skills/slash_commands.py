@@ -210,8 +210,9 @@ def _image_name(values: dict[str, Any]) -> str:
 def _describe(name: str, result: OcrResult) -> str:
     match len(result.rows):
         case 0:
-            return "I can find no words in the picture." if name == "It" else f"{name}: no words."
+            text = "I can find no words in the picture." if name == "It" else f"{name}: no words."
         case 1:
-            return f"{name} says {quote_rows(result)}."
+            text = f"{name} says {quote_rows(result)}."
         case _:
-            return f"{name} says:\n{quote_rows(result)}"
+            text = f"{name} says:\n{quote_rows(result)}"
+    return f"{text}\n({result.notice})" if result.notice else text

@@ -261,6 +261,14 @@ def test_an_image_without_text_gets_a_reply_that_says_so(bundled_model: Scripted
     assert reply_text(events) == "I can find no words in the picture."
 
 
+def test_the_reply_says_that_some_text_could_not_be_read(
+    bundled_model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skills.ocr.OcrResult.notice", "2 places look like text.")
+    [events] = run_turns(bundled_model, user("What does it say?", make_text_image((40, 40, "STOP"))))
+    assert reply_text(events) == "It says `STOP`.\n(2 places look like text.)"
+
+
 def test_each_of_several_images_is_read(bundled_model: ScriptedModel) -> None:
     images = [make_text_image((40, 40, "ONE"), (40, 140, "TWO"), name="a.png"), make_image(300, 200, name="b.png")]
     [events] = run_turns(bundled_model, user("Read these.", *images))
