@@ -208,6 +208,18 @@ def decoder_of(model: LocalModel) -> Any:
     return model._engine.decoder
 
 
+def reply_with_one_token(model: LocalModel, token: str) -> None:
+    """Let `model` write nothing but `token`: random weights may write a reply of white space, which is an error."""
+    decoder, [token_id] = decoder_of(model), model._tokenizer.encode(token, add_special_tokens=False)
+    forward = decoder.forward
+
+    def constant(prompt: Any, start: int, end: int) -> torch.Tensor:
+        logits: torch.Tensor = forward(prompt, start, end)
+        return torch.full_like(logits, -1e4).index_fill_(-1, torch.tensor([token_id]), 0.0)
+
+    decoder.forward = constant
+
+
 def image_encoder_of(model: LocalModel) -> ImageEncoder:
     """Return the image encoder of `model`."""
     return model._engine.loaded.image_encoder

@@ -33,7 +33,7 @@ def folder(llava_folder: Path, tmp_path: Path) -> Path:
 
 def answer(folder: Path) -> str:
     model = LocalModel.load(str(folder), device="cpu", quantize="none")
-    return "".join(stream_reply(model, [user("Hello")], GenerationOptions(max_tokens=4), threading.Event()))
+    return "".join(stream_reply(model, [user("Hello")], GenerationOptions(max_tokens=32), threading.Event()))
 
 
 def put(name: str, content: bytes | str) -> Damage:
