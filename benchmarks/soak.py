@@ -3,8 +3,8 @@
     python -m benchmarks soak --turns 300            the bundled model, replies of 8 tokens
     python -m benchmarks soak --turns 2000 -m scripted
 
-The conversation outgrows the context of the bundled model, so that prompts soon have the same length.
-Costs are compared from there: the second quarter of the turns with the last.
+The context of a local model is cut to 1,024 tokens. The conversation outgrows it, so that prompts soon have the same
+length. Costs are compared from there: the second quarter of the turns with the last.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import gc
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -21,11 +21,13 @@ import psutil
 
 from assistant.events import TurnFinished
 from assistant.messages import user
+from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from parley.factory.session import start_session
 
 MAX_GROWTH = 0.05
 """Largest growth of memory after the warm-up, as a share."""
+_CONTEXT_TOKENS = 1024
 _QUESTIONS = ("What is a river?", "Name a colour.", "How many days has a week?", "Where do fish live?", "Say hello.")
 
 
@@ -55,6 +57,9 @@ async def hold_conversation(model: str, turns: int, max_tokens: int, folder: Pat
     """Run the turns of one conversation, saved in `folder`, and return the cost of each."""
     overrides = {"model": model, "max_tokens": max_tokens, "data_dir": folder}
     session = start_session(load(overrides).settings)
+    if isinstance(session.model, LocalModel):
+        # The conversation soon outgrows it, so that prompts have the same length from there.
+        session.model.info = replace(session.model.info, context_tokens=_CONTEXT_TOKENS)
     process = psutil.Process()
     costs: list[Cost] = []
     for number in range(turns):

@@ -87,10 +87,10 @@ class FileLookup:
 
 
 def expand_user(path: str | Path) -> Path:
-    """Expand a leading `~`. A path whose user is unknown is returned unchanged."""
+    """Expand a leading `~`. A path whose user is unknown, or can be no user, is returned unchanged."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: a lone surrogate or a NUL in the name of the user
         return Path(path)
 
 

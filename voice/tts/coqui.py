@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.attachments.file_lookup import expand_user
 from assistant.errors import ConfigError, MissingExtraError, VoiceError, first_line
 from voice.tts.engine import VoiceEngine
 
@@ -182,7 +183,7 @@ def is_on_gpu(device: str) -> bool:
 
 
 def _load(argument: str, settings: "Settings", _progress: "Progress") -> Coqui:
-    return Coqui.load(str(Path(argument).expanduser()), device=settings.device)
+    return Coqui.load(str(expand_user(argument)), device=settings.device)
 
 
 ENGINE = VoiceEngine(

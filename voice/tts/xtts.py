@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assistant.attachments.file_lookup import expand_user
 from assistant.errors import ConfigError, MissingExtraError, VoiceError, first_line
 from assistant.languages import suggest
 from voice.tts import coqui
@@ -106,7 +107,7 @@ class Xtts:
 
 def reference_audio(voice: str) -> Path | None:
     """Return the audio file that `voice` names, None if it names a speaker. Raises `VoiceError` for a missing file."""
-    path = Path(voice).expanduser() if voice.lower().endswith(AUDIO_SUFFIXES) else None
+    path = expand_user(voice) if voice.lower().endswith(AUDIO_SUFFIXES) else None
     if path is not None and not path.is_file():
         raise VoiceError(f"There is no recording {voice}: name a file with a few seconds of the voice to clone.")
     return path

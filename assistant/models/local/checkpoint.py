@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from assistant.attachments.file_lookup import expand_user
 from assistant.errors import MissingExtraError, ModelError
 from assistant.formatting import format_bytes
 from assistant.models import catalog, hub
@@ -73,10 +74,7 @@ def find_folder(source: str) -> Path | None:
     Raises:
         ModelError: It names neither.
     """
-    try:
-        folder = Path(source).expanduser()
-    except RuntimeError:  # No such home; the message below says so.
-        folder = Path(source)
+    folder = expand_user(source)
     # Not the methods of `Path`, which raise errors for names that no file can have.
     if source and os.path.isdir(folder):  # noqa: PTH112
         return folder

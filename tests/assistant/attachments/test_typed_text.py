@@ -32,6 +32,11 @@ def names(typed: TypedText) -> list[str]:
     return [image.name for image in typed.images]
 
 
+@pytest.mark.parametrize("user", ["~nobody_here", "~\ud800", "~\0"], ids=["unknown", "a surrogate", "a NUL"])
+def test_a_home_of_nobody_is_no_error(user: str) -> None:
+    assert read(f"What is in {user}/photo.png?").images == ()
+
+
 def test_names_without_files_stay_text_with_one_notice() -> None:
     text = "How do I convert gone.png to gone.webp in Python?"
     assert read(text) == TypedText(text, (), ("gone.png and gone.webp are not files here, so they were sent as text.",))
