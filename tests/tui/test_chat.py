@@ -200,9 +200,13 @@ async def test_earlier_messages_of_a_long_conversation_come_when_scrolling_up(
         transcript = person.app.screen.query_one(Transcript)
         assert len(transcript.children) <= Transcript.MAX_LATEST + 1
         for number in (70, 40, 0):
-            while f"question {number}\n" not in person.read("UserMessage") + "\n":
+            for _ in range(60):
+                if f"question {number}\n" in person.read("UserMessage") + "\n":
+                    break
                 await person.press("pageup")
                 await person.settle()
+            else:
+                raise AssertionError(f"scrolling up does not show question {number}: {person.read()}")
         assert "earlier message" not in person.read("Transcript")
         await person.send("And now?")
         await person.expect_text("You said: And now?", "AssistantMessage")

@@ -87,7 +87,8 @@ class Transcript(VerticalScroll, can_focus=False):
 
     def page_up(self) -> None:
         """Scroll up by a page, and further than the first widget if there is more."""
-        self.scroll_page_up()
+        # Without animation: one that is still running when earlier messages come would go on above them.
+        self.scroll_page_up(animate=False)
         if self.scroll_y == 0:
             self._load_earlier()
 
@@ -102,6 +103,7 @@ class Transcript(VerticalScroll, can_focus=False):
             self.call_later(self._load_page)
 
     async def _load_page(self) -> None:
+        await self.stop_animation("scroll_y", complete=False)
         from_end = self.virtual_size.height - self.scroll_y
 
         def stay() -> None:
