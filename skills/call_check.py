@@ -129,12 +129,15 @@ def check_call(
         parameter = parameters[argument]
         for each in value if parameter.kind is parameter.VAR_POSITIONAL else (value,):
             if each is not parameter.default and not expected[argument].accepts(each):
-                raise TypeError(_wrong_type(name, argument, expected[argument], each, right))
+                one_by_one = parameter.kind is parameter.VAR_POSITIONAL
+                raise TypeError(_wrong_type(name, argument, expected[argument], each, right, one_by_one=one_by_one))
     return bound
 
 
-def _wrong_type(name: str, argument: str, expected: Expected, value: object, right: str) -> str:
+def _wrong_type(name: str, argument: str, expected: Expected, value: object, right: str, *, one_by_one: bool) -> str:
     problem = f"{argument} of {name}() has to be {expected.what} and is {_describe(value)}"
+    if isinstance(value, list | tuple | set) and one_by_one:
+        return f"{problem}: give them one by one, and {right}"
     if isinstance(value, list | tuple | set) and expected in (IMAGE, PATH):
         return f"{problem}: each call takes one, so call it for each of them."
     if expected.advice and (isinstance(value, str | PathLike | bytes) or hasattr(value, "stream")):

@@ -48,7 +48,13 @@ def database_failure(path: Path, error: Exception, *, reading: bool) -> HistoryE
 def file_failure(path: Path, error: OSError, *, reading: bool) -> HistoryError:
     """Return the sentence about an error of the operating system."""
     reason = first_line(error).lower()
-    advice = "make room" if error.errno in _NO_SPACE else "check its permissions"
+    match error.errno:
+        case errno.ENOTDIR | errno.EEXIST:
+            advice = "move away the file that is in the place of the folder"
+        case number if number in _NO_SPACE:
+            advice = "make room"
+        case _:
+            advice = "check its permissions"
     return HistoryError(
         f"The conversations in {path.parent} cannot be {'read' if reading else 'written'} ({reason}): {advice} or "
         f"{_ANOTHER_FOLDER}."

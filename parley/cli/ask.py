@@ -41,7 +41,8 @@ def ask(ctx: click.Context, /, words: tuple[str, ...], images: tuple[str, ...], 
     if "" in images:
         raise click.UsageError("The path of a picture is empty: name a file.", ctx)
     if len(words) > 1:
-        raise click.UsageError(f"The prompt is one argument, and pictures follow -i: {ask_command(words)}", ctx)
+        command = ask_command([*images, *words])
+        raise click.UsageError(f"The prompt is one argument, and pictures follow -i: {command}", ctx)
     if [*words, *images].count("-") > 1:
         raise click.UsageError("Standard input can be the prompt or one picture: give - once.", ctx)
     prompt = _read_prompt(ctx, words, images)
@@ -66,7 +67,8 @@ def _read_prompt(ctx: click.Context, words: tuple[str, ...], images: tuple[str, 
     if not words or words[0] == "-":
         prompt = read_text()
     elif is_picture_file(words[0]):
-        raise click.UsageError(f"The prompt is a picture: ask something about it, as in {ask_command(words)}", ctx)
+        command = ask_command([*words, *images])
+        raise click.UsageError(f"The prompt is a picture: ask something about it, as in {command}", ctx)
     else:
         prompt = decode_argument(words[0])
     if not prompt.strip():

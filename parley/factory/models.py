@@ -1,5 +1,6 @@
 """Build language models and the clients that skills use to ask them."""
 
+import errno
 import os
 import threading
 from copy import copy
@@ -234,7 +235,9 @@ def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, f
 
 def cache_error(what: str, settings: "Settings", error: OSError) -> ModelError:
     """Return the error for a bundled model that cannot be written to the cache."""
+    is_file = error.errno in (errno.ENOTDIR, errno.EEXIST)
+    advice = "Move away the file that is in the place of a folder" if is_file else "Make room there"
     return ModelError(
         f"The bundled {what} cannot be assembled in {settings.cache_dir}: {first_line(error)}. "
-        "Make room there, or name another folder with PARLEY_CACHE_DIR."
+        f"{advice}, or name another folder with PARLEY_CACHE_DIR."
     )

@@ -23,6 +23,7 @@ def _files(scripted_machine: None) -> None:
         (["ask", "-i", "-"], "The prompt is missing"),
         (["ask", "a.png"], "parley ask 'What is this?' -i a.png"),
         (["ask", "what", "is it", "a.png"], "parley ask 'what is it' -i a.png"),
+        (["ask", "compare", "-i", "a.png", "b.png"], "parley ask compare -i a.png -i b.png"),
         (["ask", "/help"], "/help is for an open conversation"),
         (["ask", "/captoin a.png"], "is it /caption that you mean?"),
         (["captoin"], "Did you mean 'caption'?"),
