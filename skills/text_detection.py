@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from skills.text_regions import Box, Region, merge
+from skills.text_regions import Box, Region, boxes_touch, merge
 
 MAX_PIECES = 60
 """Pieces of an image; each takes about a second. They are larger than `_PIECE` pixels if need be, and scaled down."""
@@ -70,7 +70,10 @@ def find_lines(engine: Any, image: PIL.Image.Image) -> list[FoundLine]:
     while next_scale > scale:
         scale = next_scale
         large = [region for region in regions if region.height > _OVERLAP / scale / 2]
-        regions = merge([*large, *_detect_in_pieces(engine, image, scale)])
+        found = merge([*large, *_detect_in_pieces(engine, image, scale)])
+        # A line beside letters of twenty times its size may show in the whole only.
+        missed = [each for each in regions if not any(boxes_touch(each.box, other.box) for other in found)]
+        regions = [*found, *missed]
         next_scale = _next_scale(image, regions, scale)
     return _read(engine, image, regions, scale)
 

@@ -74,7 +74,7 @@ def merge(regions: Iterable[Region]) -> list[Region]:
 
 def _is_same_line(one: Region, other: Region) -> bool:
     """Return True if the regions lie on each other, seen along the longer one, for at least half of their height."""
-    if one.piece == other.piece or not _boxes_touch(one.box, other.box):
+    if one.piece == other.piece or not boxes_touch(one.box, other.box):
         return False
     lower, upper = _extents(one, other)
     shared = upper.min(0) - lower.max(0)
@@ -101,5 +101,6 @@ def _extents(one: Region, other: Region) -> tuple[Any, Any]:
     return np.stack([each.min(0) for each in seen]), np.stack([each.max(0) for each in seen])
 
 
-def _boxes_touch(one: Box, other: Box) -> bool:
+def boxes_touch(one: Box, other: Box) -> bool:
+    """Return True if the upright boxes share an area."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
