@@ -8,14 +8,33 @@ Read in this order: `main` (the chat, and the list of commands), `group` (help, 
 files.
 """
 
+import os
 import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 from types import TracebackType
+
+_SIGNALS_FROM = 128
+"""Exit codes above this are those of signals."""
 
 
 def main() -> None:
+    """Run the command line and exit: see `_run`."""
+    try:
+        _run()
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > _SIGNALS_FROM and threading.active_count() > 1:
+            # Native code that still computes on another thread aborts the process if Python ends under it.
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            os._exit(end.code)
+        raise
+
+
+def _run() -> None:
     """Run the command line and exit.
 
     Exit codes: 0 success, 1 an error, 2 invalid usage or settings, 129 SIGHUP, 130 Ctrl-C, 141 a closed pipe,

@@ -166,3 +166,19 @@ def test_a_signal_during_a_run_over_files_leaves_one_to_resume(number: int, phot
     assert run("caption", *photos * 40, "--out", "out.jsonl", "--resume").exit_code == 0
     assert Path("out.jsonl").read_text().startswith(finished)
     assert image_names(Path("out.jsonl").read_text()) == photos * 40
+
+
+def test_ctrl_c_does_not_wait_for_threads_that_still_compute() -> None:
+    program = (
+        "import sys, threading\n"
+        "from parley.cli import main\n"
+        "import parley.cli.main\n"
+        "def root(**_):\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    sys.stdout.write('shown')\n"
+        "    raise KeyboardInterrupt\n"
+        "sys.modules['parley.cli.main'].root = root\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"shown", b"")
