@@ -103,7 +103,6 @@ def test_long_conversation_grows_nowhere(tmp_path: Path, monkeypatch: pytest.Mon
         f"{1000 * early_seconds:.1f} ms to {1000 * late_seconds:.1f} ms a turn"
     )
     assert growth < 0.05
-    assert late_seconds < 2 * early_seconds + 0.005
     assert threading.active_count() == threads
     assert process.num_fds() == descriptors
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) > 3 * TURNS
