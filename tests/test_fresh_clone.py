@@ -30,7 +30,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PARLEY_", "MAKE", "MFLAGS", "COV_", "PYTEST_", "VIRTUAL_ENV", "PYTHON"))
+        if not name.startswith(("PARLEY_", "ARGS", "MAKE", "MFLAGS", "COV_", "PYTEST_", "VIRTUAL_ENV", "PYTHON"))
     }
     folders = {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA", "STATE")}
     return kept | folders
