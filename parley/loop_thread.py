@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from assistant.errors import ParleyError
@@ -40,13 +41,28 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and wait for its result. Ctrl-C meanwhile cancels it. Raises `ClosedError` after `stop`."""
-        future = self.submit(coroutine)
+        tasks: list[asyncio.Task[Any] | None] = []
+        abandoned = threading.Event()
+
+        async def cancellable() -> T:
+            tasks.append(asyncio.current_task())
+            if abandoned.is_set():
+                coroutine.close()
+                raise asyncio.CancelledError
+            return await coroutine
+
         try:
-            return future.result()
+            return self.submit(cancellable()).result()
         except CancelledError:
             raise ClosedError from None
+        except ClosedError:
+            coroutine.close()
+            raise
         except BaseException:
-            future.cancel()
+            # Not the future of `submit`: Ctrl-C may come after the coroutine has begun and before `submit` returns.
+            abandoned.set()
+            with suppress(RuntimeError):  # The loop is closed.
+                self.loop.call_soon_threadsafe(_cancel, tasks)
             raise
 
     async def run_async(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -66,6 +82,12 @@ class LoopThread:
         with self._lock:
             self._stopped = True
         self._stop()
+
+
+def _cancel(tasks: "list[asyncio.Task[Any] | None]") -> None:
+    for task in tasks:
+        if task is not None:
+            task.cancel()
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

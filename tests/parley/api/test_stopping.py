@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, cast
@@ -19,6 +19,7 @@ from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from assistant.settings import Settings
 from parley import Assistant, ParleyError, caption
+from parley.loop_thread import LoopThread
 from tests.fakes.scripts import run_script
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
@@ -177,6 +178,29 @@ def test_a_reply_that_closing_cut_short_does_not_seem_complete(slow: Assistant) 
         slow.close()
         with pytest.raises(ParleyError, match="is closed"):
             reading.result(60)
+
+
+def test_ctrl_c_before_the_call_has_begun_to_wait_ends_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    def submit(thread: LoopThread, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        asyncio.run_coroutine_threadsafe(coroutine, thread.loop)
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LoopThread, "submit", submit)
+    thread = LoopThread("test")
+    with pytest.raises(KeyboardInterrupt):
+        thread.run(work())
+    assert ended.wait(30)
+    thread.stop()
 
 
 def test_ctrl_c_ends_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
