@@ -100,7 +100,7 @@ def test_a_question_around_a_long_paste_is_searched() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/tmp/gone.png", "'/tmp/go ne.png'", "~/gone.png", "file:///gone.png", "/read gone.png"]
+    "text", ["/nowhere/gone.png", "'/nowhere/go ne.png'", "~/gone.png", "file:///gone.png", "/read gone.png"]
 )
 def test_a_complete_path_alone_or_in_a_command_has_to_exist(text: str) -> None:
     with pytest.raises(AttachmentError, match="does not exist"):
