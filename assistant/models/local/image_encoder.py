@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from assistant.attachments.images import decode
-from assistant.errors import AttachmentError, ModelError
+from assistant.errors import AttachmentError, ModelError, first_line
 from assistant.messages import Image
 from assistant.models.local import image_detail
 from assistant.models.local.cpu_threads import num_threads as cpu_threads
@@ -195,8 +195,15 @@ class ImageEncoder:
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)
             for name, value in image.inputs.items()
         }
-        with cpu_threads(self._num_threads):
-            output = self._model.get_image_features(**inputs)
+        try:
+            with cpu_threads(self._num_threads):
+                output = self._model.get_image_features(**inputs)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Values of a configuration that pass at loading, such as a layer that the vision tower does not have.
+            reason = first_line(error)
+            raise ModelError(
+                f"The model's configuration does not fit its vision tower ({reason}): get a fresh copy of it."
+            ) from error
         self._output_type = type(output.pooler_output)
         layers = (output.pooler_output, *(getattr(output, "deepstack_features", None) or ()))
         features = tuple(_flatten(layer).cpu() for layer in layers)

@@ -19,6 +19,7 @@ from assistant.models.local import template_limits
 from assistant.models.local.model import LocalModel
 from assistant.models.local.template_limits import TemplateLimitError, check_numbers
 from assistant.models.replies import stream_reply
+from tests.fakes.tiny_models import make_image
 
 Damage = Callable[[Path], object]
 DEEP = b"[" * 100_000
@@ -135,6 +136,16 @@ def test_code_in_the_folder_never_runs(folder: Path, field: str, tmp_path: Path)
         (folder / name).write_text(json.dumps(values | {"auto_map": {field: "evil.Evil"}}))
     assert answer(folder)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("layer", [99, -99])
+def test_a_layer_that_the_vision_tower_does_not_have(folder: Path, layer: int) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vision_feature_layer": layer}))
+    model = LocalModel.load(str(folder), device="cpu", quantize="none")
+    reply = model.stream([user("Look!", make_image(1))], GenerationOptions(max_tokens=4), threading.Event())
+    with pytest.raises(ModelError, match="does not fit its vision tower"):
+        list(reply)
 
 
 def test_an_index_cannot_lead_out_of_the_folder(folder: Path) -> None:
