@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,8 @@ async def test_message_that_waits_for_the_model_is_kept_as_a_draft(run_app: RunA
     def build(progress: Progress) -> Session:
         while not may_continue.is_set():
             progress("loading", 0, 0)
+            # Without it the messages of this loop are all that the app has time for.
+            time.sleep(0.01)
         return Session(ScriptedModel())
 
     async with run_app(ParleyApp(build, folder=tmp_path)) as person:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 from contextlib import aclosing
 from typing import Any
 
@@ -85,6 +86,7 @@ def test_closing_the_turn_ends_the_loading() -> None:
             try:
                 while True:
                     progress("fetching", 1, 2)
+                    time.sleep(0.01)
             finally:
                 ended.set()
 
