@@ -374,6 +374,7 @@ async def test_undoing_a_paste_that_is_higher_than_the_prompt(make_app: MakeApp,
         await person.press("ctrl+z")
         await person.wait_until(lambda: not person.input)
         await person.type("alive")
+        assert person.input == "alive"
 
 
 async def test_ctrl_c_says_how_to_quit(make_app: MakeApp, run_app: RunApp) -> None:

@@ -125,7 +125,10 @@ def test_random_bytes_are_always_messages() -> None:
         pieces = [
             rng.choice([rng.randbytes(9), b"\x1b[", b"\x1b[<", b"200~", b"1;2u", b"M", b"48;"]) for _ in range(40)
         ]
-        read(*pieces)
+        assert all(isinstance(message, events.Message) for message in read(*pieces))
+        # Whatever came before, a paste that is whole arrives.
+        later = read(*pieces, b"\x1b[201~", b"\x1b[200~the end\x1b[201~")
+        assert any(isinstance(message, events.Paste) and message.text == "the end" for message in later)
 
 
 @pytest.mark.usefixtures("unset")
