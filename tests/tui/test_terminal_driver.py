@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 from textual import events
+from textual.message import Message
 
 from tests.fakes.scripts import ROOT
 from tests.fakes.terminal import TerminalProcess
@@ -125,7 +126,7 @@ def test_random_bytes_are_always_messages() -> None:
         pieces = [
             rng.choice([rng.randbytes(9), b"\x1b[", b"\x1b[<", b"200~", b"1;2u", b"M", b"48;"]) for _ in range(40)
         ]
-        assert all(isinstance(message, events.Message) for message in read(*pieces))
+        assert all(isinstance(message, Message) for message in read(*pieces))
         # Whatever came before, a paste that is whole arrives.
         later = read(*pieces, b"\x1b[201~", b"\x1b[200~the end\x1b[201~")
         assert any(isinstance(message, events.Paste) and message.text == "the end" for message in later)
