@@ -69,7 +69,7 @@ def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the questions are the 
     """Return the median and the 95th percentile of each stage and of their sum, over all questions."""
     settings = load({"model": "pocket"}).settings
     engines = SpeechEngines(build_stt(settings), build_tts(settings), build_end_of_turn_model(settings))
-    session = Session(build_model(settings), options=GenerationOptions(max_tokens=64))
+    session = Session(build_model(settings), options=GenerationOptions(64, temperature=0))
     # The first question warms everything up and is not counted.
     questions = [synthesize(full_text(question), engines.tts) for question in (QUESTIONS[0], *QUESTIONS)]
     timestamps = asyncio.run(ask_all(questions, session, engines))[1:]

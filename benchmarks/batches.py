@@ -92,7 +92,7 @@ def caption_singly(model: LocalModel, images: Sequence[Image]) -> list[str]:
 
 def call_model(model: LocalModel, image: Image) -> str:
     """Caption an image without the skill."""
-    options = GenerationOptions(max_tokens=_MAX_TOKENS)
+    options = GenerationOptions(_MAX_TOKENS, temperature=0)
     return "".join(model.stream([user(_PROMPT, image)], options, threading.Event())).strip()
 
 

@@ -120,7 +120,7 @@ def measure_agreement(exact: LocalModel, quantized: LocalModel) -> Figure:
 def generate(model: LocalModel, messages: list[Message], max_tokens: int) -> TimedReply:
     """Return the reply of `model`, at most `max_tokens` long."""
     chunks: list[str] = []
-    stream = model.stream(messages, GenerationOptions(max_tokens=max_tokens), threading.Event())
+    stream = model.stream(messages, GenerationOptions(max_tokens, temperature=0), threading.Event())
     while True:
         try:
             chunks.append(next(stream))

@@ -63,7 +63,7 @@ class VisionClient:
         return self._chat_model.info
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
-        options = GenerationOptions(max_tokens=max_tokens)
+        options = GenerationOptions(max_tokens, temperature=0)
         stream = stream_reply(self._chat_model, [user(question, *images)], options, self._stop)
         chunks: list[str] = []
         usage = Usage()

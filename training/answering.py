@@ -141,7 +141,7 @@ class ProductEngine:
         from assistant.messages import Image, user
         from assistant.models.base import GenerationOptions
 
-        options = GenerationOptions(max_tokens=max_new_tokens)
+        options = GenerationOptions(max_new_tokens, temperature=0)
         encoded: dict[int, Image] = {}
         answers: dict[tuple[int, str], str] = {}
         for image, question in zip(images, questions, strict=True):

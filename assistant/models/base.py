@@ -61,11 +61,31 @@ class BatchReply:
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """Sampling options. Temperature 0 decodes greedily; a seed makes sampling repeatable."""
+    """Length, sampling and end of a reply. None means what the model's own generation config says.
+
+    Attributes:
+        max_tokens: Longest reply.
+        temperature: Logits are divided by it before sampling; 0 always takes the likeliest token. None without a
+            generation config that samples means 0.
+        seed: Makes sampling repeatable.
+        top_p: Sample from the likeliest tokens that together have this probability; 1 keeps all.
+        top_k: Sample from this many of the likeliest tokens; 0 keeps all.
+        min_p: Sample from tokens with at least this share of the likeliest token's probability; 0 keeps all.
+        repetition_penalty: Logits of tokens in prompt and reply are divided by it (multiplied where negative); 1 is
+            none (Keskar et al. 2019).
+        presence_penalty: Subtracted once from the logit of each token that the reply holds already; 0 is none.
+        stop: Texts that end the reply where one of them begins.
+    """
 
     max_tokens: int = 512
-    temperature: float = 0.0
+    temperature: float | None = None
     seed: int | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    stop: tuple[str, ...] = ()
 
 
 class ChatModel(Protocol):

@@ -115,9 +115,9 @@ class LocalModel:
         prompt_tokens = len(prompt)
 
         # 2. Decode: sample a token, yield its text, compute the logits after it.
-        sampler = Sampler(options.temperature, options.seed)
+        sampler = Sampler(options.temperature or 0, options.seed)
         detokenizer = Detokenizer(self._decode)
-        lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=options.temperature <= 0)
+        lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=not options.temperature)
         max_new_tokens = self._max_new_tokens(prompt, options)
         new_tokens = 0
         finish_reason: FinishReason = "stop"
@@ -181,7 +181,7 @@ class LocalModel:
             batch_generation.Reply(
                 prompt,
                 self._max_new_tokens(prompt, options),
-                Sampler(options.temperature, options.seed),
+                Sampler(options.temperature or 0, options.seed),
                 Detokenizer(self._decode),
             )
             for prompt in prompts

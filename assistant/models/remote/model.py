@@ -154,7 +154,7 @@ class RemoteModel:
             "model": self._id,
             "messages": [to_openai_message(message, self._data_urls) for message in messages],
             "max_tokens": options.max_tokens,
-            "temperature": options.temperature,
+            **({} if options.temperature is None else {"temperature": options.temperature}),
             **({} if options.seed is None else {"seed": options.seed}),
             "stream": True,
             "stream_options": {"include_usage": True},
