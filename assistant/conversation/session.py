@@ -12,24 +12,22 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from assistant.async_bridge import ThreadStream, stream_in_thread, wait_uncancelled
+from assistant.async_bridge import ThreadStream
 from assistant.conversation.commands import is_literal, parse_help_command, show_help, without_backslash
 from assistant.conversation.context_window import ContextWindow
 from assistant.conversation.model_command import parse_model_command, run_model_command
+from assistant.conversation.model_thread import ModelThread
 from assistant.conversation.turn_log import TurnLog, TurnStore
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
-from assistant.messages import Message, assistant
+from assistant.messages import Message, assistant, user
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.replies import ending_notice, stream_reply
 from assistant.progress import Progress
-
-Result = TypeVar("Result")
 
 Responder = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
 """Answers a message in place of the model: yields text of the reply and other events, and returns the usage.
@@ -155,7 +153,7 @@ class Session:
         self._models = models
         self._model_name = model_name
         self._lock = asyncio.Lock()
-        self._executor = ThreadPoolExecutor(1, "model")
+        self._thread = ModelThread()
 
     @property
     def messages(self) -> list[Message]:
@@ -204,6 +202,17 @@ class Session:
             message, commands = without_backslash(message), False
         return Turn(partial(self._run_turn, message, sink, turn_instructions, commands))
 
+    def prepare(self, message: Message | None = None) -> None:
+        """Let the model process the conversation, while the user still writes or speaks. Does not wait.
+
+        The next turn ends the preparation, and finds done what was done. While a turn runs, nothing happens.
+
+        Args:
+            message: Next message as far as it is known, such as the images attached so far.
+        """
+        if not self._lock.locked():
+            self._thread.prepare(self.model, self._context.prompt(self.messages, message or user("")))
+
     async def _run_turn(
         self,
         message: Message,
@@ -221,12 +230,12 @@ class Session:
                 while self._notices:
                     yield Notice(self._notices.pop(0))
                 responder = self._router(message, self.messages, commands=commands)
-                instructions = "" if turn_instructions is None else await self._on_model_thread(turn_instructions)
+                instructions = "" if turn_instructions is None else await self._thread.run(turn_instructions)
                 while True:
                     prompt = self._context.prompt(self.messages, message, instructions)
                     produce = responder or partial(stream_reply, self.model, prompt, self.options)
                     try:
-                        async with stream_in_thread(self._executor, produce) as stream:
+                        async with await self._thread.stream(produce) as stream:
                             async for item in stream:
                                 for event in self._events(item, chunks):
                                     yield event
@@ -271,14 +280,10 @@ class Session:
         while self._notices:
             yield Notice(self._notices.pop(0))
 
-    async def _on_model_thread(self, work: Callable[[], Result]) -> Result:
-        return await wait_uncancelled(asyncio.get_running_loop().run_in_executor(self._executor, work))
-
     async def close(self) -> None:
         """Wait for a running turn to end, then free the model."""
         async with self._lock:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self.model.close)
-            self._executor.shutdown()
+            await self._thread.close(self.model)
 
     def _replace(self, build: Callable[[], ChatModel]) -> None:
         self.model.close()
@@ -309,7 +314,7 @@ class Session:
         if self._models is None:
             raise ConfigError("The model of this conversation cannot be changed: start another one with --model.")
         async with self._lock:
-            await self._on_model_thread(partial(self._change, self._models, name, progress))
+            await self._thread.run(partial(self._change, self._models, name, progress))
         return f"{self.model.info.name} answers from here on."
 
     def _change(self, models: ModelSource, name: str, progress: Progress) -> None:

@@ -135,6 +135,19 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class PromptPreparer(Protocol):
+    """A model that can process a prompt before it is asked for the reply."""
+
+    def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
+        """Look at the images of `messages`, and keep what the next `stream` needs that begins with the same prompt.
+
+        Called while the user still writes or speaks, so that the reply begins sooner. The last message may lack its
+        text. It never changes a reply. Returns soon after `stop` is set. Raises as `ChatModel.stream` does.
+        """
+        ...
+
+
+@runtime_checkable
 class BatchModel(Protocol):
     """A model that may answer several conversations faster together than one after the other."""
 
