@@ -1,0 +1,127 @@
+"""What a look at an image found, as plain values, and the words in which a language model is told of it.
+
+Nothing here is a probability: what is too unsure to be said is left out before a description is made.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Certainty(StrEnum):
+    """How far a finding can be relied on. The thresholds are in `doubt`."""
+
+    SURE = "sure"
+    LIKELY = "likely"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing that the image may show: its name in the singular, without an article."""
+
+    name: str
+    certainty: Certainty
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Basic colour terms of an image.
+
+    Attributes:
+        thing: Colour of the thing in the middle, if one stands out from what surrounds it.
+        background: Colour of what surrounds it, if that is one colour.
+        largest: Colours that cover the most of the image, the largest first.
+        is_plain: True if the whole image has one colour, so that there is nothing to see in it.
+        is_grey: True if no part of the image has a hue, as in a black-and-white photo.
+    """
+
+    thing: str | None = None
+    background: str | None = None
+    largest: tuple[str, ...] = ()
+    is_plain: bool = False
+    is_grey: bool = False
+
+
+@dataclass(frozen=True)
+class ImageDescription:
+    """The findings about one image.
+
+    Attributes:
+        kinds: What the main thing may be, the likeliest first: one if it is sure or likely, up to three if unsure. They
+            exclude each other and are names of one thing, not of several. Empty if there is nothing to say.
+        caption: A sentence about the whole image; None if the model would have guessed.
+        others: Other things that are likely in it.
+        colours: Its colours.
+        faces: Number of faces found in it; None if nobody looked for them.
+        text: Rows of text that can be read in it, in reading order.
+        is_text_cut: True if there is more text than `text` holds.
+        is_page: True if the text is what the image is about: a page, a screenshot, a receipt, a sign.
+        is_drawn: True for flat colours and sharp edges, as in drawings, silhouettes and charts, but not in photos.
+    """
+
+    kinds: tuple[Kind, ...] = ()
+    caption: str | None = None
+    others: tuple[str, ...] = ()
+    colours: Colours = Colours()
+    faces: int | None = None
+    text: tuple[str, ...] = ()
+    is_text_cut: bool = False
+    is_page: bool = False
+    is_drawn: bool = False
+
+    def as_text(self) -> str:
+        """Word the findings in a few plain English sentences."""
+        if self.is_page:
+            return f"A page or screen with text. {self._text_sentence()}"
+        if self.colours.is_plain and not self.text:
+            return f"A plain {self.colours.largest[0]} picture with nothing in it."
+        sentences = [
+            self._main_sentence(),
+            f"Also visible: {join_words(self.others)}." if self.others else "",
+            self._colour_sentence(),
+            self._face_sentence(),
+            self._text_sentence(),
+        ]
+        return " ".join(filter(None, sentences))
+
+    def _main_sentence(self) -> str:
+        form = "A drawing or graphic. " if self.is_drawn else ""
+        if not self.kinds:
+            return form + (self.caption or "Something that is hard to make out.")
+        names = [with_article(kind.name) for kind in self.kinds]
+        if self.kinds[0].certainty is Certainty.UNSURE:
+            guess = f"Something that is hard to make out; it might be {join_words(names, 'or')}."
+            return form + (f"{self.caption} {guess}" if self.caption else guess)
+        seen = "It shows" if self.kinds[0].certainty is Certainty.SURE else "It most likely shows"
+        return f"{form}{seen} {names[0]}." + (f" {self.caption}" if self.caption else "")
+
+    def _colour_sentence(self) -> str:
+        colours = self.colours
+        if colours.is_grey:
+            return "The picture is black and white."
+        if colours.thing:
+            background = f" on a {colours.background} background" if colours.background else ""
+            return f"The main thing is {colours.thing}{background}."
+        return f"Main colours: {join_words(colours.largest)}." if colours.largest else ""
+
+    def _face_sentence(self) -> str:
+        if not self.faces:
+            return ""
+        return "One face is visible." if self.faces == 1 else f"{self.faces} faces are visible."
+
+    def _text_sentence(self) -> str:
+        if not self.text:
+            return ""
+        rest = "\n(more text follows)" if self.is_text_cut else ""
+        return "The text in it reads:\n" + "\n".join(self.text) + rest
+
+
+def join_words(words: list[str] | tuple[str, ...], conjunction: str = "and") -> str:
+    """Join words as English does: "a, b and c"."""
+    *first, last = words
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
+
+
+def with_article(name: str) -> str:
+    """Return a name with "a" or "an"."""
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
