@@ -1,6 +1,7 @@
 """Fixtures for all tests: a machine without settings, and audio files."""
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,12 @@ from typing import Any
 import pytest
 
 from tests.fakes.audio import Floats, WriteWave, wave_bytes
+
+
+def pytest_configure() -> None:
+    """Let a closed terminal end the processes of tests, also where the tests run under `nohup`, which they inherit."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

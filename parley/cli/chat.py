@@ -32,7 +32,8 @@ def run_repl(
     all_answered = True
     with asyncio.Runner() as runner, warn_if_unsaved(session, notify) as notify_once:
         # One event loop for all turns, but none running while a line is read: there Ctrl-C and signals have to
-        # interrupt at once.
+        # interrupt at once. The instructions and a resumed conversation are processed while the first line is typed.
+        session.prepare()
         for number, raw_line in enumerate(lines, 1):
             # Some editors begin a file with a byte order mark.
             line = raw_line.removeprefix("\ufeff").strip()

@@ -45,6 +45,32 @@ class FailingModel(ScriptedModel):
         raise self._error
 
 
+class PreparingModel(ScriptedModel):
+    """Prepare a prompt until it is stopped or may end, and keep a list of what was called."""
+
+    def __init__(self, *, error: Exception | None = None) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, tuple[Message, ...]]] = []
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+        self._error = error
+
+    def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
+        self.calls.append(("prepare", tuple(messages)))
+        self.begun.set()
+        while not (stop.is_set() or self.may_end.is_set()):
+            stop.wait(0.01)
+        if self._error is not None:
+            raise self._error
+        self.calls.append(("stopped" if stop.is_set() else "prepared", tuple(messages)))
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        self.calls.append(("stream", tuple(messages)))
+        return (yield from super().stream(messages, options, stop))
+
+
 class OverflowingModel(ScriptedModel):
     """Have a context that holds `max_turns` messages of the user, whatever their length."""
 

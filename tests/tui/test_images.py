@@ -10,6 +10,7 @@ from assistant.conversation.session import Session
 from assistant.errors import ModelError
 from assistant.messages import Image, Message, Text, user
 from assistant.models.scripted import ScriptedModel
+from tests.fakes.conversation import PreparingModel
 from tests.fakes.tui import MakeApp, RunApp
 from tui.app import ParleyApp
 from tui.widgets.attachment_chip import AttachmentChip
@@ -35,6 +36,20 @@ async def test_pasted_path_becomes_an_attachment(
         assert not person.app.screen.query(AttachmentChip)
         await person.expect_text("my holiday photo.png · 160×120", "ImagePreview")
         await person.expect_text("▀" * 10, "ImagePreview")
+
+
+async def test_an_attached_image_is_looked_at_while_the_question_is_typed(
+    make_app: MakeApp, run_app: RunApp, image_path: Path
+) -> None:
+    model = PreparingModel()
+    model.may_end.set()
+    async with run_app(make_app(model)) as person:
+        await person.paste(str(image_path))
+        image = ImageLoader().load(image_path).image
+        await person.wait_until(lambda: ("prepared", (user("", image),)) in model.calls)
+        await person.press("backspace")
+        await person.wait_until(lambda: model.calls[-1] == ("prepared", (user(""),)))
+        assert not model.prompts
 
 
 async def test_pasted_words_stay_words(make_app: MakeApp, run_app: RunApp, image_path: Path) -> None:

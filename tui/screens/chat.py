@@ -16,7 +16,7 @@ from assistant.attachments.images import ImageLoader
 from assistant.conversation.session import Session, Turn
 from assistant.errors import ParleyError
 from assistant.events import Event, UserTranscript
-from assistant.messages import Image
+from assistant.messages import Image, user
 from tui.turn_view import TurnView
 from tui.widgets.composer import Composer
 from tui.widgets.status_bar import StatusBar
@@ -111,6 +111,8 @@ class ChatScreen(Screen[None]):
         if self._queued is not None:
             (submitted, view), self._queued = self._queued, None
             await self._start_turn(session, submitted, view)
+        else:
+            self._prepare()
 
     async def shutdown(self) -> bool:
         """Stop the turn that runs, and return True if there is one. Its reply is kept as far as it was shown."""
@@ -153,6 +155,12 @@ class ChatScreen(Screen[None]):
             await self._start_turn(self._session, submitted, view)
         else:
             self._queue(submitted, view)
+
+    @on(Composer.AttachmentsChanged)
+    def _prepare(self) -> None:
+        """Let the model look at the conversation and the attached images while the question is being typed."""
+        if self._session is not None:
+            self._session.prepare(user("", *self._composer.attached))
 
     def _queue(self, submitted: Composer.Submitted, view: TurnView) -> None:
         self._queued = submitted, view
@@ -199,6 +207,7 @@ class ChatScreen(Screen[None]):
         else:
             await running.view.remove()
             await self._composer.restore(running.submitted)
+        self._prepare()
 
     def _show_error(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()

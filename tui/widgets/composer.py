@@ -37,6 +37,9 @@ class Composer(Vertical):
         attached: Sequence[messages.Image]
         notices: Sequence[str]
 
+    class AttachmentsChanged(Message):
+        """An image was attached, or taken off."""
+
     def __init__(self, image_loader: ImageLoader) -> None:
         super().__init__()
         self._image_loader = image_loader
@@ -153,12 +156,15 @@ class Composer(Vertical):
     async def _detach_last(self) -> None:
         if chips := self._chips.query(AttachmentChip):
             await chips.last().remove()
+            self.post_message(self.AttachmentsChanged())
 
     async def _load(self, sources: Sequence[str]) -> tuple[list[messages.Image], list[str]]:
         return await asyncio.to_thread(self._image_loader.load_all, sources)
 
     async def _add_chips(self, attached: Sequence[messages.Image]) -> None:
         await self._chips.mount_all([AttachmentChip(image) for image in attached])
+        if attached:
+            self.post_message(self.AttachmentsChanged())
 
     def _allow_next(self) -> None:
         self._busy = False

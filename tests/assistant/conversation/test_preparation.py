@@ -1,45 +1,14 @@
 """Preparing the prompt of the next turn while the user still writes or speaks."""
 
-import threading
-from collections.abc import Generator, Sequence
-
 import pytest
 
 from assistant.conversation.session import Session
 from assistant.errors import ModelError
-from assistant.events import Usage
-from assistant.messages import Message, assistant, system, user
-from assistant.models.base import GenerationOptions
+from assistant.messages import assistant, system, user
 from assistant.models.scripted import ScriptedModel
-from tests.fakes.conversation import CAT, reply_text, run_turn
+from tests.fakes.conversation import CAT, PreparingModel, reply_text, run_turn
 
 DEADLINE = 30.0
-
-
-class PreparingModel(ScriptedModel):
-    """Prepare a prompt until it is stopped or may end, and keep a list of what was called."""
-
-    def __init__(self, *, error: Exception | None = None) -> None:
-        super().__init__()
-        self.calls: list[tuple[str, tuple[Message, ...]]] = []
-        self.begun = threading.Event()
-        self.may_end = threading.Event()
-        self._error = error
-
-    def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
-        self.calls.append(("prepare", tuple(messages)))
-        self.begun.set()
-        while not (stop.is_set() or self.may_end.is_set()):
-            stop.wait(0.01)
-        if self._error is not None:
-            raise self._error
-        self.calls.append(("stopped" if stop.is_set() else "prepared", tuple(messages)))
-
-    def stream(
-        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
-        self.calls.append(("stream", tuple(messages)))
-        return (yield from super().stream(messages, options, stop))
 
 
 async def test_the_instructions_and_the_conversation_are_prepared_before_the_turn() -> None:
