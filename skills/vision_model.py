@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 from assistant.errors import ContextOverflow, EmptyReply, SkillError
 from assistant.events import Usage
 from assistant.messages import Image, user
-from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Scorer
+from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Scorer, vision_model_of
 from assistant.models.replies import stream_reply
 
 _ENDS = (".", "!", "?", "…", "。", "}", "]")
@@ -49,7 +50,7 @@ class ScoringUnsupported(SkillError):
 
 
 class VisionClient:
-    """Ask a chat model as a `VisionModel`, on the calling thread."""
+    """Ask a chat model, or the model that looks at images for it, as a `VisionModel`, on the calling thread."""
 
     def __init__(self, chat_model: ChatModel, stop: threading.Event | None = None) -> None:
         """Create a client. Setting `stop` ends a question within one token and raises `Cancelled`."""
@@ -60,11 +61,16 @@ class VisionClient:
 
     @property
     def info(self) -> ModelInfo:
-        return self._chat_model.info
+        return self._vision_model.info
+
+    @cached_property
+    def _vision_model(self) -> ChatModel:
+        # Found at the first question: many calls of skills ask none, and the model may have to be loaded for it.
+        return vision_model_of(self._chat_model)
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
         options = GenerationOptions(max_tokens, temperature=0)
-        stream = stream_reply(self._chat_model, [user(question, *images)], options, self._stop)
+        stream = stream_reply(self._vision_model, [user(question, *images)], options, self._stop)
         chunks: list[str] = []
         usage = Usage()
         try:
@@ -86,12 +92,12 @@ class VisionClient:
         return f"{text} …" if is_cut else text
 
     def score(self, question: str, candidates: Sequence[str], *images: Image) -> list[tuple[float, ...]]:
-        if not isinstance(self._chat_model, Scorer):
+        if not isinstance(self._vision_model, Scorer):
             raise ScoringUnsupported(
                 f"{self.info.name} cannot say how likely an answer is: choose a model that runs on this machine."
             )
         try:
-            scores = self._chat_model.score([user(question, *images)], candidates, self._stop)
+            scores = self._vision_model.score([user(question, *images)], candidates, self._stop)
         except ContextOverflow as error:
             raise self._too_long(error) from error
         if self._stop.is_set():

@@ -4,6 +4,7 @@
     Scorer              log-probabilities of given replies
     BatchModel          several conversations at once
     HiddenStateModel    hidden states of a text
+    HasVisionModel      another model looks at its images
 
 The last three are optional: test for them with `isinstance`.
 """
@@ -34,7 +35,9 @@ class ModelInfo:
         device: "cpu", "mps", a CUDA device such as "cuda:0", or the host of a server.
         quantization: "int8", "nf4", "none" and so on, or "unknown".
         context_tokens: Longest prompt and reply together; 0 if a server does not report it.
-        bundled: True for the small model that Parley brings along. It cannot read text in images.
+        bundled: True for the small vision model that Parley brings along, which skills ask in the words that it was
+            trained with. It knows English only and cannot read text in images. The chat model that reads its findings
+            is not meant: see `HasVisionModel`.
         supports_grounding: True if the model was trained to give bounding boxes.
     """
 
@@ -196,3 +199,21 @@ class HiddenStateModel(Protocol):
             ContextOverflow: The text is longer than the context.
         """
         ...
+
+
+@runtime_checkable
+class HasVisionModel(Protocol):
+    """A language model whose images are looked at by another model. Skills about images ask that one."""
+
+    def vision_model(self) -> ChatModel:
+        """Return the model that looks at images, loading it if needed. It is closed with this one.
+
+        Raises:
+            ModelError: It cannot be loaded.
+        """
+        ...
+
+
+def vision_model_of(model: ChatModel) -> ChatModel:
+    """Return the model that answers questions about images for `model`: mostly itself. Raises `ModelError`."""
+    return model.vision_model() if isinstance(model, HasVisionModel) else model

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from assistant.errors import ModelError
-from assistant.models.base import ChatModel
+from assistant.models.base import ChatModel, vision_model_of
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.models import build_model
 from parley.factory.voice import assemble_whisper
@@ -90,8 +90,9 @@ class EmotionBackends:
         self.voice_model()
 
     def text_model(self) -> ChatModel:
-        """Return the bundled language model: the conversation's if it is that one, or one of its own."""
+        """Return the small bundled model: the conversation's if that has it, or one of its own."""
         current = self._get_chat_model()
+        current = None if current is None else vision_model_of(current)
         if current is not None and current.info.bundled:
             if self._text_model is not None:
                 # The conversation began after this one was loaded; one copy is enough (1.4 GB).

@@ -1,0 +1,68 @@
+"""The bundled model of the chat: a language model that reads in words what a small vision model has seen.
+
+image ─▶ small vision model, once ─▶ description ─┐
+                                                  ▼
+messages ───────────────────────────▶ prompt in words ─▶ language model ─▶ reply
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+
+from assistant.events import Usage
+from assistant.messages import Image, Message
+from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, PromptPreparer
+from assistant.models.pocket.described_images import DescribedImages, Vision
+from assistant.models.pocket.prompt import build_prompt
+
+
+class PocketModel:
+    """A `ChatModel`, `PromptPreparer` and `HasVisionModel` made of a language model and a small vision model."""
+
+    def __init__(self, language: ChatModel, load_vision: Callable[[], Vision]) -> None:
+        """Create the model.
+
+        Args:
+            language: Writes the replies; closed with this model.
+            load_vision: Load the parts that see, when the first image is shown. May raise `ModelError`.
+        """
+        self._language = language
+        self._images = DescribedImages(load_vision)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._language.info
+
+    def vision_model(self) -> ChatModel:
+        return self._images.model
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        started = time.monotonic()
+        prompt = self._prompt(messages, stop)
+        if stop.is_set():
+            return Usage()
+        seconds = time.monotonic() - started
+        usage = yield from self._language.stream(prompt, options, stop)
+        return replace(
+            usage,
+            first_token_seconds=usage.first_token_seconds + seconds if usage.first_token_seconds else 0.0,
+            total_seconds=usage.total_seconds + seconds,
+        )
+
+    def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
+        prompt = self._prompt(messages, stop)
+        if isinstance(self._language, PromptPreparer) and not stop.is_set():
+            self._language.prepare(prompt, stop)
+
+    def close(self) -> None:
+        self._language.close()
+        self._images.close()
+
+    def _prompt(self, messages: Sequence[Message], stop: threading.Event) -> list[Message]:
+        def describe(image: Image) -> str:
+            return "" if stop.is_set() else self._images.describe(image, stop).as_text()
+
+        return build_prompt(messages, describe)

@@ -1,0 +1,112 @@
+"""The bundled model of the chat: what its language model is told of images, and what is remembered."""
+
+import threading
+
+import pytest
+
+from assistant.errors import AttachmentError, ModelError
+from assistant.messages import Image, assistant, user
+from assistant.models.base import GenerationOptions, vision_model_of
+from assistant.models.pocket.described_images import Vision
+from assistant.models.pocket.image_description import ImageDescription
+from assistant.models.pocket.model import PocketModel
+from assistant.models.scripted import ScriptedModel
+from skills import VisionClient, caption
+from tests.fakes.describer import ScriptedDescriber, scripted_vision
+from tests.fakes.generation import complete, complete_with_usage
+from tests.fakes.skills import make_image
+
+PHOTO = make_image()
+CAT = ImageDescription(caption="A cat sleeps.")
+
+
+def test_the_language_model_reads_what_the_small_model_saw() -> None:
+    language = ScriptedModel("A cat!")
+    pocket = PocketModel(language, lambda: scripted_vision(CAT))
+    assert complete(pocket, user("What is it?", PHOTO)) == "A cat!"
+    assert "A cat sleeps." in language.prompts[-1][-1].text
+    assert not language.prompts[-1][-1].images
+
+
+def test_each_image_is_looked_at_once() -> None:
+    vision = scripted_vision(CAT)
+    pocket = PocketModel(ScriptedModel("One", "Two"), lambda: vision)
+    conversation = [user("What is it?", PHOTO)]
+    complete(pocket, *conversation)
+    complete(pocket, *conversation, assistant("One"), user("And its colour?"))
+    assert isinstance(vision.describer, ScriptedDescriber)
+    assert len(vision.describer.seen) == 1
+
+
+def test_a_conversation_without_images_loads_no_vision_model() -> None:
+    def load() -> Vision:
+        raise AssertionError
+
+    assert complete(PocketModel(ScriptedModel("Hello"), load), user("Hi")) == "Hello"
+
+
+def test_an_image_that_cannot_be_looked_at_does_not_end_the_turn() -> None:
+    pocket = PocketModel(ScriptedModel("I cannot make it out."), lambda: scripted_vision(AttachmentError("damaged")))
+    assert complete(pocket, user("What is it?", PHOTO)) == "I cannot make it out."
+
+
+def test_a_vision_model_that_cannot_be_loaded_is_an_error_and_is_tried_again() -> None:
+    visions: list[Vision | ModelError] = [ModelError("no network"), scripted_vision(CAT)]
+
+    def load() -> Vision:
+        vision = visions.pop(0)
+        if isinstance(vision, ModelError):
+            raise vision
+        return vision
+
+    pocket = PocketModel(ScriptedModel("A cat."), load)
+    with pytest.raises(ModelError, match="no network"):
+        complete(pocket, user("What is it?", PHOTO))
+    assert complete(pocket, user("What is it?", PHOTO)) == "A cat."
+
+
+def test_a_description_that_was_interrupted_is_not_remembered() -> None:
+    stop = threading.Event()
+
+    class StoppedWhileLooking(ScriptedDescriber):
+        def describe(self, image: Image, _: threading.Event | None = None) -> ImageDescription:
+            stop.set()
+            return super().describe(image)
+
+    language = ScriptedModel("A cat.")
+    pocket = PocketModel(language, lambda: Vision(ScriptedModel(), StoppedWhileLooking(ImageDescription(), CAT)))
+    assert complete(pocket, user("What is it?", PHOTO), stop=stop) == ""
+    complete(pocket, user("What is it?", PHOTO))
+    assert "A cat sleeps." in language.prompts[-1][-1].text
+
+
+def test_preparing_looks_at_the_images() -> None:
+    vision = scripted_vision(CAT)
+    pocket = PocketModel(ScriptedModel("A cat."), lambda: vision)
+    pocket.prepare([user("", PHOTO)], threading.Event())
+    assert isinstance(vision.describer, ScriptedDescriber)
+    assert len(vision.describer.seen) == 1
+
+
+def test_skills_ask_the_small_model() -> None:
+    small = ScriptedModel("A cat on a mat.")
+    pocket = PocketModel(ScriptedModel("Never"), lambda: scripted_vision(vision_model=small))
+    assert caption(PHOTO, model=VisionClient(pocket)).text == "A cat on a mat."
+    assert vision_model_of(pocket) is small
+    assert vision_model_of(small) is small
+
+
+def test_the_time_that_looking_takes_counts_as_waiting_for_the_first_word() -> None:
+    pocket = PocketModel(ScriptedModel("A cat."), lambda: scripted_vision(CAT))
+    _, usage = complete_with_usage(pocket.stream([user("It?", PHOTO)], GenerationOptions(), threading.Event()))
+    assert 0 < usage.first_token_seconds <= usage.total_seconds
+
+
+def test_closing_frees_both_models() -> None:
+    language, small = ScriptedModel("A cat."), ScriptedModel()
+    pocket = PocketModel(language, lambda: scripted_vision(vision_model=small))
+    complete(pocket, user("What is it?", PHOTO))
+    pocket.close()
+    pocket.close()
+    assert language.closed
+    assert small.closed
