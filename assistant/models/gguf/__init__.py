@@ -1,0 +1,16 @@
+"""Language models in GGUF files, run by llama.cpp in this process.
+
+A turn passes through it like this:
+
+    messages
+       │ messages          special tokens in user text escaped
+       ▼
+    request (OpenAI's chat completions)
+       │ sampling          options, with the model's recommendations where they are None
+       │ llama_server      llama.cpp: chat template, prompt cache, prefill, decode; chunks come on a thread of its own
+       ▼
+    chunks of text, then the usage
+
+Reading order: `model` (the public class), `llama_server` (the only module that knows llama.cpp), `metadata` (the header
+of a file), `sampling`.
+"""

@@ -1,0 +1,132 @@
+"""llama.cpp in this process: a model file, and requests to it whose chunks come as they are computed.
+
+`LlamaServer` owns threads of llama.cpp. A request runs on one more thread, which hands each chunk over; leaving the
+iteration ends the request. llama.cpp wants to listen for HTTP: it gets a Unix socket in a private folder, which is
+removed at once, so that nothing can connect.
+"""
+
+import queue
+import tempfile
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.errors import MissingExtraError, ModelError, first_line
+
+_TICK_SECONDS = 0.05
+"""Time after which a stop is noticed while no chunk comes."""
+_PREFILL_CHUNK = 128
+"""Tokens that are prefilled at once: a stop waits for that long, 2 s with 1.5 billion parameters on two cores."""
+_CACHE_MIB = 256
+"""Memory for the prompts of earlier conversations, beside the current one."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a model runs.
+
+    Attributes:
+        context_tokens: Longest prompt and reply together.
+        threads: CPU threads.
+    """
+
+    context_tokens: int
+    threads: int
+
+
+class LlamaServer:
+    """One model in llama.cpp. Requests come from one thread at a time."""
+
+    def __init__(self, file: Path, options: ServerOptions) -> None:
+        """Load `file`. Blocks for a second per gigabyte. Raises `ModelError` and `MissingExtraError`."""
+        self._server: Any = _start(file, options)
+        self._request: _Request | None = None
+
+    def chunks(self, request: dict[str, Any], stop: threading.Event) -> Generator[dict[str, Any], None, None]:
+        """Yield the chunks of the reply to `request`, in the format of OpenAI's chat completions.
+
+        Ends soon after `stop` is set, even while the prompt is prefilled. llama.cpp may then still be busy for a
+        moment; the next request waits for it.
+        """
+        self._finish()
+        if self._server is None:
+            raise ModelError("The model has been closed: load it again.")
+        running = self._request = _Request(self._server, request)
+        try:
+            while not stop.is_set():
+                try:
+                    chunk = running.chunks.get(timeout=_TICK_SECONDS)
+                except queue.Empty:
+                    continue
+                if chunk is None:
+                    break
+                yield chunk
+        finally:
+            running.cancelled.set()
+        if running.error is not None and not stop.is_set():
+            raise running.error
+
+    def close(self) -> None:
+        """Free the model. Idempotent."""
+        self._finish()
+        self._server = None
+
+    def _finish(self) -> None:
+        running, self._request = self._request, None
+        if running is not None:
+            running.cancelled.set()
+            running.thread.join()
+
+
+class _Request:
+    """A request on a thread of its own. `chunks` ends with None."""
+
+    def __init__(self, server: Any, request: dict[str, Any]) -> None:
+        self.chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.cancelled = threading.Event()
+        self.error: RuntimeError | None = None
+        self.thread = threading.Thread(target=self._run, args=(server, request), name="llama.cpp request")
+        self.thread.start()
+
+    def _run(self, server: Any, request: dict[str, Any]) -> None:
+        try:
+            server.handle_chat_completions(request, self._receive)
+        except RuntimeError as error:
+            self.error = error
+        finally:
+            self.chunks.put(None)
+
+    def _receive(self, chunk: dict[str, Any]) -> bool:
+        self.chunks.put(chunk)
+        return self.cancelled.is_set()
+
+
+def _start(file: Path, options: ServerOptions) -> Any:
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise MissingExtraError(
+            f"GGUF models need llama.cpp, which cannot be loaded here ({first_line(error)}): install xllamacpp."
+        ) from error
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(file)
+    params.n_ctx = options.context_tokens
+    params.n_parallel = 1
+    params.n_batch = params.n_ubatch = _PREFILL_CHUNK
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
+    params.cache_ram_mib = _CACHE_MIB
+    params.verbosity = -1
+    params.warmup = False
+    params.ui = False
+    params.endpoint_slots = params.endpoint_metrics = params.endpoint_props = False
+    with tempfile.TemporaryDirectory(prefix="llama-") as folder:
+        params.hostnames = [str(Path(folder) / "s.sock")]
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelError(
+                f"llama.cpp cannot load {file}: the file is damaged, or newer than this version."
+            ) from error
