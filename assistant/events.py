@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from assistant.messages import Image, Message
 
-FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
-"""Reason why a reply ends: the model was done, a limit of tokens, a call of a tool, a filter, or a refusal."""
+FinishReason = Literal["stop", "length", "loop", "tool_calls", "content_filter", "refusal"]
+"""Reason why a reply ends: the model was done, a limit of tokens, a loop, a call of a tool, a filter, or a refusal."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 from assistant.attachments.images import decode
 from assistant.errors import SkillUsageError
 from assistant.messages import Image
-from assistant.models.replies import is_blank
+from assistant.models.reply_text import is_blank
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
 from skills.replies import ask

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
 from assistant.messages import Image
-from assistant.models.replies import is_blank
+from assistant.models.reply_text import is_blank
 from assistant.text_cleaning import clean_line
 from skills.confidence import calibrated_confidence, calibration
 from skills.definition import skill

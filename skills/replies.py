@@ -2,7 +2,7 @@
 
 from assistant.errors import SkillError
 from assistant.messages import Image
-from assistant.models.replies import is_blank
+from assistant.models.reply_text import is_blank
 from assistant.text_cleaning import clean_line, clean_text
 from skills.vision_model import VisionModel
 

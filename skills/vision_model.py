@@ -88,7 +88,7 @@ class VisionClient:
         if self._stop.is_set():
             raise Cancelled
         text = "".join(chunks).strip()
-        is_cut = usage.finish_reason == "length" and not text.endswith(_ENDS)
+        is_cut = usage.finish_reason in ("length", "loop") and not text.endswith(_ENDS)
         return f"{text} …" if is_cut else text
 
     def score(self, question: str, candidates: Sequence[str], *images: Image) -> list[tuple[float, ...]]:

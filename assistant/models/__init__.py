@@ -1,8 +1,8 @@
 """Chat models behind one protocol.
 
-Reading order: `base` (the protocols), `replies` (reads a reply to its end), `scripted` (the smallest implementation),
-`local` (the inference engine), `remote` (servers with the OpenAI API). Choosing and fetching a model: `catalog`,
-`memory`, `hub`; `pocket` is the bundled one.
+Reading order: `base` (the protocols), `replies`, `reply_text` and `loop_guard` (read a reply to its end), `scripted`
+(the smallest implementation), `local` (the inference engine), `remote` (servers with the OpenAI API). Choosing and
+fetching a model: `catalog`, `memory`, `hub`; `pocket` is the bundled one.
 """
 
 import os

@@ -1,30 +1,23 @@
 """Read the reply of a model to its end. A reply without text is an error, whatever the backend.
 
-    ChatModel.stream ─▶ stream_reply ─┬▶ text: valid Unicode, from the first visible character on
+    ChatModel.stream ─▶ stream_reply ─┬▶ text, as `reply_text` lets it through: up to a stop string or a loop
                                       ├▶ usage, whose `finish_reason` may deserve a notice (`ending_notice`)
                                       └▶ EmptyReply: the reason why there is no text
 
 Sessions and skills read replies through here and nowhere else.
 """
 
-import re
 import threading
-import unicodedata
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from assistant.errors import EmptyReply
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import ChatModel, GenerationOptions
-from assistant.text_cleaning import clean_line, valid_unicode
-
-_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_HIGH_SURROGATES = ("\ud800", "\udbff")
-# Controls, formats (such as the zero-width space), and separators.
-_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
-# Of other categories: fillers of Hangul, the blank Braille pattern, and marks that only change or join others.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10))))
+from assistant.models.reply_text import ReplyText
+from assistant.text_cleaning import clean_line
 
 
 def stream_reply(
@@ -32,31 +25,33 @@ def stream_reply(
 ) -> Generator[str, None, Usage]:
     """Yield the reply of `model` to `messages` and return the usage, like `ChatModel.stream`.
 
-    White space before the first visible character comes with that character, so that a reply without any yields
-    nothing. Raises `EmptyReply` for such a reply, unless `stop` is set; else as `ChatModel.stream` does.
+    A reply ends before the first of `options.stop`, and where it repeats itself. White space before the first visible
+    character comes with that character, so that a reply without any yields nothing. Raises `EmptyReply` for such a
+    reply, unless `stop` is set; else as `ChatModel.stream` does.
     """
-    reader = _TextReader()
-    with closing(model.stream(messages, options, stop)) as stream:
+    reply = ReplyText(options.stop, request=messages[-1].text if messages else "")
+    model_stop = _ModelStop(stop)
+    with closing(model.stream(messages, options, model_stop)) as stream:
         while True:
             try:
                 chunk = next(stream)
             except StopIteration as end:
                 usage: Usage = end.value
                 break
-            if text := reader.push(chunk):
+            if text := reply.push(chunk):
                 yield text
-    if text := reader.flush():
+            if reply.ending:
+                # The model ends within one token and returns the usage.
+                model_stop.end_reply()
+    if text := reply.flush():
         yield text
-    if not reader.has_text and not stop.is_set():
+    if reply.ending:
+        usage = replace(usage, finish_reason="loop" if reply.ending == "loop" else "stop", finish_detail="")
+    if not reply.has_text and reply.ending == "stop string":
+        raise EmptyReply(f"The reply of {model.info.name} begins with a stop string", "choose another stop string")
+    if not reply.has_text and not stop.is_set():
         raise empty_reply(model.info.name, usage, options)
     return usage
-
-
-def is_blank(text: str) -> bool:
-    """Return True if `text` has no visible character."""
-    return all(
-        unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE for character in text
-    )
 
 
 def empty_reply(model_name: str, usage: Usage, options: GenerationOptions) -> EmptyReply:
@@ -64,6 +59,8 @@ def empty_reply(model_name: str, usage: Usage, options: GenerationOptions) -> Em
     detail = clean_line(usage.finish_detail)
     ask_again = "ask again, or choose another model"
     match usage.finish_reason:
+        case "loop":
+            return EmptyReply(f"{model_name} gave nothing but white space", ask_again)
         case "content_filter":
             return EmptyReply(f"The content filter of the server of {model_name} withheld the reply", "ask otherwise")
         case "refusal":
@@ -85,6 +82,10 @@ def ending_notice(usage: Usage, options: GenerationOptions) -> str | None:
     """Return a sentence for the user if a reply with text did not end as replies should, else None."""
     detail = clean_line(usage.finish_detail)
     match usage.finish_reason:
+        case "loop":
+            return (
+                "The reply repeated itself and was ended: ask in other words, or set a repetition penalty, such as 1.1."
+            )
         case "length" if 0 < usage.reply_tokens < options.max_tokens:
             # No number: a server that counts no tokens has its chunks counted, and a chunk may hold many.
             return (
@@ -106,37 +107,23 @@ def _tokens(number: int) -> str:
     return "1 token" if number == 1 else f"{number} tokens"
 
 
-class _TextReader:
-    """Text of one reply, from its first visible character on. A character may arrive as two halves."""
+class _ModelStop(threading.Event):
+    """The caller's stop event as the model sees it: set as well once the reply has to end."""
 
-    def __init__(self) -> None:
-        self.has_text = False
-        self._held = ""
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self._stop = stop
 
-    def push(self, chunk: str) -> str:
-        """Add a chunk and return the text that is complete now."""
-        text = self._held + chunk
-        self._held = ""
-        if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
-            text, self._held = text[:-1], text[-1]
-        if not self.has_text and is_blank(text):
-            self._held = text + self._held
-            return ""
-        self.has_text = True
-        return _join_surrogates(text)
+    def end_reply(self) -> None:
+        """Let the model stop, on the thread that reads the reply."""
+        super().set()
 
-    def flush(self) -> str:
-        """Return what was held back, once the reply is complete. White space alone is no reply."""
-        text, self._held = self._held, ""
-        if is_blank(text):
-            return ""
-        self.has_text = True
-        return _join_surrogates(text)
+    def set(self) -> None:
+        self._stop.set()
 
+    def is_set(self) -> bool:
+        return super().is_set() or self._stop.is_set()
 
-def _join_surrogates(text: str) -> str:
-    """Return `text` with surrogate pairs as characters, and U+FFFD for each lone surrogate."""
-    if text.isascii():
-        return text
-    joined = _SURROGATE_PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
-    return valid_unicode(joined)
+    def wait(self, timeout: float | None = None) -> bool:
+        # Nobody waits while the reply is read, and nothing but reading ends it.
+        return super().is_set() or self._stop.wait(timeout)

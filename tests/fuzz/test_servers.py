@@ -16,7 +16,8 @@ from assistant.models.base import GenerationOptions
 from assistant.models.remote import streamed_reply
 from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.model import RemoteModel
-from assistant.models.replies import is_blank, stream_reply
+from assistant.models.replies import stream_reply
+from assistant.models.reply_text import is_blank
 from assistant.text_cleaning import clean_line
 from tests.fuzz.harness import fuzz, mutate_bytes, odd_json, odd_text
 

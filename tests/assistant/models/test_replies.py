@@ -9,7 +9,8 @@ from assistant.errors import EmptyReply
 from assistant.events import FinishReason, Usage
 from assistant.messages import Message, user
 from assistant.models.base import GenerationOptions
-from assistant.models.replies import ending_notice, is_blank, stream_reply
+from assistant.models.replies import ending_notice, stream_reply
+from assistant.models.reply_text import is_blank
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.generation import complete_with_usage
 
