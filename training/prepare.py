@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from assistant.models.pocket.assemble import DECODER, TOWER, read_decoder
-from assistant.wheel_assets import fetch
+from assistant.wheels import fetch
 
 
 def write_decoder(file: Path, folder: Path) -> None:

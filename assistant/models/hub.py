@@ -86,17 +86,17 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     """
     from huggingface_hub import get_cached_repo_tree, snapshot_download
 
-    with _translate_errors(repository, revision):
+    with translate_errors(repository, revision):
         if (found := cached_folder(repository, revision)) is not None:
             return found
-        _ask_hub(repository, revision, progress)
+        ask_hub(repository, revision, progress)
         folder = Path(
             snapshot_download(
                 repository,
                 revision=revision,
                 allow_patterns=list(_SMALL_FILES),
                 ignore_patterns=list(_IGNORED_FILES),
-                tqdm_class=_progress_bar(lambda _: None),
+                tqdm_class=progress_bar(lambda _: None),
             )
         )
         listed = {file.path: file for file in get_cached_repo_tree(repository, revision=folder.name)}
@@ -112,7 +112,7 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
     return folder
 
 
-def _ask_hub(repository: str, revision: str, progress: "Progress") -> None:
+def ask_hub(repository: str, revision: str, progress: "Progress") -> None:
     """Ask the hub for a model once. Raises what its client raises, and `ModelError` if there is no answer soon.
 
     The client itself tries for minutes, and looking up a name cannot be limited. So this is done on a thread that is
@@ -211,7 +211,7 @@ class _ByteProgress:
         self._progress(self._label, min(self._done, self._total), self._total)
 
 
-def _progress_bar(on_bytes: Callable[[int], object]) -> Any:
+def progress_bar(on_bytes: Callable[[int], object]) -> Any:
     """Return a progress bar class for the hub's client. It draws nothing and calls `on_bytes` as bytes arrive."""
     from tqdm import tqdm
 
@@ -279,11 +279,11 @@ def _fetch_weights(repository: str, name: str, folder: Path, on_bytes: "_BytePro
                     resume_size=file.tell(),
                     headers=build_hf_headers(token=None if on_hub else False),
                     expected_size=metadata.size,
-                    tqdm_class=_progress_bar(on_bytes),
+                    tqdm_class=progress_bar(on_bytes),
                 )
             _check_hash(repository, name, part, data.name, on_bytes)
             part.replace(data)
-    hf_hub_download(repository, name, revision=folder.name, tqdm_class=_progress_bar(lambda _: None))
+    hf_hub_download(repository, name, revision=folder.name, tqdm_class=progress_bar(lambda _: None))
 
 
 def _check_hash(repository: str, name: str, part: Path, etag: str, on_bytes: "_ByteProgress") -> None:
@@ -309,7 +309,7 @@ def _is_vision_model(folder: Path) -> bool:
 
 
 @contextmanager
-def _translate_errors(repository: str, revision: str) -> Iterator[None]:
+def translate_errors(repository: str, revision: str) -> Iterator[None]:
     """Turn the errors of the hub's client into `ModelError`."""
     import httpx2
     from huggingface_hub import errors

