@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.config_file import closest_name, expand_home, read_config
 from assistant.errors import ConfigError, first_line
 from assistant.languages import language_code
-from assistant.parsing import ParseError, decode_text, read_bounded
+from assistant.parsing import ParseError, decode_text, parse_json, read_bounded
 from assistant.text_cleaning import clean_line, valid_unicode
 
 ENVIRONMENT_PREFIX = "PARLEY_"
@@ -30,7 +30,13 @@ _EXPECTED = {
     "system": "text",
     "max_tokens": "a whole number from 1 up to 2147483647",
     "temperature": "a number from 0 to 2",
-    "seed": "a whole number from 0 up",
+    "seed": "a whole number from 0 up to 9223372036854775807",
+    "top_p": "a number above 0 and up to 1",
+    "top_k": "a whole number from 0 up to 1000000",
+    "min_p": "a number from 0 to 1",
+    "repetition_penalty": "a number from 0.1 to 2",
+    "presence_penalty": "a number from -2 to 2",
+    "stop": "up to 16 texts of 1 to 200 characters, as a list or as one text",
     "allow_urls": "true or false",
     "max_image_megapixels": "a number above 0 and up to 100",
     "data_dir": "a folder",
@@ -38,10 +44,11 @@ _EXPECTED = {
     "backend": '"auto", "local" or "remote"',
     "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
     "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
-    "voice": '"auto", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", "xtts" or '
+    "voice": '"auto", "hibari", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", "xtts" or '
     '"xtts:SPEAKER_OR_WAV", or the .onnx file of a Piper voice',
     "xtts_licence_accepted": "true or false",
     "language": '"auto", a code like "en" or a name like "english"',
+    "hotwords": "up to 100 names or words of up to 60 characters, as a list or with commas between them",
     "microphone": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "speaker": 'text: "default", a number, or a part of one name that `parley devices` lists',
     "headphones": "true or false",
@@ -50,6 +57,10 @@ _EXPECTED = {
     "keep_audio": "a folder",
     "record": "a file or a folder",
 }
+# Servers take four to sixteen.
+_MAX_STOP_STRINGS, _MAX_STOP_CHARACTERS = 16, 200
+# More words do not fit into what Whisper reads before it listens.
+_MAX_HOT_WORDS, _MAX_HOT_WORD_CHARACTERS = 100, 60
 # Invalid values that messages do not repeat: an address may hold a password.
 _SECRET = frozenset({"base_url"})
 
@@ -72,6 +83,33 @@ def _no_bool(value: object) -> object:
     return value
 
 
+def _hot_words(value: object) -> tuple[str, ...]:
+    """Return the words of a list, or of a text with commas between them: the command line and the environment."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("no list of words")
+    words = tuple(dict.fromkeys(word for part in parts if (word := clean_line(part, _MAX_HOT_WORD_CHARACTERS + 1))))
+    if len(words) > _MAX_HOT_WORDS or any(len(word) > _MAX_HOT_WORD_CHARACTERS for word in words):
+        raise ValueError("too many words, or too long ones")
+    return words
+
+
+def _stop_strings(value: object) -> tuple[str, ...]:
+    """Return the texts of a list, or of a text that is one, or is a list in JSON: the environment and `/set`."""
+    if isinstance(value, str):
+        try:
+            listed = parse_json(value) if value.lstrip().startswith("[") else value
+        except ParseError:
+            listed = value
+        value = listed if isinstance(listed, list) else (value,)
+    if not isinstance(value, list | tuple) or len(value) > _MAX_STOP_STRINGS:
+        raise ValueError("no list of texts, or too many")
+    for text in value:
+        if not isinstance(text, str) or not 0 < len(text) <= _MAX_STOP_CHARACTERS or "\0" in text:
+            raise ValueError("no text, an empty or a long one")
+    return tuple(dict.fromkeys(map(valid_unicode, value)))
+
+
 Integer = Annotated[int, BeforeValidator(_no_bool)]
 Float = Annotated[float, BeforeValidator(_no_bool)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_valid_text)]
@@ -90,6 +128,10 @@ def _normalize_base_url(address: str) -> str:
     if not is_http or has_extras or " " in address or not address.isprintable():
         raise ValueError("no address of a server")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/chat/completions') or '/v1'}"
+
+
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
+"""Settings that are None where what the makers of a model have set applies."""
 
 
 class Settings(BaseSettings):
@@ -121,8 +163,27 @@ class Settings(BaseSettings):
     max_tokens: Annotated[Integer, Field(ge=1, lt=2**31)] = 512
     """Longest reply, in tokens."""
 
-    temperature: Annotated[Float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
-    """Sampling temperature: 0 always takes the likeliest token, 1 samples from the model's distribution."""
+    temperature: Annotated[Float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    """Sampling temperature: 0 always takes the likeliest token, 1 samples from the model's distribution. None, here and
+    in the options of sampling below, is what the makers of the model have set."""
+
+    top_p: Annotated[Float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    """Sample from the likeliest tokens that together have this probability; 1 keeps all."""
+
+    top_k: Annotated[Integer, Field(ge=0, le=10**6)] | None = None
+    """Sample from this many of the likeliest tokens; 0 keeps all."""
+
+    min_p: Annotated[Float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    """Sample from tokens with at least this share of the likeliest token's probability; 0 keeps all."""
+
+    repetition_penalty: Annotated[Float, Field(ge=0.1, le=2, allow_inf_nan=False)] | None = None
+    """Makes tokens of the conversation less likely; 1 is none."""
+
+    presence_penalty: Annotated[Float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
+    """Makes tokens that the reply holds already less likely; 0 is none."""
+
+    stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings), NoDecode] = ()
+    """Texts that end a reply where one of them begins."""
 
     seed: Annotated[Integer, Field(ge=0, lt=2**63)] | None = None
     """Seed that makes sampling repeatable; no effect at temperature 0."""
@@ -149,14 +210,17 @@ class Settings(BaseSettings):
     """Whisper model: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
 
     voice: Annotated[Line, AfterValidator(_expand_home)] = "auto"
-    """Voice: "auto", "piper" (the bundled one), a .onnx file of Piper, "espeak" or "espeak:de", "coqui:VOICE", "xtts"
-    or "xtts:VOICE"."""
+    """Voice: "auto", "hibari" (the bundled one), "piper" or a .onnx file of Piper, "espeak" or "espeak:de", "coqui:VOICE",
+    "xtts" or "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False
     """You have accepted the license of XTTS-v2, which allows no commercial use."""
 
     language: Annotated[Line, AfterValidator(str.lower), AfterValidator(language_code)] = "auto"
     """Spoken language: "auto" (detected from the first words), a code like "en", or an English name."""
+
+    hotwords: Annotated[tuple[str, ...], BeforeValidator(_hot_words), NoDecode] = ()
+    """Names and unusual words that speech recognition is told of, the most important first."""
 
     microphone: Line = "default"
     """Input device: "default", or a number or part of a name in `parley devices`."""

@@ -56,6 +56,12 @@ class SettingsOptions(TypedDict, total=False):
     system: str
     max_tokens: int
     temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    presence_penalty: float
+    stop: Sequence[str]
     seed: int
     allow_urls: bool
     max_image_megapixels: float

@@ -67,6 +67,35 @@ SETTINGS_OPTIONS = {
     "temperature": click.option(
         "--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 always takes the likeliest token."
     ),
+    "top_p": click.option(
+        "--top-p",
+        type=click.FloatRange(0, 1, min_open=True),
+        metavar="P",
+        help="Sample from the likeliest tokens with this probability together.",
+    ),
+    "top_k": click.option(
+        "--top-k", type=click.IntRange(0, 10**6), metavar="K", help="Sample from so many of the likeliest tokens."
+    ),
+    "min_p": click.option(
+        "--min-p",
+        type=click.FloatRange(0, 1),
+        metavar="P",
+        help="Sample from tokens with this share of the likeliest one's probability.",
+    ),
+    "repetition_penalty": click.option(
+        "--repetition-penalty", type=click.FloatRange(0.1, 2), metavar="X", help="Against repetition; 1 is none."
+    ),
+    "presence_penalty": click.option(
+        "--presence-penalty", type=click.FloatRange(-2, 2), metavar="X", help="Against words used before; 0 is none."
+    ),
+    "stop": click.option(
+        "--stop",
+        type=TextParam(),
+        multiple=True,
+        callback=lambda ctx, param, value: value or None,  # noqa: ARG005 - click passes them
+        metavar="TEXT",
+        help="End the reply before this text; may be repeated.",
+    ),
     "seed": click.option(
         "--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Make sampling repeatable."
     ),

@@ -2,7 +2,7 @@
 
 import click
 
-from assistant.text_cleaning import clean_line
+from assistant.text_cleaning import clean_line, to_json
 from parley.cli.options import load_settings
 from parley.cli.terminal import write_out
 
@@ -12,12 +12,22 @@ from parley.cli.terminal import write_out
 def config(ctx: click.Context) -> None:
     """Show every setting in force, and where it came from."""
     from assistant.config_file import default_config_file
+    from assistant.settings import SAMPLING
 
     settings, origins = load_settings(ctx)
     width = max(map(len, origins))
     for name, origin in origins.items():
-        write_out(f"{name:{width}}  {clean_line(str(getattr(settings, name)), 300):32}  {origin}\n")
+        shown = _shown(getattr(settings, name), "as the model's makers set it" if name in SAMPLING else "None")
+        write_out(f"{name:{width}}  {clean_line(shown, 300):32}  {origin}\n")
     write_out(f"\nThe file is {ctx.find_root().params['config'] or default_config_file()}\n")
+
+
+def _shown(value: object, unset: str) -> str:
+    if value is None:
+        return unset
+    if not isinstance(value, tuple):
+        return str(value)
+    return ", ".join(part if part.isprintable() else to_json(part) for part in value) or "none"
 
 
 @click.command()

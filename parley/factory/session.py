@@ -1,5 +1,6 @@
 """Build conversations: a new session, or one resumed from the history."""
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from assistant.conversation.session import Session
@@ -78,7 +79,7 @@ def build_session(
     instructions = system_text or conversation.system
     session = Session(
         model,
-        options=GenerationOptions(settings.max_tokens, settings.temperature, settings.seed),
+        options=generation_options(settings),
         system=system(instructions) if instructions else None,
         messages=earlier,
         store=conversation if save else None,
@@ -91,6 +92,11 @@ def build_session(
         model_name=settings.model,
     )
     return session
+
+
+def generation_options(settings: "Settings") -> GenerationOptions:
+    """Return how replies are generated with these settings."""
+    return GenerationOptions(**{each.name: getattr(settings, each.name) for each in fields(GenerationOptions)})
 
 
 def open_history(settings: "Settings", on_notice: OnNotice = no_notice) -> "History":

@@ -70,6 +70,17 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
         ("max_tokens = true", "max_tokens in {} is True, but it should be a whole number from 1 up to 2147483647."),
         ("temperature = false", "temperature in {} is False, but it should be a number from 0 to 2."),
         ("temperature = nan", "temperature in {} is nan, but it should be a number from 0 to 2."),
+        ("top_p = 0", "top_p in {} is 0, but it should be a number above 0 and up to 1."),
+        ("top_p = 7", "top_p in {} is 7, but it should be a number above 0 and up to 1."),
+        ("top_k = -3", "top_k in {} is -3, but it should be a whole number from 0 up to 1000000."),
+        ("top_k = 1_000_000_000_000", "top_k in {} is 1000000000000, but it should be a whole number from 0"),
+        ("top_k = 2.5", "top_k in {} is 2.5, but it should be a whole number from 0 up to 1000000."),
+        ("min_p = inf", "min_p in {} is inf, but it should be a number from 0 to 1."),
+        ("repetition_penalty = 0", "repetition_penalty in {} is 0, but it should be a number from 0.1 to 2."),
+        ("presence_penalty = -nan", "presence_penalty in {} is nan, but it should be a number from -2 to 2."),
+        ("seed = 9223372036854775808", "seed in {} is 9223372036854775808, but it should be a whole number from 0"),
+        ("stop = ''", "stop in {} is '', but it should be up to 16 texts of 1 to 200 characters, as a list or"),
+        ("stop = [1]", "stop in {} is [1], but it should be up to 16 texts of 1 to 200 characters, as a list or"),
         ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1"."""),
         (
             "quantize = 'int3'",
@@ -98,6 +109,31 @@ def test_every_setting_has_words_for_what_it_should_be(name: str, config: Path) 
     config.write_text(f"[{name}]\nno = 'setting is a table'")
     with pytest.raises(ConfigError, match=f"{name} in .* should be "):
         load(config_file=config)
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"),
+    [
+        ("###", ("###",)),
+        ('["a\\n", " b"]', ("a\n", " b")),
+        ("[INST]", ("[INST]",)),
+        ('["a", "a"]', ("a",)),
+        ("[]", ()),
+        (" ", (" ",)),
+    ],
+)
+def test_stop_strings_come_as_one_text_or_as_a_list(
+    text: str, stop: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_STOP", text)
+    assert load().settings.stop == stop
+    assert load({"stop": list(stop)}).settings.stop == stop
+
+
+@pytest.mark.parametrize("stop", [("",), ("x" * 201,), tuple(map(str, range(1000))), ("a\0b",)])
+def test_empty_long_and_many_stop_strings_are_refused(stop: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"--stop is .* but it should be up to 16 texts of 1 to 200 characters"):
+        load({"stop": stop})
 
 
 def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ COMMANDS = {
     "transcribe": ("--json", "--srt", "--vtt", "--language", "--track"),
 }
 SETTINGS = ("--system", "--max-tokens", "--temperature", "--seed", "--device", "--quantize", "--detail", "--allow-urls")
+SAMPLING = ("--top-p", "--top-k", "--min-p", "--repetition-penalty", "--presence-penalty", "--stop")
 VALUES = (
     "short",
     "dense",
@@ -81,7 +82,7 @@ class CommandLine:
 
 def make_command_line(rng: random.Random) -> CommandLine:
     command = rng.choice(list(COMMANDS))
-    options = (*COMMANDS[command], *SETTINGS)
+    options = (*COMMANDS[command], *SETTINGS, *SAMPLING)
     arguments: list[str] = []
     for _ in range(rng.randint(0, 5)):
         if rng.random() < 0.5:

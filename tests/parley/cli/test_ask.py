@@ -108,6 +108,12 @@ def test_options_are_accepted_before_and_after_the_command() -> None:
         ["--max-tokens", "0"],
         ["--temperature", "3"],
         ["--seed", "-1"],
+        ["--seed", str(2**63)],
+        ["--top-p", "0"],
+        ["--top-k", "1000000000000"],
+        ["--min-p", "inf"],
+        ["--repetition-penalty", "0"],
+        ["--presence-penalty", "-2.5"],
         ["--device", "tpu"],
         ["--quantize", "int3"],
         ["--continue", "--conversation", "x"],
@@ -119,6 +125,31 @@ def test_invalid_options_exit_with_two(options: list[str]) -> None:
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--temperature", "--top-p", "--min-p", "--repetition-penalty"])
+def test_no_number_is_no_value_of_an_option(option: str) -> None:
+    result = run("ask", "?", option, "nan")
+    assert result.exit_code == 2
+    assert f"{option} is nan, but it should be a number" in result.stderr
+
+
+def test_an_empty_stop_string_is_refused() -> None:
+    result = run("ask", "?", "--stop", "")
+    assert result.exit_code == 2
+    assert "--stop is ('',), but it should be up to 16 texts of 1 to 200 characters" in result.stderr
+
+
+def test_a_reply_ends_before_the_first_stop_string() -> None:
+    assert run("ask", "one two three four", "--stop", "four", "--stop", " three").stdout == "You said: one two\n"
+    assert run("--stop", " two", "ask", "one two three").stdout == "You said: one\n"
+
+
+def test_a_reply_that_repeats_itself_is_ended_with_a_notice() -> None:
+    result = run("ask", "a gentle rain " * 60)
+    assert result.exit_code == 0
+    assert 5 < result.stdout.count("gentle") < 30
+    assert "The reply repeated itself and was ended" in result.stderr
 
 
 def test_a_question_without_the_command_is_answered_with_the_command() -> None:

@@ -21,11 +21,12 @@ def test_an_invalid_file_is_an_error_in_one_sentence(arguments: list[str], tmp_p
 def test_config_prints_the_origin_of_each_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.toml").write_text("seed = 7")
     monkeypatch.setenv("PARLEY_CONFIG", "mine.toml")
-    lines = {line.split()[0]: line.split()[1:] for line in run("--max-tokens", "9", "config").stdout.splitlines()[:11]}
+    lines = {line.split()[0]: line.split()[1:] for line in run("--max-tokens", "9", "config").stdout.splitlines()[:18]}
     assert lines["seed"] == ["7", "mine.toml"]
     assert lines["max_tokens"] == ["9", "command", "line"]
     assert lines["model"] == ["scripted", "environment"]
     assert lines["device"] == ["auto", "default"]
+    assert lines["top_p"] == ["as", "the", "model's", "makers", "set", "it", "default"]
 
 
 @pytest.mark.parametrize(

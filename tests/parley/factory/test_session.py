@@ -6,19 +6,23 @@ import pytest
 
 from assistant.errors import HistoryError
 from assistant.messages import assistant, system, user
+from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings
-from parley.factory.session import build_session, find_conversation, open_history, start_session
+from parley.factory.session import build_session, find_conversation, generation_options, open_history, start_session
 from tests.fakes.conversation import ask
 
 
 def test_a_new_session_has_the_instructions_and_options_of_the_settings(settings: Settings) -> None:
     model = ScriptedModel()
-    wanted = settings.model_copy(update={"system": "Be brief.", "max_tokens": 2, "temperature": 0.5, "seed": 3})
+    sampling = {"temperature": 0.5, "seed": 3, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "stop": ("\n",)}
+    penalties = {"repetition_penalty": 1.1, "presence_penalty": -0.5}
+    wanted = settings.model_copy(update={"system": "Be brief.", "max_tokens": 2, **sampling, **penalties})
     session = build_session(wanted, model, open_history(wanted))
     asyncio.run(ask(session, "Hello"))
     assert model.prompts[0] == (system("Be brief."), user("Hello"))
-    assert (session.options.max_tokens, session.options.temperature, session.options.seed) == (2, 0.5, 3)
+    assert session.options == GenerationOptions(2, **sampling, **penalties)  # type: ignore[arg-type]
+    assert generation_options(settings) == GenerationOptions()
 
 
 def test_a_conversation_is_resumed_with_its_turns_and_instructions(settings: Settings) -> None:
