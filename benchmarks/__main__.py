@@ -1,6 +1,6 @@
 """Run benchmarks, print their tables, and write results/.
 
-`python -m benchmarks large …` and `python -m benchmarks soak …` have options of their own. Run it on an idle machine.
+`python -m benchmarks large …`, `… soak …` and `… pocket …` have options of their own. Run it on an idle machine.
 """
 
 import argparse
@@ -53,13 +53,18 @@ def main() -> None:
 
         soak.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["pocket"]:
+        from benchmarks.pocket import __main__ as pocket
+
+        pocket.main(sys.argv[2:])
+        return
     known = ", ".join(BENCHMARKS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"benchmarks to run: {known} (default: all); or large …, or soak …",
+        help=f"benchmarks to run: {known} (default: all); or large …, soak …, pocket …",
     )
     parser.add_argument("--runs", type=int, default=5, help="number of runs of each slow measurement (default: 5)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
