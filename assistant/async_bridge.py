@@ -21,10 +21,23 @@ class ThreadStream(Generic[Item, Result]):
     result: Result | None
     """Return value of the generator once it has ended, also after a stop; None if it raised."""
 
-    def __init__(self, queue: "asyncio.Queue[tuple[Item] | None]", work: "asyncio.Future[Result]") -> None:
+    def __init__(
+        self,
+        queue: "asyncio.Queue[tuple[Item] | None]",
+        work: "asyncio.Future[Result]",
+        may_run: threading.Event,
+    ) -> None:
         self.result = None
         self._queue = queue
         self._work = work
+        self._may_run = may_run
+
+    def pause(self, *, paused: bool) -> None:
+        """Let the generator wait before its next item, or go on."""
+        if paused:
+            self._may_run.clear()
+        else:
+            self._may_run.set()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         # None marks the end of the stream. Items are wrapped in a one-tuple, so that None can be an item.
@@ -39,17 +52,20 @@ async def stream_in_thread(
 ) -> AsyncIterator[ThreadStream[Item, Result]]:
     """Run the generator `produce(stop)` on `executor`.
 
-    Leaving the block, for whatever reason, sets `stop` and waits until the generator has ended. An exception of the
-    generator is raised out of the iteration.
+    Leaving the block, for whatever reason, sets `stop` and waits until the generator has ended, also a paused one. An
+    exception of the generator is raised out of the iteration.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[tuple[Item] | None] = asyncio.Queue()
     stop = threading.Event()
+    may_run = threading.Event()
+    may_run.set()
 
     def run() -> Result:
         try:
             generator = produce(stop)
             while True:
+                may_run.wait()
                 loop.call_soon_threadsafe(queue.put_nowait, (next(generator),))
         except StopIteration as end:
             result: Result = end.value
@@ -58,11 +74,12 @@ async def stream_in_thread(
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
     work = loop.run_in_executor(executor, run)
-    stream = ThreadStream(queue, work)
+    stream = ThreadStream(queue, work, may_run)
     try:
         yield stream
     finally:
         stop.set()
+        may_run.set()
         # Suppressed: the iteration has raised it already, or was abandoned before it could.
         with suppress(Exception):
             try:

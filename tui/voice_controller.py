@@ -97,7 +97,9 @@ class VoiceController:
             voice_session = await self._built_voice_session()
             await voice_session.run(
                 await self._wait_for_session(),
-                FrontEnd(screen.show_event, lambda _: screen.show_voice_state(), screen.take_images),
+                FrontEnd(
+                    screen.show_event, lambda _: screen.show_voice_state(), screen.take_images, screen.pending_images
+                ),
                 on_ready=on_ready,
             )
         except ParleyError as error:

@@ -26,6 +26,7 @@ from voice.push_to_talk import MAX_SECONDS, PushToTalk
 from voice.reply_playback import PausableAudioSink
 from voice.reply_runner import ReplyRunner
 from voice.speech_synthesizer import SpeechSynthesizer
+from voice.stt.base import Transcript
 from voice.turns.endpointing import Endpointer
 from voice.turns.interruption import InterruptionClassifier
 from voice.turns.listener import UserTurnListener
@@ -76,6 +77,7 @@ class SpokenConversation:
             Endpointer(engines.end_of_turn, self._classifier),
             self._tasks,
             on_start=self._on_utterance_start,
+            on_words=self._on_words,
             on_end=self._on_utterance_end,
         )
         self._push_to_talk = PushToTalk(self._listener, self._on_push_to_talk_timeout)
@@ -84,8 +86,8 @@ class SpokenConversation:
             SpeechSynthesizer(engines.tts),
             output,
             self._publish,
-            take_images=front_end.take_images,
-            empathy=None if engines.emotion is None else EmpathyMode(engines.emotion, session, self._publish),
+            front_end,
+            None if engines.emotion is None else EmpathyMode(engines.emotion, session, self._publish),
         )
         # Answered in order: whether an utterance is a turn depends on what the one before has led to.
         self._utterances: asyncio.Queue[Utterance | None] = asyncio.Queue()
@@ -110,7 +112,7 @@ class SpokenConversation:
         microphone_error: Exception | None = None
         try:
             # The microphone buffers what is said meanwhile.
-            await self._replies.prepare()
+            await self._replies.load()
             async with self._tasks:
                 self._tasks.create_task(self._answer_utterances())
                 try:
@@ -208,7 +210,15 @@ class SpokenConversation:
         utterance.over_reply = self._replies.active
         if utterance.over_reply:
             self._publish(ReplyPaused(utterance))
+        else:
+            self._replies.prepare_prompt()
         self._update()
+
+    def _on_words(self, utterance: Utterance, transcript: Transcript) -> None:
+        """Begin to process what is probably the question, while the silence behind it goes on."""
+        text = transcript.text.strip()
+        if not self._replies.active and self._classifier.classify(text, utterance) == "turn":
+            self._replies.prepare_prompt(text)
 
     def _on_utterance_end(self, utterance: Utterance) -> None:
         self._unanswered += 1
@@ -228,7 +238,10 @@ class SpokenConversation:
     def _update(self) -> None:
         """Pause or resume the reply, and report the state, after anything that may change them."""
         # Pause at the first frame that may be speech: if it was none, the gap lasts a few hundredths of a second.
-        self._replies.pause(paused=self._listener.is_speech_likely or self._unanswered > 0)
+        undecided = self._unanswered > 0
+        self._replies.pause(
+            silent=undecided or self._listener.is_speech_likely, idle=undecided or self._listener.utterance is not None
+        )
         if self.state != self._reported_state:
             self._reported_state = self.state
             self._front_end.on_state(self.state)

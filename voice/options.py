@@ -65,8 +65,10 @@ class FrontEnd:
         on_event: Receives what is said and written, as it happens.
         on_state: Receives each new state.
         take_images: Returns the images that go with the question just asked.
+        pending_images: Returns the images that go with the next question, and leaves them where they are.
     """
 
     on_event: Callable[[Event], None]
     on_state: Callable[[State], None] = lambda _: None
     take_images: Callable[[], Sequence[Image]] = tuple
+    pending_images: Callable[[], Sequence[Image]] = tuple

@@ -4,16 +4,18 @@ utterance ─▶ (emotion) ─▶ Session.turn ─▶ TextDelta ─▶ SpokenRep
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 
-from assistant.conversation.session import Session
+from assistant.conversation.session import Session, Turn
 from assistant.errors import ParleyError
 from assistant.events import Notice, SpeechFinished, TextDelta, UserTranscript
 from assistant.messages import Image, user
 from voice.empathy import EmpathyMode
 from voice.events import Publish, ReplyEnded, SpeechFailed, SpeechStarted
+from voice.options import FrontEnd
 from voice.reply_playback import PausableAudioSink
 from voice.speech_synthesizer import SpeechSynthesizer
 from voice.spoken_reply import SpokenReply
@@ -31,8 +33,7 @@ class ReplyRunner:
         synthesizer: SpeechSynthesizer,
         output: PausableAudioSink,
         publish: Publish,
-        *,
-        take_images: Callable[[], Sequence[Image]] = tuple,
+        front_end: FrontEnd,
         empathy: EmpathyMode | None = None,
     ) -> None:
         """Create a runner.
@@ -42,20 +43,20 @@ class ReplyRunner:
             synthesizer: Speaks them.
             output: Plays them.
             publish: Receives what happens.
-            take_images: Returns the images that go with the question just asked.
+            front_end: Has the images that go with the questions.
             empathy: Instructs the model about the user's emotion.
         """
         self._session = session
         self._synthesizer = synthesizer
         self._output = output
         self._publish = publish
-        self._take_images = take_images
+        self._front_end = front_end
         self._empathy = empathy
         # Images of a turn that left no trace go with the next one.
         self._unsent_images: Sequence[Image] = ()
         # A failure of the voice is reported once, until it has worked again.
         self._failure_reported = False
-        self._reply: SpokenReply | None = None
+        self._latest: _Answer | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -66,14 +67,14 @@ class ReplyRunner:
     @property
     def is_audible(self) -> bool:
         """True once the reply in progress has begun to be spoken."""
-        return self.active and self._reply is not None and self._reply.is_audible
+        return self.active and self._latest is not None and self._latest.reply.is_audible
 
     @property
     def echoing_reply(self) -> SpokenReply | None:
         """The reply that a microphone may pick up: one in progress, or just over."""
-        return self._reply if self._reply is not None and (self.active or self._reply.may_echo) else None
+        return self._latest.reply if self._latest and (self.active or self._latest.reply.may_echo) else None
 
-    async def prepare(self) -> None:
+    async def load(self) -> None:
         """Load what replies need beside the model."""
         if self._empathy is not None:
             await self._empathy.prepare()
@@ -89,14 +90,15 @@ class ReplyRunner:
             language: Code of the language of the reply; None is English.
             tasks: Raises unexpected failures. A `ParleyError` becomes a notice.
         """
-        self._reply = SpokenReply(
+        reply = SpokenReply(
             self._synthesizer,
             self._output,
             language or "en",
             on_start=partial(self._on_speech_started, utterance),
             on_error=self._on_speech_failed,
         )
-        self._task = tasks.create_task(self._run(utterance, transcript, self._reply))
+        self._latest = _Answer(reply)
+        self._task = tasks.create_task(self._run(utterance, transcript, self._latest))
         return self._task
 
     async def stop(self) -> None:
@@ -105,22 +107,36 @@ class ReplyRunner:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    def pause(self, *, paused: bool) -> None:
-        """Pause the reply in progress, or resume it."""
-        if self.active and self._reply is not None:
-            self._reply.pause(paused=paused)
+    def pause(self, *, silent: bool, idle: bool) -> None:
+        """Pause the reply in progress, or resume it.
+
+        Args:
+            silent: Whether its voice pauses.
+            idle: Whether the model pauses too. Speech recognition has the processor for itself then: with both at work
+                on two cores, an interruption was answered after 7.8 s.
+        """
+        if self.active and self._latest is not None:
+            self._latest.reply.pause(paused=silent)
+            if self._latest.turn is not None:
+                self._latest.turn.pause(paused=idle)
+
+    def prepare_prompt(self, text: str = "") -> None:
+        """Let the model process the conversation, and the next question as far as it is known."""
+        self._session.prepare(user(text, *self._unsent_images, *self._front_end.pending_images()))
 
     def close(self) -> None:
         """End the thread of the synthesizer, after what it is doing."""
         self._synthesizer.close()
 
-    async def _run(self, utterance: Utterance, transcript: Transcript, reply: SpokenReply) -> None:
-        images = (*self._unsent_images, *self._take_images())
+    async def _run(self, utterance: Utterance, transcript: Transcript, answer: "_Answer") -> None:
+        reply = answer.reply
+        images = (*self._unsent_images, *self._front_end.take_images())
         self._unsent_images = ()
         text = transcript.text.strip()
         self._publish(UserTranscript(text, images))
         instructions = self._empathy.turn_instructions(utterance, transcript) if self._empathy is not None else None
         turn = self._session.turn(user(text, *images), reply, turn_instructions=instructions, commands=False)
+        answer.turn = turn
         failure: str | None = None
         try:
             async with reply, aclosing(turn):
@@ -151,3 +167,11 @@ class ReplyRunner:
             self._failure_reported = True
             is_partial = isinstance(error, UnreadableTextError)
             self._publish(Notice(f"{error} {'That is left' if is_partial else 'The reply goes on'} in writing."))
+
+
+@dataclass
+class _Answer:
+    """A reply and the turn that writes it, which begins a moment later."""
+
+    reply: SpokenReply
+    turn: Turn | None = None

@@ -5,15 +5,30 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from assistant.async_bridge import ThreadStream, stream_in_thread, wait_uncancelled
 from assistant.errors import ParleyError
 from assistant.messages import Message
-from assistant.models.base import ChatModel, PromptPreparer
+from assistant.models.base import ChatModel, PausableModel, PromptPreparer
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class PausableReply:
+    """A reply that is being written: the stream of what is written, and the model, which may compute ahead of it."""
+
+    stream: ThreadStream[Any, Any]
+    model: ChatModel
+
+    def pause(self, *, paused: bool) -> None:
+        """Let both wait, or go on."""
+        self.stream.pause(paused=paused)
+        if isinstance(self.model, PausableModel):
+            self.model.pause(paused=paused)
 
 
 class ModelThread:

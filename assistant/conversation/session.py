@@ -20,7 +20,7 @@ from assistant.async_bridge import ThreadStream
 from assistant.conversation.commands import is_literal, parse_help_command, show_help, without_backslash
 from assistant.conversation.context_window import ContextWindow
 from assistant.conversation.model_command import parse_model_command, run_model_command
-from assistant.conversation.model_thread import ModelThread
+from assistant.conversation.model_thread import ModelThread, PausableReply
 from assistant.conversation.turn_log import TurnLog, TurnStore
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
@@ -102,7 +102,22 @@ class Turn:
         """The kept part of the turn, also after a stop or an error. Final once the stream has ended."""
         self.is_command = is_command
         """True for an instruction to the session such as `/model NAME`. It is not part of the conversation."""
+        self._writing: PausableReply | None = None
+        self._paused = False
         self._events = run(self)
+
+    def pause(self, *, paused: bool) -> None:
+        """Let the model wait, which leaves the processor to others, or go on. What is written already still arrives."""
+        if paused != self._paused:
+            self._paused = paused
+            if self._writing is not None:
+                self._writing.pause(paused=paused)
+
+    def on_writing(self, reply: PausableReply) -> None:
+        """Begin to write the reply; the session calls this. It waits if the turn is paused."""
+        self._writing = reply
+        if self._paused:
+            reply.pause(paused=True)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
@@ -236,6 +251,7 @@ class Session:
                     produce = responder or partial(stream_reply, self.model, prompt, self.options)
                     try:
                         async with await self._thread.stream(produce) as stream:
+                            turn.on_writing(PausableReply(stream, self.model))
                             async for item in stream:
                                 for event in self._events(item, chunks):
                                     yield event

@@ -151,6 +151,18 @@ class PromptPreparer(Protocol):
 
 
 @runtime_checkable
+class PausableModel(Protocol):
+    """A model that computes ahead of whoever iterates its stream, on threads of its own."""
+
+    def pause(self, *, paused: bool) -> None:
+        """Leave the processor to others until this is called again with False. Called from another thread than `stream`.
+
+        It never changes a reply. A paused stream still ends soon after its `stop` is set; the next one is not paused.
+        """
+        ...
+
+
+@runtime_checkable
 class BatchModel(Protocol):
     """A model that may answer several conversations faster together than one after the other."""
 

@@ -33,6 +33,7 @@ SttLoader = Callable[[], "SpeechToText"]
 @click.option("--vtt", "output_format", flag_value="vtt", help="Print WebVTT subtitles.")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
+@click.option("--hotwords", metavar="WORDS", help="Names and unusual words that may be said, with commas between them.")
 @click.option(
     "--track", type=click.IntRange(1), metavar="NUMBER", help="Audio track of a video; else the main one is chosen."
 )

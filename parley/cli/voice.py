@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--image", "-i", "images", multiple=True, metavar="PATH", help="Image to talk about; may be repeated.")
 @click.option(
-    "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts."
+    "--voice",
+    "-v",
+    metavar="VOICE",
+    help="auto, hibari, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts.",
 )
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language that is spoken: en, de, german, …")
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
+@click.option("--hotwords", metavar="WORDS", help="Names and unusual words that may be said, with commas between them.")
 @click.option("--microphone", metavar="NAME", help="Microphone: a number or part of a name.")
 @click.option("--speaker", metavar="NAME", help="Speaker: a number or part of a name.")
 @click.option("--headphones", is_flag=True, help="The microphone cannot hear the speaker.")
@@ -74,7 +78,7 @@ def _run_voice_session(session: "Session", voice_session: "VoiceSession", images
 
     async def converse() -> None:
         try:
-            front_end = FrontEnd(printer, take_images=take_images)
+            front_end = FrontEnd(printer, take_images=take_images, pending_images=lambda: images)
             await voice_session.run(session, front_end, on_ready=on_ready)
         finally:
             printer.end_line()

@@ -12,6 +12,8 @@ from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.models import cache_error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,17 +28,20 @@ if TYPE_CHECKING:
 BUNDLED_WHISPER_NAMES = ("auto", "base")
 """Values of the setting `whisper` that select the bundled model, for which no hub is needed."""
 
-_LOGGED_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "piper-tts", "coqui-tts", "torch", "transformers")
+_LOGGED_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "hibari-tts", "piper-tts", "coqui-tts", "torch", "transformers")
 """Packages whose versions the log of a call tells, where they are installed."""
 
 _MAX_AUDIO_SECONDS = 120
 """Skills use this much of an audio file."""
 
 
-def build_stt(settings: "Settings", progress: Progress = no_progress) -> "SpeechToText":
+def build_stt(
+    settings: "Settings", progress: Progress = no_progress, names: "Sequence[str]" = ()
+) -> "SpeechToText":
     """Load the Whisper model that `settings` select; download and assemble it first if needed.
 
-    Blocks for a second, and on first use for as long as the download takes.
+    Blocks for a second, and on first use for as long as the download takes. `names` may be said, beside the hot words
+    of the settings.
 
     Raises:
         ModelError: A download failed.
@@ -51,7 +56,7 @@ def build_stt(settings: "Settings", progress: Progress = no_progress) -> "Speech
         source = settings.whisper
         # faster-whisper downloads from the hub without reporting progress.
         progress(f"loading Whisper {Path(source).name}", 0, 0)
-    stt = Whisper.load(source, device=settings.device)
+    stt = Whisper.load(source, device=settings.device, hot_words=(*settings.hotwords, *names))
     if settings.language not in ("auto", *stt.languages):
         raise ConfigError(unknown_language_message(settings.language, stt.languages))
     return stt
@@ -109,6 +114,7 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
     from voice.audio.devices import find_device
     from voice.audio.streams import AudioOutput, Microphone
     from voice.options import SpeechEngines, VoiceOptions
+    from voice.stt.hot_words import names_in
     from voice.voice_session import VoiceSession
 
     find_device(settings.speaker, "output")
@@ -116,7 +122,7 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
     notices: list[str] = []
     tts = build_tts(settings, progress, notices.append)
     engines = SpeechEngines(
-        build_stt(settings, progress),
+        build_stt(settings, progress, names_in(settings.system or "")),
         tts,
         build_end_of_turn_model(settings, progress, notices.append),
         build_emotion_detector(settings) if settings.empathy else None,

@@ -67,3 +67,38 @@ async def test_waiting_survives_cancellation_and_then_lets_it_through() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert done.done()
+
+
+async def test_a_paused_generator_waits_and_then_goes_on() -> None:
+    computed: list[int] = []
+    begun, is_paused = threading.Event(), threading.Event()
+
+    def produce(stop: threading.Event) -> Generator[int, None, None]:
+        begun.set()
+        is_paused.wait(60)
+        for number in range(3):
+            computed.append(number)
+            yield number
+
+    with ThreadPoolExecutor(1) as executor:
+        async with stream_in_thread(executor, produce) as stream:
+            await asyncio.to_thread(begun.wait, 60)
+            stream.pause(paused=True)
+            is_paused.set()
+            items = aiter(stream)
+            assert await anext(items) == 0
+            await asyncio.sleep(0.05)
+            assert computed == [0]
+            stream.pause(paused=False)
+            assert [item async for item in items] == [1, 2]
+
+
+async def test_leaving_the_block_ends_a_paused_generator() -> None:
+    def produce(stop: threading.Event) -> Generator[int, None, str]:
+        yield 1
+        return "stopped" if stop.is_set() else "not told to stop"
+
+    with ThreadPoolExecutor(1) as executor:
+        async with stream_in_thread(executor, produce) as stream:
+            stream.pause(paused=True)
+    assert stream.result in ("stopped", None)

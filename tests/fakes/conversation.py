@@ -71,6 +71,21 @@ class PreparingModel(ScriptedModel):
         return (yield from super().stream(messages, options, stop))
 
 
+class AttentiveModel(ScriptedModel):
+    """Remember when it was paused, and which questions it prepared."""
+
+    def __init__(self, *replies: str, token_seconds: float = 0.0) -> None:
+        super().__init__(*replies, token_seconds=token_seconds)
+        self.pauses: list[bool] = []
+        self.prepared: list[Message] = []
+
+    def pause(self, *, paused: bool) -> None:
+        self.pauses.append(paused)
+
+    def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
+        self.prepared.append(messages[-1])
+
+
 class OverflowingModel(ScriptedModel):
     """Have a context that holds `max_turns` messages of the user, whatever their length."""
 

@@ -106,9 +106,10 @@ class ConversationHarness:
         emotion: FakeEmotionDetector | None = None,
         token_seconds: float = 0.0,
         keep_audio: bool = True,
+        model: ScriptedModel | None = None,
     ) -> None:
         """Build a conversation whose model gives `replies`; `say(n)` is transcribed as `transcripts[n]`."""
-        self.model = ScriptedModel(token_seconds=token_seconds)
+        self.model = model or ScriptedModel(token_seconds=token_seconds)
         self.model.enqueue(*replies)
         self.session = Session(self.model)
         self.stt, self.tts, self.output = FakeSpeechToText(*transcripts), FakeTextToSpeech(), FakeAudioOutput()
@@ -130,7 +131,7 @@ class ConversationHarness:
             SpeechEngines(self.stt, self.tts, end_of_turn, emotion),
             self._detector,
             recording_output,
-            FrontEnd(self.events.append, self.states.append, self._take_images),
+            FrontEnd(self.events.append, self.states.append, self._take_images, lambda: self.images),
             VoiceOptions(headphones=headphones, audio_dir=Path("audio") if keep_audio else None),
         )
         self.conversation.add_observer(self.log.on_event)

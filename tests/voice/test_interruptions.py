@@ -3,6 +3,7 @@
 import pytest
 
 from assistant.events import SpeechFinished
+from tests.fakes.conversation import AttentiveModel
 from tests.fakes.spoken_conversation import ConversationHarness
 
 COUNTING = "One two three four five. Six."
@@ -180,3 +181,35 @@ async def test_interrupt_keeps_the_reply_as_far_as_it_was_heard() -> None:
         await harness.conversation.interrupt()
     assert harness.messages == [("Count.", False), ("One two", True)]
     assert harness.events[-1] == SpeechFinished("One two", interrupted=True)
+
+
+async def test_the_model_waits_while_somebody_speaks_over_the_reply() -> None:
+    model = AttentiveModel(COUNTING + "".join(f" Number {number}." for number in range(200)), token_seconds=0.01)
+    harness = ConversationHarness(transcripts=("Count.", "Mm-hm."), model=model)
+    harness.output.play_limit = 0.3
+    async with harness.running():
+        harness.say(0)
+        await harness.heard_seconds(0.3)
+        harness.start_speaking(1)
+        await harness.processed()
+        assert model.pauses == [True]
+        harness.be_silent()
+        await harness.classified(2)
+        await harness.until(lambda: model.pauses == [True, False])
+        harness.output.play_limit = float("inf")
+        await harness.conversation.interrupt()
+    assert len(harness.messages) == 2
+
+
+async def test_an_interruption_is_answered_by_a_model_that_waited() -> None:
+    model = AttentiveModel(" ".join(f"Number {number}." for number in range(200)), "Good.", token_seconds=0.01)
+    harness = ConversationHarness(transcripts=("Count.", "Stop it now."), model=model)
+    harness.output.play_limit = 0.3
+    async with harness.running():
+        harness.say(0)
+        await harness.heard_seconds(0.3)
+        harness.say(1)
+        await harness.question(2)
+        harness.output.play_limit = float("inf")
+        await harness.answer()
+    assert harness.messages[2:] == [("Stop it now.", False), ("Good.", False)]

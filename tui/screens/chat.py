@@ -287,6 +287,10 @@ class ChatScreen(Screen[None]):
         """Remove the attached images from the composer and return them, for a spoken question."""
         return self._composer.take_images()
 
+    def pending_images(self) -> list[Image]:
+        """Return the attached images, and leave them where they are."""
+        return self._composer.attached
+
     @on(ConversationEvent)
     async def _show_conversation_event(self, message: ConversationEvent) -> None:
         if isinstance(message.event, UserTranscript):

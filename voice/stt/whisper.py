@@ -2,6 +2,8 @@
 
 samples ─▶ Silero VAD ─▶ nobody speaks: an empty transcript
                └─▶ only the speech ─▶ Whisper ─▶ segments with words ─▶ hallucinations removed ─▶ Transcript
+
+`encoder_window` makes short utterances fast; `hot_words` are the names that Whisper is told of.
 """
 
 import os
@@ -19,13 +21,14 @@ from voice.stt.hallucinations import (
     is_hallucination,
     normalized_words,
 )
+from voice.stt.hot_words import hot_word_prompt, repeats_prompt
 
 if TYPE_CHECKING:
     import numpy as np
-    from faster_whisper import WhisperModel
     from numpy.typing import NDArray
 
     from voice.audio.types import Samples
+    from voice.stt.encoder_window import WindowedWhisperModel
 
 # The language is detected in the first window of 30 s only.
 _LANGUAGE_DETECTION_SEGMENTS = 1
@@ -36,25 +39,28 @@ _FRAME_SAMPLES = 320
 class Whisper:
     """A loaded Whisper model. Implements `SpeechToText`."""
 
-    def __init__(self, model: "WhisperModel", name: str) -> None:
-        self._model: WhisperModel | None = model
+    def __init__(self, model: "WindowedWhisperModel", name: str, hot_words: Sequence[str] = ()) -> None:
+        self._model: WindowedWhisperModel | None = model
         self.name = name
+        self._hot_words = hot_word_prompt(hot_words, lambda text: len(model.hf_tokenizer.encode(text).ids))
 
     @classmethod
-    def load(cls, source: str, *, device: str = "auto") -> "Whisper":
+    def load(cls, source: str, *, device: str = "auto", hot_words: Sequence[str] = ()) -> "Whisper":
         """Load a model. Blocks for a second, or for as long as a download takes.
 
         Args:
             source: A folder in CTranslate2's format, one of faster-whisper's names, or the hub id of such a model.
             device: "auto", "cpu", "cuda" or "cuda:1". CTranslate2 does not support "mps": it means the CPU.
+            hot_words: Names and unusual words that may be said.
 
         Raises:
             ConfigError: There is no model of this name.
             VoiceError: The model cannot be loaded.
         """
         import ctranslate2
-        from faster_whisper import WhisperModel
         from faster_whisper.utils import available_models
+
+        from voice.stt.encoder_window import WindowedWhisperModel
 
         if not Path(source).is_dir() and "/" not in source and source not in available_models():
             raise ConfigError(
@@ -66,7 +72,7 @@ class Whisper:
         kind, _, index = device.partition(":")
         cuda = kind == "cuda" or (kind == "auto" and ctranslate2.get_cuda_device_count() > 0)
         try:
-            model = WhisperModel(
+            model = WindowedWhisperModel(
                 source,
                 device="cuda" if cuda else "cpu",
                 device_index=int(index or 0),
@@ -77,7 +83,7 @@ class Whisper:
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise VoiceError(f"Whisper {source} cannot be loaded on {device}: {first_line(error)}.") from error
-        return cls(model, Path(source).name)
+        return cls(model, Path(source).name, hot_words)
 
     @property
     def languages(self) -> Sequence[str]:
@@ -106,12 +112,13 @@ class Whisper:
                 temperature=(0.0, 0.4, 0.8),
                 best_of=1,
                 language_detection_segments=_LANGUAGE_DETECTION_SEGMENTS,
+                hotwords=self._hot_words or None,
             )
             # faster-whisper decodes while its segments are iterated: the work is done here.
             segments = [segment for segment in map(_to_segment, raw_segments) if segment is not None]
         except RuntimeError as error:
             raise VoiceError(f"Whisper {self.name} failed: {first_line(error)}. Try --device cpu.") from error
-        segments = _drop_repetitions(segments)
+        segments = _drop_repetitions(self._drop_hot_words_alone(segments))
         return Transcript(tuple(segments), info.language, round(float(info.language_probability), 4))
 
     def encode(self, samples: "Samples") -> "NDArray[np.float32]":
@@ -130,16 +137,21 @@ class Whisper:
 
         model = self.model
         try:
-            states = model.encode(model.feature_extractor(samples))
+            states = model.encode_unchanged(model.feature_extractor(samples))
             return np.asarray(states, np.float32)[0, : -(-samples.size // _FRAME_SAMPLES)]
         except (RuntimeError, ValueError) as error:
             raise VoiceError(f"Whisper {self.name} cannot encode this audio: {first_line(error)}.") from error
+
+    def _drop_hot_words_alone(self, segments: list[Segment]) -> list[Segment]:
+        """Leave out segments that read out the prompt of hot words, which happens in noise."""
+        prompt = normalized_words(self._hot_words).split()
+        return [each for each in segments if not repeats_prompt(normalized_words(each.text).split(), prompt)]
 
     def close(self) -> None:
         self._model = None
 
     @property
-    def model(self) -> "WhisperModel":
+    def model(self) -> "WindowedWhisperModel":
         """faster-whisper's own object."""
         assert self._model is not None, "closed"
         return self._model

@@ -43,6 +43,7 @@ class UserTurnListener:
         *,
         on_start: Callable[[Utterance], None],
         on_end: Callable[[Utterance], None],
+        on_words: Callable[[Utterance, Transcript], None] = lambda _, __: None,
     ) -> None:
         """Create a listener.
 
@@ -53,6 +54,7 @@ class UserTurnListener:
             tasks: Runs transcription and endpointing. A failure of the end-of-turn model is raised there.
             on_start: Receives each utterance at speech onset.
             on_end: Receives it when the turn is over. Its transcript may still be on its way.
+            on_words: Receives the transcript of a pause, while the turn may go on.
         """
         self._detector = detector
         self.transcriber = transcriber
@@ -60,6 +62,7 @@ class UserTurnListener:
         self._tasks = tasks
         self._on_start = on_start
         self._on_end = on_end
+        self._on_words = on_words
         self._endpointing: asyncio.Task[None] | None = None
         self._count = 0
         self.utterance: Utterance | None = None
@@ -143,6 +146,8 @@ class UserTurnListener:
     async def _set_silence_timeout(self, pause: UserPaused, utterance: Utterance) -> None:
         seconds = await self._endpointer.decide(pause.samples, utterance)
         self._detector.set_silence_timeout(pause, seconds)
+        if utterance is self.utterance and (transcript := utterance.known_transcript) is not None:
+            self._on_words(utterance, transcript)
 
     def close(self) -> None:
         """End the threads of transcriber and endpointer, after what they are doing."""

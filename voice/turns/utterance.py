@@ -106,6 +106,13 @@ class Utterance:
             self._tail.transcription.cancel()
             self._tail = None
 
+    @property
+    def known_transcript(self) -> Transcript | None:
+        """The transcript, if all transcriptions have succeeded."""
+        results = [piece.transcription.result() for piece in self._pieces if _has_result(piece.transcription)]
+        transcripts = [result for result in results if isinstance(result, Transcript)]
+        return join_transcripts(transcripts) if transcripts and len(transcripts) == len(self._pieces) else None
+
     async def transcript(self) -> Transcript:
         """Wait for the transcriptions and join them. Raises `VoiceError` if one failed.
 
@@ -121,6 +128,10 @@ class Utterance:
                 raise result
             transcripts.append(result)
         return join_transcripts(transcripts)
+
+
+def _has_result(task: "asyncio.Task[Transcript | VoiceError]") -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 class _Piece(NamedTuple):

@@ -1,0 +1,147 @@
+"""The cut window of the encoder: its size, and what is decoded again from the padded one."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from faster_whisper import WhisperModel
+
+from tests.fakes.audio import Floats
+from voice.stt.encoder_window import MARGIN_SECONDS, MIN_LOGPROB, WindowedWhisperModel, window_frames
+
+PADDED = 3000
+EOT = 50_257
+TIMES = 50_364
+"""The token of the time 0.00 of multilingual models."""
+TOKENIZER = SimpleNamespace(timestamp_begin=TIMES)
+
+
+@dataclass
+class FakeEngine:
+    """Stands for the engine below: notes the frames of each encoding, and gives `results` one after the other."""
+
+    results: list[tuple[Any, float, float, float]] = field(default_factory=list)
+    encoded: list[int] = field(default_factory=list)
+    decoded: list[str] = field(default_factory=list)
+    temperatures: list[list[float]] = field(default_factory=list)
+    refuses_below: int = 0
+
+    def encode(self, features: Floats) -> str:
+        if features.shape[-1] < self.refuses_below:
+            raise ValueError("Invalid input features shape")
+        self.encoded.append(features.shape[-1])
+        return f"{features.shape[-1]} frames"
+
+    def generate(self, encoded: str, options: Any) -> Any:
+        self.decoded.append(encoded)
+        self.temperatures.append(options.temperatures)
+        return self.results.pop(0)
+
+
+@dataclass(frozen=True)
+class Options:
+    temperatures: list[float]
+    no_speech_threshold: float = 0.6
+    max_new_tokens: int | None = None
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr(WhisperModel, "encode", lambda _, features: fake.encode(features))
+    monkeypatch.setattr(
+        WhisperModel, "generate_with_fallback", lambda _, encoded, __, ___, options: fake.generate(encoded, options)
+    )
+    return fake
+
+
+@pytest.fixture
+def model() -> WindowedWhisperModel:
+    """A model without weights."""
+    bare = WindowedWhisperModel.__new__(WindowedWhisperModel)
+    bare.max_length, bare.time_precision = 448, 0.02
+    return bare
+
+
+def window(speech_frames: int) -> Floats:
+    features = np.zeros((80, PADDED), np.float32)
+    features[:, :speech_frames] = -0.5
+    return features
+
+
+def result(
+    *times: float, tokens: int = 5, logprob: float = -0.2, compression: float = 1.0, no_speech: float = 0.1
+) -> tuple[Any, float, float, float]:
+    ids = [7] * tokens + [TIMES + round(time / 0.02) for time in times]
+    return SimpleNamespace(sequences_ids=[ids], no_speech_prob=no_speech), logprob, 0.0, compression
+
+
+def decode(model: WindowedWhisperModel, encoded: Any) -> Any:
+    return model.generate_with_fallback(encoded, [1, 2, 3], TOKENIZER, Options([0.0, 0.4]))
+
+
+@pytest.mark.parametrize("frames", [0, 1, 10, 1599, 1600, 2699, 2700, 2990, 2999, 3000])
+def test_a_window_holds_the_speech_and_its_margin_but_is_never_longer_than_the_padded_one(frames: int) -> None:
+    size = window_frames(frames, PADDED)
+    assert size % 2 == 0
+    assert min(PADDED, frames + 100 * MARGIN_SECONDS) <= size <= PADDED
+    assert size <= frames + 100 * MARGIN_SECONDS + 64 or size == PADDED
+
+
+def test_short_speech_is_encoded_without_most_of_the_padding(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    engine.results = [result(0.0, 2.0)]
+    encoded = model.encode(window(200))
+    assert decode(model, encoded)[1] == -0.2
+    assert engine.encoded == [window_frames(200, PADDED)]
+
+
+def test_the_language_and_the_words_share_one_encoding(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    assert model.encode(window(200)) is model.encode(window(200))
+    assert len(engine.encoded) == 1
+    model.encode(window(300))
+    assert len(engine.encoded) == 2
+
+
+def test_a_full_window_is_as_ever(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    engine.results = [result(28.0, logprob=-3.0)]
+    decode(model, model.encode(window(2995)))
+    assert engine.encoded == [PADDED]
+    assert engine.temperatures == [[0.0, 0.4]]
+
+
+@pytest.mark.parametrize(
+    "doubtful",
+    [
+        result(0.0, 2.0, logprob=MIN_LOGPROB - 0.01),
+        result(0.0, 2.0, compression=3.0),
+        result(0.0, 2.0, no_speech=0.7),
+        result(0.0, 2.0, 4.0),
+        result(0.0, 2.0, tokens=200),
+    ],
+    ids=["improbable", "repetitive", "no speech", "later than the speech", "endless"],
+)
+def test_what_is_not_clearly_understood_is_decoded_from_the_padded_window(
+    doubtful: Any, model: WindowedWhisperModel, engine: FakeEngine
+) -> None:
+    good = result(0.0, 2.0, logprob=-0.3)
+    engine.results = [doubtful, good]
+    assert decode(model, model.encode(window(200))) is good
+    assert engine.decoded == [f"{window_frames(200, PADDED)} frames", "3000 frames"]
+    assert engine.temperatures == [[0.0], [0.0, 0.4]]
+
+
+def test_an_engine_that_insists_on_30_s_is_given_30_s(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    engine.refuses_below = PADDED
+    engine.results = [result(0.0, 2.0)] * 2
+    for frames in (200, 300):
+        decode(model, model.encode(window(frames)))
+    assert engine.encoded == [PADDED, PADDED]
+    assert engine.temperatures == [[0.0, 0.4]] * 2
+
+
+def test_what_is_wrong_with_the_padded_window_too_is_raised(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    engine.refuses_below = PADDED + 1
+    with pytest.raises(ValueError, match="Invalid input"):
+        model.encode(window(200))

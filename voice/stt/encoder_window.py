@@ -1,0 +1,110 @@
+"""faster-whisper's model with an encoder that works on as much sound as there is, instead of always 30 s.
+
+Whisper was trained on windows of 30 s, padded with silence. The encoder takes most of the time of a short utterance,
+and most of that goes into the padding:
+
+    features ─▶ speech + `MARGIN_SECONDS` ─▶ encoder ─▶ decoder ─▶ sure? ─▶ words
+                                                                    └─ no: the padded window, as without this module
+
+A window without padding makes the decoder read the utterance twice, so a margin stays, and every result is checked.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from faster_whisper import WhisperModel
+
+from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Features = NDArray[np.float32]
+
+MARGIN_SECONDS = 3.0
+"""Padding that is kept behind the speech."""
+
+MIN_LOGPROB = -0.7
+"""Average log probability under which the words of a cut window are decoded again from the padded one."""
+
+_FRAMES_PER_SECOND = 100
+# Windows are multiples of this many frames: few different shapes, and even, because the encoder halves their number.
+_FRAME_STEP = 64
+# A decoder that reads on behind the speech repeats it: its last time is later than the end of the speech.
+_LATE_SECONDS = 0.6
+# Fast speech has 6 tokens a second, with times; scripts that are written in bytes have up to 20. More is a loop.
+_TOKENS_PER_SECOND, _EXTRA_TOKENS = 20, 30
+
+
+class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper has no types
+    """A `WhisperModel` whose encoder leaves out the padding. Not thread-safe."""
+
+    _padded: "Features | None" = None
+    """Features of the latest window, with its padding."""
+    _encoded: Any = None
+    """What the encoder made of it."""
+    _speech_frames = 0
+    _is_cut = False
+    _is_cutting_supported = True
+
+    def encode(self, features: "Features") -> Any:
+        """Encode a window of 30 s without most of its padding. The latest one is encoded once, however often asked.
+
+        The detection of the language and the transcription encode the same first window.
+        """
+        if self._padded is not None and np.array_equal(features, self._padded):
+            return self._encoded
+        self._padded = features
+        sounding = np.flatnonzero(features.any(axis=0))
+        self._speech_frames = int(sounding[-1]) + 1 if sounding.size else 0
+        frames = window_frames(self._speech_frames, features.shape[-1])
+        self._is_cut = self._is_cutting_supported and frames < features.shape[-1]
+        try:
+            self._encoded = self.encode_unchanged(features[:, :frames] if self._is_cut else features)
+        except (RuntimeError, ValueError):
+            if not self._is_cut:
+                raise
+            # An engine may insist on 30 s. If something else is wrong, this raises it again.
+            self._is_cut = self._is_cutting_supported = False
+            self._encoded = self.encode_unchanged(features)
+        return self._encoded
+
+    def encode_unchanged(self, features: "Features") -> Any:
+        """Encode features of any length up to 30 s, without cutting them."""
+        return super().encode(features)
+
+    def generate_with_fallback(self, encoder_output: Any, prompt: list[int], tokenizer: Any, options: Any) -> Any:
+        """Decode a window. One that was cut, and is not clearly understood, is decoded from the padded window.
+
+        Returns:
+            faster-whisper's tuple: result, average log probability, temperature, compression ratio.
+        """
+        if not self._is_cut or encoder_output is not self._encoded:
+            return super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
+        seconds = self._speech_frames / _FRAMES_PER_SECOND
+        most_tokens = min(self.max_length - len(prompt), round(_EXTRA_TOKENS + _TOKENS_PER_SECOND * seconds))
+        first = super().generate_with_fallback(
+            encoder_output, prompt, tokenizer, replace(options, temperatures=[0.0], max_new_tokens=most_tokens)
+        )
+        tokens = first[0].sequences_ids[0]
+        times = [token - tokenizer.timestamp_begin for token in tokens if token >= tokenizer.timestamp_begin]
+        last_time = max(times, default=0) * self.time_precision
+        if (
+            first[1] >= MIN_LOGPROB
+            and first[3] <= COMPRESSION_RATIO_THRESHOLD
+            and first[0].no_speech_prob <= options.no_speech_threshold
+            and len(tokens) < most_tokens - 1
+            and last_time <= seconds + _LATE_SECONDS
+        ):
+            return first
+        assert self._padded is not None
+        self._is_cut = False
+        self._encoded = self.encode_unchanged(self._padded)
+        return super().generate_with_fallback(self._encoded, prompt, tokenizer, options)
+
+
+def window_frames(speech_frames: int, padded_frames: int) -> int:
+    """Return how many of the `padded_frames` of a window are encoded if the speech ends after `speech_frames`."""
+    frames = speech_frames + round(MARGIN_SECONDS * _FRAMES_PER_SECOND)
+    return min(padded_frames, -(-frames // _FRAME_STEP) * _FRAME_STEP)
