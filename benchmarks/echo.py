@@ -53,7 +53,7 @@ Cancel = Callable[[Samples, Samples], Samples]
 
 def measure(runs: int) -> list[Figure]:
     """Measure all cancellers, in another room for each run."""
-    settings = load({"model": "pocket", "voice": "piper", "whisper": "base", "language": "en"}).settings
+    settings = load({"model": "pocket", "voice": "hibari", "whisper": "base", "language": "en"}).settings
     tts, stt = build_tts(settings), build_stt(settings)
     far, speech = _synthesize(tts, PLAYED_TEXT, 1.0), _synthesize(tts, PERSON_TEXT, 1.15)
     tts.close()

@@ -27,7 +27,10 @@ _READ_BYTES = 4096
 @click.argument("words", nargs=-1, metavar="[TEXT]", type=TextParam())
 @click.option("--output", "-o", metavar="FILE", help="Write a WAV file instead of playing; - is standard output.")
 @click.option(
-    "--voice", "-v", metavar="VOICE", help="auto, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts:VOICE."
+    "--voice",
+    "-v",
+    metavar="VOICE",
+    help="auto, hibari, piper or its .onnx file, espeak, espeak:de, coqui:VOICE, xtts:VOICE.",
 )
 @click.option("--clone", metavar="FILE", help="Clone the voice in this recording with XTTS (same as xtts:FILE).")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language of the text: en, de, german, …")

@@ -109,7 +109,7 @@ def import_library() -> Any:
     except ImportError as error:
         raise MissingExtraError(
             f"Coqui's voices need the package coqui-tts, which cannot be loaded ({first_line(error)}): run "
-            "`pip install 'parley-assistant[coqui]'`, or choose --voice piper."
+            "`pip install 'parley-assistant[coqui]'`, or choose --voice hibari."
         ) from error
     return TTS.api
 
@@ -148,7 +148,7 @@ def download(name: str) -> Path:
     except OSError as error:
         raise VoiceError(
             f"The Coqui voice {name} cannot be downloaded, as the server that has it was not reached: connect to the "
-            "network for its first use, or choose --voice piper."
+            "network for its first use, or choose --voice hibari."
         ) from error
     except (RuntimeError, ValueError, LookupError) as error:
         folder = manager.output_prefix / name.replace("/", "--")

@@ -73,6 +73,13 @@ class VoiceEngine:
     languages: frozenset[str] = frozenset()
 
 
+def onnx_error_types() -> tuple[type[Exception], ...]:
+    """Return the exceptions that onnxruntime raises; they have no common base class of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    return tuple(each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception))
+
+
 def is_english(settings: "Settings") -> bool:
     """Tell whether English is spoken: it is the default while no language is set."""
     return settings.language in ("auto", "en")

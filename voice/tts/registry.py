@@ -1,6 +1,7 @@
 """Voice names: parse them, and load the voices they select.
 
     auto                                     the best voice that this machine has
+    hibari                                   voice.tts.hibari
     piper, FILE.onnx                         voice.tts.piper
     espeak, espeak:de                        voice.tts.espeak
     coqui:FOLDER_OR_NAME                     voice.tts.coqui
@@ -9,11 +10,12 @@
 A new kind of voice is one module with an `ENGINE`, and one entry in `ENGINES`.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
-from voice.tts import coqui, espeak, piper, xtts
+from voice.tts import coqui, espeak, hibari, piper, xtts
 from voice.tts.engine import VoiceEngine, is_english
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from voice.tts.base import TextToSpeech
 
 AUTO = "auto"
-ENGINES = (piper.ENGINE, espeak.ENGINE, coqui.ENGINE, xtts.ENGINE)
+ENGINES = (hibari.ENGINE, piper.ENGINE, espeak.ENGINE, coqui.ENGINE, xtts.ENGINE)
 
 
 def parse_voice_name(name: str) -> tuple[VoiceEngine, str] | None:
@@ -74,14 +76,26 @@ def load_voice(
     return engine.load(argument, settings, progress)
 
 
+def fetch_voice(settings: "Settings", progress: Progress = no_progress) -> Path:
+    """Return the folder of the English voice, downloading it first if needed: Piper's if the setting names it.
+
+    Raises:
+        MissingExtraError: The package of the bundled voice is not installed.
+        ModelError: A download failed.
+    """
+    if settings.voice == piper.ENGINE.kind:
+        return piper.fetch_english(settings.cache_dir, progress).parent
+    return hibari.folder()
+
+
 def _load_auto(settings: "Settings", progress: Progress, on_notice: OnNotice) -> "TextToSpeech":
-    """Load the best voice: Coqui's fast voice on a GPU, else Piper's, which speak English; else espeak-ng."""
+    """Load the best voice: Coqui's fast voice on a GPU, else the bundled one, which speak English; else espeak-ng."""
     if is_english(settings):
         if coqui.is_installed() and coqui.is_on_gpu(settings.device):
             try:
                 return coqui.Coqui.load(coqui.FAST_VOICE, device=settings.device)
             except (VoiceError, MissingExtraError) as error:
                 on_notice(f"{error} Until then another voice speaks.")
-        if piper.is_installed():
-            return piper.ENGINE.load("", settings, progress)
+        if hibari.is_installed():
+            return hibari.ENGINE.load("", settings, progress)
     return espeak.ENGINE.load("", settings, progress)

@@ -31,7 +31,7 @@ _PLATE = re.compile(r"\b([A-ZÄÖÜ]{1,3})-([A-Z]{1,2}) ?(\d{1,4}[EH]?)\b")
 _AFTER_WORD = re.compile(
     r"\b((?:PIN|TAN|code|Code|ID|id|ZIP|Zip|zip|PLZ|postcode|order|Order|ticket|Ticket|tracking|account|Account|invoice"
     r"|Kundennummer|Bestellnummer|Bestellung|Rechnung|Kontonummer|Konto|reference|ref|Ref|serial|extension|password"
-    r"|Passwort|flight|Flug)(?:[ -](?:number|no\.?|nr\.?|Nr\.?|code|Code))?:?\s#?)(\d{3,})(?![\w]|[.,:/]\d)"
+    r"|Passwort|flight|Flug)(?:[ -](?:number|no\.?|nr\.?|Nr\.?|code|Code))?:?\s#?)(\d{3,}(?:-\d+)*)(?![\w]|[.,:/]\d)"
 )
 _SECRET = re.compile(
     r"\b((?:PIN|TAN|code|Code|password|Passwort|ID|Kundennummer|ZIP|PLZ)\s(?:is|was|ist|war|lautet):?\s)"
@@ -43,6 +43,12 @@ _MIXED = re.compile(r"(?<![\w.@/])(?=\w*\d)(?=\w*[^\W\d_])[^\W_]+(?:-(?=\w*\d)[A
 _YEAR = re.compile(r"(FY|CY|SS|WS|HY)((?:19|20)\d\d)")
 # "1st", "1980s", "3rd", "10x", "100k", "2nd", "v2" are read by every voice.
 _READ_AS_IT_IS = re.compile(r"\d+(?:st|nd|rd|th|s|x|k|er|e|er|o|a|%)?|'?\d0s|[vV]\d+|[a-z]+\d{1,2}|\d{1,2}[a-z]+")
+_LETTERED_PHONE = re.compile(r"(?<![\w-])(?:(1)-)?(\d{3})-([A-Z]{2,}(?:-[A-Z]{2,})*)\b(?!-?\d)")  # 1-800-FLOWERS
+_STATE_AND_ZIP = re.compile(r"(?<=, )([A-Z]{2})\s(\d{5})(-\d{4})?\b")
+_ABOUT_ZIP = re.compile(r"\b(?:zip|post(?:al )?codes?|plz|postleitzahl)\b", re.IGNORECASE)
+_FIVE_DIGITS = re.compile(r"(?<![\w.,-])\d{5}(?![\w]|[.,]\d)")
+_HEXADECIMAL = re.compile(r"\b0[xX]([0-9A-Fa-f]{2,})\b")
+_CODE_OF_GROUPS = re.compile(r"(?<![\w-])(?=[A-Z0-9-]*\d)(?=[\d-]*[A-Z])[A-Z0-9]{1,8}(?:-[A-Z0-9]{1,8}){2,}(?![\w-])")
 _RUN = re.compile(r"\d+|[^\W\d_]")
 _POSTCODE = re.compile(r"\b([A-Z]{1,2}\d[A-Z\d]?) (\d[A-Z]{2})\b")
 
@@ -52,12 +58,20 @@ def spell_numbers(text: str) -> str:
     text = _IBAN.sub(lambda match: _spell_groups(match[0]), text)
     text = _MAC.sub(lambda match: ", ".join(" ".join(pair) for pair in re.split("[:-]", match[0])), text)
     text = _POSTCODE.sub(lambda match: f"{' '.join(match[1])}, {' '.join(match[2])}", text)
+    text = _LETTERED_PHONE.sub(
+        lambda match: " ".join(filter(None, (match[1], match[2], match[3].replace("-", " ").title()))), text
+    )
+    text = _STATE_AND_ZIP.sub(lambda match: " ".join((match[1] + match[2] + (match[3] or "")).replace("-", ",")), text)
+    if _ABOUT_ZIP.search(text):
+        text = _FIVE_DIGITS.sub(lambda match: " ".join(match[0]), text)
+    text = _HEXADECIMAL.sub(lambda match: f"0 x {' '.join(match[1].upper())}", text)
+    text = _CODE_OF_GROUPS.sub(lambda match: ", ".join(map(" ".join, match[0].split("-"))), text)
     text = _PHONE.sub(lambda match: _spell_phone(match[0]), text)
     text = _GROUPED_DIGITS.sub(lambda match: _spell_phone(match[0]), text)
     text = _PLATE.sub(lambda match: ", ".join(" ".join(group) for group in match.groups()), text)
     text = _EMERGENCY.sub(lambda match: match[1] + " ".join(match[2]), text)
     text = _SECRET.sub(lambda match: match[1] + " ".join(match[2]), text)
-    text = _AFTER_WORD.sub(lambda match: match[1] + " ".join(match[2]), text)
+    text = _AFTER_WORD.sub(lambda match: match[1] + ", ".join(map(" ".join, match[2].split("-"))), text)
     return _LONG_NUMBER.sub(lambda match: " ".join(match[0]), text)
 
 
@@ -87,7 +101,7 @@ def _spell_mixed(code: str) -> str:
         return f"{' '.join(year[1])} {year[2]}"
     runs = _RUN.findall(code)
     if _is_formula(code):
-        return " ".join(runs)
+        return " ".join(runs).upper()
     if any(character.islower() for character in code) and sum(run.isdigit() for run in runs) == 1:
         # A name with a number, such as Covid19 or Web3.
         return re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", code)

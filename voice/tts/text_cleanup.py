@@ -41,6 +41,8 @@ _URL = re.compile(r"(?:[a-z][a-z0-9+.]{1,12}://|www\.)(?:www\.)?([\w-]+(?:\.[\w-
 _EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
 # The end of a link whose beginning is in another sentence.
 _LINK_END = re.compile(r"\]\([^)\s]*\)?")
+_CHECKBOX = re.compile(r"^\s*\[[ xX]\]\s+")
+_TIGHT_HEADING = re.compile(r"^(#{2,6})(?=[^\s#])", re.MULTILINE)
 _MARKUP = re.compile(r"[*_`#|~^\\{}\[\]<>•■●▪]+")
 # Compatibility forms of letters and digits: fullwidth, of mathematics, in circles, ligatures, Roman numerals.
 _COMPATIBLE = re.compile(
@@ -49,11 +51,17 @@ _COMPATIBLE = re.compile(
 )
 _ROMAN_SIGNS = re.compile(rf"(\b(?:{RULERS})\s)?([\u2160-\u216b\u2170-\u217b]+)")
 _POWERS = re.compile("[\u2070\u2074-\u2079]+")
-_ENDINGS = "txt|py|pdf|png|jpe?g|wav|mp3|md|json|csv|docx?|xlsx?|zip|html?|js|toml|ya?ml|log|sh"
+_ENDINGS = (
+    "txt|py|pdf|png|jpe?g|gif|svg|webp|wav|mp[34]|md|json|csv|docx?|xlsx?|pptx?|zip|gz|tar|html?|css|js|ts|toml|ya?ml"
+    "|cfg|ini|log|sh|exe"
+)
+_HOST = re.compile(
+    r"(?<![\w@./-])((?:[\w-]+\.)+(?:com|org|net|edu|gov|info|io|dev|ai|app|uk|de|eu|fr))\b((?:/[\w-]+)*)/?(?![\w@]|\.\w)"
+)
 _FILE_PATH = re.compile(
     r"(?<![\w.:/\\])(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w.@-]+){2,}[/\\]?"
     r"|(?<![\w.:/\\])(?:~|[A-Za-z]:)[/\\][\w.@-]+"
-    rf"|(?<![\w/:@.-])[\w-]+\.(?:{_ENDINGS})\b(?![\w/@])"
+    rf"|(?<![\w/:@.-])[\w-]+(?:\.[\w-]+)*\.(?:{_ENDINGS})\b(?![\w/@])"
 )
 _HANDLE = re.compile(r"(?<![\w@.])@([A-Za-z_]\w{0,40})(?![\w@])")
 _EMOTICON = re.compile(r"(?<!\S)(?:[:;]['-]?[)(DP]+|\^_?\^)(?!\w)")
@@ -72,7 +80,7 @@ def spoken_text(markdown: str, language: str = "en") -> str:
     """
     # Nothing but this reaches a voice: no control character, no lone surrogate.
     markdown = clean_text(markdown).replace(REPLACEMENT, " ")
-    markdown = _tables_to_sentences(read_formulas(markdown, language))
+    markdown = _tables_to_sentences(_TIGHT_HEADING.sub(r"\1 ", read_formulas(markdown, language)))
     sentences = [_speak_block(token, language) for token in _parser().parse(markdown)]
     text = " ".join(" ".join(sentences).split())
     return text if any(character.isalnum() for character in text) else ""
@@ -138,9 +146,14 @@ def _speak_text(text: str, language: str) -> str:
     text = _ROMAN_SIGNS.sub(_read_roman_sign, text)
     text = _COMPATIBLE.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = _POWERS.sub(lambda match: f"^{unicodedata.normalize('NFKC', match[0])}", text)
+    text = _CHECKBOX.sub("", text)
     text = _LINK_END.sub("", text)
     text = _URL.sub(lambda match: _spell_dots(match[1], language), text)
     text = _EMAIL.sub(lambda match: _spell_address(match[0], language), text)
+    text = _HOST.sub(
+        lambda match: _spell_dots(match[1], language) + (f" {_speak_path(match[2], language)}" if match[2] else ""),
+        text,
+    )
     text = _FILE_PATH.sub(lambda match: _speak_path(match[0], language), text)
     text = _HANDLE.sub(lambda match: f"at {match[1].replace('_', ' ').strip()}", text)
     text = _EMOTICON.sub(" ", _remove_emoji(text))
@@ -199,7 +212,7 @@ def _remove_emoji(text: str) -> str:
     rest = "".join(" " if _is_emoji(character) else character for character in text)
     if any(character.isalnum() for character in rest):
         return rest
-    names = [unicodedata.name(character, "").lower() for character in text if _is_emoji(character)]
+    names = [unicodedata.name(each, "").lower() for each in dict.fromkeys(text) if _is_emoji(each)]
     return ", ".join(name.removesuffix(" sign") for name in names if name and "selector" not in name) or rest
 
 

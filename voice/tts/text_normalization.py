@@ -22,8 +22,8 @@ order of the tables, each on the result of the one before, so that the specific 
 """
 
 import re
-from datetime import date
 
+from voice.tts.english_dates import DATE_RULES
 from voice.tts.english_tables import (
     ABBREVIATIONS,
     COUNTED,
@@ -32,21 +32,20 @@ from voice.tts.english_tables import (
     FRACTIONS,
     GREEK,
     MAGNITUDES,
-    MONTHS,
+    PERIODS,
     RULERS,
     SIGNS,
     SPELLED,
     UNITS,
     UNITS_AFTER_SPACE,
 )
-from voice.tts.text_rules import ROMAN, LanguageRules, Rules, any_of, roman_value
+from voice.tts.text_rules import ROMAN, LanguageRules, Rules, any_of, count, roman_value
 
+# After an amount that is not part of a name: "a 5 km run", but "a 5 km or so".
+_NO_NOUN = r"(?:and|but|for|from|with)\b"
+# After the numeral I, which is a word as well.
+_AFTER_ROMAN_ONE = r"(?:[.,;:!?)]|$|\s(?:of|in|was|is|and|or|to|began|ended|errors?|diabetes)\b)"
 _NUMBER = r"\d+(?:\.\d+)?"
-
-
-def _count(number: str, singular: str, plural: str) -> str:
-    """Return "1 metre", "3 metres"."""
-    return f"{number} {singular if number == '1' else plural}"
 
 
 def _money(match: re.Match[str]) -> str:
@@ -57,38 +56,18 @@ def _money(match: re.Match[str]) -> str:
     if magnitude:
         return f"{amount} {MAGNITUDES.get(magnitude, magnitude)} {plural}"
     if not decimals or not cents:
-        return _count(amount, singular, plural)
+        return count(amount, singular, plural)
     if len(decimals) != 2:
         return f"{amount} {plural}"
     if not int(decimals):
-        return _count(units, singular, plural)
-    hundredths = _count(str(int(decimals)), cent, cents)
-    return hundredths if units == "0" else f"{_count(units, singular, plural)} and {hundredths}"
+        return count(units, singular, plural)
+    hundredths = count(str(int(decimals)), cent, cents)
+    return hundredths if units == "0" else f"{count(units, singular, plural)} and {hundredths}"
 
 
 def _unit(match: re.Match[str]) -> str:
     """Return "20 degrees Celsius" for "20 °C"."""
-    return _count(match["number"], *UNITS[match["unit"]])
-
-
-def _date(match: re.Match[str]) -> str:
-    """Return "November 24, 2026" for "2026-11-24". What is no date stays."""
-    try:
-        day = date(int(match[1]), int(match[2]), int(match[3]))
-    except ValueError:
-        return match[0]
-    return f"{MONTHS[day.month - 1]} {day.day}, {match[1]}"
-
-
-def _clock(match: re.Match[str]) -> str:
-    """Return " 14:30 U T C" for "T14:30:00Z"."""
-    return f" {match[1].removesuffix(':00') if match[1].count(':') > 1 else match[1]}{' U T C' if match[2] else ''}"
-
-
-def _years(match: re.Match[str]) -> str:
-    """Return "2026 to 27" for "2026/27"."""
-    follows = (int(match[1]) + 1) % 100 == int(match[2])
-    return f"{match[1]} to {match[2]}" if follows else match[0]
+    return count(match["number"], *UNITS[match["unit"]])
 
 
 def _ungrouped(match: re.Match[str]) -> str:
@@ -96,15 +75,9 @@ def _ungrouped(match: re.Match[str]) -> str:
     return match[0].replace(".", "") if match[0].count(".") > 1 else match[0]
 
 
-def _numeric_date(match: re.Match[str]) -> str:
-    """Return "December 5, 2026" for "12/05/2026". A first number over 12 is the day; what is no date stays."""
-    first, second, year = int(match[1]), int(match[3]), match[4]
-    month, day = (second, first) if first > 12 or match[2] == "." else (first, second)
-    if len(year) == 2:
-        year = f"20{year}"
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return match[0]
-    return f"{MONTHS[month - 1]} {day}, {year}"
+def _ordinal(value: int) -> str:
+    """Return "21st"."""
+    return f"{value}{'th' if 10 < value % 100 < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(value % 10, 'th')}"
 
 
 def _roman(match: re.Match[str]) -> str:
@@ -112,8 +85,7 @@ def _roman(match: re.Match[str]) -> str:
     value = roman_value(match["numeral"])
     if match["word"] in COUNTED.split("|"):
         return f"{match['word']} {value}"
-    suffix = "th" if 10 < value < 14 else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
-    return f"{match['word']} the {value}{suffix}"
+    return f"{match['word']} the {_ordinal(value)}"
 
 
 def _money_range(match: re.Match[str]) -> str:
@@ -123,7 +95,7 @@ def _money_range(match: re.Match[str]) -> str:
 
 def _currency_code(match: re.Match[str]) -> str:
     """Return "20 dollars" for "20 USD" and "USD 20"."""
-    return _count(match["before"] or match["after"], *CURRENCY_CODES[match["code"] or match["code_before"]])
+    return count(match["before"] or match["after"], *CURRENCY_CODES[match["code"] or match["code_before"]])
 
 
 def _hashtag(match: re.Match[str]) -> str:
@@ -143,56 +115,77 @@ def lower_shouting(text: str) -> str:
     return text.capitalize() if len(words) > 3 and not is_list and not any(map(str.islower, text)) else text
 
 
-def _time(match: re.Match[str]) -> str:
-    """Return "16 35" for "16:35", "9 o'clock" for "9:00", "17 hundred" for "17:00", "9 oh 5 A M" for "9:05 am"."""
-    hour, minute, half = str(int(match[1])), match[2], match[4] or ""
-    if half:
-        half = f" {half[0].upper()} M"
-    if match[3]:
-        return f"{hour} {minute} and {_count(str(int(match[3])), 'second', 'seconds')}{half}"
-    if minute == "00":
-        return f"{hour}{half or (' hundred' if int(hour) > 12 else f' o{chr(39)}clock')}"
-    return f"{hour} {'oh ' + minute[1] if minute[0] == '0' else minute}{half}"
-
-
 def _range(match: re.Match[str]) -> str:
     """Return "3 to 5" for "3-5". A hyphen may also stand in a score, which stays."""
     low, dash, high = match.groups()
-    if dash == "-" and not (float(low) < float(high) and (len(low) == len(high) or len(high) < 4)):
+    if len(low) == 4 and len(high) == 2 and low[:2] in ("18", "19", "20") and int(high) > int(low[2:]):
+        return f"{low} to {high}"
+    if dash == " - " and float(low) > float(high):
+        return f"{low} minus {high}"
+    if "-" in dash and not (float(low) < float(high) and (len(low) == len(high) or len(high) < 4)):
         return match[0]
     return f"{low} to {high}"
+
+
+def _price_of_a_thing(match: re.Match[str]) -> str:
+    """Return "a 5 dollar" for "a $5" before a noun."""
+    magnitude = f" {match['magnitude']}" if match["magnitude"] else ""
+    return f"{match['article']} {match['number']}{magnitude} {CURRENCIES[match['sign']][0]}"
+
+
+def _with_fraction(match: re.Match[str]) -> str:
+    """Return "2 and a half" for "2 1/2", "1 and three quarters" for "1¾"."""
+    return f"{match[1]} and {FRACTIONS[match[2]].replace('one half', 'a half')}"
+
+
+def _times(match: re.Match[str]) -> str:
+    """Return "2 to 3 times" for "2-3x"."""
+    return f"{match[1]} to {match[2]} times" if match[2] else f"{match[1]} times"
+
+
+def _ratio(match: re.Match[str]) -> str:
+    """Return "2 to 1" for "2:1"."""
+    return " to ".join(filter(None, match.groups()))
+
+
+def _initials(match: re.Match[str]) -> str:
+    """Return "U S" for "U.S."."""
+    return " ".join(match[0].replace(".", ""))
 
 
 _OTHER_UNITS = tuple(unit for unit in UNITS if unit not in UNITS_AFTER_SPACE)
 # Before numbers are spelled: dates, times, money.
 _RULES_FOR_AMOUNTS: Rules = (
+    (re.compile(r"\b([Vv]ersion )?v\.?(?=\d+\.\d)"), lambda match: match[1] or "version "),
     *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in ABBREVIATIONS.items()),
+    (re.compile(r"(?<![\w.])(?:[A-Z]\.){2,}(?!\w)"), _initials),
     (re.compile(r"\b\d{1,3}(?:\.\d{3})+,\d\d\b"), lambda match: match[0].replace(".", "").replace(",", ".")),
     (re.compile(r"(?<![\w.,])\d{1,3}(?: 000)+(?![\w]|[.,]\d)"), lambda match: match[0].replace(" ", "")),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
     (re.compile(r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d{1,3})\b"), r"\1 times 10 to the power of \2"),
-    (re.compile(r"\b(\d{4})/(\d\d)/(\d\d)(?![\w/-])"), _date),
-    (re.compile(r"(?<=\d-\d\d)T(\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(Z?)\b"), _clock),
-    (re.compile(r"\b((?:19|20)\d\d)/(\d\d)(?![\w/])"), _years),
     (re.compile(r"\b\d{1,3}(?:\.\d{3})*\.000\b(?![.,]\d)"), _ungrouped),
     (re.compile(r"(?<=\d)[.,][-–](?!\w)"), ""),
     (re.compile(r"(?<![\w.])\.(?=\d)"), "0."),
     (re.compile(r"(?<![\w.])\.(?=[A-Z]{2,}\b)"), "dot "),
-    (re.compile(r"\b(\d+)(?: ?x ?|(?<=\d{3})×(?=\d{3}))(?=\d+(?: ?[x×] ?\d+)?(?![\w.]\w))"), r"\1 by "),
-    (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)(?![\w-])"), _date),
-    (re.compile(r"(?<![\d/.])(\d{1,2})([/.])(\d{1,2})\2(\d{4}|\d\d)(?![\d/]|\.\d)"), _numeric_date),
-    (re.compile(r"(?<=\d)\s?[-–]\s?(?=(?:[01]?\d|2[0-3]):[0-5]\d)"), " to "),
     (
-        re.compile(r"(?<![:\d.])(1[0-2]|[1-9])\s?([ap])\.?m\b\.?", re.IGNORECASE),
-        lambda match: f"{match[1]} {match[2].upper()} M",
+        re.compile(rf"\b({_NUMBER})(?:[-–]({_NUMBER}))?[x×](?=\s[a-z]|[.,;!?)]|$)"),
+        _times,
     ),
-    (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?(?:\s?([ap])\.?m\b\.?)?(?![\d:])", re.IGNORECASE), _time),
+    (re.compile(r"\b(?!0x)(\d+)(?: ?x ?|(?<=\d{3})×(?=\d{3}))(?=\d+(?: ?[x×] ?\d+)?(?![\w.]\w))"), r"\1 by "),
+    *DATE_RULES,
     (
         re.compile(
             rf"(?<!\w)(?:(?P<code_before>{any_of(CURRENCY_CODES)})\s?(?P<after>{_NUMBER})"
             rf"|(?P<before>{_NUMBER})\s?(?P<code>{any_of(CURRENCY_CODES)}))(?!\w)"
         ),
         _currency_code,
+    ),
+    (
+        re.compile(
+            rf"(?P<article>\b[Aa]n?)\s(?P<sign>[$€£])(?P<number>{_NUMBER})"
+            r"(?:\s(?P<magnitude>thousand|million|billion))?(?=\s(?!to\b|or\b|and\b|per\b)[a-z]{3,})"
+        ),
+        _price_of_a_thing,
     ),
     (re.compile(rf"(?P<sign>[$€£])(?P<low>{_NUMBER})\s?[-–]\s?[$€£]?(?P<high>{_NUMBER})(?![\w-])"), _money_range),
     (
@@ -204,17 +197,34 @@ _RULES_FOR_AMOUNTS: Rules = (
     ),
     (re.compile(r"(?P<units>\d+)(?:[.,](?P<decimals>\d+))?\s?(?P<sign>[$€£])(?![\d])(?P<magnitude>)"), _money),
     (
-        re.compile(r"(?<![\w.,/])(\d+)\s(?:1/2|½)(?![\w/])|(?<![\w.,])(\d+)½"),
-        lambda match: f"{match[1] or match[2]} and a half",
+        re.compile(r"\b(dollars?|cents?|euros?|pounds?|pence|yen|rupees?|francs?)\s?/\s?([A-Za-z]+)\b"),
+        lambda match: f"{match[1]} per {PERIODS.get(match[2]) or UNITS.get(match[2], (match[2],))[0]}",
     ),
+    (re.compile(rf"(?<![\w.,/])(\d+)\s?({any_of(FRACTIONS)})(?![\w/])"), _with_fraction),
     (re.compile(rf"(?<![\w./])({any_of(FRACTIONS)})(?![\w/])"), lambda match: FRACTIONS[match[1]]),
     (re.compile(rf"\b(?P<word>{COUNTED}|{RULERS})\s(?P<numeral>{ROMAN}|[VX])(?![\w.]\w|\w)"), _roman),
+    (re.compile(rf"\b((?:King|Queen|Pope|Emperor|Empress|Tsar|Kaiser) (?:{RULERS})) I\b(?!['’])"), r"\1 the 1st"),
+    (
+        re.compile(rf"\b(World War|Part|Type|Act|Volume|Phase|Stage|Class|Chapter|Book) I(?={_AFTER_ROMAN_ONE})"),
+        r"\1 1",
+    ),
+    (
+        re.compile(rf"\b(?P<numeral>{ROMAN}|[VX])(?=\s[Cc]entur(?:y|ies)\b)"),
+        lambda match: _ordinal(roman_value(match["numeral"])),
+    ),
     (re.compile(r"(?<![\w.])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)"), r"\1 dot \2 dot \3 dot \4"),
 )
 # Before words of letters and digits are spelled: ranges and units.
 _RULES_FOR_UNITS: Rules = (
     (re.compile(rf"(?<![\w.])({_NUMBER})([kKM])(?!\w)"), lambda match: f"{match[1]} {MAGNITUDES[match[2]]}"),
-    (re.compile(rf"(?<![\w.,-])({_NUMBER})\s?([-–])\s?({_NUMBER})(?![\w-])"), _range),
+    (re.compile(rf"(?<![\w.,-])({_NUMBER})(\s?[-–]\s?)({_NUMBER})(?![\w-])"), _range),
+    (re.compile(r"\b(\d+)\s?ft\s(\d{1,2})\s?in\b"), r"\1 feet \2 inches"),
+    (
+        re.compile(
+            rf"(?P<article>\b[Aa]n?)\s(?P<number>{_NUMBER})\s?(?P<unit>{any_of(UNITS)})(?=\s(?!{_NO_NOUN})[a-z]{{3,}})"
+        ),
+        lambda match: f"{match['article']} {match['number']} {UNITS[match['unit']][0]}",
+    ),
     (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s?(?P<unit>{any_of(_OTHER_UNITS)})(?!\w)"), _unit),
     (re.compile(rf"(?P<number>(?<![\w.]){_NUMBER})\s(?P<unit>{any_of(UNITS_AFTER_SPACE)})(?!\w)"), _unit),
 )
@@ -240,8 +250,9 @@ _RULES_FOR_SIGNS: Rules = (
     (re.compile(r"(?<=\d)\s?\*\s?(?=\d)"), " times "),
     (re.compile(r"\b(?:\d+/){2,}\d+\b|\b24/7\b|\b50/50\b"), lambda match: match[0].replace("/", " ")),
     (re.compile(r"(?<=\d)\s?/\s?(?=\d)"), " over "),
-    (re.compile(r"(?<=[\w\s])\s?<(?=\s?\w)"), " less than "),
-    (re.compile(r"(?<=[\w\s])\s?>(?=\s?\w)"), " greater than "),
+    (re.compile(r"(?:(?<=[\w\s])\s?|^)<(?=\s?\w)"), " less than "),
+    (re.compile(r"(?:(?<=[\w\s])\s?|^)>(?=\s?\w)"), " greater than "),
+    (re.compile(r"\b(\d{1,2}):(\d{1,3})(?=\s(?:ratio|odds|mix|scale)\b)|(?<=ratio of )(\d+):(\d+)"), _ratio),
     (re.compile(f"[{re.escape(''.join(SIGNS))}]"), lambda match: SIGNS[match[0]]),
     (re.compile(r"(?<=[^\W\d_])\s?/\s?(?=[^\W\d_])"), " or "),
 )

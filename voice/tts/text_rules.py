@@ -9,10 +9,10 @@ from voice.tts.spoken_codes import spell_numbers, spell_words
 Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 """Patterns and their replacements, each applied to the result of the one before."""
 
-ROMAN = r"(?:X{1,3}(?:IX|IV|V?I{0,3})|IX|IV|VI{0,3}|II{1,2})"
-"""Pattern of Roman numerals from 2 to 39; single letters are too often something else, but for V and X."""
+ROMAN = r"(?:(?=[LXVI]{2})(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3}))"
+"""Pattern of Roman numerals below 90 with two letters and more: single ones are too often something else."""
 
-_ROMAN_DIGITS = {"X": 10, "V": 5, "I": 1}
+_ROMAN_DIGITS = {"L": 50, "X": 10, "V": 5, "I": 1}
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class LanguageRules:
 def any_of(words: Iterable[str]) -> str:
     """Return a pattern that matches any of the words, the longest first."""
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+def count(number: str, singular: str, plural: str) -> str:
+    """Return "1 metre", "3 metres"."""
+    return f"{number} {singular if number == '1' else plural}"
 
 
 def roman_value(numeral: str) -> int:

@@ -3,8 +3,7 @@
 A table without the engines: what names a voice in an error message must not need their libraries.
 """
 
-PIPER_LANGUAGES = frozenset({"en"})
-"""Of the bundled voice."""
+HIBARI_LANGUAGES = frozenset({"en"})
 
 # Of version 1.51, among Whisper's languages. Its Japanese knows no kanji, and its Chinese reads tones as numbers.
 ESPEAK_LANGUAGES = frozenset(
@@ -19,8 +18,8 @@ XTTS_LANGUAGES = frozenset("en es fr de it pt pl tr ru nl cs ar zh hu ko ja hi".
 def voices_for(language: str) -> list[str]:
     """Return the options that select voices for the language with code `language`; [] if none is known."""
     voices = []
-    if language in PIPER_LANGUAGES:
-        voices.append("--voice piper")
+    if language in HIBARI_LANGUAGES:
+        voices.append("--voice hibari")
     if language in ESPEAK_LANGUAGES:
         voices.append(f"--voice espeak:{language}")
     if language in XTTS_LANGUAGES:

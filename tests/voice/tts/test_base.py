@@ -148,7 +148,7 @@ def test_a_voice_may_know_only_some_scripts_of_its_language() -> None:
 
 
 def test_each_engine_says_which_languages_it_speaks() -> None:
-    assert voices_for("en") == ["--voice piper", "--voice espeak:en", "--voice xtts --language en"]
+    assert voices_for("en") == ["--voice hibari", "--voice espeak:en", "--voice xtts --language en"]
     assert voices_for("de") == ["--voice espeak:de", "--voice xtts --language de"]
     assert voices_for("tlh") == []
     for engine in ENGINES:

@@ -9,7 +9,7 @@ import pytest
 from assistant.progress import no_progress
 from assistant.settings import load
 from tests.fakes.coqui_voices import NEEDS_COQUI, random_vits
-from voice.tts import coqui, espeak, piper, xtts
+from voice.tts import coqui, espeak, hibari, piper, xtts
 from voice.tts.base import TextToSpeech, speak
 
 SENTENCE = "The cat sleeps in the sun, and nobody wakes it."
@@ -18,6 +18,7 @@ SENTENCE = "The cat sleeps in the sun, and nobody wakes it."
 @pytest.fixture(
     scope="module",
     params=[
+        "hibari",
         pytest.param("piper", marks=pytest.mark.slow),
         pytest.param(
             "espeak",
@@ -30,8 +31,10 @@ SENTENCE = "The cat sleeps in the sun, and nobody wakes it."
 def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextToSpeech]:
     loaded: TextToSpeech
     match request.param:
+        case "hibari":
+            loaded = hibari.Hibari.load()
         case "piper":
-            loaded = piper.Piper.load(piper.fetch_bundled(load().settings.cache_dir, no_progress))
+            loaded = piper.Piper.load(piper.fetch_english(load().settings.cache_dir, no_progress))
         case "espeak":
             loaded = espeak.Espeak.load()
         case "xtts":

@@ -16,7 +16,7 @@ def test_a_missing_package_is_an_error_that_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "piper", None)
-    with pytest.raises(MissingExtraError, match=r"parley-assistant\[voice\]"):
+    with pytest.raises(MissingExtraError, match=r"parley-assistant\[piper\]"):
         piper.Piper.load(tmp_path / "x.onnx")
 
 

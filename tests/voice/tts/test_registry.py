@@ -6,7 +6,7 @@ import pytest
 
 from assistant.errors import ConfigError, VoiceError
 from assistant.settings import Settings, load
-from voice.tts import coqui, espeak, piper, xtts
+from voice.tts import coqui, espeak, hibari, piper, xtts
 from voice.tts.base import TextToSpeech
 from voice.tts.engine import VoiceEngine
 from voice.tts.registry import load_voice, parse_voice_name
@@ -19,6 +19,7 @@ def settings(**overrides: str) -> Settings:
 @pytest.mark.parametrize(
     ("name", "engine", "argument"),
     [
+        ("hibari", hibari.ENGINE, ""),
         ("piper", piper.ENGINE, ""),
         ("/voices/amy.onnx", piper.ENGINE, "/voices/amy.onnx"),
         ("espeak", espeak.ENGINE, ""),
@@ -33,20 +34,20 @@ def test_a_name_selects_an_engine_and_its_argument(name: str, engine: VoiceEngin
     assert parse_voice_name(name) == (engine, argument)
 
 
-@pytest.mark.parametrize("name", ["robot", "coqui", "coqui:", "piper:amy", "auto:de", "Piper"])
+@pytest.mark.parametrize("name", ["robot", "coqui", "coqui:", "piper:amy", "hibari:emma", "auto:de", "Piper"])
 def test_an_unknown_name_is_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_voice(settings(voice=name))
     assert str(error.value) == (
-        f"There is no voice {name}: choose auto, piper (the bundled one), the .onnx file of a Piper voice, espeak, "
-        "espeak:de, coqui:FOLDER_OR_NAME, xtts, xtts:SPEAKER or xtts:RECORDING.wav."
+        f"There is no voice {name}: choose auto, hibari (the bundled one), piper, the .onnx file of a Piper voice, "
+        "espeak, espeak:de, coqui:FOLDER_OR_NAME, xtts, xtts:SPEAKER or xtts:RECORDING.wav."
     )
 
 
 def test_auto_is_coqui_on_a_gpu_and_another_voice_if_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coqui, "is_installed", lambda: True)
     monkeypatch.setattr(coqui, "is_on_gpu", lambda _: True)
-    monkeypatch.setattr(piper, "is_installed", lambda: False)
+    monkeypatch.setattr(hibari, "is_installed", lambda: False)
     monkeypatch.setattr(espeak.Espeak, "load", lambda voice: f"espeak {voice}")
     requested: list[str] = []
 

@@ -45,7 +45,7 @@ from voice.tts.text_cleanup import CODE_OMITTED, spoken_text
         ("pages 3-5, 2019–2021", "pages 3 to 5, 2019 to 2021."),
         ("Call 555-1234.", "Call 5 5 5, 1 2 3 4."),
         ("A T-shirt, well-known", "A T-shirt, well-known."),
-        ("1/2 cup, ¾ full, 7/8", "one half cup, three quarters full, 7 over 8."),
+        ("1/2 cup, ¾ full, 7/8", "one half cup, three quarters full, seven eighths."),
         ("24/7, 11/24/2026", "24 7, November 24, 2026."),
         ("x^2 + y² = z, 2**3", "x squared plus y squared equals z, 2 cubed."),
         ("10 * 3 = 30", "10 times 3 equals 30."),
