@@ -33,7 +33,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from benchmarks.figures import Figure
-from parley.factory.models import assemble_pocket
+from parley.factory.bundled import assemble_pocket
 from skills.batch import run_all
 from skills.batching import create_clients
 from skills.captioning import Caption, caption
@@ -92,7 +92,7 @@ def caption_singly(model: LocalModel, images: Sequence[Image]) -> list[str]:
 
 def call_model(model: LocalModel, image: Image) -> str:
     """Caption an image without the skill."""
-    options = GenerationOptions(_MAX_TOKENS, temperature=0)
+    options = GenerationOptions.greedy(_MAX_TOKENS)
     return "".join(model.stream([user(_PROMPT, image)], options, threading.Event())).strip()
 
 

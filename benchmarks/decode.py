@@ -27,7 +27,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
 from benchmarks.figures import Figure, format_table
-from parley.factory.models import assemble_pocket
+from parley.factory.bundled import assemble_pocket
 
 REPLY_TOKENS = 48
 """Tokens of a timed reply."""
@@ -120,7 +120,7 @@ def measure_agreement(exact: LocalModel, quantized: LocalModel) -> Figure:
 def generate(model: LocalModel, messages: list[Message], max_tokens: int) -> TimedReply:
     """Return the reply of `model`, at most `max_tokens` long."""
     chunks: list[str] = []
-    stream = model.stream(messages, GenerationOptions(max_tokens, temperature=0), threading.Event())
+    stream = model.stream(messages, GenerationOptions.greedy(max_tokens), threading.Event())
     while True:
         try:
             chunks.append(next(stream))
@@ -132,7 +132,7 @@ def load_transformers(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """Load the same weights with transformers, and tokenize the prompt."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    import assistant.models.pocket  # noqa: F401 - registers the vision encoder of the bundled model with transformers
+    import assistant.models.pocket.vision_encoder  # noqa: F401 - registers the vision encoder of the bundled model with transformers
 
     processor = AutoProcessor.from_pretrained(folder)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)

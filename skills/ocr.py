@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -17,6 +17,9 @@ from assistant.messages import Image
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
 from skills.reading_order import group_rows
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 # Matches "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?", but not
 # "What does the man say?" or "Is she reading?".
@@ -35,8 +38,8 @@ _ASKS_FOR_TEXT = re.compile(
 
 _MAX_LINE = 10_000
 
-# One image at a time: the engine uses all cores for it.
-_ENGINE_LOCK = threading.Lock()
+ENGINE_LOCK = threading.Lock()
+"""Held while an image is read: the engine uses all cores for it."""
 
 
 class Line(BaseModel):
@@ -87,11 +90,15 @@ class OcrResult(BaseModel):
 @skill
 def read(photo: Image) -> OcrResult:
     """Read the words in a picture, with where they stand and how sure that is."""
+    return read_pixels(decode(photo))
+
+
+def read_pixels(pixels: "PIL.Image.Image") -> OcrResult:
+    """Read the words in a decoded image."""
     from skills.text_detection import find_lines
 
-    pixels = decode(photo)
-    engine = _engine()
-    with _ENGINE_LOCK:
+    engine = text_engine()
+    with ENGINE_LOCK:
         found = find_lines(engine, pixels)
     lines = [
         Line(text=clean_line(line.text, _MAX_LINE), score=round(line.score, 4), box=_rounded(line.box))
@@ -113,7 +120,8 @@ def quote_rows(result: OcrResult) -> str:
 
 
 @cache
-def _engine() -> Any:
+def text_engine() -> Any:
+    """Return RapidOCR, which is loaded once. Raises `MissingExtraError`."""
     try:
         from rapidocr import RapidOCR
     except ImportError as error:

@@ -49,7 +49,7 @@ class TransformersEngine:
         """Load the model of `folder` with its decoder in `dtype`. The vision encoder is fast enough in float32."""
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        import assistant.models.pocket  # noqa: F401 - registers the vision encoder with transformers
+        import assistant.models.pocket.vision_encoder  # noqa: F401 - registers the vision encoder with transformers
 
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         adapter = folder / "picture_adapter.safetensors"
@@ -141,7 +141,7 @@ class ProductEngine:
         from assistant.messages import Image, user
         from assistant.models.base import GenerationOptions
 
-        options = GenerationOptions(max_new_tokens, temperature=0)
+        options = GenerationOptions.greedy(max_new_tokens)
         encoded: dict[int, Image] = {}
         answers: dict[tuple[int, str], str] = {}
         for image, question in zip(images, questions, strict=True):

@@ -56,7 +56,7 @@ def run_details(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def pocket_folder() -> Path:
     """Return the assembled model in the user's cache, assembling it first if it is missing."""
     from assistant.settings import load
-    from parley.factory.models import assemble_pocket
+    from parley.factory.bundled import assemble_pocket
 
     return assemble_pocket(load().settings)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from assistant.models.pocket.assemble import WEIGHTS
+from assistant.models.pocket.vision_weights import WEIGHTS
 from training.data import read_annotations
 from training.recipe import Recipe
 from training.word_targets import Vocabulary

@@ -10,7 +10,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from assistant.models.pocket.assemble import DECODER, TOWER, read_decoder
+from assistant.models.pocket.assemble import read_decoder
+from assistant.models.pocket.vision_weights import DECODER, TOWER
 from assistant.wheels import fetch
 
 

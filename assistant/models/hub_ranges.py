@@ -1,7 +1,7 @@
 """Read ranges of files on the Hugging Face hub, for parts that the package index does not have."""
 
 from collections.abc import Callable
-from typing import IO
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from assistant.errors import ModelError
@@ -9,7 +9,7 @@ from assistant.models.hub import ask_hub, progress_bar, translate_errors
 
 
 def read_range(
-    repository: str, name: str, start: int, size: int, target: IO[bytes], on_bytes: Callable[[int, int], object]
+    repository: str, name: str, start: int, size: int, target: BinaryIO, on_bytes: Callable[[int, int], object]
 ) -> None:
     """Write `size` bytes from `start` of the file `name` to `target`.
 
@@ -36,9 +36,12 @@ def read_range(
         received += more
         on_bytes(min(received, size), size)
 
+    def keep_asking(*_: object) -> None:
+        on_bytes(0, 0)
+
     # The revision does not matter: the bytes are compared with their digest.
     with translate_errors(repository, "main"):
-        ask_hub(repository, "main", lambda *_: on_bytes(0, 0))
+        ask_hub(repository, "main", keep_asking)
         url = hf_hub_url(repository, name)
         try:
             metadata = get_hf_file_metadata(url)

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from assistant.atomic_files import lock_file, make_private_folder, open_private, work_folder
 from assistant.errors import ModelError, first_line
@@ -23,7 +23,7 @@ from assistant.wheels.download import OnBytes, download_wheel
 from assistant.wheels.partial_file import PartialFile
 from assistant.wheels.verified import is_valid
 
-SecondSource = Callable[[str, int, int, IO[bytes], OnBytes], None]
+SecondSource = Callable[[str, int, int, BinaryIO, OnBytes], None]
 """Another place with the same files: `(name, start, size, file, on_bytes)` writes that range of a file's bytes.
 
 It raises `ModelError` if it cannot.
@@ -230,7 +230,7 @@ def _fetch_range(
 ) -> None:
     path = work / "range"
     with open_private(path) as target:
-        second_source(file.asset.name, file.starts[part], part.size, target, on_bytes)
+        second_source(file.asset.name, file.starts[part], part.size, cast("BinaryIO", target), on_bytes)
     with path.open("rb") as source:
         if not file.write(part, source):
             raise ModelError(f"{file.asset.name} is another file there.")

@@ -13,15 +13,18 @@ from parley.cli.options import as_json_option, load_settings
 from parley.cli.progress import ProgressLine
 from parley.cli.table import format_table
 from parley.cli.terminal import notify, write_json, write_out
+from parley.factory.bundled import BUNDLED_MODELS, POCKET, POCKET_FREE_BYTES, POCKET_SMALL, fetch_bundled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from assistant.settings import Settings
 
-BUNDLED = "pocket"
-_BUNDLED_MEMORY_BYTES = 1_400_000_000
-"""Memory of the bundled model while it answers about an image, as measured."""
+_SMALL_MEMORY_BYTES = 1_400_000_000
+"""Memory of the small bundled model while it answers about an image, as measured."""
+
+
+_INCOMPLETE = "download incomplete"
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,11 @@ def list_(ctx: click.Context, as_json: bool) -> None:
 def pull(ctx: click.Context, model: str) -> None:
     """Download MODEL: a name from the list, or an id on the hub.
 
-    An interrupted download is continued. Prints the model's folder.
+    An interrupted download is continued. Prints the model's folder or file.
     """
     with ProgressLine() as progress:
-        if model == BUNDLED:
-            from parley.factory.models import assemble_pocket
-
-            folder = assemble_pocket(load_settings(ctx).settings, progress, full_check=True)
+        if model in BUNDLED_MODELS:
+            folder = fetch_bundled(model, load_settings(ctx).settings, progress, full_check=True)
         else:
             from assistant.models.local.checkpoint import fetch_checkpoint
 
@@ -89,8 +90,8 @@ def pull(ctx: click.Context, model: str) -> None:
 @click.pass_context
 def rm(ctx: click.Context, model: str) -> None:
     """Delete MODEL from this machine. It can be downloaded again."""
-    if model == BUNDLED:
-        freed_bytes = _delete_bundled(load_settings(ctx).settings.cache_dir)
+    if model in BUNDLED_MODELS:
+        freed_bytes = _delete_bundled(model, load_settings(ctx).settings.cache_dir)
     else:
         from assistant.models import catalog, hub
 
@@ -118,14 +119,13 @@ def use(ctx: click.Context, model: str) -> None:
 
 
 @click.command("pull")
-@click.argument("model", type=click.Choice([BUNDLED, "whisper", "voice"]))
+@click.argument("model", type=click.Choice([*BUNDLED_MODELS, "whisper", "voice"]))
 @click.pass_context
 def pull_bundled(ctx: click.Context, model: str) -> None:
     """Download a bundled model ahead of time.
 
-    A damaged one is assembled anew. Prints the model's folder.
+    A damaged one is fetched anew. Prints the model's folder or file.
     """
-    from parley.factory.models import assemble_pocket
     from parley.factory.voice import assemble_whisper
 
     settings = load_settings(ctx).settings
@@ -142,12 +142,12 @@ def pull_bundled(ctx: click.Context, model: str) -> None:
 
                 folder = fetch_voice(settings, progress)
             case _:
-                folder = assemble_pocket(settings, progress, full_check=True)
+                folder = fetch_bundled(model, settings, progress, full_check=True)
     write_out(f"{folder}\n")
 
 
 def list_models(settings: "Settings") -> list[ModelRow]:
-    """Return the bundled model, the catalog, and other vision models in the cache."""
+    """Return the bundled models, the catalog, and other vision models in the cache."""
     from assistant.models import catalog, hub
     from assistant.models.local.placement import choose_device
     from assistant.models.memory import RESERVED_FRACTION, free_bytes
@@ -155,16 +155,7 @@ def list_models(settings: "Settings") -> list[ModelRow]:
     placement = choose_device(settings.device, settings.quantize)
     available = free_bytes(placement.device) * (1 - RESERVED_FRACTION)
     cached_models = {model.repository: model for model in hub.list_cached()}
-    rows = [
-        ModelRow(
-            BUNDLED,
-            _BUNDLED_MEMORY_BYTES,
-            "int8",
-            available >= _BUNDLED_MEMORY_BYTES,
-            sum(_folder_bytes(folder) for folder in _bundled_folders(settings.cache_dir)),
-            "research only",
-        )
-    ]
+    rows = _bundled_rows(settings.cache_dir)
     for entry in catalog.CATALOG:
         quantization = entry.quantization_for(placement.quantization)
         memory_bytes = entry.memory_bytes(quantization, placement.device_type)
@@ -185,6 +176,22 @@ def list_models(settings: "Settings") -> list[ModelRow]:
     return rows
 
 
+def _bundled_rows(cache_dir: "Path") -> list[ModelRow]:
+    from assistant.models.memory import free_bytes
+
+    free = free_bytes("cpu")
+    rows = []
+    for name, memory_bytes, quantization, terms in (
+        (POCKET, POCKET_FREE_BYTES, "q4_k_m", "Apache-2.0"),
+        (POCKET_SMALL, _SMALL_MEMORY_BYTES, "int8", "research only"),
+    ):
+        cached_bytes = sum(map(_folder_bytes, _bundled_folders(name, cache_dir)))
+        note = "" if name == POCKET_SMALL or not cached_bytes or _is_whole(cache_dir) else _INCOMPLETE
+        note = note or (f"sees with {POCKET_SMALL}" if name == POCKET else "")
+        rows.append(ModelRow(name, memory_bytes, quantization, free >= memory_bytes, cached_bytes, terms, note))
+    return rows
+
+
 def _check_name(model: str) -> str:
     """Return `model`, a folder as an absolute path. Raises `ModelError` if there cannot be such a model."""
     from pathlib import Path
@@ -195,7 +202,7 @@ def _check_name(model: str) -> str:
     with suppress(OSError):  # such as a name that is too long for a file
         if Path(model).is_dir():
             return str(Path(model).resolve())
-    if model in ("auto", BUNDLED) or catalog.find(model) or model.count("/") == 1:
+    if model in ("auto", *BUNDLED_MODELS) or catalog.find(model) or model.count("/") == 1:
         return model
     raise ModelError(
         f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, or an id on the "
@@ -209,7 +216,7 @@ def _note(required_packages: tuple[str, ...] = (), *, gated: bool = False, compl
     missing = [package for package in required_packages if find_spec(package) is None]
     notes = [f"needs {' and '.join(missing)}"] if missing else []
     notes += ["terms to accept on the hub"] if gated else []
-    notes += [] if complete else ["download incomplete"]
+    notes += [] if complete else [_INCOMPLETE]
     return ", ".join(notes)
 
 
@@ -239,28 +246,39 @@ def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
     write_out("\n".join(format_table(cells)) + "\n")
 
 
-def _bundled_folders(cache_dir: "Path") -> list["Path"]:
-    from assistant.models.pocket.assemble import DECODER, TOWER
+def _bundled_folders(name: str, cache_dir: "Path") -> list["Path"]:
+    """Return the folders that hold files of this model alone: what sees belongs to the small one."""
+    from assistant.models.pocket import language_weights
+    from assistant.models.pocket.vision_weights import DECODER, TOWER
     from assistant.wheels import asset_dir
 
-    # The other assets are those of the voice and of Whisper.
-    assets = (asset_dir(asset, cache_dir) for asset in (DECODER, TOWER))
-    return [*cache_dir.glob("models/pocket-*"), *(folder for folder in assets if folder.is_dir())]
+    if name == POCKET:
+        folders = [language_weights.folder(cache_dir)]
+    else:
+        folders = [*cache_dir.glob("models/pocket-*"), *(asset_dir(asset, cache_dir) for asset in (DECODER, TOWER))]
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _is_whole(cache_dir: "Path") -> bool:
+    """Return True if the language model is completely downloaded."""
+    from assistant.models.pocket import language_weights
+
+    return (language_weights.folder(cache_dir) / language_weights.QWEN_1_5B.name).is_file()
 
 
 def _folder_bytes(folder: "Path") -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _delete_bundled(cache_dir: "Path") -> int:
-    """Delete the bundled model and return the bytes freed. Raises `ModelError` if it is not there."""
+def _delete_bundled(name: str, cache_dir: "Path") -> int:
+    """Delete a bundled model and return the bytes freed. Raises `ModelError` if it is not there."""
     import shutil
 
     from assistant.errors import ModelError
 
-    folders = _bundled_folders(cache_dir)
+    folders = _bundled_folders(name, cache_dir)
     if not folders:
-        raise ModelError(f"{BUNDLED} is not on this machine: see `parley models` for what is.")
+        raise ModelError(f"{name} is not on this machine: see `parley models` for what is.")
     freed_bytes = sum(_folder_bytes(folder) for folder in folders)
     for folder in folders:
         shutil.rmtree(folder)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from assistant.errors import ModelError
 from assistant.models.base import ChatModel, vision_model_of
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
-from parley.factory.models import build_model
+from parley.factory.bundled import POCKET_SMALL
+from parley.factory.models import build_model, for_skills
 from parley.factory.voice import assemble_whisper
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from assistant.settings import Settings
     from skills.emotions.face import FaceEmotionClassifier
-    from skills.emotions.face_boxes import Face
+    from skills.emotions.face_boxes import Face, FaceDetector
     from skills.emotions.speaker_baseline import SpeakerBaseline
     from skills.emotions.voice import VocalEmotion, VoiceEmotionClassifier
     from skills.vision_model import VisionClient
@@ -49,7 +50,9 @@ class EmotionBackends:
         """
         self._settings = settings
         # The classifiers were trained on the features of the bundled models.
-        self._bundled_settings = settings.model_copy(update={"model": "pocket", "backend": "local", "quantize": "auto"})
+        self._bundled_settings = settings.model_copy(
+            update={"model": POCKET_SMALL, "backend": "local", "quantize": "auto"}
+        )
         self._get_chat_model = chat_model
         self._progress_display = progress_display
         self._on_notice = on_notice
@@ -65,7 +68,7 @@ class EmotionBackends:
             return VisionClient(current)
         if self._chat_model is None:
             with self._progress_display() as progress:
-                self._chat_model = build_model(self._settings, progress, self._on_notice)
+                self._chat_model = build_model(for_skills(self._settings), progress, self._on_notice)
         return VisionClient(self._chat_model)
 
     def hidden_states(self, pieces: Sequence[str], depths: Sequence[int]) -> "list[NDArray[np.float32]]":
@@ -122,11 +125,19 @@ class EmotionBackends:
 def build_face_classifier(
     settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice
 ) -> "FaceEmotionClassifier":
-    """Load the classifier of faces with the best detector that can be had.
+    """Load the classifier of faces with the best detector that can be had; see `build_face_detector`."""
+    from skills.emotions.face import FaceEmotionClassifier
+
+    return FaceEmotionClassifier.load(build_face_detector(settings, progress, on_notice))
+
+
+def build_face_detector(
+    settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice
+) -> "FaceDetector":
+    """Load the best detector of faces that can be had.
 
     Where that one cannot be fetched, OpenCV's takes its place, and `on_notice` says so.
     """
-    from skills.emotions.face import FaceEmotionClassifier
     from skills.emotions.face_cascade import FaceCascade
     from skills.emotions.face_detectors import HaarDetector, MtcnnDetector
     from skills.emotions.face_weights import fetch_weights
@@ -135,8 +146,8 @@ def build_face_classifier(
         paths = fetch_weights(settings.cache_dir, progress)
     except ModelError as error:
         on_notice(f"{error} OpenCV looks for faces instead, and finds about half of them.")
-        return FaceEmotionClassifier.load(HaarDetector())
-    return FaceEmotionClassifier.load(MtcnnDetector(FaceCascade.load(paths)))
+        return HaarDetector()
+    return MtcnnDetector(FaceCascade.load(paths))
 
 
 def build_voice_emotion_classifier(settings: "Settings", progress: Progress = no_progress) -> "VoiceEmotionClassifier":

@@ -1,19 +1,27 @@
 """Build language models and the clients that skills use to ask them."""
 
-import errno
 import os
 import threading
 from copy import copy
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, MissingExtraError, ModelError, first_line
+from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
+from parley.factory.bundled import (
+    BUNDLED_MODELS,
+    POCKET,
+    POCKET_SMALL,
+    assemble_pocket,
+    choose_bundled,
+    fetch_bundled,
+    load_pocket,
+)
 
 if TYPE_CHECKING:
     from assistant.models.catalog import CatalogEntry
+    from assistant.models.local.model import LocalModel
     from assistant.settings import Settings
     from skills.vision_model import VisionClient
 
@@ -57,18 +65,31 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
         on_notice=on_notice,
     )
     source, quantize = settings.model, settings.quantize
-    model: LocalModel | None = None
     if source == "auto" and (entry := best_catalog_entry(settings)) is not None:
         try:
-            model = load(entry.name, quantize=quantize)
+            return _with_notices(load(entry.name, quantize=quantize), on_notice)
         except (ModelError, MissingExtraError) as error:
             # The hub is unreachable, or another process has taken the memory that was free.
             on_notice(f"{error} Until then the bundled model answers instead of {entry.name}.")
             # The quantization was chosen for the other model and may not suit the bundled one.
             quantize = "auto"
-    if model is None:
-        source = str(assemble_pocket(settings, progress)) if source in ("auto", "pocket") else source
-        model = load(source, quantize=quantize)
+    if source == "auto":
+        source = choose_bundled(on_notice)
+        if source == POCKET:
+            try:
+                return load_pocket(settings, progress, on_notice)
+            except (ModelError, MissingExtraError) as error:
+                # Such as a machine without a network that has the small one already.
+                on_notice(f"{error} Until then {POCKET_SMALL} answers.")
+                source = POCKET_SMALL
+    if source == POCKET:
+        return load_pocket(settings, progress, on_notice)
+    if source == POCKET_SMALL:
+        source = str(assemble_pocket(settings, progress))
+    return _with_notices(load(source, quantize=quantize), on_notice)
+
+
+def _with_notices(model: "LocalModel", on_notice: OnNotice) -> "LocalModel":
     for notice in model.notices:
         on_notice(notice)
     return model
@@ -99,9 +120,12 @@ class ModelLoader:
         settings = self._settings_for(name)
         if is_remote(settings) or name == "auto" or name.partition(":")[0] == SCRIPTED_MODEL:
             return
+        if name in BUNDLED_MODELS:
+            fetch_bundled(name, settings, progress)
+            return
         from assistant.models.local import checkpoint
 
-        checkpoint.fetch_and_validate(str(assemble_pocket(settings, progress)) if name == "pocket" else name, progress)
+        checkpoint.fetch_and_validate(name, progress)
 
     def load(self, name: str, progress: Progress = no_progress) -> ChatModel:
         """Load the model that `--model name` selects. Blocks and raises as `build_model` does."""
@@ -117,10 +141,18 @@ def is_remote(settings: "Settings") -> bool:
 
 
 def selects_bundled_model(settings: "Settings") -> bool:
-    """Return True if `build_model` will load the bundled model. Loads nothing. Raises `ConfigError` as it does."""
+    """Return True if `build_model` will load a bundled model. Loads nothing. Raises `ConfigError` as it does."""
     if is_remote(settings):
         return False
-    return settings.model == "pocket" or (settings.model == "auto" and best_catalog_entry(settings) is None)
+    return settings.model in BUNDLED_MODELS or (settings.model == "auto" and best_catalog_entry(settings) is None)
+
+
+def for_skills(settings: "Settings") -> "Settings":
+    """Return `settings` with the model that skills ask: of the bundled ones the small one, which has what they need.
+
+    It alone scores answers, runs in batches, and was calibrated for the skills.
+    """
+    return settings.model_copy(update={"model": POCKET_SMALL}) if selects_bundled_model(settings) else settings
 
 
 def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
@@ -162,7 +194,7 @@ def _is_local_name(model: str) -> bool:
     """Return True for a model of this machine, such as one that `parley models use` chose before a server was set."""
     from assistant.models import catalog
 
-    if model in ("auto", "pocket") or any(entry.name == model for entry in catalog.CATALOG):
+    if model in ("auto", *BUNDLED_MODELS) or any(entry.name == model for entry in catalog.CATALOG):
         return True
     # `Path.is_dir` raises an error for a name that no file can have.
     return os.path.isdir(model)  # noqa: PTH112
@@ -182,7 +214,7 @@ def build_vision_clients(
     workers: int | None = None,
     max_clients: int = 1,
 ) -> "list[VisionClient]":
-    """Load one model and return a client for each thread that may ask it at the same time.
+    """Load the model that skills ask and return a client for each thread that may ask it at the same time.
 
     Args:
         settings: As for `build_model`.
@@ -199,6 +231,7 @@ def build_vision_clients(
     from skills.batching import create_clients, supports_batching
     from skills.vision_model import VisionClient
 
+    settings = for_skills(settings)
     model = build_model(settings, progress, on_notice)
     if supports_batching(model) and min(max_clients, workers or max_clients) > 1:
         return [*create_clients(model, stop, max_clients, workers)]
@@ -210,34 +243,3 @@ def build_vision_clients(
         return [VisionClient(copy(model), stop) for _ in range(count)]
     model.close()
     raise ConfigError(f"The model {model.info.name} answers one question at a time: leave --jobs out.")
-
-
-def assemble_pocket(settings: "Settings", progress: Progress = no_progress, *, full_check: bool = False) -> Path:
-    """Make sure that the bundled model is complete in the cache, and return its folder.
-
-    A damaged one is assembled anew.
-
-    Args:
-        settings: `cache_dir` is the folder of the cache.
-        progress: Receives download progress.
-        full_check: Check an existing folder for longer than a start has time for; see `assemble.ensure`.
-
-    Raises:
-        ModelError: A download failed or the cache cannot be written.
-    """
-    from assistant.models.pocket import assemble
-
-    try:
-        return assemble.ensure(settings.cache_dir, progress, full_check=full_check)
-    except OSError as error:
-        raise cache_error("model", settings, error) from error
-
-
-def cache_error(what: str, settings: "Settings", error: OSError) -> ModelError:
-    """Return the error for a bundled model that cannot be written to the cache."""
-    is_file = error.errno in (errno.ENOTDIR, errno.EEXIST)
-    advice = "Move away the file that is in the place of a folder" if is_file else "Make room there"
-    return ModelError(
-        f"The bundled {what} cannot be assembled in {settings.cache_dir}: {first_line(error)}. "
-        f"{advice}, or name another folder with PARLEY_CACHE_DIR."
-    )

@@ -9,7 +9,7 @@ from assistant import __version__
 from assistant.errors import ConfigError, ModelError, VoiceError
 from assistant.messages import Audio
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
-from parley.factory.models import cache_error
+from parley.factory.bundled import cache_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,16 +28,23 @@ if TYPE_CHECKING:
 BUNDLED_WHISPER_NAMES = ("auto", "base")
 """Values of the setting `whisper` that select the bundled model, for which no hub is needed."""
 
-_LOGGED_PACKAGES = ("faster-whisper", "ctranslate2", "onnxruntime", "hibari-tts", "piper-tts", "coqui-tts", "torch", "transformers")
+_LOGGED_PACKAGES = (
+    "faster-whisper",
+    "ctranslate2",
+    "onnxruntime",
+    "hibari-tts",
+    "piper-tts",
+    "coqui-tts",
+    "torch",
+    "transformers",
+)
 """Packages whose versions the log of a call tells, where they are installed."""
 
 _MAX_AUDIO_SECONDS = 120
 """Skills use this much of an audio file."""
 
 
-def build_stt(
-    settings: "Settings", progress: Progress = no_progress, names: "Sequence[str]" = ()
-) -> "SpeechToText":
+def build_stt(settings: "Settings", progress: Progress = no_progress, names: "Sequence[str]" = ()) -> "SpeechToText":
     """Load the Whisper model that `settings` select; download and assemble it first if needed.
 
     Blocks for a second, and on first use for as long as the download takes. `names` may be said, beside the hot words

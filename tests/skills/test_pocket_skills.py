@@ -12,7 +12,7 @@ from assistant.events import Event, SkillResult
 from assistant.messages import Image, user
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
-from parley.factory.models import assemble_pocket
+from parley.factory.bundled import assemble_pocket
 from skills import VisionClient, caption, vqa
 from skills.slash_commands import SlashCommandRouter
 from tests.fakes.conversation import reply_text, run_turn

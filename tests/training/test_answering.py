@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
-import assistant.models.pocket  # noqa: F401 - registers the vision encoder with transformers
+import assistant.models.pocket.vision_encoder  # noqa: F401 - registers the vision encoder with transformers
 from training.answering import TransformersEngine, merge_adapter
 
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
-import assistant.models.pocket  # noqa: F401 - registers the vision encoder with transformers
-from assistant.models.pocket import assemble
+import assistant.models.pocket.vision_encoder  # noqa: F401 - registers the vision encoder with transformers
+from assistant.models.pocket import assemble, vision_weights
 from assistant.progress import no_progress
 from assistant.wheels import fetch
 from training.answering import TransformersEngine
@@ -153,10 +153,10 @@ def test_logits_about_an_image_are_those_of_the_trained_decoder(
 def test_the_published_decoder_is_unchanged_without_images(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Assembled with the published decoder: the same prompts, and the same logits."""
     cache = tmp_path_factory.mktemp("cache")
-    file = fetch(assemble.DECODER, cache, no_progress)
+    file = fetch(vision_weights.DECODER, cache, no_progress)
     decoder, tokenizer = assemble.read_decoder(file)
-    processor = AutoProcessor.from_pretrained(assemble.ensure(cache, no_progress))
-    model = AutoModelForImageTextToText.from_pretrained(assemble.ensure(cache, no_progress), dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(vision_weights.ensure(cache, no_progress))
+    model = AutoModelForImageTextToText.from_pretrained(vision_weights.ensure(cache, no_progress), dtype=torch.float32)
     for conversation in CONVERSATIONS:
         prompt = processor.apply_chat_template(conversation, add_generation_prompt=True)
         assert prompt == tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)

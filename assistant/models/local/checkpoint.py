@@ -28,6 +28,7 @@ _READ_WHOLE = frozenset({".json", ".jinja", ".txt", ".model"})
 _MAX_SMALL_FILE = 256 * 2**20
 _LAYER_COUNT = re.compile(r"(?:layers?|depths?|experts)$")
 _MAX_LAYERS = 2000
+_MAX_UNCHECKED_PARAMETERS = 100_000_000
 # Pixels.
 _MAX_IMAGE_SIDE = 10_000
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -139,7 +140,7 @@ def read_config(folder: Path, source: str) -> Any:
     import transformers
     from huggingface_hub.errors import StrictDataclassError
 
-    import assistant.models.pocket  # noqa: F401 - registers the bundled model's vision encoder with transformers
+    import assistant.models.pocket.vision_encoder  # noqa: F401 - registers the bundled model's vision encoder with transformers
 
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -160,6 +161,21 @@ def read_config(folder: Path, source: str) -> Any:
             f"{source} is a {config.model_type} model, which cannot look at pictures: choose a vision-language model."
         )
     return config
+
+
+def check_weight_bytes(folder: Path, source: str, config: Any, num_parameters: int) -> None:
+    """Refuse weights that are far fewer than `config` describes, before memory is taken for all of them.
+
+    A configuration without sizes describes a model of 7 billion parameters. Raises `ModelError`.
+    """
+    # A parameter that is not quantized takes two bytes or more.
+    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    # What is small is read, which says more exactly what is wrong.
+    if num_parameters > max(stored, _MAX_UNCHECKED_PARAMETERS) and getattr(config, "quantization_config", None) is None:
+        raise ModelError(
+            f"The config.json of {source} describes {num_parameters:,} parameters, and its weights take only "
+            f"{format_bytes(stored)}: get a fresh copy of it."
+        )
 
 
 def read_processor(folder: Path, source: str) -> Any:
@@ -204,9 +220,10 @@ def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
 
     Weights for Parley's own int8 stay as they are on disk and are quantized later. Raises `ModelError`.
     """
-    from transformers import AutoModelForImageTextToText
+    from transformers import AutoModelForImageTextToText, GenerationConfig
 
-    options: dict[str, Any] = {"dtype": placement.dtype}
+    # `generation_config` reads that file: transformers refuses a model for values that nothing here uses.
+    options: dict[str, Any] = {"dtype": placement.dtype, "generation_config": GenerationConfig()}
     if placement.uses_bitsandbytes:
         options |= {"quantization_config": _bitsandbytes_config(config, placement)}
         options |= {"device_map": {"": placement.device}}

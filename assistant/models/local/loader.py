@@ -12,6 +12,7 @@ from assistant.errors import ConfigError, ModelError
 from assistant.models.local.checkpoint import (
     IMAGE_ADAPTER_FILE,
     check_folder,
+    check_weight_bytes,
     fetch_checkpoint,
     find_folder,
     is_pocket,
@@ -23,6 +24,7 @@ from assistant.models.local.checkpoint import (
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.protocol import ScoringDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
+from assistant.models.local.generation_config import GenerationDefaults, read_generation_config
 from assistant.models.local.image_encoder import ImageEncoder
 from assistant.models.local.int8 import Int8LinearFn, quantize_linears
 from assistant.models.local.llama import LlamaDecoder, float_linear, is_plain_llama
@@ -50,7 +52,7 @@ class LoadedModel:
         image_encoder: Runs the vision tower.
         processor: Transformers' processor, with the tokenizer.
         config: Transformers' configuration.
-        eos_token_ids: One id, several or None, as in the generation config.
+        generation: Its generation config.
         placement: Device and precision.
         context_tokens: Longest prompt and reply together that fit into memory.
         notices: Sentences for people about how it was loaded.
@@ -62,7 +64,7 @@ class LoadedModel:
     image_encoder: ImageEncoder
     processor: Any
     config: Any
-    eos_token_ids: Any
+    generation: GenerationDefaults
     placement: Placement
     context_tokens: int
     notices: tuple[str, ...] = ()
@@ -104,11 +106,12 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
     with silence_libraries(), translate_errors(source):
         config = read_config(folder, source)
         bundled = is_pocket(config)
-        name = "pocket" if bundled else source if local_folder is None else folder.resolve().name
+        name = "pocket-small" if bundled else source if local_folder is None else folder.resolve().name
         processor = read_processor(folder, source)
 
         # 2. Memory: quantization, length of the context, image size.
         profile = profile_of(config)
+        check_weight_bytes(folder, source, config, profile.num_parameters)
         placement = resolve_quantization(placement, profile)
         plan = plan_memory(name, config, processor, profile, placement, detail)
 
@@ -121,6 +124,7 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
         reported = _LoadProgress(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
             model = read_weights(folder, config, placement)
+            generation, generation_notice = read_generation_config(folder, config, name)
             reported.weights_read()
             encoder = ImageEncoder(model, processor, plan.max_pixels)
             decoder = _build_decoder(model, processor, placement, folder, encoder, reported.layer_built)
@@ -135,10 +139,10 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
         image_encoder=encoder,
         processor=processor,
         config=config,
-        eos_token_ids=getattr(model.generation_config, "eos_token_id", None),
+        generation=generation,
         placement=placement,
         context_tokens=plan.context_tokens,
-        notices=(*plan.notices, *filter(None, (compile_notice,))),
+        notices=(*plan.notices, *filter(None, (generation_notice, compile_notice))),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from assistant.models.pocket.efficientnet import HEAD_WIDTH, IMAGENET_CLASSES, VARIANTS, EfficientNetLite
@@ -206,3 +206,7 @@ class PocketVisionEncoder(PreTrainedModel):
         tags = self.tagger(self.tower.class_logits(features).softmax(-1), self.word_head(features).sigmoid())
         tokens = torch.cat([self.connector(features), tags], 1)
         return BaseModelOutput(last_hidden_state=tokens, hidden_states=(tokens,))
+
+
+AutoConfig.register(PocketVisionConfig.model_type, PocketVisionConfig)
+AutoModel.register(PocketVisionConfig, PocketVisionEncoder)

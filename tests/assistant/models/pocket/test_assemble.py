@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from assistant.errors import ModelError
-from assistant.models.pocket import assemble
-from assistant.models.pocket.assemble import ensure
+from assistant.models.pocket import assemble, vision_weights
+from assistant.models.pocket.vision_weights import ensure
 from assistant.progress import no_progress
 
 
@@ -39,7 +39,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folders.append(target)
         write_model(target)
 
-    monkeypatch.setattr(assemble, "fetch", lambda *_: Path())
+    monkeypatch.setattr(vision_weights, "fetch", lambda *_: Path())
     monkeypatch.setattr(assemble, "assemble", assembled)
     return folders
 

@@ -19,7 +19,7 @@ from assistant.models.local.chat_template import keep_latest_images
 from assistant.models.local.checkpoint import IMAGE_ADAPTER_FILE
 from assistant.models.local.model import LocalModel
 from assistant.settings import load
-from parley.factory.models import assemble_pocket
+from parley.factory.bundled import assemble_pocket
 from skills.emotions.text import classify_text
 from tests.fakes.generation import complete_with_usage
 
