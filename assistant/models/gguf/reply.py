@@ -1,0 +1,96 @@
+"""One reply of llama.cpp, from the chunks of one or more requests: its text, token counts and times."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from assistant.errors import ContextOverflow, ModelError
+from assistant.events import Usage
+from assistant.text_cleaning import clean_line
+
+_MAX_QUOTED = 300
+
+
+class Reply:
+    """The reply so far."""
+
+    def __init__(self, max_prompt: int) -> None:
+        """Begin a reply; `max_prompt` is the longest prompt allowed, in tokens."""
+        self.text = ""
+        self.is_finished = False
+        self._max_prompt = max_prompt
+        self._usage = Usage()
+        self._started = time.monotonic()
+        self._earlier_tokens = 0
+        """Tokens of the reply that earlier requests generated."""
+        self._repeated = ""
+        """Text that comes once more, and is left out."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens so far."""
+        return self._usage.reply_tokens
+
+    def repeat(self, text: str) -> None:
+        """Begin with the chunks of a request that generates the end of the reply, `text`, once more."""
+        self._repeated = text
+        self._earlier_tokens = self.num_tokens
+
+    def add(self, chunk: dict[str, Any]) -> str:
+        """Add a chunk and return the text that is new. Raises `ContextOverflow` and `ModelError`."""
+        if "error" in chunk:
+            raise self._error(chunk["error"])
+        if progress := chunk.get("prompt_progress"):
+            self._note_prompt(progress)
+        elif timings := chunk.get("timings"):
+            self._note_tokens(timings["predicted_n"])
+        text = ""
+        for choice in chunk.get("choices", ()):
+            delta = choice["delta"]
+            text += delta.get("content") or ""
+            if delta.get("reasoning_content"):
+                self._usage = replace(self._usage, reasoning_tokens=self.num_tokens)
+            if reason := choice.get("finish_reason"):
+                self.is_finished = True
+                self._usage = replace(self._usage, finish_reason="length" if reason == "length" else "stop")
+        text = self._without_repetition(text)
+        self.text += text
+        return text
+
+    def usage(self) -> Usage:
+        """Return the token counts and times so far."""
+        return replace(self._usage, total_seconds=time.monotonic() - self._started)
+
+    def _note_prompt(self, progress: dict[str, int]) -> None:
+        if self._earlier_tokens:
+            return
+        total = progress["total"]
+        if total > self._max_prompt:
+            raise ContextOverflow(total, self._max_prompt)
+        self._usage = replace(self._usage, prompt_tokens=total, cached_tokens=progress["cache"])
+
+    def _note_tokens(self, count: int) -> None:
+        first = self._usage.first_token_seconds
+        if count and not first:
+            first = time.monotonic() - self._started
+        self._usage = replace(self._usage, reply_tokens=self._earlier_tokens + count, first_token_seconds=first)
+
+    def _without_repetition(self, text: str) -> str:
+        """Return `text` without what is generated once more, and forget the tokens of that."""
+        if not self._repeated:
+            return text
+        if text.startswith(self._repeated):
+            text, self._repeated = text[len(self._repeated) :], ""
+        elif self._repeated.startswith(text):
+            self._repeated = self._repeated[len(text) :]
+            text = ""
+        else:
+            self._repeated = ""
+        return text
+
+    def _error(self, error: dict[str, Any]) -> ModelError:
+        if error.get("type") == "exceed_context_size_error":
+            return ContextOverflow(int(error.get("n_prompt_tokens", 0)), self._max_prompt)
+        return ModelError(
+            f"llama.cpp cannot answer: {clean_line(str(error.get('message', 'it gives no reason')), _MAX_QUOTED)}."
+        )

@@ -1,0 +1,78 @@
+"""Build requests to llama.cpp: messages, with special tokens in their text escaped, and continuations of a reply."""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from assistant.errors import ModelError
+from assistant.messages import Audio, Image, Message, Text
+
+if TYPE_CHECKING:
+    from assistant.models.gguf.reply import Reply
+
+# Inserted into a special token, it stops it from being one.
+_BREAK = "\N{ZERO WIDTH SPACE}"
+_STREAMED = {
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    # Chunks with the length of the prompt before it is prefilled, and with token counts.
+    "return_progress": True,
+    "timings_per_token": True,
+}
+# The last word of a text with the space before it, or the last two characters of a text without spaces.
+_LAST_WORD = re.compile(r"\s+\S{0,40}\s*\Z|\S{0,2}\s*\Z")
+
+
+class RequestBuilder:
+    """Builds requests from messages for one model."""
+
+    def __init__(self, model_name: str, special_tokens: Collection[str]) -> None:
+        self._model_name = model_name
+        longest_first = sorted(special_tokens, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def build(self, messages: Sequence[Message]) -> dict[str, Any]:
+        """Return a request for the reply to `messages`. Raises `ModelError` for images and audio."""
+        return _STREAMED | {"messages": [{"role": each.role, "content": self._content(each)} for each in messages]}
+
+    def _content(self, message: Message) -> str:
+        texts = []
+        for part in message.parts:
+            match part:
+                case Text():
+                    texts.append(self._escape(part.text))
+                case Image():
+                    raise ModelError(f"{self._model_name} cannot see pictures: choose a vision-language model.")
+                case Audio():
+                    raise ModelError(f"{self._model_name} cannot listen to recordings: say it in words.")
+        return "\n".join(texts)
+
+    def _escape(self, text: str) -> str:
+        """Insert a mark into everything in `text` that the tokenizer would parse as a special token."""
+        # Repeated, because tokens may overlap, and breaking one can form another.
+        while self._special.search(text):
+            text = self._special.sub(lambda found: found[0][0] + _BREAK + found[0][1:], text)
+        return text
+
+
+def continuation(request: dict[str, Any], reply: "Reply") -> dict[str, Any]:
+    """Return a request that continues `reply`, which `request` began and which was interrupted.
+
+    The last word is generated again, because a tokenizer may join it with what follows: a grammar forces it, and
+    `reply` leaves it out.
+    """
+    last_word = _LAST_WORD.search(reply.text)
+    assert last_word is not None
+    kept, repeated = reply.text[: last_word.start()], last_word[0]
+    changes: dict[str, Any] = {"max_tokens": max(request["max_tokens"] - reply.num_tokens, 1)}
+    if kept:
+        changes["messages"] = [*request["messages"], {"role": "assistant", "content": kept}]
+    if repeated:
+        changes["grammar"] = f"root ::= {_literal(repeated)} [^\\x00]*"
+    reply.repeat(repeated)
+    return request | changes
+
+
+def _literal(text: str) -> str:
+    """Return `text` as a literal of llama.cpp's grammars."""
+    return '"' + "".join(f"\\U{ord(character):08X}" for character in text) + '"'
