@@ -28,6 +28,7 @@ from assistant.messages import Message, assistant, user
 from assistant.models.local.checkpoint import read_weights
 from assistant.models.local.compiled import CompiledDecoder, StaticKVCache
 from assistant.models.local.decoders.transformers import TransformersDecoder
+from assistant.models.local.generation_config import GenerationDefaults
 from assistant.models.local.image_encoder import ImageEncoder
 from assistant.models.local.loader import LoadedModel
 from assistant.models.local.model import LocalModel
@@ -190,7 +191,7 @@ def build_model(
         image_encoder=image_encoder,
         processor=processor,
         config=config,
-        eos_token_ids=None,
+        generation=GenerationDefaults(),
         placement=placement,
         context_tokens=context,
     )

@@ -50,7 +50,7 @@ def main() -> None:
     model = build_model(load({"model": "pocket"}).settings)
     print(READY, flush=True)
     for _ in model.stream(
-        [user("What is in this picture?", make_image())], GenerationOptions(32, temperature=0), threading.Event()
+        [user("What is in this picture?", make_image())], GenerationOptions.greedy(32), threading.Event()
     ):
         pass
     print(peak_memory_mb(), flush=True)

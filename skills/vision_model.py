@@ -69,7 +69,7 @@ class VisionClient:
         return vision_model_of(self._chat_model)
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
-        options = GenerationOptions(max_tokens, temperature=0)
+        options = GenerationOptions.greedy(max_tokens)
         stream = stream_reply(self._vision_model, [user(question, *images)], options, self._stop)
         chunks: list[str] = []
         usage = Usage()

@@ -90,6 +90,11 @@ class GenerationOptions:
     presence_penalty: float | None = None
     stop: tuple[str, ...] = ()
 
+    @classmethod
+    def greedy(cls, max_tokens: int) -> Self:
+        """Return options for tasks with one right answer: greedy, and no penalty that a model may come with."""
+        return cls(max_tokens, temperature=0, repetition_penalty=1, presence_penalty=0)
+
 
 class ChatModel(Protocol):
     """A model that continues a conversation.
@@ -118,6 +123,16 @@ class ChatModel(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class ModelDefaults(Protocol):
+    """A model that says how its makers want its replies sampled."""
+
+    @property
+    def defaults(self) -> GenerationOptions:
+        """Values that apply where the options of a reply are None."""
         ...
 
 

@@ -29,7 +29,7 @@ from assistant.models.local.loader import LoadedModel, load
 from assistant.models.local.placement import choose_device
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import PromptLookupDecoder
-from assistant.models.local.sampling import Detokenizer, Sampler
+from assistant.models.local.sampling import Detokenizer, Sampler, resolve
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
 if TYPE_CHECKING:
@@ -63,11 +63,12 @@ class LocalModel:
         )
         self.notices = loaded.notices
         """Sentences for people about how the model was loaded."""
+        self.defaults = loaded.generation.options
         self._on_notice = on_notice
         self._engine = Engine(loaded, num_threads)
         self._tokenizer = loaded.processor.tokenizer
         self._template = ChatTemplate(loaded.processor, loaded.name)
-        self._eos_token_ids = self._template.eos_token_ids(loaded.eos_token_ids)
+        self._eos_token_ids = self._template.eos_token_ids(loaded.generation.eos_token_ids)
         # Only the bundled model has this limit, in the configuration of its vision encoder.
         vision_config = getattr(loaded.config, "vision_config", None)
         self._max_image_turns: int | None = getattr(vision_config, "max_image_turns", None)
@@ -115,9 +116,9 @@ class LocalModel:
         prompt_tokens = len(prompt)
 
         # 2. Decode: sample a token, yield its text, compute the logits after it.
-        sampler = Sampler(options.temperature or 0, options.seed)
+        sampler = self._sampler(options, prompt)
         detokenizer = Detokenizer(self._decode)
-        lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=not options.temperature)
+        lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=sampler.takes_likeliest)
         max_new_tokens = self._max_new_tokens(prompt, options)
         new_tokens = 0
         finish_reason: FinishReason = "stop"
@@ -181,7 +182,7 @@ class LocalModel:
             batch_generation.Reply(
                 prompt,
                 self._max_new_tokens(prompt, options),
-                Sampler(options.temperature or 0, options.seed),
+                self._sampler(options, prompt),
                 Detokenizer(self._decode),
             )
             for prompt in prompts
@@ -249,6 +250,9 @@ class LocalModel:
     def _max_new_tokens(self, prompt: Prompt, options: GenerationOptions) -> int:
         """Return the length of the longest reply to `prompt` in tokens."""
         return min(options.max_tokens, self.info.context_tokens - len(prompt))
+
+    def _sampler(self, options: GenerationOptions, prompt: Prompt) -> Sampler:
+        return Sampler(resolve(options, self.defaults), prompt.ids)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)

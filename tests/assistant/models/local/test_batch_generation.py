@@ -59,7 +59,12 @@ def make_conversations(make_image: Callable[[int], Image]) -> list[list[Message]
 
 
 @pytest.mark.parametrize(
-    "options", [GenerationOptions(max_tokens=24), GenerationOptions(max_tokens=12, temperature=1.5, seed=7)]
+    "options",
+    [
+        GenerationOptions(max_tokens=24),
+        GenerationOptions(max_tokens=12, temperature=1.5, seed=7),
+        GenerationOptions(max_tokens=12, temperature=1.0, seed=3, top_k=40, top_p=0.9, repetition_penalty=1.3),
+    ],
 )
 def test_each_reply_is_the_one_given_alone(
     options: GenerationOptions, model: LocalModel, single: LocalModel, make_image: Callable[[int], Image]

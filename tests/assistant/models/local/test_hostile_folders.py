@@ -91,7 +91,6 @@ def reshape(folder: Path) -> None:
         (put("config.json", b'{"model_type": "llava", "x": ' + DEEP), r"config\.json is damaged"),
         (put("tokenizer.json", DEEP), "is nested too deeply"),
         (put("tokenizer_config.json", DEEP), "is nested too deeply"),
-        (put("generation_config.json", DEEP), "is nested too deeply"),
         (put("model.safetensors", struct.pack("<Q", 10 * 2**30) + b"{}"), "weights of .* are damaged"),
         (put("model.safetensors", struct.pack("<Q", len(DEEP)) + DEEP), "weights of .* are damaged"),
         (change_decoder(num_hidden_layers=10**6), r"describes a model with 1e\+06 layers"),
