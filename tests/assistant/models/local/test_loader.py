@@ -72,6 +72,11 @@ def truncate(name: str, size: int) -> Damage:
         (edit("config.json", model_type="mystery"), "does not know"),
         (edit("config.json", model_type="llama"), "cannot look at pictures"),
         (edit("config.json", text_config={"model_type": "llama", "hidden_size": 64}), "other shapes"),
+        # Without sizes it is a model of 7 billion parameters, which must not be allocated to find that out.
+        (
+            edit("config.json", text_config={"model_type": "llama"}),
+            "describes [67],[0-9,]+ parameters, and",
+        ),
         (edit("config.json", model_type=["x"]), "cannot be used"),
         (edit_decoder(num_attention_heads=0), "cannot be"),
         (edit_decoder(hidden_act="no-such"), "cannot be"),
