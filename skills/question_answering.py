@@ -18,9 +18,10 @@ from pydantic import BaseModel
 
 from assistant.errors import SkillError, SkillUsageError
 from assistant.messages import Image
+from assistant.models.pocket.confidence import calibrated_confidence, calibration
+from assistant.models.pocket.second_look import ABSTENTION
 from assistant.models.reply_text import is_blank
 from assistant.text_cleaning import clean_line
-from skills.confidence import calibrated_confidence, calibration
 from skills.definition import skill
 from skills.ocr import read
 from skills.replies import ask
@@ -30,8 +31,6 @@ from skills.vision_model import ScoringUnsupported, VisionModel
 NOT_VISIBLE = "not visible"
 """The answer where the image does not show what is asked for."""
 
-# The bundled model was trained to abstain in these words; other models are asked to say `NOT_VISIBLE`.
-_BUNDLED_ABSTENTION = "I can't tell from the picture."
 _ABSTENTIONS = re.compile(
     r"(?:i (?:can(?:'|no)t|do not|don't) (?:tell|see|read|know)\b|not visible\b|unknown\b)", re.IGNORECASE
 )
@@ -274,7 +273,8 @@ def _wordings(option: str, model: VisionModel) -> list[str]:
 
 
 def _abstention(model: VisionModel) -> str:
-    return _BUNDLED_ABSTENTION if model.info.bundled else NOT_VISIBLE
+    # Other models than the small one are asked to say `NOT_VISIBLE`.
+    return ABSTENTION if model.info.bundled else NOT_VISIBLE
 
 
 def _is_answer(text: str) -> bool:

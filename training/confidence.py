@@ -2,9 +2,10 @@
 
     python -m training.confidence --data DATA --work WORK [--limit IMAGES]
 
-Asks the bundled model about dev images: all questions about DAQUAR's 80 rooms, answered in its own words, and "is there
-a …?" about 300 images of Flickr8k, answered by yes or no. Fits slope and offset of the answers' log-odds for each kind
-(Platt 1999), and writes `skills/confidence.json`. Prints the expected calibration error before and after, the latter
+Asks the bundled model about dev images: all questions about DAQUAR's 80 rooms, answered in its own words, and about 300
+images of Flickr8k "is there a …?", answered by yes or no, and for the colours and numbers on which captions agree. Fits
+slope and offset of the answers' log-odds for each kind (Platt 1999), and writes
+`assistant/models/pocket/confidence.json`. Prints the expected calibration error before and after, the latter
 cross-fitted: each fifth of the images is judged by a fit to the others. That is the figure to quote.
 
 Answers are kept in WORK. An interrupted run continues, and a finished one is only fitted again.
@@ -25,24 +26,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant import settings
+from assistant.models.pocket.confidence import calibrated_confidence, log_odds
 from parley.factory.models import build_vision_client
 from skills import Image, VisionModel
-from skills.confidence import calibrated_confidence, log_odds
 from skills.evaluation.calibration import confidence_bins, expected_calibration_error
 from skills.question_answering import answer_open_question, option_probabilities
 from training.caption_rules import Cooccurrence
 from training.data import read_annotations, read_images
 from training.metrics import normalize_room_answer, parse_yes_no
-from training.questions import room_question, yes_no_exchanges
+from training.questions import caption_exchanges, room_question, yes_no_exchanges
 from training.recipe import SEED
 from training.splits import split_images
 
-OUT = Path(__file__).parents[1] / "skills" / "confidence.json"
+OUT = Path(__file__).parents[1] / "assistant" / "models" / "pocket" / "confidence.json"
 FOLDS = 5
 FLICKR_IMAGES = 300
 SOURCES = {
     "open": "DAQUAR, training photos held out: the whole answer is the annotated one",
     "yes_no": "Flickr8k, dev photos: whether something is there",
+    "colour": "Flickr8k, dev photos: the colour of something, where all captions that name one agree",
+    "count": "Flickr8k, dev photos: how many, where all captions that say so agree",
 }
 
 # Keys in the file of answers, where they are not the names of the fields.
@@ -53,7 +56,7 @@ class GradedAnswer(NamedTuple):
     """A question with the model's answer. Logarithms are natural.
 
     Attributes:
-        kind: "open" or "yes_no".
+        kind: "open", "yes_no", "colour" or "count".
         image: Name of the image.
         question: The question.
         answer: The model's answer.
@@ -127,7 +130,23 @@ def answer_presence_questions(
             answers.append(
                 GradedAnswer("yes_no", name, question, answer, math.log(probability), math.log(abstain), is_right)
             )
-        yield answers
+        yield answers + _answer_caption_questions(name, image, captions[name], cooccurrence, model)
+
+
+def _answer_caption_questions(
+    name: str, image: Image, captions: Sequence[str], cooccurrence: Cooccurrence, model: VisionModel
+) -> list[GradedAnswer]:
+    """Ask for colours and numbers in an image. The answer is right if it has the word of the captions."""
+    answers = []
+    for exchange in caption_exchanges(captions, cooccurrence, random.Random(f"{SEED} {name}")):
+        if exchange.task in ("colour", "count"):
+            text, log_probability, abstain_log_probability = answer_open_question(image, exchange.question, model)
+            assert log_probability is not None
+            assert abstain_log_probability is not None
+            is_right = text.strip(" .").lower() == exchange.answers[0].strip(" .").lower()
+            kind, question = exchange.task, exchange.question
+            answers.append(GradedAnswer(kind, name, question, text, log_probability, abstain_log_probability, is_right))
+    return answers
 
 
 def _dev_images(data: Path, dataset: str, limit: int | None, done: Container[str]) -> Iterator[tuple[str, Image]]:
@@ -171,7 +190,7 @@ def cross_fit(answers: Sequence[GradedAnswer]) -> list[float]:
 
 
 def calibrate(answers: Sequence[GradedAnswer], source: str) -> dict[str, Any]:
-    """Return slope, offset and figures for `skills/confidence.json`. Prints a table of bins.
+    """Return slope, offset and figures for `confidence.json`. Prints a table of bins.
 
     Args:
         answers: All of one kind.

@@ -11,7 +11,7 @@ from assistant.errors import SkillError
 from assistant.messages import Image
 from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, vqa
-from skills.confidence import calibrated_confidence, calibration, log_odds
+from assistant.models.pocket.confidence import calibrated_confidence, calibration, log_odds
 
 
 class ModelWithoutScores:

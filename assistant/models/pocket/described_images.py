@@ -5,12 +5,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from assistant.errors import AttachmentError
 from assistant.messages import Image
 from assistant.models.base import ChatModel
+from assistant.models.pocket import second_look
 from assistant.models.pocket.image_description import ImageDescription
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _log = logging.getLogger(__name__)
 
@@ -45,17 +49,13 @@ class DescribedImages:
     def __init__(self, load_vision: Callable[[], Vision]) -> None:
         self._load_vision = load_vision
         self._vision: Vision | None = None
-        self._descriptions: OrderedDict[str, ImageDescription] = OrderedDict()
+        self._descriptions = _Memory[str, ImageDescription]()
+        self._answers = _Memory[tuple[str, str], str]()
 
     @property
     def model(self) -> ChatModel:
         """The small vision model, loaded at the first use. Raises `ModelError`."""
         return self._loaded().model
-
-    @property
-    def is_loaded(self) -> bool:
-        """True once the parts that see are in memory."""
-        return self._vision is not None
 
     def describe(self, image: Image, stop: threading.Event) -> ImageDescription:
         """Return the description of `image`, which is empty if it cannot be looked at. Raises `ModelError`."""
@@ -67,13 +67,29 @@ class DescribedImages:
                 # The turn goes on without it: an image of an old conversation may be damaged by now.
                 _log.warning("%s cannot be looked at", image.name, exc_info=True)
                 found = ImageDescription()
-            if stop.is_set():
-                return found
-            self._descriptions[image.digest] = found
-        self._descriptions.move_to_end(image.digest)
-        while len(self._descriptions) > _MAX_REMEMBERED:
-            self._descriptions.popitem(last=False)
+            if not stop.is_set():
+                self._descriptions.put(image.digest, found)
         return found
+
+    def look_again(self, question: str, image: Image, stop: threading.Event, *, is_new: bool) -> str:
+        """Return what a second look at `image` answers, or "". Raises `ModelError`.
+
+        Args:
+            question: Text of the user's message.
+            image: The image that it is about.
+            stop: Ends the work early.
+            is_new: False for a message that has been answered: what was said of it then is said again.
+        """
+        key = (image.digest, question)
+        found = self._answers.get(key)
+        if found is None and is_new:
+            try:
+                found = second_look.look_again(question, image, self.model, stop)
+            except AttachmentError:
+                found = ""
+            if not stop.is_set():
+                self._answers.put(key, found)
+        return found or ""
 
     def close(self) -> None:
         """Free the parts that see. Descriptions are kept."""
@@ -85,3 +101,20 @@ class DescribedImages:
         if self._vision is None:
             self._vision = self._load_vision()
         return self._vision
+
+
+class _Memory(Generic[Key, Value]):
+    """The values that were used last."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        self._values[key] = value
+        while len(self._values) > _MAX_REMEMBERED:
+            self._values.popitem(last=False)

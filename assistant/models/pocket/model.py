@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from assistant.events import Usage
 from assistant.messages import Image, Message
-from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, PromptPreparer
+from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, PausableModel, PromptPreparer
 from assistant.models.pocket.described_images import DescribedImages, Vision
 from assistant.models.pocket.prompt import build_prompt
 
 
 class PocketModel:
-    """A `ChatModel`, `PromptPreparer` and `HasVisionModel` made of a language model and a small vision model."""
+    """A `ChatModel` made of a language model and a small vision model: prepared, paused, and asked for the latter."""
 
     def __init__(self, language: ChatModel, load_vision: Callable[[], Vision]) -> None:
         """Create the model.
@@ -57,12 +57,27 @@ class PocketModel:
         if isinstance(self._language, PromptPreparer) and not stop.is_set():
             self._language.prepare(prompt, stop)
 
+    def pause(self, *, paused: bool) -> None:
+        if isinstance(self._language, PausableModel):
+            self._language.pause(paused=paused)
+
     def close(self) -> None:
         self._language.close()
         self._images.close()
 
     def _prompt(self, messages: Sequence[Message], stop: threading.Event) -> list[Message]:
-        def describe(image: Image) -> str:
-            return "" if stop.is_set() else self._images.describe(image, stop).as_text()
+        return build_prompt(messages, _Words(self._images, stop))
 
-        return build_prompt(messages, describe)
+
+class _Words:
+    """The `ImageWords` of one prompt."""
+
+    def __init__(self, images: DescribedImages, stop: threading.Event) -> None:
+        self._images = images
+        self._stop = stop
+
+    def describe(self, image: Image) -> str:
+        return "" if self._stop.is_set() else self._images.describe(image, self._stop).as_text()
+
+    def look_again(self, question: str, image: Image, *, is_new: bool) -> str:
+        return "" if self._stop.is_set() else self._images.look_again(question, image, self._stop, is_new=is_new)

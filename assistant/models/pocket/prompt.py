@@ -6,9 +6,11 @@ The words and names in an image are data. They stand in the fence of the image, 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
-from assistant.messages import IMAGE_PLACEHOLDER, Image, Message, Text, system
+from assistant.messages import IMAGE_PLACEHOLDER, ContentPart, Image, Message, Text, system
 from assistant.text_cleaning import clean_text
 
 DEFAULT_PERSONA = "You are Parley, a helpful assistant that runs on the user's own computer."
@@ -22,35 +24,68 @@ _TEMPLATE_TOKEN = re.compile(r"<(?=\|)|(?<=\|)>")
 _SENTENCE = re.compile(r".+?[.!?。！？](?=\s|$)|.+", re.DOTALL)
 
 
-def build_prompt(messages: Sequence[Message], describe: Callable[[Image], str]) -> list[Message]:
-    """Return `messages` with images in words and with the persona first, for a language model.
+class ImageWords(Protocol):
+    """Puts images into words."""
 
-    Args:
-        messages: Any conversation.
-        describe: Return what is in an image, in words.
-    """
+    def describe(self, image: Image) -> str:
+        """Return what is in `image`."""
+        ...
+
+    def look_again(self, question: str, image: Image, *, is_new: bool) -> str:
+        """Return what a second look at `image` answers, or "". If not `is_new`, it is not looked at any more."""
+        ...
+
+
+def build_prompt(messages: Sequence[Message], images: ImageWords) -> list[Message]:
+    """Return `messages` with images in words and with the persona first, for a language model."""
     persona = "\n\n".join(message.text for message in messages if message.role == "system")
-    numbered: dict[str, int] = {}
-    count = 0
-    prompt = [system(_instructions(persona))]
-    for message in messages:
-        if message.role == "system":
-            continue
-        parts: list[str] = []
-        for part in message.parts:
-            if isinstance(part, Image):
-                count += 1
-                first = numbered.setdefault(part.digest, count)
-                seen = describe(part) if first == count else f"The same picture as image {first}."
-                parts.append(_fence(count, seen))
-            elif part == IMAGE_PLACEHOLDER:
-                count += 1
-                parts.append(_fence(count, "This picture is no longer in view."))
-            elif isinstance(part, Text):
-                parts.append(_escape_fence(part.text))
-        rest = tuple(part for part in message.parts if not isinstance(part, Image | Text))
-        prompt.append(Message(message.role, (Text("\n".join(parts)), *rest), message.interrupted))
-    return prompt
+    worded = _WordedImages(images)
+    return [
+        system(_instructions(persona)),
+        *(
+            worded.replace_images(message, is_new=message is messages[-1])
+            for message in messages
+            if message.role != "system"
+        ),
+    ]
+
+
+class _WordedImages:
+    """Replaces the images of one message after the other, and numbers them through the conversation."""
+
+    def __init__(self, images: ImageWords) -> None:
+        self._images = images
+        self._count = 0
+        self._numbers: dict[str, int] = {}
+        self._latest: tuple[Image, ...] = ()
+
+    def replace_images(self, message: Message, *, is_new: bool) -> Message:
+        """Return `message` with its images in words, and with a second look if that answers its question."""
+        if message.had_image:
+            self._latest = message.images
+        lines = [line for part in message.parts if (line := self._words(part)) is not None]
+        if message.role == "user" and message.text and len(self._latest) == 1:
+            seen = self._images.look_again(message.text, self._latest[0], is_new=is_new)
+            # After the question, so that the prompt begins as it was prepared before the question was complete.
+            lines += [f"(You look at image {self._count} again for this: {seen}.)"] if seen else []
+        others = tuple(part for part in message.parts if not isinstance(part, Image | Text))
+        return replace(message, parts=(Text("\n".join(lines)), *others))
+
+    def _words(self, part: ContentPart) -> str | None:
+        match part:
+            case Image():
+                self._count += 1
+                first = self._numbers.setdefault(part.digest, self._count)
+                is_known = first != self._count
+                return _fence(
+                    self._count, f"The same picture as image {first}." if is_known else self._images.describe(part)
+                )
+            case Text() if part == IMAGE_PLACEHOLDER:
+                self._count += 1
+                return _fence(self._count, "This picture is no longer in view.")
+            case Text():
+                return _escape_fence(part.text)
+        return None
 
 
 def _fence(number: int, seen: str) -> str:

@@ -10,11 +10,13 @@ from typing import Any
 
 @cache
 def calibration() -> Mapping[str, Any]:
-    """Return the fit of `training.confidence` for the bundled model: slope, offset and figures per kind of question.
+    """Return the fit of `training.confidence` for the small vision model: slope, offset, figures per kind of question.
 
-    Kinds are "open" and "yes_no". A missing kind has no calibration.
+    Kinds are "open", "yes_no", "colour" and "count". A missing kind has no calibration.
     """
-    fitted: Mapping[str, Any] = json.loads(resources.files("skills").joinpath("confidence.json").read_text("utf-8"))
+    fitted: Mapping[str, Any] = json.loads(
+        resources.files("assistant.models.pocket").joinpath("confidence.json").read_text("utf-8")
+    )
     return fitted
 
 

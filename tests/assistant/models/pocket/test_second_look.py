@@ -1,0 +1,67 @@
+"""A second look at an image: which questions it answers, and when its answer is told."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from assistant.messages import Message
+from assistant.models.pocket.second_look import look_again
+from assistant.models.scripted import ScriptedModel
+from tests.fakes.skills import make_image
+
+PHOTO = make_image()
+
+
+class Judge(ScriptedModel):
+    """Gives each candidate the log-probability that it was created with."""
+
+    def __init__(self, *replies: str, **log_probabilities: float) -> None:
+        super().__init__(*replies)
+        self._log_probabilities = log_probabilities
+
+    def score(self, _: Sequence[Message], candidates: Sequence[str], __: threading.Event) -> list[tuple[float, ...]]:
+        return [(self._log_probabilities.get(each.strip("."), -9.0),) for each in candidates]
+
+
+def look(question: str, model: ScriptedModel) -> str:
+    return look_again(question, PHOTO, model, threading.Event())
+
+
+@pytest.mark.parametrize("question", ["Is there a dog?", "Do you see a dog?", "are there dogs in it?"])
+def test_a_sure_yes_is_told(question: str) -> None:
+    assert look(question, Judge(Yes=-0.01, No=-8.0)) == "yes"
+
+
+def test_an_unsure_yes_is_not_told() -> None:
+    assert look("Is there a dog?", Judge(Yes=-0.6, No=-0.8)) == ""
+
+
+def test_the_small_model_may_abstain() -> None:
+    assert look("Is there a dog?", Judge(**{"I can't tell from the picture": -0.01})) == ""
+
+
+def test_a_sure_number_is_told() -> None:
+    assert look("How many dogs are there?", Judge("Two.", Two=-1e-6)) == "two"
+
+
+def test_a_guessed_colour_is_not_told() -> None:
+    assert look("What colour is the dog?", Judge("Red.", Red=-4.0)) == ""
+
+
+@pytest.mark.parametrize(
+    "question", ["Who are you?", "Wie viele Hunde sind da?", "Is this dangerous?", "Why is there a dog?", ""]
+)
+def test_the_small_model_is_not_asked_what_it_was_not_measured_on(question: str) -> None:
+    model = Judge()
+    assert look(question, model) == ""
+    assert not model.prompts
+
+
+def test_a_model_without_scores_is_not_asked() -> None:
+    class Plain:
+        info = ScriptedModel().info
+        stream = ScriptedModel().stream
+        close = ScriptedModel().close
+
+    assert look_again("Is there a dog?", PHOTO, Plain(), threading.Event()) == ""
