@@ -25,6 +25,7 @@ BENCHMARKS = {
         "echo",
         "turns",
         "hearing",
+        "speaking",
         "answers",
         "listening",
         "emotion",

@@ -46,7 +46,8 @@ _ABBREVIATIONS = {
     r"Fr\.(?=\s[A-ZÄÖÜ])": "Frau", r"St\.(?=\s[A-ZÄÖÜ])": "Sankt", r"Abb\.": "Abbildung", r"Kap\.": "Kapitel",
     r"Bd\.": "Band", r"S\.(?=\s\d)": "Seite", r"Art\.(?=\s\d)": "Artikel", r"Abs\.(?=\s\d)": "Absatz",
     r"Tel\.": "Telefon", r"Str\.": "Straße", r"Mio\.": "Millionen", r"Mrd\.": "Milliarden", r"Tsd\.": "Tausend",
-    r"max\.": "maximal",
+    r"max\.": "maximal", r"mind\.": "mindestens", r"MwSt\.": "Mehrwertsteuer", r"bzgl\.": "bezüglich",
+    r"rd\.(?=\s\d)": "rund",
     r"min\.(?=\s\d)": "mindestens", r"Jh\.": "Jahrhundert", r"geb\.": "geboren", r"und/oder": "und oder",
     r"§§": "Paragraphen", r"§": "Paragraph",
 }  # fmt: skip
@@ -59,10 +60,14 @@ _ORDINALS = (
     "Zwölfte", "Dreizehnte", "Vierzehnte", "Fünfzehnte", "Sechzehnte", "Siebzehnte", "Achtzehnte", "Neunzehnte",
     "Zwanzigste",
 )  # fmt: skip
-_COUNTED = "Kapitel|Teil|Band|Akt|Artikel"
+_COUNTED = "Kapitel|Teil|Band|Akt|Artikel|Apollo|Klasse|Typ|Stufe|Phase"
+_WEEKDAYS = {
+    "Mo": "Montag", "Di": "Dienstag", "Mi": "Mittwoch", "Do": "Donnerstag", "Fr": "Freitag", "Sa": "Samstag",
+    "So": "Sonntag",
+}  # fmt: skip
 _SIGNS = {
     "&": " und ", "+": " plus ", "=": " gleich ", "×": " mal ", "÷": " geteilt durch ", "≈": " ungefähr ",
-    "≠": " ungleich ", "≤": " kleiner gleich ", "≥": " größer gleich ", "±": " plus minus ", "→": " nach ",
+    "≠": " ungleich ", "≤": " höchstens ", "≥": " mindestens ", "±": " plus minus ", "→": " nach ",
     "⇒": " also ", "@": " at ", "%": " Prozent ", "°": " Grad ", "²": " hoch 2 ", "³": " hoch 3 ", "€": " Euro ",
     "£": " Pfund ", "$": " Dollar ", "√": " Wurzel aus ", "∞": " unendlich ", "№": " Nummer ", "·": " mal ",
     "©": " Copyright ", "®": " ", "™": " ", "•": " ", "†": " gestorben ", "‰": " Promille ", "¥": " Yen ",
@@ -119,6 +124,16 @@ _RULES_FOR_AMOUNTS: Rules = (
     (re.compile(r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?![\w-])"), _date),
     (re.compile(r"(?<![\w.,])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\w|\.\d)"), r"\1 Punkt \2 Punkt \3 Punkt \4"),
     (re.compile(r"(?<=\d)\.(?=\d{3}(?!\d))(?<![^\d.]0\.)"), ""),
+    (
+        re.compile(rf"\b({any_of(_WEEKDAYS)})\.?\s?[-–]\s?({any_of(_WEEKDAYS)})\b\.?"),
+        lambda match: f"{_WEEKDAYS[match[1]]} bis {_WEEKDAYS[match[2]]}",
+    ),
+    (
+        re.compile(r"(?<=\d\. )(Jan|Feb|Apr|Aug|Sept?|Okt|Nov|Dez)\b\.?"),
+        lambda match: next(month for month in _MONTHS if month.startswith(match[1][:3])),
+    ),
+    (re.compile(r"\b([01]?\d|2[0-3])\.([0-5]\d)()(?=\sUhr\b)\sUhr"), _time),
+    (re.compile(r"\b(\d+)x(?=\s[a-zäöü])"), r"\1 mal"),
     (re.compile(r"(?<!\w)(?<!\d\s)km/h(?!\w)"), "Kilometer pro Stunde"),
     (re.compile(r"\b(\d+) ?x ?(?=\d+(?!\w))"), r"\1 mal "),
     (re.compile(r"(?<=[a-zäöüß])str\.(?=\s\d|\s*$)"), "straße"),
@@ -133,6 +148,7 @@ _RULES_FOR_AMOUNTS: Rules = (
         ),
         _money,
     ),
+    (re.compile(r"\b(Euro|Cent|Dollar|Franken|Pfund)\s?/\s?(?=[A-Z])"), r"\1 pro "),
     (re.compile(r"(\d\s(?:Millionen|Milliarden|Tausend))\s?€"), r"\1 Euro"),
     (re.compile(rf"(?<![\w./])({any_of(_FRACTIONS)})(?![\w/])"), lambda match: _FRACTIONS[match[1]]),
     (
@@ -164,8 +180,8 @@ _RULES_FOR_SIGNS: Rules = (
     (re.compile(r"(?<![\w)])[-−](?=\d)"), "minus "),
     (re.compile(r"(?<=\d)\s?\*\s?(?=\d)"), " mal "),
     (re.compile(r"(?<=\d)\s?/\s?(?=\d)"), " durch "),
-    (re.compile(r"(?<=[\w\s])\s?<(?=\s?\w)"), " kleiner als "),
-    (re.compile(r"(?<=[\w\s])\s?>(?=\s?\w)"), " größer als "),
+    (re.compile(r"(?:(?<=[\w\s])\s?|^)<(?=\s?\w)"), " kleiner als "),
+    (re.compile(r"(?:(?<=[\w\s])\s?|^)>(?=\s?\w)"), " größer als "),
     (
         re.compile("(?<![\u0370-\u03ff])[\u0391-\u03c9µ](?![\u0370-\u03ff])"),
         lambda match: f" {GREEK.get(match[0].lower(), match[0]).title()} ",

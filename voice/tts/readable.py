@@ -75,7 +75,7 @@ def readable_text(sentence: str, voice: "TextToSpeech", text_language: str = "")
         return sentence
     if 2 * len(foreign) >= sum(character.isalpha() for character in sentence):
         raise _error(sentence, language, language_of_script(sentence))
-    words = _WORD.sub(lambda match: "" if foreign_letters(match[0], scripts) else match[0], sentence)
+    words = _WORD.sub(lambda match: _latin_part(match[0]) if foreign_letters(match[0], scripts) else match[0], sentence)
     return re.sub(r"\s+(?=[\s,.;:!?])|\(\s*\)|\"\s*\"|[«“„]\s*[»”“]", "", words).strip()
 
 
@@ -85,6 +85,18 @@ def left_out(sentence: str, readable: str) -> list[str]:
         return []
     kept = readable.split()
     return [word for word in sentence.split() if word not in kept and any(map(script_of, word))]
+
+
+def _latin_part(word: str) -> str:
+    """Return the letters of a word that every voice reads: Japanese is written without spaces, as in "私はBerlinに"."""
+    kept = ""
+    is_latin = False
+    for character in word:
+        # A sign belongs to the letter before it.
+        if character.isalnum():
+            is_latin = not script_of(character)
+        kept += character if is_latin else " "
+    return " ".join(kept.split())
 
 
 def _error(sentence: str, language: str, other: str) -> UnreadableTextError:

@@ -64,6 +64,26 @@ _WORDS = {
     "vi": "xin chào các bạn là của không có tôi và một cho được này người khỏe",
     "ro": "și este un o în că nu de la cu pe sunt mai dar pentru din ce eu foarte",
 }  # fmt: skip
+# Short sentences that are said often, and that nobody says in English: "au revoir" and "bon voyage" are not among them.
+_PHRASES = {
+    "de": "guten morgen,guten tag,guten abend,gute nacht,auf wiedersehen,auf wiederhören,vielen dank,danke schön,"
+    "danke sehr,bitte schön,bitte sehr,alles gute,alles klar,frohe weihnachten,herzlichen glückwunsch,wie bitte,"
+    "ich auch,sehr gut,sehr gerne,gern geschehen,gute besserung,bis bald,bis morgen,bis später,tut mir leid,"
+    "kein problem,ja bitte,nein danke,willkommen,entschuldigung,guten appetit,gute reise,viel glück,viel spaß",
+    "fr": "bonne journée,bonne nuit,bonne soirée,bonsoir,s'il vous plaît,s'il te plaît,je t'aime,à bientôt,"
+    "à demain,de rien,bien sûr,d'accord,merci bien,pas de problème,joyeux noël,bonne chance,ça va,très bien",
+    "es": "buenos días,buenas tardes,buenas noches,muchas gracias,hasta luego,hasta mañana,"
+    "lo siento,por supuesto,feliz navidad,buena suerte,muy bien,está bien",
+    "it": "buon giorno,buongiorno,buona sera,buonasera,buona notte,buonanotte,grazie mille,molte grazie,"
+    "per favore,va bene,mi dispiace,a domani,buon natale,molto bene,di niente",
+    "pt": "bom dia,boa tarde,boa noite,muito obrigado,muito obrigada,até logo,até amanhã,"
+    "tudo bem,muito bem,feliz natal",
+    "nl": "goedemorgen,goede morgen,goedemiddag,goedenavond,dank je wel,dank u wel,tot ziens,graag gedaan",
+    "sv": "god morgon,god kväll,god natt,tack så mycket,varsågod",
+    "pl": "dzień dobry,dobry wieczór,do widzenia,dziękuję bardzo,dobranoc",
+    "tr": "günaydın,iyi akşamlar,iyi geceler,teşekkürler,hoşça kal",
+}
+_PHRASE_LANGUAGES = {phrase: language for language, phrases in _PHRASES.items() for phrase in phrases.split(",")}
 _WORD_SETS = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _MIN_WORDS = 3
 _MIN_SHARE = 0.3
@@ -112,7 +132,11 @@ def language_of_words(text: str, expected: str) -> str:
     first, *others = _WORD.findall(text) or [""]
     # A capital within the sentence begins a name, as in "Los Angeles and Las Vegas".
     words = [word.replace("’", "'") for word in (first.lower(), *others)]
-    if expected not in _WORD_SETS or len(words) < _MIN_WORDS:
+    if expected not in _WORD_SETS:
+        return ""
+    if (language := _PHRASE_LANGUAGES.get(" ".join(words).lower(), expected)) != expected:
+        return language
+    if len(words) < _MIN_WORDS:
         return ""
     hits = {language: sum(word in known for word in words) for language, known in _WORD_SETS.items()}
     best = max(hits, key=lambda language: (hits[language], language == expected))

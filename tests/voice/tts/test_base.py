@@ -106,13 +106,28 @@ def test_text_in_another_language_is_refused_with_a_voice_for_it(text: str, lang
     [
         "I said guten Morgen to the man.", "The café in Zürich is naïve.", "Der Spiegel is a magazine.", "Hello.",
         "La La Land", "Los Angeles, Las Vegas, El Paso", "Die Hard is a film.", "He was in an inn.",
-        "de facto, en masse",
+        "de facto, en masse", "Bon voyage!", "Merci!", "Ciao!",
         "42", "Nice! 😀", "R.E.M. on tour", "Is this my Fahrrad?", "Que sera, sera!", "C'est la vie, my friend.",
         "in is was an am so", "Im not sure who will", "You do so at a bar on an isle",
     ],
 )  # fmt: skip
 def test_english_with_foreign_words_is_spoken(text: str) -> None:
     assert readable_text(text, EnglishVoice()) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [("Guten Morgen!", "German"), ("Bonne journée.", "French"), ("Buenos días.", "Spanish"), ("Dzień dobry", "Polish")],
+)
+def test_a_greeting_in_another_language_is_not_read_as_english(text: str, language: str) -> None:
+    with pytest.raises(UnreadableTextError, match=f"which is {language}"):
+        readable_text(text, EnglishVoice())
+
+
+def test_a_latin_name_within_words_of_another_script_is_spoken() -> None:
+    text = "The sign says 私はBerlinに住む and nothing else that I could read there."
+    assert readable_text(text, EnglishVoice()) == "The sign says Berlin and nothing else that I could read there."
+    assert "Müller" in readable_text("He wrote Müllerさん and 2026年 under the letter.", EnglishVoice())
 
 
 def test_words_in_another_script_are_left_out_and_named() -> None:
