@@ -63,6 +63,8 @@ class Source:
         if by_suffix or len(possible) == 1:
             return by_suffix or possible[0]
         head = self._read_head()
+        if "text" in possible and " " in self.name and not os.path.lexists(expand_user(self.name)):
+            raise AttachmentError(f"{self.name} does not exist: check the path, or give words after --text.")
         if not head or detect_type(head):
             return possible[0]
         if "sound" in possible and head.startswith(_AUDIO_SIGNATURES):

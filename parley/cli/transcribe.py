@@ -1,7 +1,7 @@
 """`parley transcribe`: transcribe audio and video files to text, JSON or subtitles."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from functools import cache
@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from assistant.errors import AttachmentError, VoiceError
+from assistant.errors import AttachmentError, SkillError, VoiceError
 from assistant.progress import Progress, no_progress
 from parley.cli.options import DeviceParam, load_settings
 from parley.cli.progress import ProgressLine, format_duration
@@ -44,12 +44,18 @@ def transcribe(
 ) -> None:
     """Transcribe the speech in each FILE.
 
-    Any audio or video file will do. A `-` reads one from standard input. Lines are printed as they are recognized.
+    Any audio or video file will do, or a folder of them. A `-` reads one from standard input. Lines are printed as
+    they are recognized.
     """
     if "" in files:
         raise click.UsageError("One of the paths is empty: name a recording.", ctx)
     if files.count("-") > 1:
         raise click.UsageError("Standard input holds one recording: give - once.", ctx)
+    try:
+        files = tuple(_expand_folders(files))
+    except SkillError as error:
+        notify(str(error))
+        ctx.exit(1)
     if output_format in ("srt", "vtt") and len(files) > 1:
         raise click.UsageError("Subtitles belong to one recording: give one FILE at a time.", ctx)
     settings = load_settings(ctx, options).settings
@@ -75,6 +81,20 @@ def transcribe(
                 notify(str(error))
     if not all_succeeded:
         ctx.exit(1)
+
+
+def _expand_folders(files: Iterable[str]) -> Iterator[str]:
+    """Yield each file, and in place of a folder the recordings in it. Raises `SkillError` for a folder without any."""
+    import os
+
+    from assistant.attachments.file_lookup import expand_user
+    from skills.files import find_sources
+
+    for file in files:
+        if file != "-" and os.path.isdir(expand_user(file)):  # noqa: PTH112 - `Path.is_dir` raises for odd names
+            yield from (source.name for source in find_sources([file], bytes, ("sound",), notify))
+        else:
+            yield file
 
 
 def _stt_loader(settings: "Settings") -> SttLoader:

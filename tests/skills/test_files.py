@@ -102,3 +102,8 @@ def test_a_folder_of_other_files_alone_says_which(tmp_path: Path) -> None:
     (tmp_path / "coffee.tiff").touch()
     with pytest.raises(SkillError, match=r"There are no pictures in .*, only 1 \.tiff: name another folder"):
         found(tmp_path)
+
+
+def test_words_in_the_place_of_a_file_are_told_where_they_belong() -> None:
+    with pytest.raises(AttachmentError, match="give words after --text"):
+        Source("I am so angry").media_type(("photo", "sound", "text"))

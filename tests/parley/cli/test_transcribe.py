@@ -60,6 +60,25 @@ def test_several_files_have_headings_and_a_bad_one_stops_none(write_wave: WriteW
 
 
 @pytest.mark.usefixtures("loads")
+def test_a_folder_stands_for_the_recordings_in_it(write_wave: WriteWave) -> None:
+    Path("calls/march").mkdir(parents=True)
+    write_wave("calls/b.wav", tone(1.0))
+    write_wave("calls/march/a.wav", tone(1.0))
+    Path("calls/notes.txt").write_text("Nothing to hear.")
+    result = run("calls")
+    assert (result.exit_code, result.stdout) == (0, "==> calls/b.wav <==\nbeep\n\n==> calls/march/a.wav <==\nbeep\n")
+    assert "Files in calls that are not looked at: 1 .txt." in result.stderr
+    assert "Subtitles belong to one recording" in run("calls", "--srt").stderr
+
+
+def test_a_folder_without_recordings_is_an_error(loads: list[str]) -> None:
+    Path("photos").mkdir()
+    result = run("photos")
+    assert (result.exit_code, result.stdout, loads) == (1, "", [])
+    assert "There are no recordings in photos: name another folder." in result.stderr
+
+
+@pytest.mark.usefixtures("loads")
 def test_json_has_word_timestamps(write_wave: WriteWave) -> None:
     sound = np.concatenate([np.zeros(16_000), tone(1.0)])
     first, second = run(write_wave("a.wav", sound), "-", "--json", stdin=Path("a.wav").read_bytes()).stdout.splitlines()
