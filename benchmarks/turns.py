@@ -1,4 +1,6 @@
-"""Measure how often the end of a turn is recognized: complete sentences against ones that break off.
+"""Measure turns: how often the end of one is recognized, and how long the answer takes, stage by stage.
+
+The second half is that of `benchmarks.answers`. The first compares complete sentences with ones that break off.
 
 The bundled voice says each sentence of `benchmarks.utterances` in three ways: complete; cut off in the middle, with the
 melody of somebody who is interrupted by a thought; and its first part with an "um" behind it. After each comes the
@@ -12,6 +14,7 @@ import numpy as np
 
 from assistant.progress import no_progress
 from assistant.settings import load
+from benchmarks import answers
 from benchmarks.figures import Figure
 from benchmarks.utterances import (
     QUESTIONS,
@@ -43,6 +46,11 @@ VARIANTS: "dict[str, Callable[[str, TextToSpeech], Samples]]" = {
 
 
 def measure(runs: int) -> list[Figure]:
+    """Return the rates of both kinds of sentences, and the stages of answers."""
+    return [*measure_ends(runs), *answers.measure(runs)]
+
+
+def measure_ends(runs: int) -> list[Figure]:
     """Return, for each variant, the share of sentences that end after a short, a default and a long silence.
 
     Each run adds ten sentences, as long as there are any.

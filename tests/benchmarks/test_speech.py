@@ -8,6 +8,7 @@ import pytest
 from benchmarks.answers import STAGES, Timestamps
 from benchmarks.hearing import add_noise, word_error_rate
 from benchmarks.listening import pink_noise
+from benchmarks.simulated_call import SimulatedMicrophone, SimulatedSpeaker
 from benchmarks.utterances import (
     QUESTIONS,
     STATEMENTS,
@@ -68,7 +69,42 @@ def test_numerals_and_punctuation_are_no_word_errors() -> None:
 
 
 def test_the_stages_add_up_to_the_total() -> None:
-    timestamps = Timestamps(1.0, 1.5, 1.625, 2.0, 2.25)
-    assert timestamps.stages == pytest.approx((0.5, 0.125, 0.375, 0.25))
+    timestamps = Timestamps(1.0, 1.25, 1.5, 1.625, 2.0, 2.25, 2.5)
+    assert timestamps.stages == pytest.approx((0.25, 0.25, 0.125, 0.375, 0.25, 0.25))
     assert len(timestamps.stages) == len(STAGES)
     assert sum(timestamps.stages) == pytest.approx(timestamps.total)
+
+
+def test_what_was_over_before_its_turn_came_took_no_time() -> None:
+    timestamps = Timestamps(1.0, 1.25, 2.0, 1.5, 2.25, 2.5, 2.75)
+    assert timestamps.stages == pytest.approx((0.25, 0.75, 0.0, 0.25, 0.25, 0.25))
+
+
+def test_the_speed_of_writing_counts_the_tokens_after_the_first() -> None:
+    assert Timestamps(texts=[1.0, 1.5, 2.0]).tokens_per_second == 2
+    assert Timestamps(texts=[1.0]).tokens_per_second == 0
+
+
+async def test_the_simulated_microphone_says_when_a_clip_was_over() -> None:
+    microphone = SimulatedMicrophone()
+    microphone.say(tone(0.05).astype(np.float32))
+    levels = []
+    async for block in microphone.blocks():
+        levels.append(float(np.abs(block).max()) > 0.01)
+        if len(levels) == 5:
+            microphone.close()
+    assert levels == [True, True, True, False, False]
+    assert microphone.speech_ended > 0
+
+
+def test_the_simulated_speaker_plays_in_real_time_and_pauses() -> None:
+    speaker = SimulatedSpeaker(1000)
+    speaker.add(np.zeros(60_000, np.float32))
+    assert speaker.started_at is not None
+    speaker.pause()
+    played = speaker.played_seconds
+    assert 0 <= played < 60
+    assert speaker.played_seconds == played
+    speaker.resume()
+    speaker.clear()
+    assert speaker.played_seconds == 0

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from faster_whisper import WhisperModel
 
-from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD
+from voice.stt.hallucinations import COMPRESSION_RATIO_THRESHOLD, normalized_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Features = NDArray[np.float32]
 
-MARGIN_SECONDS = 3.0
+MARGIN_SECONDS = 5.0
 """Padding that is kept behind the speech."""
 
 MIN_LOGPROB = -0.7
@@ -31,8 +31,9 @@ MIN_LOGPROB = -0.7
 _FRAMES_PER_SECOND = 100
 # Windows are multiples of this many frames: few different shapes, and even, because the encoder halves their number.
 _FRAME_STEP = 64
-# A decoder that reads on behind the speech repeats it: its last time is later than the end of the speech.
-_LATE_SECONDS = 0.6
+# A decoder that reads on behind the speech repeats it: its last time is then later than the end of the speech, by more
+# than the 1.1 s by which the times of a single word are wrong.
+_LATE_SECONDS = 1.5
 # Fast speech has 6 tokens a second, with times; scripts that are written in bytes have up to 20. More is a loop.
 _TOKENS_PER_SECOND, _EXTRA_TOKENS = 20, 30
 
@@ -96,6 +97,7 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
             and first[0].no_speech_prob <= options.no_speech_threshold
             and len(tokens) < most_tokens - 1
             and last_time <= seconds + _LATE_SECONDS
+            and not _is_said_twice(tokenizer.decode(tokens))
         ):
             return first
         assert self._padded is not None
@@ -108,3 +110,10 @@ def window_frames(speech_frames: int, padded_frames: int) -> int:
     """Return how many of the `padded_frames` of a window are encoded if the speech ends after `speech_frames`."""
     frames = speech_frames + round(MARGIN_SECONDS * _FRAMES_PER_SECOND)
     return min(padded_frames, -(-frames // _FRAME_STEP) * _FRAME_STEP)
+
+
+def _is_said_twice(text: str) -> bool:
+    """Tell whether the second half of a text repeats the first."""
+    words = normalized_words(text).split()
+    half = len(words) // 2
+    return len(words) >= 4 and words[:half] == words[half:]

@@ -44,7 +44,7 @@ class VadParams:
     start_threshold: float = 0.5
     stop_threshold: float = 0.35
     start_secs: float = 0.096
-    pause_secs: float = 0.3
+    pause_secs: float = 0.2
     stop_secs: float = 2.0
     pre_roll_secs: float = 0.4
     max_segment_secs: float = 30.0

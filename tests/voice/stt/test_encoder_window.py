@@ -15,7 +15,10 @@ PADDED = 3000
 EOT = 50_257
 TIMES = 50_364
 """The token of the time 0.00 of multilingual models."""
-TOKENIZER = SimpleNamespace(timestamp_begin=TIMES)
+WORDS = {7: " and", 8: " it is late"}
+TOKENIZER = SimpleNamespace(
+    timestamp_begin=TIMES, decode=lambda tokens: "".join(WORDS.get(token, "") for token in tokens)
+)
 
 
 @dataclass
@@ -72,9 +75,14 @@ def window(speech_frames: int) -> Floats:
 
 
 def result(
-    *times: float, tokens: int = 5, logprob: float = -0.2, compression: float = 1.0, no_speech: float = 0.1
+    *times: float,
+    tokens: int = 1,
+    repeats: int = 1,
+    logprob: float = -0.2,
+    compression: float = 1.0,
+    no_speech: float = 0.1,
 ) -> tuple[Any, float, float, float]:
-    ids = [7] * tokens + [TIMES + round(time / 0.02) for time in times]
+    ids = [7] * tokens + [8] * repeats + [TIMES + round(time / 0.02) for time in times]
     return SimpleNamespace(sequences_ids=[ids], no_speech_prob=no_speech), logprob, 0.0, compression
 
 
@@ -118,9 +126,10 @@ def test_a_full_window_is_as_ever(model: WindowedWhisperModel, engine: FakeEngin
         result(0.0, 2.0, compression=3.0),
         result(0.0, 2.0, no_speech=0.7),
         result(0.0, 2.0, 4.0),
-        result(0.0, 2.0, tokens=200),
+        result(0.0, 2.0, repeats=200),
+        result(0.0, 2.0, tokens=0, repeats=2),
     ],
-    ids=["improbable", "repetitive", "no speech", "later than the speech", "endless"],
+    ids=["improbable", "repetitive", "no speech", "later than the speech", "endless", "said twice"],
 )
 def test_what_is_not_clearly_understood_is_decoded_from_the_padded_window(
     doubtful: Any, model: WindowedWhisperModel, engine: FakeEngine

@@ -50,7 +50,7 @@ def test_turn_starts_soon_pauses_and_ends_with_all_that_was_said() -> None:
     (start, _), (pause, paused), (end, ended) = found
     assert [type(event) for _, event in found] == [UserStartedSpeaking, UserPaused, UserStoppedSpeaking]
     assert start == pytest.approx(1.1, abs=0.06)
-    assert pause == pytest.approx(3.3, abs=0.06)
+    assert pause == pytest.approx(3.2, abs=0.06)
     assert end == pytest.approx(3.8, abs=0.06)
     assert isinstance(paused, UserPaused)
     assert isinstance(ended, UserStoppedSpeaking)
@@ -71,7 +71,7 @@ def test_pause_inside_a_turn_does_not_end_it() -> None:
         UserPaused,
         UserStoppedSpeaking,
     ]
-    assert event_types(audio((0, 1), (0.9, 1), (0, 0.2), (0.9, 1), (0, 2))) == [
+    assert event_types(audio((0, 1), (0.9, 1), (0, 0.15), (0.9, 1), (0, 2))) == [
         UserStartedSpeaking,
         UserPaused,
         UserStoppedSpeaking,
