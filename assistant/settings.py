@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.config_file import closest_name, expand_home, read_config
@@ -22,7 +22,7 @@ _OTHER_VARIABLES = frozenset({"PARLEY_CONFIG", "PARLEY_API_KEY"})
 
 # For error messages: those of pydantic are about types and parsers.
 _EXPECTED = {
-    "model": '"auto", "pocket", a name that `parley models` lists, a folder or a hub id',
+    "model": '"auto", "pocket", "pocket-small", a name that `parley models` lists, a folder or a hub id',
     "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
     "compile": '"auto", "on" or "off"',
@@ -142,8 +142,8 @@ class Settings(BaseSettings):
     )
 
     model: Annotated[Line, AfterValidator(_expand_home)] = "auto"
-    """Model: "auto" (chosen for the machine), "pocket" (the bundled one), a name in the catalog, a folder, or an id on
-    the hub or on the server."""
+    """Model: "auto" (chosen for the machine), "pocket" or "pocket-small" (the bundled ones), a name in the catalog, a
+    folder, or an id on the hub or on the server."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Device of the model: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
@@ -244,6 +244,13 @@ class Settings(BaseSettings):
     record: FilePath | None = None
     """Stereo WAV file of a whole spoken conversation, or a folder for it; none is saved without it."""
 
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Origin of each setting that is not the default: "environment" for one. Empty if `load` did not make these."""
+        return self._origins
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -295,9 +302,23 @@ def load(
         folder = Path(file).parent if origins["system"] == file else Path()
         values["system"] = _instructions(system, folder)
     try:
-        return LoadedSettings(Settings(**values), origins)
+        settings = Settings(**values)
+        settings._origins = {name: origin for name, origin in origins.items() if origin != "default"}  # noqa: SLF001
+        return LoadedSettings(settings, origins)
     except ValidationError as error:
         raise ConfigError(_message(error, origins)) from error
+
+
+def parse_value(name: str, value: object, where: str) -> Any:
+    """Return the value of the setting `name` that `value` stands for; `where` begins the message of the error.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    try:
+        return getattr(Settings(**{name: value}), name)
+    except ValidationError as error:
+        raise ConfigError(f"{where} is {clean_line(repr(value), 100)}, but it should be {_EXPECTED[name]}.") from error
 
 
 def unknown_variables() -> list[str]:

@@ -33,6 +33,7 @@ _COMMAND = re.compile(r"/([^\W\d_][\w-]*)([.,:;!?…]*)(?:\s+(.*))?", re.DOTALL)
 _SESSION_COMMANDS = {
     "help": "/help NAME says how the command NAME is used.",
     "model": "/model NAME lets another model answer from here on; NAME is what --model takes.",
+    "set": "/set NAME VALUE changes how replies are generated, as in /set temperature 0.7; /set shows what applies.",
 }
 """Commands that the session runs itself."""
 

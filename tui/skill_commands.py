@@ -55,4 +55,4 @@ def command_summaries() -> Sequence[tuple[str, str]]:
     """Return the name and summary of each slash command. The first call imports the skills of other packages."""
     external = {skill.name: skill.summary for skill in registry.all_skills()[0] if not skill.is_built_in}
     skills = [(name, external.get(name) or registry.summary(name)) for name in registry.names()]
-    return [("model", "Have another model answer from here on."), *skills]
+    return [("model", "Have another model answer from here on."), ("set", "Change how replies are generated."), *skills]

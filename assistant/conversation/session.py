@@ -11,7 +11,7 @@ turn is kept with the text that was handed out. A prompt that is too long is tri
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -21,6 +21,7 @@ from assistant.conversation.commands import is_literal, parse_help_command, show
 from assistant.conversation.context_window import ContextWindow
 from assistant.conversation.model_command import parse_model_command, run_model_command
 from assistant.conversation.model_thread import ModelThread, PausableReply
+from assistant.conversation.set_command import OptionChoices, parse_set_command
 from assistant.conversation.turn_log import TurnLog, TurnStore
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
@@ -137,6 +138,7 @@ class Session:
         model: ChatModel,
         *,
         options: GenerationOptions | None = None,
+        option_origins: Mapping[str, str] | None = None,
         system: Message | None = None,
         messages: Sequence[Message] = (),
         store: TurnStore | None = None,
@@ -149,7 +151,8 @@ class Session:
 
         Args:
             model: Answers the turns; the session closes it.
-            options: Sampling options of every turn.
+            options: Options of every reply, until `/set` changes them.
+            option_origins: Where those come from that are no default, by name.
             system: Instructions before the conversation.
             messages: Earlier turns, oldest first.
             store: Store for new turns; None keeps them in memory only.
@@ -160,7 +163,7 @@ class Session:
             model_name: Name by which `models` loaded `model`.
         """
         self.model = model
-        self.options = options or GenerationOptions()
+        self._choices = OptionChoices(options or GenerationOptions(), option_origins)
         self._notices = [] if notices is None else notices
         self._log = TurnLog(messages, store, self._notices.append)
         self._context = ContextWindow(system)
@@ -169,6 +172,11 @@ class Session:
         self._model_name = model_name
         self._lock = asyncio.Lock()
         self._thread = ModelThread()
+
+    @property
+    def options(self) -> GenerationOptions:
+        """Options of the next reply."""
+        return self._choices.current
 
     @property
     def messages(self) -> list[Message]:
@@ -204,13 +212,15 @@ class Session:
             sink: Where the reply is delivered. The turn ends when the sink has finished, and a stopped reply is kept as
                 far as it was delivered.
             turn_instructions: Returns additional instructions for this turn only; called on the model's thread.
-            commands: Whether `/help`, `/model NAME` and `/SKILL …` are commands. Pass False for spoken words.
+            commands: Whether `/help`, `/model NAME`, `/set` and `/SKILL …` are commands. Pass False for spoken words.
 
         Returns:
             The turn. Its stream raises what the model raises.
         """
         if commands and (name := parse_model_command(message.text)) is not None:
             return Turn(lambda _: run_model_command(self.change_model, name), is_command=True)
+        if commands and (words := parse_set_command(message.text)) is not None:
+            return Turn(lambda _: self._choices.run(words, self.model), is_command=True)
         if commands and (topic := parse_help_command(message.text)) is not None:
             return Turn(lambda _: show_help(self._router.help_lines(topic)), is_command=True)
         if commands and is_literal(message.text):
@@ -347,7 +357,7 @@ class _ModelRouter:
     """Route every message to the model."""
 
     def help_lines(self, topic: str) -> Sequence[str]:  # noqa: ARG002 - there is one command
-        return ["/model NAME lets another model answer."]
+        return ["/model NAME lets another model answer.", "/set NAME VALUE changes how replies are generated."]
 
     def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool) -> None:
         """Return None: the model answers."""

@@ -61,6 +61,7 @@ def _read_prompt(ctx: click.Context, words: tuple[str, ...], images: tuple[str, 
     """Return the prompt, from standard input if it is - or missing. Raises `UsageError` if it cannot be one."""
     from assistant.conversation.commands import parse_help_command
     from assistant.conversation.model_command import parse_model_command
+    from assistant.conversation.set_command import parse_set_command
 
     if not words and ("-" in images or is_terminal(sys.stdin)):
         raise click.UsageError(f"The prompt is missing: say what you want to know, as in {ask_command(images)}", ctx)
@@ -75,6 +76,8 @@ def _read_prompt(ctx: click.Context, words: tuple[str, ...], images: tuple[str, 
         raise click.UsageError("The prompt is empty: say what you want to know.", ctx)
     if parse_model_command(prompt) is not None:
         raise click.UsageError("/model changes the model of an open conversation: name it here with --model.", ctx)
+    if parse_set_command(prompt) is not None:
+        raise click.UsageError("/set is for an open conversation: give options, as in --temperature 0.7.", ctx)
     if parse_help_command(prompt) is not None:
         raise click.UsageError("/help is for an open conversation: `parley skills` lists what there is.", ctx)
     return prompt

@@ -80,6 +80,7 @@ def build_session(
     session = Session(
         model,
         options=generation_options(settings),
+        option_origins=settings.origins,
         system=system(instructions) if instructions else None,
         messages=earlier,
         store=conversation if save else None,
