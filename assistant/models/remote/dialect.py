@@ -13,9 +13,19 @@ from typing import Any
 from assistant.models.remote.json_values import as_dict, as_list, as_text, parse_json
 
 _OLD_LIMIT, _NEW_LIMIT = "max_tokens", "max_completion_tokens"
-_OPTIONAL = ("stream_options", "seed", "temperature")
+_REPETITION = ("repetition_penalty", "repeat_penalty")
 _SAID_AS = {"include_usage": "stream_options"}
-_MEANING = {"seed": "the seed", "temperature": "the temperature"}
+# Stop strings are not among them: `replies` ends the reply where the server does not.
+_MEANING = {
+    "seed": "the seed",
+    "temperature": "the temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    **dict.fromkeys(_REPETITION, "the repetition penalty"),
+    "presence_penalty": "the presence penalty",
+}
+_OPTIONAL = ("stream_options", "stop", *_MEANING)
 
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|unknown|unrecogni[sz]ed|unexpected|extra|not (?:permitted|allowed)|deprecated|"
@@ -70,8 +80,8 @@ class Dialect:
 
     def notices(self, earlier: "Dialect", request: dict[str, Any]) -> Iterator[str]:
         """Yield a sentence for each choice of the user that this dialect leaves out and `earlier` did not."""
-        for name in sorted(self.omitted - earlier.omitted):
-            if name in _MEANING and request.get(name):
+        for name in sorted(_lost(self.omitted) - _lost(earlier.omitted)):
+            if request.get(name):
                 yield f"The server does not accept {_MEANING[name]}: it is left out of the requests."
 
     def _without(
@@ -93,6 +103,12 @@ class Dialect:
             following = {_OLD_LIMIT: _NEW_LIMIT, _NEW_LIMIT: "" if unsupported else _NEW_LIMIT, "": ""}
             return replace(self, limit_name=following[self.limit_name])
         return None
+
+
+def _lost(omitted: frozenset[str]) -> frozenset[str]:
+    """Return the choices of a user that do not reach the server, under one name each."""
+    lost = omitted & {*_MEANING} - {*_REPETITION}
+    return lost | {_REPETITION[0]} if omitted >= {*_REPETITION} else lost
 
 
 def _mentions(text: str) -> Iterator[set[str]]:

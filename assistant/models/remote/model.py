@@ -26,6 +26,7 @@ from assistant.models.remote.openai_api import (
     data_url,
     parse_context_overflow,
     parse_models,
+    sampling_parameters,
     to_openai_message,
 )
 from assistant.models.remote.retries import RETRY_DELAYS, IsCancelled, RetryPolicy, ServerError
@@ -39,7 +40,7 @@ KEY_VARIABLE = "PARLEY_API_KEY"
 _UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 # Zero for an error that comes as an event.
 _INVALID_REQUEST = frozenset({0, 400, 422})
-_MAX_ADAPTATIONS = 8
+_MAX_ADAPTATIONS = 10
 _PROGRESS_SECONDS = 0.3
 _MAX_LISTED_MODELS = 12
 # The API does not tell what a model can do, only its name.
@@ -154,8 +155,7 @@ class RemoteModel:
             "model": self._id,
             "messages": [to_openai_message(message, self._data_urls) for message in messages],
             "max_tokens": options.max_tokens,
-            **({} if options.temperature is None else {"temperature": options.temperature}),
-            **({} if options.seed is None else {"seed": options.seed}),
+            **sampling_parameters(options),
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -17,6 +17,7 @@ import PIL.Image
 from assistant.attachments.images import decode
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
+from assistant.models.base import GenerationOptions
 from assistant.models.remote.json_values import as_count, as_dict, as_list, as_text, parse_json
 
 MAX_IMAGE_SIDE = 2048
@@ -80,6 +81,26 @@ def to_openai_message(message: Message, data_urls: Mapping[str, str]) -> dict[st
                 raise ModelError("Audio cannot be sent to a server: type the message instead.")
     # Every server and chat template accepts a plain string.
     return {"role": message.role, "content": parts if message.images else message.text}
+
+
+def sampling_parameters(options: GenerationOptions) -> dict[str, Any]:
+    """Return the options that are set, under the names of the API.
+
+    `top_k`, `min_p` and the repetition penalty are extensions. The last has one name in vLLM and SGLang, and another in
+    llama.cpp and LM Studio; each ignores the other's.
+    """
+    parameters = {
+        "temperature": options.temperature,
+        "top_p": options.top_p,
+        "top_k": options.top_k,
+        "min_p": options.min_p,
+        "repetition_penalty": options.repetition_penalty,
+        "repeat_penalty": options.repetition_penalty,
+        "presence_penalty": options.presence_penalty,
+        "stop": list(options.stop) or None,
+        "seed": options.seed,
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def data_url(image: Image) -> str:

@@ -1,13 +1,18 @@
 """A server that refuses a parameter is asked again without it, and never again with it."""
 
 import json
+import threading
 from copy import copy
+from typing import Any
 
 import pytest
 
 from assistant.errors import ModelError
 from assistant.messages import user
+from assistant.models.base import GenerationOptions
 from assistant.models.remote.dialect import Dialect
+from assistant.models.remote.model import RemoteModel
+from assistant.models.replies import stream_reply
 from tests.fakes.chat_server import Behavior, ChatServer, Handler, connect, delta, event_stream
 from tests.fakes.generation import complete
 
@@ -113,9 +118,9 @@ def test_a_server_is_learned_once_and_copies_of_the_model_know(server: ChatServe
     server.behaviors.extend([behavior] * 20)
     notices: list[str] = []
     model = connect(server, on_notice=notices.append)
-    assert complete(model, HELLO, seed=3, max_tokens=9) == "Hi."
+    assert complete(model, HELLO, seed=3, max_tokens=9, temperature=0) == "Hi."
     assert len(server.requests) == 5
-    assert complete(copy(model), HELLO, seed=3, max_tokens=9) == "Hi."
+    assert complete(copy(model), HELLO, seed=3, max_tokens=9, temperature=0) == "Hi."
     assert len(server.requests) == 6
     assert server.requests[-1].keys() == {"model", "messages", "max_completion_tokens", "stream"}
     assert server.requests[-1]["max_completion_tokens"] == 9
@@ -148,3 +153,60 @@ def test_what_a_server_did_not_accept_in_the_end_is_not_remembered(server: ChatS
         complete(model, HELLO, seed=3)
     assert complete(model, HELLO, seed=3)
     assert server.requests[-1]["seed"] == 3
+
+
+SAMPLING: dict[str, Any] = {
+    "temperature": 0.7,
+    "top_p": 0.9,
+    "top_k": 40,
+    "min_p": 0.05,
+    "repetition_penalty": 1.1,
+    "presence_penalty": 0.5,
+    "stop": ("###",),
+}
+
+
+def sample(model: RemoteModel) -> str:
+    """Return the reply with all options set."""
+    return "".join(model.stream([HELLO], GenerationOptions(**SAMPLING), threading.Event()))
+
+
+def test_every_option_is_sent(server: ChatServer) -> None:
+    sample(connect(server))
+    sent = server.requests[-1]
+    assert {name: sent[name] for name in SAMPLING} == {**SAMPLING, "stop": ["###"]}
+    # The name of the same thing in llama.cpp and LM Studio.
+    assert sent["repeat_penalty"] == 1.1
+    complete(connect(server), HELLO)
+    assert not server.requests[-1].keys() & SAMPLING.keys()
+
+
+def test_extensions_that_a_server_refuses_are_left_out_with_a_notice_each(server: ChatServer) -> None:
+    refused = ("repeat_penalty", "min_p", "top_k", "repetition_penalty", "stop")
+    server.behaviors.extend([strict(*refused)] * 6)
+    notices: list[str] = []
+    model = connect(server, on_notice=notices.append)
+    assert sample(model) == "Hi."
+    assert server.requests[-1].keys() & SAMPLING.keys() == {"temperature", "top_p", "presence_penalty"}
+    assert notices == [
+        f"The server does not accept {name}: it is left out of the requests."
+        for name in ("min_p", "the repetition penalty", "top_k")
+    ]
+    server.behaviors.append(strict(*refused))
+    assert sample(model) == "Hi."
+    assert len(notices) == 3
+
+
+def test_one_name_of_the_repetition_penalty_is_enough(server: ChatServer) -> None:
+    server.behaviors.extend([strict("repeat_penalty")] * 2)
+    notices: list[str] = []
+    assert sample(connect(server, on_notice=notices.append)) == "Hi."
+    assert server.requests[-1]["repetition_penalty"] == 1.1
+    assert notices == []
+
+
+def test_stop_strings_work_where_the_server_refuses_them(server: ChatServer) -> None:
+    server.behaviors.append(strict("stop"))
+    server.behaviors.append(event_stream(delta(content="one #"), delta(content="## two"), delta("stop")))
+    options = GenerationOptions(stop=("###",))
+    assert "".join(stream_reply(connect(server), [HELLO], options, threading.Event())) == "one "
