@@ -5,6 +5,7 @@
 
 import importlib.util
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ _HOW_TO_INSTALL = (
 )
 # [word](/phonemes/) is how hibari is told the phonemes of a word.
 _BRACKETS = re.compile(r"[\[\]]+")
+# Of a longer word it would say the beginning.
+_LONG_WORD = re.compile(r"([^\W\d_]{24})(?=[^\W\d_])")
 _LONG_NUMBER = re.compile(r"\d{13,}")
 # The letter, where hibari would say the article: "A 1 B 2", "9 A M", "from A to Z", "plan A."
 _SPELLED_A = re.compile(
@@ -49,6 +52,8 @@ class Hibari:
     def __init__(self, model: Any) -> None:
         self._model: Any = model
         self.sample_rate: int = model.sample_rate
+        self._letters = frozenset(model.g2p.oov.cin)
+        """Letters that it knows within a word it does not."""
 
     @classmethod
     def load(cls) -> "Hibari":
@@ -90,10 +95,13 @@ class Hibari:
 
     def _phonemes(self, sentence: str) -> Iterator[str]:
         """Yield the phonemes of a sentence in pieces that are short enough."""
-        text = _SPELLED_A.sub("[A](/ˈA/)", _BRACKETS.sub(" ", sentence))
+        text = _BRACKETS.sub(" ", unicodedata.normalize("NFC", sentence))
+        # "Nguyễn" is "Nguyen" rather than "Nguyn".
+        text = "".join(each if each.isascii() or each in self._letters else _base_letter(each) for each in text)
+        text = _SPELLED_A.sub("[A](/ˈA/)", text)
         # Its table of number words ends at 10^36.
         text = _LONG_NUMBER.sub(lambda match: " ".join(match[0]), text)
-        for phonemes in self._model.phonemize(text):
+        for phonemes in self._model.phonemize(_LONG_WORD.sub(r"\1 ", text)):
             rest = phonemes
             while len(rest) > MAX_PHONEMES:
                 end = rest.rfind(" ", 1, MAX_PHONEMES) + 1 or MAX_PHONEMES
@@ -105,6 +113,12 @@ class Hibari:
 
     def close(self) -> None:
         self._model = None
+
+
+def _base_letter(character: str) -> str:
+    """Return a Latin letter without its accents, and any other character as it is."""
+    base = unicodedata.normalize("NFKD", character)[0]
+    return base if base.isascii() and base.isalpha() else character
 
 
 def _error_types() -> tuple[type[Exception], ...]:

@@ -76,6 +76,12 @@ def test_text_with_words_is_never_silent(text: str, voice: Hibari) -> None:
     assert sum(chunk.size for chunk in voice.synthesize(text)) > voice.sample_rate / 4
 
 
+def test_no_letter_of_a_foreign_name_is_lost(voice: Hibari) -> None:
+    assert phonemes("Nguyễn", voice) == phonemes("Nguyen", voice)
+    assert phonemes("cafe\u0301", voice) == phonemes("café", voice)
+    assert len(phonemes("Donaudampfschifffahrtsgesellschaft", voice)) > len(phonemes("Donaudampfschifffahrts", voice))
+
+
 @pytest.mark.parametrize("text", ["", " ", ".", "?!…", "—", "'", "\ud800", "\x00", "😀", "你好"])
 def test_text_without_words_is_silent(text: str, voice: Hibari) -> None:
     assert list(voice.synthesize(text)) == []
