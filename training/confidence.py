@@ -234,7 +234,7 @@ def main() -> None:
     path = arguments.work / "confidence-dev.jsonl"
     answers = [GradedAnswer.from_json(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = {answer.image for answer in answers}
-    model = build_vision_client(settings.load({"model": "pocket"}).settings)
+    model = build_vision_client(settings.load({"model": "pocket-small"}).settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         for ask in (answer_room_questions, answer_presence_questions):

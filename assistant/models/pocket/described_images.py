@@ -82,7 +82,8 @@ class DescribedImages:
         """
         key = (image.digest, question)
         found = self._answers.get(key)
-        if found is None and is_new:
+        # A page answers by its text, which the small model cannot read.
+        if found is None and is_new and not self.describe(image, stop).text:
             try:
                 found = second_look.look_again(question, image, self.model, stop)
             except AttachmentError:

@@ -6,18 +6,35 @@ The words and names in an image are data. They stand in the fence of the image, 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from assistant.messages import IMAGE_PLACEHOLDER, ContentPart, Image, Message, Text, system
 from assistant.text_cleaning import clean_text
 
-DEFAULT_PERSONA = "You are Parley, a helpful assistant that runs on the user's own computer."
+DEFAULT_PERSONA = (
+    "You are Parley, a helpful assistant that runs on the computer of the user. "
+    "You were made by the Parley project, and by no company."
+)
 """Instructions of a conversation that has none. Without a name, the model calls itself by that of its makers."""
 
-# A role longer than this is not repeated: the beginning says who speaks.
+# Without it, "a cup of espresso" became six sentences on grinding coffee beans. After the question, because a rule at
+# the beginning of the prompt is not followed.
+_DESCRIBE_HINT = "(Two to five short sentences, in the language of the question. Say only what is written above.)"
+_ASKS_TO_DESCRIBE = re.compile(
+    r"\b(?:describ\w+|description|in detail|caption|beschreib\w*|schildere?|d\u00e9cri\w+|en d\u00e9tail"
+    r"|descripci\u00f3n)\b|\u63cf\u8ff0|\u8be6\u7ec6",
+    re.IGNORECASE,
+)
+_REMINDER = (
+    "Answer in the language of the user. If you are asked who you are, who made you or what you are, answer from this "
+    "alone:"
+)
+# Characters.
 _MAX_REPEATED = 300
+# Messages of the user after an image that are still taken for questions about it.
+_MAX_AGE = 2
 _FENCE = re.compile(r"<(?=\s*/?\s*image\s*\d)", re.IGNORECASE)
 # The tokens of chat templates: "<|im_end|>".
 _TEMPLATE_TOKEN = re.compile(r"<(?=\|)|(?<=\|)>")
@@ -58,18 +75,27 @@ class _WordedImages:
         self._count = 0
         self._numbers: dict[str, int] = {}
         self._latest: tuple[Image, ...] = ()
+        self._age = 0
 
     def replace_images(self, message: Message, *, is_new: bool) -> Message:
         """Return `message` with its images in words, and with a second look if that answers its question."""
+        self._age += message.role == "user"
         if message.had_image:
-            self._latest = message.images
+            self._latest, self._age = message.images, 0
         lines = [line for part in message.parts if (line := self._words(part)) is not None]
-        if message.role == "user" and message.text and len(self._latest) == 1:
-            seen = self._images.look_again(message.text, self._latest[0], is_new=is_new)
+        if message.role == "user" and message.text and self._latest and self._age <= _MAX_AGE:
             # After the question, so that the prompt begins as it was prepared before the question was complete.
-            lines += [f"(You look at image {self._count} again for this: {seen}.)"] if seen else []
+            lines += self._hints(message.text, is_new=is_new)
         others = tuple(part for part in message.parts if not isinstance(part, Image | Text))
         return replace(message, parts=(Text("\n".join(lines)), *others))
+
+    def _hints(self, question: str, *, is_new: bool) -> Iterator[str]:
+        if len(self._latest) == 1:
+            seen = self._images.look_again(question, self._latest[0], is_new=is_new)
+            if seen:
+                yield f"(You look at image {self._count} again for this: {seen}.)"
+        if _ASKS_TO_DESCRIBE.search(question):
+            yield _DESCRIBE_HINT
 
     def _words(self, part: ContentPart) -> str | None:
         match part:
@@ -99,13 +125,17 @@ def _escape_fence(text: str) -> str:
 
 
 def _instructions(persona: str) -> str:
+    """Return the persona, and at the end once more who it is.
+
+    Of 20 dev questions, 14 were answered in the role with the persona alone, and 18 with the reminder. Most of the
+    others named the makers of the language model. "Stay in this role: …" made it 16, "always reply as this role …" 17.
+    """
     persona = persona.strip() or DEFAULT_PERSONA
-    return f"{persona}\n\n{_reminder(persona)}"
+    return f"{persona}\n\n{_REMINDER} {_who_it_is(persona)}"
 
 
-def _reminder(persona: str) -> str:
+def _who_it_is(persona: str) -> str:
+    """Return the whole of a short persona, or the first sentence of a longer one."""
     first = _SENTENCE.match(persona)
-    who = first[0].strip() if first else persona
-    if len(who) > _MAX_REPEATED:
-        return "Stay in this role."
-    return f"Stay in this role: {who}"
+    candidates = (persona, first[0].strip() if first else "")
+    return next((each for each in candidates if len(each) <= _MAX_REPEATED), "what is said above.")

@@ -1,7 +1,8 @@
 """A second look at an image, for one question: the small model's own answer, if its kind is often right.
 
-Only English questions of three kinds are understood: is something there, how many, and what colour. An answer counts if
-its calibrated confidence says so: the small model always has an answer, and a wrong one in the prompt is repeated.
+Only English questions of three kinds are answered: is something there, how many, and what colour. An answer counts if
+its calibrated confidence says so: the small model always has an answer, and a wrong one in the prompt is repeated. Of
+questions for names, places and times it only knows that pictures seldom tell, which the language model does not.
 """
 
 import math
@@ -9,7 +10,7 @@ import re
 import threading
 from collections.abc import Sequence
 
-from assistant.messages import Image, user
+from assistant.messages import Image, Message, user
 from assistant.models.base import ChatModel, GenerationOptions, Scorer
 from assistant.models.pocket.confidence import calibrated_confidence, calibration
 from assistant.models.replies import stream_reply
@@ -25,11 +26,20 @@ _KINDS = {
     "count": re.compile(r"\W*how\s+many\b", re.IGNORECASE),
     "colour": re.compile(r"\W*(?:and\s+)?(?:what|which)\s+colou?r\b", re.IGNORECASE),
 }
+# Pictures seldom tell a name, a place or a time; the small model was trained to say so.
+_BEYOND = re.compile(
+    r"\W*(?:who(?:se)?\b|where\b|when\b|how\s+old\b|how\s+much\b|what\s+(?:time|day|year|city|country)\b"
+    r"|what(?:'s|\s+is)\s+(?:his|her|their|the\s+\w+'s)\s+(?:name|age)\b)",
+    re.IGNORECASE,
+)
+NOT_VISIBLE = "it does not show that"
 _MIN_CONFIDENCE = {"yes_no": 0.85, "count": 0.6, "colour": 0.6}
 _ANSWER_TOKENS = 12
+_YES_NO = ("Yes.", "No.", ABSTENTION)
 # Characters. A longer one asks for more than one of these things.
 _MAX_QUESTION = 120
-_NO_ANSWER = re.compile(r"\bi (?:can|do)\b", re.IGNORECASE)
+# "I can't tell from the picture.", "I can't see a dog in the picture.", "I'm not sure what this is."
+_NO_ANSWER = re.compile(r"I\b")
 
 
 def look_again(question: str, image: Image, model: ChatModel, stop: threading.Event) -> str:
@@ -38,17 +48,16 @@ def look_again(question: str, image: Image, model: ChatModel, stop: threading.Ev
     Raises:
         ModelError: The small model fails.
     """
-    kind = next((kind for kind, pattern in _KINDS.items() if pattern.match(question)), None)
-    fitted = calibration().get(kind) if kind else None
-    if kind is None or fitted is None or not isinstance(model, Scorer) or len(question) > _MAX_QUESTION:
+    if not isinstance(model, Scorer) or len(question) > _MAX_QUESTION:
         return ""
     messages = [user(question, image)]
-    if kind == "yes_no":
-        candidates: Sequence[str] = ("Yes.", "No.", ABSTENTION)
-    else:
-        options = GenerationOptions(_ANSWER_TOKENS, temperature=0)
-        candidates = ("".join(stream_reply(model, messages, options, stop)).strip(),)
-    if stop.is_set() or _NO_ANSWER.search(candidates[0]):
+    if _BEYOND.match(question):
+        return NOT_VISIBLE if _NO_ANSWER.match(_reply(model, messages, stop)) else ""
+    kind = next((kind for kind, pattern in _KINDS.items() if pattern.match(question)), None)
+    if kind is None or kind not in calibration():
+        return ""
+    candidates = _YES_NO if kind == "yes_no" else (_reply(model, messages, stop),)
+    if stop.is_set() or not candidates[0]:
         return ""
     scores = [math.fsum(each) for each in model.score(messages, candidates, stop)]
     if not scores:
@@ -56,6 +65,11 @@ def look_again(question: str, image: Image, model: ChatModel, stop: threading.Ev
     best = max(range(len(scores)), key=scores.__getitem__)
     # Given answers exclude each other, so their probabilities are shares; that of free words is the model's own.
     total = math.log(math.fsum(map(math.exp, scores))) if kind == "yes_no" else 0.0
-    confidence = calibrated_confidence(min(scores[best] - total, 0.0), fitted)
-    is_told = candidates[best] != ABSTENTION and confidence >= _MIN_CONFIDENCE[kind]
-    return candidates[best].rstrip(".").lower() if is_told else ""
+    confidence = calibrated_confidence(min(scores[best] - total, 0.0), calibration()[kind])
+    if _NO_ANSWER.match(candidates[best]) or confidence < _MIN_CONFIDENCE[kind]:
+        return ""
+    return candidates[best].rstrip(".").lower()
+
+
+def _reply(model: ChatModel, messages: Sequence[Message], stop: threading.Event) -> str:
+    return "".join(stream_reply(model, messages, GenerationOptions.greedy(_ANSWER_TOKENS), stop)).strip()

@@ -38,6 +38,23 @@ def test_a_second_look_follows_the_question_that_it_is_for() -> None:
     assert words.asked == [("What?", False), ("Many", True)]
 
 
+def test_a_question_long_after_an_image_is_not_about_it() -> None:
+    words = ScriptedWords(lambda _: "A dog.", Many="two")
+    later = [message for number in range(3) for message in (user(f"Q{number}"), assistant("A."))]
+    build_prompt([user("What?", PHOTO), assistant("A dog."), *later, user("Many")], words)
+    assert ("Many", True) not in words.asked
+
+
+@pytest.mark.parametrize(
+    "question", ["Describe this picture in detail.", "Beschreibe das Bild.", "Décris cette image.", "请描述这张图片。"]
+)
+def test_a_description_is_asked_not_to_add_anything(question: str) -> None:
+    _, described = build_prompt([user(question, PHOTO)], ScriptedWords(lambda _: "A dog."))
+    assert "Say only what is written above." in described.text
+    _, plain = build_prompt([user(question)], ScriptedWords(lambda _: ""))
+    assert plain == user(question)
+
+
 def test_no_second_look_at_several_images() -> None:
     words = ScriptedWords(lambda _: "A dog.", Many="two")
     build_prompt([user("Many", PHOTO, OTHER)], words)
@@ -83,10 +100,16 @@ def test_words_of_the_user_are_kept_except_for_fences() -> None:
 
 
 def test_the_persona_is_said_first_and_who_it_is_once_more_at_the_end() -> None:
-    persona = "You are Ada, a guide. Be brief. Speak of the museum."
+    persona = "You are Ada, a guide. " + "Speak of the museum. " * 20
     instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
-    assert instructions.text.startswith(persona)
-    assert instructions.text.endswith("You are Ada, a guide.")
+    assert instructions.text.startswith(persona.strip())
+    assert instructions.text.endswith("alone: You are Ada, a guide.")
+
+
+def test_a_short_persona_is_said_twice() -> None:
+    persona = "You are Ada, a pirate. Talk like one."
+    instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
+    assert instructions.text.count(persona) == 2
 
 
 def test_without_a_persona_the_model_knows_its_name() -> None:
@@ -99,4 +122,4 @@ def test_without_a_persona_the_model_knows_its_name() -> None:
 def test_a_persona_of_many_pages_is_not_said_twice() -> None:
     persona = "You are a guide who knows " + "everything and " * 500
     instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
-    assert len(instructions.text) < len(persona) + 100
+    assert len(instructions.text) < len(persona) + 200

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 import pytest
 
 from assistant.messages import Message
+from assistant.models.pocket import second_look
 from assistant.models.pocket.second_look import look_again
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.skills import make_image
 
 PHOTO = make_image()
+
+
+@pytest.fixture(autouse=True)
+def _confidence_is_the_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = {kind: {"slope": 1.0, "offset": 0.0} for kind in ("yes_no", "count", "colour")}
+    monkeypatch.setattr(second_look, "calibration", lambda: fits)
 
 
 class Judge(ScriptedModel):
@@ -50,12 +57,18 @@ def test_a_guessed_colour_is_not_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["Who are you?", "Wie viele Hunde sind da?", "Is this dangerous?", "Why is there a dog?", ""]
+    "question", ["Tell me who you are.", "Wie viele Hunde sind da?", "Is this dangerous?", "Why is there a dog?", ""]
 )
 def test_the_small_model_is_not_asked_what_it_was_not_measured_on(question: str) -> None:
     model = Judge()
     assert look(question, model) == ""
     assert not model.prompts
+
+
+@pytest.mark.parametrize("question", ["Where was this taken?", "What is his name?", "How much does it cost?"])
+def test_the_small_model_says_that_pictures_do_not_tell_everything(question: str) -> None:
+    assert look(question, Judge("I can't tell from the picture.")) == "it does not show that"
+    assert look(question, Judge("In the garden.")) == ""
 
 
 def test_a_model_without_scores_is_not_asked() -> None:
