@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from assistant.errors import AttachmentError
+from assistant.errors import AttachmentError, ModelError
 from assistant.messages import Image
 from assistant.models.base import ChatModel
 from assistant.models.pocket import second_look
@@ -63,8 +63,10 @@ class DescribedImages:
         if found is None:
             try:
                 found = self._loaded().describer.describe(image, stop)
-            except AttachmentError:
-                # The turn goes on without it: an image of an old conversation may be damaged by now.
+            except ModelError:
+                raise
+            except Exception:  # noqa: BLE001 - OCR and detectors raise what their libraries raise
+                # The turn goes on without it. An image of an old conversation may be damaged by now, too.
                 _log.warning("%s cannot be looked at", image.name, exc_info=True)
                 found = ImageDescription()
             if not stop.is_set():

@@ -45,8 +45,9 @@ def test_a_conversation_without_images_loads_no_vision_model() -> None:
     assert complete(PocketModel(ScriptedModel("Hello"), load), user("Hi")) == "Hello"
 
 
-def test_an_image_that_cannot_be_looked_at_does_not_end_the_turn() -> None:
-    pocket = PocketModel(ScriptedModel("I cannot make it out."), lambda: scripted_vision(AttachmentError("damaged")))
+@pytest.mark.parametrize("fault", [AttachmentError("damaged"), ValueError("the OCR of a library")])
+def test_an_image_that_cannot_be_looked_at_does_not_end_the_turn(fault: Exception) -> None:
+    pocket = PocketModel(ScriptedModel("I cannot make it out."), lambda: scripted_vision(fault))
     assert complete(pocket, user("What is it?", PHOTO)) == "I cannot make it out."
 
 
