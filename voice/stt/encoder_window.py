@@ -7,9 +7,12 @@ and most of that goes into the padding:
                                                                     └─ no: the padded window, as without this module
 
 A window without padding makes the decoder read the utterance twice, so a margin stays, and every result is checked.
+What is left behind the last word of a window is the next window; a moment of silence is no window.
 """
 
+import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +39,10 @@ _FRAME_STEP = 64
 _LATE_SECONDS = 1.5
 # Fast speech has 6 tokens a second, with times; scripts that are written in bytes have up to 20. More is a loop.
 _TOKENS_PER_SECOND, _EXTRA_TOKENS = 20, 30
+# Silero leaves 0.4 s behind the last word. Decoded as a window of its own, it became invented words, mostly hot words,
+# and took longer than the utterance, because each temperature was tried.
+_MIN_REST_SECONDS = 0.8
+_NOTHING_SAID = (SimpleNamespace(no_speech_prob=1.0, sequences_ids=[[]]), -math.inf, 0.0, 0.0)
 
 
 class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whisper has no types
@@ -45,20 +52,32 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
     """Features of the latest window, with its padding."""
     _encoded: Any = None
     """What the encoder made of it."""
+    _windows = 0
+    """Number of the latest window of the current audio."""
     _speech_frames = 0
     _is_cut = False
     _is_cutting_supported = True
 
+    def begin(self) -> None:
+        """Forget the windows of the audio before."""
+        self._padded = self._encoded = None
+        self._windows = 0
+
     def encode(self, features: "Features") -> Any:
         """Encode a window of 30 s without most of its padding. The latest one is encoded once, however often asked.
 
-        The detection of the language and the transcription encode the same first window.
+        The detection of the language and the transcription encode the same first window. What is left behind the last
+        word is not encoded, and the result is None, if it is too short for a word.
         """
         if self._padded is not None and np.array_equal(features, self._padded):
             return self._encoded
         self._padded = features
+        self._windows += 1
         sounding = np.flatnonzero(features.any(axis=0))
         self._speech_frames = int(sounding[-1]) + 1 if sounding.size else 0
+        if self._windows > 1 and self._speech_frames < _MIN_REST_SECONDS * _FRAMES_PER_SECOND:
+            self._encoded = None
+            return None
         frames = window_frames(self._speech_frames, features.shape[-1])
         self._is_cut = self._is_cutting_supported and frames < features.shape[-1]
         try:
@@ -81,6 +100,8 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
         Returns:
             faster-whisper's tuple: result, average log probability, temperature, compression ratio.
         """
+        if encoder_output is None:
+            return _NOTHING_SAID
         if not self._is_cut or encoder_output is not self._encoded:
             return super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
         seconds = self._speech_frames / _FRAMES_PER_SECOND

@@ -108,8 +108,5 @@ def hot_word_prompt(words: Iterable[str], count_tokens: Callable[[str], int]) ->
 
 
 def repeats_prompt(words: Sequence[str], prompt_words: Sequence[str]) -> bool:
-    """Tell whether recognized `words` are several of the prompt's in its order and nothing else: nobody said those."""
-    if len(words) < 3 or len(prompt_words) < 3:
-        return False
-    # Surrounded by blanks, so that only complete words count.
-    return f" {' '.join(words)} " in f" {' '.join(prompt_words)} "
+    """Tell whether recognized `words` are three or more of the prompt's and nothing else: nobody says that."""
+    return len(words) >= 3 and set(words) <= set(prompt_words)

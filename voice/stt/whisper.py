@@ -96,6 +96,7 @@ class Whisper:
         # Checked before Whisper runs, which takes a second to detect the language of silence.
         if not samples.size or not detect_speech(samples):
             return Transcript(language=language or "", language_probability=float(language is not None))
+        model.begin()
         try:
             raw_segments, info = model.transcribe(
                 samples,

@@ -154,3 +154,21 @@ def test_what_is_wrong_with_the_padded_window_too_is_raised(model: WindowedWhisp
     engine.refuses_below = PADDED + 1
     with pytest.raises(ValueError, match="Invalid input"):
         model.encode(window(200))
+
+
+def test_the_moment_behind_the_last_word_is_no_window(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    model.begin()
+    model.encode(window(200))
+    rest = model.encode(window(40))
+    result, logprob, _, _ = decode(model, rest)
+    assert result.no_speech_prob > Options([0.0]).no_speech_threshold
+    assert logprob < -10
+    assert len(engine.encoded) == 1
+    assert model.encode(window(120)) is not None
+
+
+def test_audio_that_is_as_short_is_heard(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    for _ in range(2):
+        model.begin()
+        assert model.encode(window(10)) is not None
+    assert len(engine.encoded) == 2

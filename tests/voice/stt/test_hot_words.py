@@ -66,5 +66,6 @@ def test_words_that_do_not_fit_are_left_out_as_a_whole() -> None:
 def test_the_prompt_read_out_is_no_speech_but_its_words_in_a_sentence_are() -> None:
     prompt = "hottie klara zorblax fluxomat".split()
     assert repeats_prompt("klara zorblax fluxomat".split(), prompt)
-    for said in ("hottie", "klara hottie", "fluxomat klara hottie", "hottie klara zorblax please", ""):
+    assert repeats_prompt("fluxomat fluxomat klara".split(), prompt)
+    for said in ("hottie", "klara hottie", "hottie zorblax and fluxomat", "hottie klara zorblax please", ""):
         assert not repeats_prompt(said.split(), prompt)
