@@ -35,6 +35,12 @@ _REMINDER = (
 _MAX_REPEATED = 300
 # Messages of the user after an image that are still taken for questions about it.
 _MAX_AGE = 2
+# Instructions without these words, such as "Answer in French.", leave open who answers.
+_NAMES_A_ROLE = re.compile(
+    r"\b(?:you are|you're|your name|act as|du bist|sie sind|dein name|tu es|vous \u00eates|eres|usted es|tu sei)\b"
+    r"|[\u4f60\u60a8]\u662f|\u3042\u306a\u305f\u306f",
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r"<(?=\s*/?\s*image\s*\d)", re.IGNORECASE)
 # The tokens of chat templates: "<|im_end|>".
 _TEMPLATE_TOKEN = re.compile(r"<(?=\|)|(?<=\|)>")
@@ -130,7 +136,9 @@ def _instructions(persona: str) -> str:
     Of 20 dev questions, 14 were answered in the role with the persona alone, and 18 with the reminder. Most of the
     others named the makers of the language model. "Stay in this role: …" made it 16, "always reply as this role …" 17.
     """
-    persona = persona.strip() or DEFAULT_PERSONA
+    persona = persona.strip()
+    if not _NAMES_A_ROLE.search(persona):
+        persona = f"{DEFAULT_PERSONA}\n{persona}".strip()
     return f"{persona}\n\n{_REMINDER} {_who_it_is(persona)}"
 
 

@@ -118,6 +118,11 @@ def test_without_a_persona_the_model_knows_its_name() -> None:
     assert question == user("Hi")
 
 
+def test_instructions_that_name_nobody_are_given_to_parley() -> None:
+    instructions, *_ = build_prompt([system("Answer in French."), user("Hi")], ScriptedWords(lambda _: ""))
+    assert instructions.text.startswith(f"{DEFAULT_PERSONA}\nAnswer in French.")
+
+
 def test_a_persona_of_many_pages_is_not_said_twice() -> None:
     persona = "You are a guide who knows " + "everything and " * 500
     instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
