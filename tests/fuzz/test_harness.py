@@ -47,6 +47,7 @@ def test_results_and_errors_of_ours_pass(monkeypatch: pytest.MonkeyPatch, capsys
 )
 def test_everything_else_is_a_fault(use: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness, "MAX_SECS", 0.04)
+    monkeypatch.setattr(harness, "WAITING_FACTOR", 1.0)
     monkeypatch.setattr(harness, "MAX_BYTES", 30_000_000)
     with pytest.raises(AssertionError, match="3 faults"):
         run(use, monkeypatch)
