@@ -23,7 +23,7 @@ _UNSPACED = (
 )
 # Longer words are taken apart, so that DNA, "hahaha…" and "aaaa…" repeat themselves as well.
 _MAX_WORD = 24
-_UNIT = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]{{1,{_MAX_WORD}}}|\d{{1,{_MAX_WORD}}}|\n|[^\w\s]|_")
+_UNIT = re.compile(rf"([^\S\n]*)([{_UNSPACED}]|[^\W\d_{_UNSPACED}]{{1,{_MAX_WORD}}}|\d{{1,{_MAX_WORD}}}|\n|[^\w\s]|_)")
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W\d_]{{2,{_MAX_WORD - 1}}}")
 # A character of these scripts says as much as about three letters.
 _UNSPACED_WEIGHT = 3
@@ -41,9 +41,15 @@ _MAX_PERIODS = 16
 # sentence of 50 characters: 7, a paragraph of 200: 4.
 _COPIES = 45
 _MIN_COPIES = 3
-# Characters that the copies take together in code and tables, and without words: an empty 8 x 8 grid of `<td></td>` or
-# a row of 200 dashes is no loop.
+# Characters that the copies take together in code and tables, and without words: an empty 8 x 8 grid of
+# `<td></td>` or a row of 200 dashes is no loop.
 _MIN_STRUCTURED = 1600
+# Signs of code, markup and tables. A period in which more than one unit in eight is one of them is structured.
+_CODE_SIGNS = frozenset("<>{}|=;/\\_$%&+^~@")
+_MAX_CODE_SIGNS = 8
+# Units before and with the number of an item, and what stands for the end of the sentence before.
+_MAX_LABEL = 6
+_SENTENCE = "."
 # White space in a row.
 _MAX_BLANK = 400
 # A number in the question that is larger asks for no number of copies.
@@ -72,15 +78,19 @@ class LoopGuard:
             return ""
         held = len(self._partial)
         buffer = self._partial + text
-        self._partial = ""
+        end = 0
         for match in _UNIT.finditer(buffer):
-            if match.end() == len(buffer) and len(match[0]) < _MAX_WORD and match[0].isalnum():
+            blank, unit = match.groups()
+            if match.end() == len(buffer) and unit.isalnum() and len(unit) < _MAX_WORD:
                 # The rest of the word is still to come.
-                self._partial = match[0]
                 break
-            if any(self._is_loop(*run) for unit in self._lines.read(match[0]) for run in self._periods.push(unit)):
+            end = match.end()
+            units = self._lines.read(unit, spaced=bool(blank))
+            if any(self._is_loop(*run) for each in units for run in self._periods.push(each)):
                 self.found = True
-                return text[: max(0, match.end() - held)]
+                return text[: max(0, end - held)]
+        rest = buffer[end:]
+        self._partial = rest if not rest.isspace() else rest[:1]
         self._blank = self._blank + len(text) if text.isspace() else len(text) - len(text.rstrip())
         self.found = self._blank > _MAX_BLANK
         return text
@@ -90,7 +100,7 @@ class LoopGuard:
         weight = sum(len(unit) * (_UNSPACED_WEIGHT if _IN_UNSPACED.match(unit) else 1) for unit in units)
         words = {unit for unit in units if _WORD.fullmatch(unit)}
         needed = max(_MIN_COPIES, _COPIES / math.sqrt(weight))
-        if not words or self._lines.in_structure:
+        if not words or self._lines.in_code or sum(unit in _CODE_SIGNS for unit in units) * _MAX_CODE_SIGNS > period:
             needed = max(needed, _MIN_STRUCTURED / weight)
         return copies >= needed and copies > self._asked_copies(words)
 
@@ -104,47 +114,38 @@ class LoopGuard:
 
 
 class _LineReader:
-    """Knows where in a line a unit stands: makes the numbers of items equal, and recognizes code and tables."""
+    """Knows where in a line a unit stands: makes the numbers of items equal, and recognizes blocks of code."""
 
     def __init__(self) -> None:
-        self._in_code = False
-        self._in_table = False
+        self.in_code = False
+        """True in a fenced block."""
         self._line: list[str] = []
         """First units of this line or sentence."""
         self._number = ""
 
-    @property
-    def in_structure(self) -> bool:
-        """True in a fenced block of code or a row of a Markdown table."""
-        return self._in_code or self._in_table
+    def read(self, unit: str, *, spaced: bool) -> Iterator[str]:
+        """Yield the units to compare: `unit`, or none while it may be the number of an item.
 
-    def read(self, unit: str) -> Iterator[str]:
-        """Yield the units to compare: `unit`, or none while it may be the number of an item."""
+        Args:
+            unit: The next unit.
+            spaced: Whether blanks precede it.
+        """
         if self._number:
             # "7." and "Step 7:" number items, "7 apples" does not.
             yield "#" if unit in ".):" else self._number
             self._number = ""
-        if unit.isdigit() and self._begins_item():
+        # In "13.7.0" the point ends no sentence.
+        begins = len(self._line) < _MAX_LABEL and (spaced or self._line[:1] != [_SENTENCE])
+        if unit.isdigit() and begins and sum(each.isalnum() for each in self._line) <= 1:
             self._number = unit
-            self._line.append(unit)
-            return
-        yield unit
+        else:
+            yield unit
         if unit in "\n.!?。！？":
-            self._line = []
+            self._line = [] if unit == "\n" else [_SENTENCE]
         elif len(self._line) < _MAX_LABEL:
             self._line.append(unit)
-        if unit != "\n" and len(self._line) == 1:
-            self._in_table = unit == "|"
-        if self._line == ["`", "`", "`"] and unit == "`":
-            self._in_code = not self._in_code
-
-    def _begins_item(self) -> bool:
-        """Return True if only signs and at most one word precede in this line or sentence, as in "**Step 7:"."""
-        return len(self._line) < _MAX_LABEL and sum(unit.isalnum() for unit in self._line) <= 1
-
-
-# Units before and with the number of an item.
-_MAX_LABEL = 5
+            if self._line == ["`", "`", "`"]:
+                self.in_code = not self.in_code
 
 
 class _Periods:
