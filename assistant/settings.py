@@ -316,7 +316,8 @@ def parse_value(name: str, value: object, where: str) -> Any:
         ConfigError: It is none.
     """
     try:
-        return getattr(Settings(**{name: value}), name)
+        values: dict[str, Any] = {name: value}
+        return getattr(Settings(**values), name)
     except ValidationError as error:
         raise ConfigError(f"{where} is {clean_line(repr(value), 100)}, but it should be {_EXPECTED[name]}.") from error
 

@@ -1,7 +1,7 @@
-"""Load the bundled model, answer one question about an image, and print the peak memory of this process.
+"""Load a bundled model, answer one question about an image, and print the memory of this process.
 
 `benchmarks.start` runs this in a new process for each measurement, because a peak belongs to a complete process. It
-prints one line when the model is loaded and one with the peak in MB at the end; the parent process times them.
+prints one line with the peak memory in MB when the model is loaded and one at the end; the parent process times them.
 """
 
 import io
@@ -47,8 +47,8 @@ def peak_memory_mb() -> float:
 
 def main() -> None:
     """Load the model, report, answer, and report the peak."""
-    model = build_model(load({"model": "pocket"}).settings)
-    print(READY, flush=True)
+    model = build_model(load({"model": sys.argv[1]}).settings)
+    print(READY, peak_memory_mb(), flush=True)
     for _ in model.stream(
         [user("What is in this picture?", make_image())], GenerationOptions.greedy(32), threading.Event()
     ):

@@ -4,7 +4,7 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from assistant.atomic_files import write_atomically
+from assistant.atomic_files import open_private
 from assistant.wheels.assets import Asset
 
 
@@ -32,10 +32,11 @@ def is_valid(path: Path, asset: Asset, *, full_check: bool = False) -> bool:
 def mark_verified(path: Path, asset: Asset) -> None:
     """Note beside `path` that its content has been compared with the SHA-256 of `asset`."""
     stamp = _stamp(path, asset)
-    # Without a note, such as on a read-only disk, the file is read at every start.
+    # Without a whole note, such as on a read-only disk or after a crash, the file is read once more.
     with suppress(OSError):
         if _read_stamp(path) != stamp:
-            write_atomically(_stamp_path(path), stamp)
+            with open_private(_stamp_path(path)) as file:
+                file.write(stamp)
 
 
 def forget(path: Path) -> None:

@@ -267,7 +267,14 @@ def _is_whole(cache_dir: "Path") -> bool:
 
 
 def _folder_bytes(folder: "Path") -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return sum(_file_bytes(file) for file in folder.rglob("*") if file.is_file())
+
+
+def _file_bytes(file: "Path") -> int:
+    status = file.stat()
+    # A file that is being downloaded has its full size, and holes where parts are missing.
+    blocks = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None or file.suffix != ".partial" else min(status.st_size, 512 * blocks)
 
 
 def _delete_bundled(name: str, cache_dir: "Path") -> int:

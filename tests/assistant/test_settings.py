@@ -86,7 +86,7 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
             "quantize = 'int3'",
             """quantize in {} is 'int3', but it should be "auto", "none", "int8", "nf4",""",
         ),
-        ("model = ' '", """model in {} is ' ', but it should be "auto", "pocket", a name that"""),
+        ("model = ' '", """model in {} is ' ', but it should be "auto", "pocket", "pocket-small", a"""),
         ("allow_urls = 7", "allow_urls in {} is 7, but it should be true or false."),
         ("max_image_megapixels = 101", "max_image_megapixels in {} is 101, but it should be a number above 0 and up"),
         ("[system]\nname = 'x'", "system in {} is {{'name': 'x'}}, but it should be text."),

@@ -13,6 +13,7 @@ from assistant.errors import ConfigError
 from assistant.formatting import format_bytes
 from assistant.models import catalog
 from assistant.models.catalog import CATALOG, best_fit, find
+from assistant.models.pocket.language_weights import QWEN_1_5B
 from assistant.settings import Settings, load
 from parley.cli.main import root
 from parley.factory.models import best_catalog_entry, build_model
@@ -54,10 +55,15 @@ class TestList:
     def test_the_list_shows_models_and_whether_they_fit(self, server: HubServer) -> None:
         lines = run("models").stdout.splitlines()
         assert lines[0].split() == "model held as memory fits here on the disk licence".split()
-        assert [line.split()[0] for line in lines[1:]] == ["pocket", *(entry.name for entry in CATALOG)]
+        assert [line.split()[0] for line in lines[1:]] == [
+            "pocket",
+            "pocket-small",
+            *(entry.name for entry in CATALOG),
+        ]
         rows = listed()
         assert rows["qwen3-vl-32b"]["memory"] > rows["qwen3-vl-2b"]["memory"] > GB
-        assert rows["pocket"]["fits"] is True
+        assert rows["pocket-small"]["fits"] is True
+        assert (rows["pocket"]["held"], rows["pocket"]["licence"]) == ("q4_k_m", "Apache-2.0")
         assert rows["gemma-3-4b"]["note"] == "terms to accept on the hub"
 
     def test_memory_depends_on_the_quantization(self, server: HubServer) -> None:
@@ -95,14 +101,26 @@ class TestRemove:
         assert "is not in the cache" in again.stderr
 
     def test_rm_deletes_the_bundled_model(self, server: HubServer, tmp_path: Path) -> None:
-        folder = tmp_path / "cache" / "parley" / "models" / "pocket-0123"
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_bytes(b"x" * 200_000)
-        (tmp_path / "cache" / "parley" / "other").mkdir()
+        cache = tmp_path / "cache" / "parley" / "models"
+        small, large, other = cache / "pocket-0123", cache / "qwen2.5-coder-1.5b", cache / "other"
+        for folder in (small, large, other):
+            folder.mkdir(parents=True)
+            (folder / "weights").write_bytes(b"x" * 200_000)
         assert run("models", "rm", "pocket").stdout == "Deleted pocket (0.2 MB)\n"
-        assert not folder.exists()
-        assert (tmp_path / "cache" / "parley" / "other").exists()
-        assert "is not on this machine" in run("models", "rm", "pocket").stderr
+        assert small.exists()
+        assert run("models", "rm", "pocket-small").stdout == "Deleted pocket-small (0.2 MB)\n"
+        assert [folder.name for folder in cache.iterdir()] == ["other"]
+        for name in ("pocket", "pocket-small"):
+            assert f"{name} is not on this machine" in run("models", "rm", name).stderr
+
+    def test_the_list_tells_a_half_language_model_from_a_whole_one(self, server: HubServer, tmp_path: Path) -> None:
+        folder = tmp_path / "cache" / "parley" / "models" / "qwen2.5-coder-1.5b"
+        folder.mkdir(parents=True)
+        partial = folder / f".{QWEN_1_5B.name}.partial"
+        partial.write_bytes(b"x" * 200_000)
+        assert listed()["pocket"]["note"] == "download incomplete"
+        partial.rename(folder / QWEN_1_5B.name)
+        assert listed()["pocket"]["note"] == "sees with pocket-small"
 
 
 class TestUse:
@@ -120,6 +138,8 @@ class TestUse:
         monkeypatch.chdir(tmp_path)
         run("models", "use", "mine")
         assert load().settings.model == str(tmp_path / "mine")
+        assert run("models", "use", "pocket-small").exit_code == 0
+        assert load().settings.model == "pocket-small"
         run("--base-url", "http://localhost:1", "models", "use", "qwen3vl:8b")
         assert load().settings.model == "qwen3vl:8b"
 
@@ -186,6 +206,7 @@ class TestAutomaticChoice:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr("parley.factory.models.best_catalog_entry", lambda _: find("qwen3-vl-8b"))
+        monkeypatch.setattr("parley.factory.models.choose_bundled", lambda _: "pocket-small")
         monkeypatch.setattr("parley.factory.models.assemble_pocket", lambda *_: folder)
         session = start_session(Settings(device="cpu", quantize="nf4", data_dir=tmp_path / "data"))
         assert session.model.info.name == "tiny-llava"
@@ -198,6 +219,7 @@ class TestAutomaticChoice:
         self, server: HubServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("parley.factory.models.best_catalog_entry", lambda _: find("qwen3-vl-2b"))
+        monkeypatch.setattr("parley.factory.models.choose_bundled", lambda _: "pocket-small")
         monkeypatch.setattr("parley.factory.models.assemble_pocket", lambda *_: folder)
         assert build_model(Settings(device="cpu")).info.name == "qwen3-vl-2b"
         server.requests.clear()

@@ -128,4 +128,4 @@ def test_prepare_loads_all_models_but_a_bundled_one_in_use(monkeypatch: pytest.M
     detector.prepare(model)
     assert loaded == ["voices"]
     detector.prepare(ScriptedModel())
-    assert loaded == ["voices", "pocket"]
+    assert loaded == ["voices", "pocket-small"]

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import ConfigError, ModelError
+from assistant.messages import user
 from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings
-from parley.factory.bundled import assemble_pocket
+from parley.factory.bundled import assemble_pocket, load_pocket
 from parley.factory.models import build_model, build_vision_clients
-from tests.fakes.skills import BatchingModel
+from tests.fakes.generation import complete
+from tests.fakes.skills import BatchingModel, make_image
 
 
 def test_an_unwritable_cache_is_an_error_that_names_the_variable(settings: Settings, tmp_path: Path) -> None:
@@ -66,3 +68,103 @@ def test_a_model_for_one_question_at_a_time_refuses_several_workers(monkeypatch:
         build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), workers=2, max_clients=9)
     assert model.closed
     assert len(build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), max_clients=9)) == 1
+
+
+class TestBundledModels:
+    """Which of the two is loaded: stand-ins that only have the right name."""
+
+    @pytest.fixture(autouse=True)
+    def loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def load_pocket(*_: object) -> ScriptedModel:
+            return ScriptedModel("large")
+
+        def load_local(*_: object, **__: object) -> ScriptedModel:
+            model = ScriptedModel("small")
+            model.notices = ()  # type: ignore[attr-defined]
+            return model
+
+        monkeypatch.setattr("parley.factory.models.best_catalog_entry", lambda _: None)
+        monkeypatch.setattr("parley.factory.models.load_pocket", load_pocket)
+        monkeypatch.setattr("parley.factory.models.assemble_pocket", lambda *_: Path())
+        monkeypatch.setattr("assistant.models.local.model.LocalModel.load", load_local)
+
+    def free(self, monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
+        monkeypatch.setattr("assistant.models.memory.free_memory", lambda: round(gigabytes * 10**9))
+
+    def load(self, model: str) -> tuple[str, list[str]]:
+        notices: list[str] = []
+        return complete(build_model(Settings(model=model), on_notice=notices.append), user("Hi")), notices
+
+    def test_auto_takes_the_large_one_where_memory_allows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free(monkeypatch, 6)
+        assert self.load("auto") == ("large", [])
+        self.free(monkeypatch, 5.9)
+        reply, [notice] = self.load("auto")
+        assert reply == "small"
+        assert notice == (
+            "pocket-small answers, because pocket needs 6.0 GB of free memory and 5.9 GB are free: close other "
+            "programs and start again, or choose --model pocket."
+        )
+
+    def test_auto_takes_the_small_one_where_the_large_one_cannot_be_had(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> ScriptedModel:
+            raise ModelError("The package index cannot be reached: connect and try again.")
+
+        self.free(monkeypatch, 8)
+        monkeypatch.setattr("parley.factory.models.load_pocket", fail)
+        assert self.load("auto") == (
+            "small",
+            ["The package index cannot be reached: connect and try again. Until then pocket-small answers."],
+        )
+        with pytest.raises(ModelError, match="cannot be reached"):
+            self.load("pocket")
+
+    def test_each_is_loaded_by_name_whatever_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free(monkeypatch, 1)
+        assert self.load("pocket-small") == ("small", [])
+        assert self.load("pocket") == ("large", [])
+
+    def test_skills_ask_the_small_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free(monkeypatch, 8)
+        for name in ("auto", "pocket", "pocket-small"):
+            [client] = build_vision_clients(Settings(model=name), threading.Event())
+            assert client.ask("What?") == "small"
+        [client] = build_vision_clients(Settings(model="scripted"), threading.Event())
+        assert client.ask("What?") == "You said: What?"
+
+
+class TestLoadingPocket:
+    @pytest.fixture(autouse=True)
+    def files(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr("parley.factory.bundled.fetch_language_model", lambda *_, **__: tmp_path)
+        monkeypatch.setattr("parley.factory.bundled.assemble_pocket", lambda *_, **__: tmp_path)
+        monkeypatch.setattr("assistant.models.gguf.model.GgufModel.load", lambda *_, **__: ScriptedModel("Hello"))
+
+    def free(self, monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
+        monkeypatch.setattr("assistant.models.memory.free_memory", lambda: round(gigabytes * 10**9))
+
+    def test_it_is_refused_where_it_would_be_swapped_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free(monkeypatch, 2)
+        message = r"pocket needs 3\.0 GB of free memory at least and 2\.0 GB are free: .* choose --model pocket-small"
+        with pytest.raises(ModelError, match=message):
+            load_pocket(Settings())
+
+    def test_it_warns_where_memory_is_short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.free(monkeypatch, 4)
+        notices: list[str] = []
+        assert complete(load_pocket(Settings(), on_notice=notices.append), user("Hi")) == "Hello"
+        [notice] = notices
+        assert notice.startswith("pocket may be slow, because it should have 6.0 GB of free memory and 4.0 GB are free")
+
+    def test_it_talks_while_what_sees_cannot_be_fetched(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object, **__: object) -> Path:
+            raise ModelError("Connect and try again.")
+
+        self.free(monkeypatch, 8)
+        monkeypatch.setattr("parley.factory.bundled.assemble_pocket", fail)
+        notices: list[str] = []
+        model = load_pocket(Settings(), on_notice=notices.append)
+        assert complete(model, user("Hi")) == "Hello"
+        assert notices == ["Connect and try again. Until then images cannot be looked at."]
+        with pytest.raises(ModelError, match="Connect and try again"):
+            complete(model, user("What is it?", make_image()))
