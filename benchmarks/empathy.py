@@ -26,7 +26,7 @@ from voice.emotion import DetectedEmotion, EmotionDetector
 
 def measure(runs: int) -> list[Figure]:  # noqa: ARG001 - the utterances are the runs
     """Return the milliseconds per utterance, and the percentage judged upset of each kind."""
-    settings = load({"model": "pocket"}).settings
+    settings = load({"model": "pocket", "voice": "piper"}).settings
     model, detector, tts = build_model(settings), build_emotion_detector(settings), build_tts(settings)
     classifier = build_voice_emotion_classifier(settings)
     questions = [Clip(full_text(words), synthesize(full_text(words), tts), "the voice") for words in QUESTIONS]

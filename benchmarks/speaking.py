@@ -7,7 +7,9 @@ voice can be no better than Whisper hears, which is the same for all. Where the 
 DNSMOS scores the sound (1 to 5): no scorer in the manner of UTMOS comes with its weights.
 """
 
+import importlib
 import importlib.util
+import re
 import subprocess
 import sys
 import time
@@ -31,6 +33,10 @@ from voice.tts.base import TextToSpeech, spoken_sentences
 if TYPE_CHECKING:
     from voice.audio.types import Samples
 
+_DIGITS = {
+    **{word: str(digit) for digit, word in enumerate("zero one two three four five six seven eight nine".split())},
+    "oh": "0",
+}
 AS_WRITTEN = "hibari, text as written"
 
 _RESIDENT_MEMORY = """
@@ -132,21 +138,26 @@ def word_errors(kind: str, heard: dict[str, Heard]) -> Iterator[Figure]:
 
     normalize = EnglishTextNormalizer({})
     for name, result in heard.items():
-        wanted, got = ([normalize(text) for text in texts] for texts in zip(*result.transcripts[kind], strict=True))
+        wanted, got = zip(*result.transcripts[kind], strict=True)
         if kind == "codes":
-            error = jiwer.cer(["".join(text.split()) for text in wanted], ["".join(text.split()) for text in got])
+            error = jiwer.cer([_characters(text) for text in wanted], [_characters(text) for text in got])
         else:
-            error = jiwer.wer(wanted, got)
+            error = jiwer.wer([normalize(text) for text in wanted], [normalize(text) for text in got])
         unit = "% of characters" if kind == "codes" else "% of words"
         yield Figure(f"lost, {len(wanted)} {kind}: {name}", unit, (100 * float(error),))
+
+
+def _characters(text: str) -> str:
+    """Return letters and digits in one piece: Whisper writes "4-7-1-1", "4711" or "four seven one one"."""
+    words = re.findall(r"[a-z]+|\d+", text.lower())
+    return "".join(_DIGITS.get(word, word) for word in words if word not in {"at", "dot", "point"})
 
 
 def dnsmos(samples: "Samples") -> list[float]:
     """Return the overall quality that DNSMOS gives to 16 kHz samples; [] where it is not installed."""
     if importlib.util.find_spec("speechmos") is None:
         return []
-    from speechmos import dnsmos as scorer
-
+    scorer = importlib.import_module("speechmos.dnsmos")
     return [float(scorer.run(np.clip(samples, -1.0, 1.0), sr=SAMPLE_RATE)["ovrl_mos"])]
 
 
