@@ -11,6 +11,7 @@ What is left behind the last word of a window is the next window; a moment of si
 """
 
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -40,8 +41,11 @@ _LATE_SECONDS = 1.5
 # Fast speech has 6 tokens a second, with times; scripts that are written in bytes have up to 20. More is a loop.
 _TOKENS_PER_SECOND, _EXTRA_TOKENS = 20, 30
 # Silero leaves 0.4 s behind the last word. Decoded as a window of its own, it became invented words, mostly hot words,
-# and took longer than the utterance, because each temperature was tried.
-_MIN_REST_SECONDS = 0.8
+# and took longer than the utterance, because each temperature was tried. A last word may be in it, though, if the
+# sentence has no end.
+_MAX_REST_SECONDS = 0.8
+_THREE_TIMES = re.compile(r"\b(\w.{0,80}?)(?: \1){2}(?!\w)")
+_SENTENCE_MARKS = (".", "!", "?", "。", "！", "？")
 _NOTHING_SAID = (SimpleNamespace(no_speech_prob=1.0, sequences_ids=[[]]), -math.inf, 0.0, 0.0)
 
 
@@ -55,6 +59,8 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
     _windows = 0
     """Number of the latest window of the current audio."""
     _speech_frames = 0
+    _is_sentence_over = False
+    """Whether the window before ends with a mark that ends a sentence."""
     _is_cut = False
     _is_cutting_supported = True
 
@@ -66,8 +72,8 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
     def encode(self, features: "Features") -> Any:
         """Encode a window of 30 s without most of its padding. The latest one is encoded once, however often asked.
 
-        The detection of the language and the transcription encode the same first window. What is left behind the last
-        word is not encoded, and the result is None, if it is too short for a word.
+        The detection of the language and the transcription encode the same first window. The moment behind the last
+        word of a sentence is not encoded: the result is None.
         """
         if self._padded is not None and np.array_equal(features, self._padded):
             return self._encoded
@@ -75,7 +81,7 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
         self._windows += 1
         sounding = np.flatnonzero(features.any(axis=0))
         self._speech_frames = int(sounding[-1]) + 1 if sounding.size else 0
-        if self._windows > 1 and self._speech_frames < _MIN_REST_SECONDS * _FRAMES_PER_SECOND:
+        if self._is_rest and self._is_sentence_over:
             self._encoded = None
             return None
         frames = window_frames(self._speech_frames, features.shape[-1])
@@ -90,6 +96,10 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
             self._encoded = self.encode_unchanged(features)
         return self._encoded
 
+    @property
+    def _is_rest(self) -> bool:
+        return self._windows > 1 and self._speech_frames < _MAX_REST_SECONDS * _FRAMES_PER_SECOND
+
     def encode_unchanged(self, features: "Features") -> Any:
         """Encode features of any length up to 30 s, without cutting them."""
         return super().encode(features)
@@ -102,6 +112,14 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
         """
         if encoder_output is None:
             return _NOTHING_SAID
+        if self._is_rest:
+            # A word of the prompt of hot words is the likeliest thing to be heard in a moment of silence.
+            prompt = list(tokenizer.sot_sequence)
+        decoded = self._decode(encoder_output, prompt, tokenizer, options)
+        self._is_sentence_over = tokenizer.decode(decoded[0].sequences_ids[0]).rstrip().endswith(_SENTENCE_MARKS)
+        return decoded
+
+    def _decode(self, encoder_output: Any, prompt: list[int], tokenizer: Any, options: Any) -> Any:
         if not self._is_cut or encoder_output is not self._encoded:
             return super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
         seconds = self._speech_frames / _FRAMES_PER_SECOND
@@ -118,9 +136,13 @@ class WindowedWhisperModel(WhisperModel):  # type: ignore[misc]  # faster-whispe
             and first[0].no_speech_prob <= options.no_speech_threshold
             and len(tokens) < most_tokens - 1
             and last_time <= seconds + _LATE_SECONDS
-            and not _is_said_twice(tokenizer.decode(tokens))
+            and not _is_repetitive(text := tokenizer.decode(tokens))
+            # Neither a mark nor the time of an end: the decoder may have stopped before the last words.
+            and (last_time > 0 or text.rstrip().endswith(_SENTENCE_MARKS))
         ):
             return first
+        if self._is_rest:
+            return _NOTHING_SAID
         assert self._padded is not None
         self._is_cut = False
         self._encoded = self.encode_unchanged(self._padded)
@@ -133,8 +155,8 @@ def window_frames(speech_frames: int, padded_frames: int) -> int:
     return min(padded_frames, -(-frames // _FRAME_STEP) * _FRAME_STEP)
 
 
-def _is_said_twice(text: str) -> bool:
-    """Tell whether the second half of a text repeats the first."""
-    words = normalized_words(text).split()
-    half = len(words) // 2
-    return len(words) >= 4 and words[:half] == words[half:]
+def _is_repetitive(text: str) -> bool:
+    """Tell whether the second half of a text repeats the first, or a phrase comes three times in a row."""
+    words = normalized_words(text)
+    half = (len(words) - 1) // 2
+    return (half > 8 and words[:half] == words[half + 1 :]) or _THREE_TIMES.search(words) is not None

@@ -15,9 +15,9 @@ PADDED = 3000
 EOT = 50_257
 TIMES = 50_364
 """The token of the time 0.00 of multilingual models."""
-WORDS = {7: " and", 8: " it is late"}
+WORDS = {7: " and", 8: " it is late", 9: "."}
 TOKENIZER = SimpleNamespace(
-    timestamp_begin=TIMES, decode=lambda tokens: "".join(WORDS.get(token, "") for token in tokens)
+    timestamp_begin=TIMES, sot_sequence=(3,), decode=lambda tokens: "".join(WORDS.get(token, "") for token in tokens)
 )
 
 
@@ -29,6 +29,7 @@ class FakeEngine:
     encoded: list[int] = field(default_factory=list)
     decoded: list[str] = field(default_factory=list)
     temperatures: list[list[float]] = field(default_factory=list)
+    prompts: list[list[int]] = field(default_factory=list)
     refuses_below: int = 0
 
     def encode(self, features: Floats) -> str:
@@ -37,8 +38,9 @@ class FakeEngine:
         self.encoded.append(features.shape[-1])
         return f"{features.shape[-1]} frames"
 
-    def generate(self, encoded: str, options: Any) -> Any:
+    def generate(self, encoded: str, prompt: list[int], options: Any) -> Any:
         self.decoded.append(encoded)
+        self.prompts.append(prompt)
         self.temperatures.append(options.temperatures)
         return self.results.pop(0)
 
@@ -55,7 +57,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
     monkeypatch.setattr(WhisperModel, "encode", lambda _, features: fake.encode(features))
     monkeypatch.setattr(
-        WhisperModel, "generate_with_fallback", lambda _, encoded, __, ___, options: fake.generate(encoded, options)
+        WhisperModel,
+        "generate_with_fallback",
+        lambda _, encoded, prompt, __, options: fake.generate(encoded, prompt, options),
     )
     return fake
 
@@ -81,8 +85,9 @@ def result(
     logprob: float = -0.2,
     compression: float = 1.0,
     no_speech: float = 0.1,
+    ends: bool = False,
 ) -> tuple[Any, float, float, float]:
-    ids = [7] * tokens + [8] * repeats + [TIMES + round(time / 0.02) for time in times]
+    ids = [7] * tokens + [8] * repeats + [9] * ends + [TIMES + round(time / 0.02) for time in times]
     return SimpleNamespace(sequences_ids=[ids], no_speech_prob=no_speech), logprob, 0.0, compression
 
 
@@ -128,8 +133,19 @@ def test_a_full_window_is_as_ever(model: WindowedWhisperModel, engine: FakeEngin
         result(0.0, 2.0, 4.0),
         result(0.0, 2.0, repeats=200),
         result(0.0, 2.0, tokens=0, repeats=2),
+        result(0.0, 2.0, tokens=3, repeats=0),
+        result(),
     ],
-    ids=["improbable", "repetitive", "no speech", "later than the speech", "endless", "said twice"],
+    ids=[
+        "improbable",
+        "repetitive",
+        "no speech",
+        "later than the speech",
+        "endless",
+        "said twice",
+        "a word three times",
+        "without an end",
+    ],
 )
 def test_what_is_not_clearly_understood_is_decoded_from_the_padded_window(
     doubtful: Any, model: WindowedWhisperModel, engine: FakeEngine
@@ -156,15 +172,35 @@ def test_what_is_wrong_with_the_padded_window_too_is_raised(model: WindowedWhisp
         model.encode(window(200))
 
 
-def test_the_moment_behind_the_last_word_is_no_window(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+def test_the_moment_behind_the_last_word_of_a_sentence_is_no_window(
+    model: WindowedWhisperModel, engine: FakeEngine
+) -> None:
     model.begin()
-    model.encode(window(200))
-    rest = model.encode(window(40))
-    result, logprob, _, _ = decode(model, rest)
-    assert result.no_speech_prob > Options([0.0]).no_speech_threshold
+    engine.results = [result(repeats=0, ends=True)]
+    decode(model, model.encode(window(200)))
+    found, logprob, _, _ = decode(model, model.encode(window(40)))
+    assert found.no_speech_prob > Options([0.0]).no_speech_threshold
     assert logprob < -10
     assert len(engine.encoded) == 1
     assert model.encode(window(120)) is not None
+
+
+def test_a_last_word_without_its_sentence_is_heard_without_hot_words(
+    model: WindowedWhisperModel, engine: FakeEngine
+) -> None:
+    model.begin()
+    engine.results = [result(2.0), result(0.2, logprob=-0.4)]
+    decode(model, model.encode(window(200)))
+    assert decode(model, model.encode(window(40)))[1] == -0.4
+    assert engine.prompts == [[1, 2, 3], [3]]
+
+
+def test_what_is_doubtful_behind_the_last_word_was_not_said(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    model.begin()
+    engine.results = [result(2.0), result(0.2, logprob=-0.9)]
+    decode(model, model.encode(window(200)))
+    assert decode(model, model.encode(window(40)))[1] < -10
+    assert PADDED not in engine.encoded
 
 
 def test_audio_that_is_as_short_is_heard(model: WindowedWhisperModel, engine: FakeEngine) -> None:
