@@ -29,6 +29,7 @@ def make_gguf(
     context_tokens: int = 512,
     metadata: Mapping[str, float] | None = None,
     seed: int = 0,
+    width: int = WIDTH,
 ) -> Path:
     """Write a model and return its path.
 
@@ -40,25 +41,26 @@ def make_gguf(
         context_tokens: Longest context of the "training".
         metadata: More entries, such as recommended sampling.
         seed: Of the weights.
+        width: Of the hidden states; larger is slower.
     """
     tokens = [END_OF_TEXT, START, END, *_byte_symbols(), *("".join(pair) for pair in _MERGES)]
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("Tiny Llama")
     writer.add_context_length(context_tokens)
-    writer.add_embedding_length(WIDTH)
+    writer.add_embedding_length(width)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(HEADS)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_rope_dimension_count(width // HEADS)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     _add_tokenizer(writer, tokens)
     if template is not None:
         writer.add_chat_template(template)
     for key, value in (metadata or {}).items():
         writer.add_float32(key, value)
-    _add_weights(writer, tokens, speech, np.random.default_rng(seed))
+    _add_weights(writer, tokens, speech, width, np.random.default_rng(seed))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -85,21 +87,23 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokens: list[str]) -> None:
     writer.add_add_bos_token(value=False)
 
 
-def _add_weights(writer: gguf.GGUFWriter, tokens: list[str], speech: Speech, random: np.random.Generator) -> None:
+def _add_weights(
+    writer: gguf.GGUFWriter, tokens: list[str], speech: Speech, width: int, random: np.random.Generator
+) -> None:
     def matrix(*shape: int) -> np.ndarray:
         return random.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(shape[-1]))
 
     def ones() -> np.ndarray:
-        return np.ones(WIDTH, np.float32)
+        return np.ones(width, np.float32)
 
-    output = matrix(len(tokens), WIDTH) * 4
+    output = matrix(len(tokens), width) * 4
     if speech == "silence":
         # All logits are equal, and of equal ones the first is taken: a token that ends the reply.
         output[:] = 0
     for index, token in enumerate(tokens):
         if token in (END_OF_TEXT, START, END) or (speech == "letters" and not _LETTERS.issuperset(token)):
             output[index] = 0
-    writer.add_tensor("token_embd.weight", matrix(len(tokens), WIDTH) * 6)
+    writer.add_tensor("token_embd.weight", matrix(len(tokens), width) * 6)
     writer.add_tensor("output_norm.weight", ones())
     writer.add_tensor("output.weight", output)
     for layer in range(LAYERS):
@@ -107,7 +111,7 @@ def _add_weights(writer: gguf.GGUFWriter, tokens: list[str], speech: Speech, ran
         writer.add_tensor(f"{block}.attn_norm.weight", ones())
         writer.add_tensor(f"{block}.ffn_norm.weight", ones())
         for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            writer.add_tensor(f"{block}.{name}.weight", matrix(WIDTH, WIDTH))
-        writer.add_tensor(f"{block}.ffn_gate.weight", matrix(FEED_FORWARD, WIDTH))
-        writer.add_tensor(f"{block}.ffn_up.weight", matrix(FEED_FORWARD, WIDTH))
-        writer.add_tensor(f"{block}.ffn_down.weight", matrix(WIDTH, FEED_FORWARD))
+            writer.add_tensor(f"{block}.{name}.weight", matrix(width, width))
+        writer.add_tensor(f"{block}.ffn_gate.weight", matrix(FEED_FORWARD, width))
+        writer.add_tensor(f"{block}.ffn_up.weight", matrix(FEED_FORWARD, width))
+        writer.add_tensor(f"{block}.ffn_down.weight", matrix(width, FEED_FORWARD))

@@ -59,6 +59,8 @@ class LlamaServer:
         self._finish()
         if self.is_closed:
             raise ModelError("The model has been closed: load it again.")
+        if stop.is_set():
+            return
         running = self._request = _Request(self._server, request)
         try:
             while not stop.is_set():
@@ -144,8 +146,11 @@ def _start(file: Path, options: ServerOptions) -> Any:
     with tempfile.TemporaryDirectory(prefix="llama-") as folder:
         params.hostnames = [str(Path(folder) / "socket.sock")]
         try:
-            return xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(
                 f"llama.cpp cannot load {file}: the file is damaged or newer than this version."
             ) from error
+    # Its threads begin after the constructor returns, and a model that is freed before they do waits for them for ever.
+    server.handle_completions({"prompt": "a", "max_tokens": 1})
+    return server

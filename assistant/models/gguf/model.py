@@ -35,6 +35,11 @@ class GgufModel:
         self._running = threading.Event()
         """Not set while the reply is paused."""
 
+    @property
+    def defaults(self) -> GenerationOptions:
+        values: dict[str, Any] = dict(self._recommended)
+        return GenerationOptions(**values | ({"top_k": int(values["top_k"])} if "top_k" in values else {}))
+
     @classmethod
     def load(
         cls,

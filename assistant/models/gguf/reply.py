@@ -23,18 +23,21 @@ class Reply:
         self._started = time.monotonic()
         self._earlier_tokens = 0
         """Tokens of the reply that earlier requests generated."""
+        self._marks = [(0, 0)]
+        """Length of the text and number of tokens, after each chunk."""
         self._repeated = ""
         """Text that comes once more, and is left out."""
 
-    @property
-    def num_tokens(self) -> int:
-        """Tokens so far."""
-        return self._usage.reply_tokens
+    def repeat(self, text: str) -> int:
+        """Begin with the chunks of a request that generates `text`, the end of the reply, once more.
 
-    def repeat(self, text: str) -> None:
-        """Begin with the chunks of a request that generates the end of the reply, `text`, once more."""
+        Returns the number of tokens before that.
+        """
         self._repeated = text
-        self._earlier_tokens = self.num_tokens
+        start = len(self.text) - len(text)
+        self._marks = [mark for mark in self._marks if mark[0] <= start]
+        self._earlier_tokens = self._marks[-1][1]
+        return self._earlier_tokens
 
     def add(self, chunk: dict[str, Any]) -> str:
         """Add a chunk and return the text that is new. Raises `ContextOverflow` and `ModelError`."""
@@ -49,12 +52,14 @@ class Reply:
             delta = choice["delta"]
             text += delta.get("content") or ""
             if delta.get("reasoning_content"):
-                self._usage = replace(self._usage, reasoning_tokens=self.num_tokens)
+                self._usage = replace(self._usage, reasoning_tokens=self._usage.reply_tokens)
             if reason := choice.get("finish_reason"):
                 self.is_finished = True
                 self._usage = replace(self._usage, finish_reason="length" if reason == "length" else "stop")
         text = self._without_repetition(text)
         self.text += text
+        if not self._repeated:
+            self._marks.append((len(self.text), self._usage.reply_tokens))
         return text
 
     def usage(self) -> Usage:
@@ -76,7 +81,7 @@ class Reply:
         self._usage = replace(self._usage, reply_tokens=self._earlier_tokens + count, first_token_seconds=first)
 
     def _without_repetition(self, text: str) -> str:
-        """Return `text` without what is generated once more, and forget the tokens of that."""
+        """Return `text` without what is generated once more."""
         if not self._repeated:
             return text
         if text.startswith(self._repeated):

@@ -64,12 +64,11 @@ def continuation(request: dict[str, Any], reply: "Reply") -> dict[str, Any]:
     last_word = _LAST_WORD.search(reply.text)
     assert last_word is not None
     kept, repeated = reply.text[: last_word.start()], last_word[0]
-    changes: dict[str, Any] = {"max_tokens": max(request["max_tokens"] - reply.num_tokens, 1)}
+    changes: dict[str, Any] = {"max_tokens": request["max_tokens"] - reply.repeat(repeated)}
     if kept:
         changes["messages"] = [*request["messages"], {"role": "assistant", "content": kept}]
     if repeated:
         changes["grammar"] = f"root ::= {_literal(repeated)} [^\\x00]*"
-    reply.repeat(repeated)
     return request | changes
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from assistant.models.base import GenerationOptions
 from assistant.models.gguf.metadata import GgufMetadata
+from assistant.text_cleaning import valid_unicode
 
 # A GGUF file rarely holds the generation config of the model that it was made of. By the start of its name, or of its
 # architecture: temperature, top_p, top_k, repetition penalty as published beside the weights.
@@ -25,15 +26,15 @@ _LLAMA_NAMES = {"repetition_penalty": "repeat_penalty"}
 _SAMPLERS = ["penalties", "temperature", "top_k", "top_p", "min_p"]
 _SEEDS = 2**32 - 1
 """Number of seeds; the one above means a random one."""
-_MAX_REPLY_TOKENS = 2**31 - 1
+_MAX_INT = 2**31 - 1
 
 
 def recommended(metadata: GgufMetadata) -> dict[str, float]:
     """Return the model's own sampling options; empty means that it decodes greedily."""
     written = {
-        option: metadata.sampling[key]
+        option: max(value, 0) if option == "top_k" else value
         for key, option in _METADATA_KEYS.items()
-        if math.isfinite(metadata.sampling.get(key, math.nan))
+        if math.isfinite(value := metadata.sampling.get(key, math.nan)) and (value >= 0 or option == "top_k")
     }
     if written:
         return written
@@ -44,13 +45,14 @@ def recommended(metadata: GgufMetadata) -> dict[str, float]:
 def to_request(options: GenerationOptions, recommendation: dict[str, float]) -> dict[str, Any]:
     """Return the fields of a request to llama.cpp for `options`."""
     request: dict[str, Any] = {
-        "max_tokens": min(max(options.max_tokens, 1), _MAX_REPLY_TOKENS),
+        "max_tokens": min(max(options.max_tokens, 1), _MAX_INT),
         "samplers": _SAMPLERS,
-        "stop": [text for text in options.stop if text],
+        "stop": [valid_unicode(text) for text in options.stop if text],
     }
     if options.seed is not None:
         request["seed"] = options.seed % _SEEDS
     for name, off in _OFF.items():
         chosen = getattr(options, name)
-        request[_LLAMA_NAMES.get(name, name)] = recommendation.get(name, off) if chosen is None else chosen
+        value = recommendation.get(name, off) if chosen is None else chosen
+        request[_LLAMA_NAMES.get(name, name)] = min(int(value), _MAX_INT) if name == "top_k" else value
     return request

@@ -12,12 +12,16 @@ from assistant.errors import ContextOverflow
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import ChatModel, GenerationOptions
+from assistant.models.gguf.model import GgufModel
 from assistant.models.local.model import LocalModel
 from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
+from tests.fakes.tiny_gguf import make_gguf
 from tests.fakes.tiny_models import clear_caches
 
 LONG_REPLY = " ".join(f"word{number}" for number in range(300))
+SEEING = ["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"]
+"""Backends that take images."""
 QUESTION = [system("Be brief."), user("What is in this picture? A dog runs over the grass.")]
 
 
@@ -44,7 +48,7 @@ def finish(stream: Generator[str, None, Usage]) -> Reply:
             return Reply(chunks, end.value)
 
 
-@pytest.fixture(params=["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"])
+@pytest.fixture(params=[*SEEING, "gguf"])
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -59,6 +63,9 @@ def make_model(backend: str, request: pytest.FixtureRequest) -> Callable[[], Cha
         return partial(RemoteModel.connect, server.url)
     if family == "scripted":
         return lambda: ScriptedModel(*[LONG_REPLY] * 20, context_tokens=512)
+    if family == "gguf":
+        file = make_gguf(request.getfixturevalue("tmp_path") / "tiny.gguf")
+        return partial(GgufModel.load, file, threads=1)
     folder: Path = request.getfixturevalue(f"{family}_folder")
     return partial(LocalModel.load, str(folder), device="cpu", quantize=quantize or "none")
 
@@ -84,7 +91,7 @@ def model(backend: str, make_model: Callable[[], ChatModel], shared_models: dict
 def test_info_describes_the_model(model: ChatModel) -> None:
     assert model.info.name
     assert model.info.device.partition(":")[0] in {"cpu", "127.0.0.1"}
-    assert model.info.quantization in {"none", "int8", "nf4", "unknown"}
+    assert model.info.quantization in {"none", "int8", "nf4", "f32", "unknown"}
     assert model.info.context_tokens == 512
     assert not model.info.supports_grounding
 
@@ -162,12 +169,14 @@ def test_prompt_and_reply_together_never_exceed_the_context(model: ChatModel) ->
     assert reply.usage.prompt_tokens + reply.usage.reply_tokens <= model.info.context_tokens
 
 
+@pytest.mark.parametrize("backend", SEEING, indirect=True)
 def test_an_image_is_part_of_the_prompt(model: ChatModel, make_image: Callable[[int], Image]) -> None:
     without = ask(model, [user("Look!")], max_tokens=1).usage.prompt_tokens
     with_image = ask(model, [user("Look!", make_image(1))], max_tokens=1).usage.prompt_tokens
     assert with_image >= without + 4
 
 
+@pytest.mark.parametrize("backend", SEEING, indirect=True)
 def test_a_conversation_continues(model: ChatModel, make_image: Callable[[int], Image]) -> None:
     opening = user("Look!", make_image(1))
     first = ask(model, [opening], max_tokens=8)
