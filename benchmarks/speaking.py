@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,11 @@ _DIGITS = {
     "oh": "0",
 }
 AS_WRITTEN = "hibari, text as written"
+_WORDED = ("numbers", "abbreviations", "codes")
+"""Kinds whose sentences are put into other words before a voice says them."""
+
+_SCORED = 8
+"""Plain sentences that DNSMOS scores: each takes a second and more."""
 
 _RESIDENT_MEMORY = """
 import os, psutil, resource, sys
@@ -74,7 +79,6 @@ class Heard:
 
 def measure(runs: int) -> list[Figure]:
     """Measure all voices, which speak each sentence one after the other. `runs` applies to the memory."""
-    stt = build_stt(load({"whisper": "base"}).settings)
     loading: dict[str, float] = {}
     voices: dict[str, TextToSpeech] = {}
     for name in installed():
@@ -82,23 +86,37 @@ def measure(runs: int) -> list[Figure]:
         voices[name] = build_tts(load({"voice": name, "language": "en"}).settings)
         loading[name] = time.perf_counter() - started
         list(voices[name].synthesize("Good morning."))
+    heard = listen_to_all(voices, KINDS)
+    memory = {name: tuple(resident_memory(name) for _ in range(runs)) for name in voices}
+    return [
+        *(figure for kind in KINDS for figure in word_errors(kind, heard)),
+        *speed(heard),
+        *(Figure(f"loading: {name}", "s", (seconds,)) for name, seconds in loading.items()),
+        *(Figure(f"resident memory: {name}", "MB", megabytes) for name, megabytes in memory.items()),
+    ]
+
+
+def listen_to_all(voices: Mapping[str, TextToSpeech], kinds: Iterable[str]) -> dict[str, Heard]:
+    """Have each voice say the sentences of some kinds."""
+    stt = build_stt(load({"whisper": "base"}).settings)
     heard = {name: Heard() for name in (*voices, AS_WRITTEN)}
-    for kind, sentences in KINDS.items():
-        for text, words in sentences:
+    for kind in kinds:
+        for text, words in KINDS[kind]:
             for name, result in heard.items():
+                if name == AS_WRITTEN and kind not in _WORDED:
+                    continue
                 listen(text, words, kind, voices[name.partition(",")[0]], stt, result, as_written=name == AS_WRITTEN)
-    figures = [figure for kind in KINDS for figure in word_errors(kind, heard)]
+    return heard
+
+
+def speed(heard: dict[str, Heard]) -> Iterator[Figure]:
+    """Yield the quality of the sound, and how fast it came."""
     for name, result in heard.items():
         if result.scores:
-            figures.append(Figure(f"DNSMOS: {name}", "of 5", tuple(result.scores)))
-    for name in voices:
-        figures += [
-            Figure(f"first sound: {name}", "ms", tuple(1000 * each for each in heard[name].first_sound)),
-            Figure(f"real-time factor: {name}", "x", tuple(heard[name].factors)),
-            Figure(f"loading: {name}", "s", (loading[name],)),
-            Figure(f"resident memory: {name}", "MB", tuple(resident_memory(name) for _ in range(runs))),
-        ]
-    return figures
+            yield Figure(f"DNSMOS: {name}", "of 5", tuple(result.scores))
+        if name != AS_WRITTEN:
+            yield Figure(f"first sound: {name}", "ms", tuple(1000 * each for each in result.first_sound))
+            yield Figure(f"real-time factor: {name}", "x", tuple(result.factors))
 
 
 def installed() -> Iterator[str]:
@@ -127,8 +145,7 @@ def listen(
     resampler = Resampler(voice.sample_rate, SAMPLE_RATE)
     samples = np.pad(np.concatenate([resampler.process(audio), resampler.flush()]), SAMPLE_RATE // 2)
     result.transcripts[kind].append((words, stt.transcribe(samples, "en").text))
-    # Of one kind: a score takes seconds.
-    if kind == "plain" and not as_written:
+    if kind == "plain" and len(result.scores) < _SCORED:
         result.scores += dnsmos(samples)
 
 
@@ -138,6 +155,8 @@ def word_errors(kind: str, heard: dict[str, Heard]) -> Iterator[Figure]:
 
     normalize = EnglishTextNormalizer({})
     for name, result in heard.items():
+        if not result.transcripts[kind]:
+            continue
         wanted, got = zip(*result.transcripts[kind], strict=True)
         if kind == "codes":
             error = jiwer.cer([_characters(text) for text in wanted], [_characters(text) for text in got])

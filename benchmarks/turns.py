@@ -3,9 +3,9 @@
 The second half is that of `benchmarks.answers`. The first compares complete sentences with ones that break off.
 
 A Piper voice, whose melody falls less at an "um" than that of the bundled one, says each sentence of
-`benchmarks.utterances` in three ways: complete; cut off in the middle, with the melody of somebody who is interrupted by
-a thought; and its first part with an "um" behind it. After each comes the pause after which Parley begins to transcribe.
-Silence alone would end all of them after the same time.
+`benchmarks.utterances` in three ways: complete; cut off in the middle, with the melody of somebody who is interrupted
+by a thought; and its first part with an "um" behind it. After each comes the pause after which Parley begins to
+transcribe. Silence alone would end all of them after the same time.
 """
 
 from collections.abc import Callable
