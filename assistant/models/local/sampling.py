@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,7 +72,7 @@ class Sampler:
         logits = (logits.float() - logits.max()) / max(self._temperature, _MIN_TEMPERATURE)
         scores, ids, top_p = self._candidates(logits)
         scores = scores.cpu().double()[None]
-        no_ids = torch.empty((1, 0), dtype=torch.long)
+        no_ids: Any = torch.empty((1, 0), dtype=torch.long)
         if top_p < 1:
             scores = TopPLogitsWarper(top_p)(no_ids, scores)
         if self._min_p > 0:

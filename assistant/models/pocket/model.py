@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from assistant.events import Usage
 from assistant.messages import Image, Message
-from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, PausableModel, PromptPreparer
+from assistant.models.base import ChatModel, GenerationOptions, ModelDefaults, ModelInfo, PausableModel, PromptPreparer
 from assistant.models.pocket.described_images import DescribedImages, Vision
 from assistant.models.pocket.prompt import build_prompt
 
@@ -33,6 +33,10 @@ class PocketModel:
     @property
     def info(self) -> ModelInfo:
         return self._language.info
+
+    @property
+    def defaults(self) -> GenerationOptions:
+        return self._language.defaults if isinstance(self._language, ModelDefaults) else GenerationOptions()
 
     def vision_model(self) -> ChatModel:
         return self._images.model

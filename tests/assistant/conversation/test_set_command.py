@@ -11,7 +11,9 @@ from assistant.conversation.set_command import parse_set_command
 from assistant.errors import ConfigError, ParleyError
 from assistant.events import Notice
 from assistant.messages import user
-from assistant.models.base import GenerationOptions
+from assistant.models.base import GenerationOptions, ModelDefaults
+from assistant.models.pocket.described_images import Vision
+from assistant.models.pocket.model import PocketModel
 from assistant.models.scripted import ScriptedModel
 from tests.fuzz.harness import odd_text
 
@@ -160,3 +162,13 @@ def test_odd_values_end_in_one_sentence_and_good_ones_apply() -> None:
         assert len(lines) in (1, 9)
         assert all(len(line) < 1000 and "\n" not in line for line in lines)
     assert session.messages == []
+
+
+def test_the_bundled_model_tells_what_its_language_model_wants() -> None:
+    def load_vision() -> Vision:
+        raise AssertionError("nothing is looked at")
+
+    model = PocketModel(ModelWithDefaults(), load_vision)
+    assert isinstance(model, ModelDefaults)
+    assert model.defaults == ModelWithDefaults.defaults
+    assert PocketModel(ScriptedModel(), load_vision).defaults == GenerationOptions()

@@ -151,7 +151,7 @@ def test_large_vocabularies_keep_what_transformers_keeps(
     # Peaked and flat distributions: the nucleus is within the likeliest 1024 tokens, or not.
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(4000, generator=generator) * (0.1 if seed % 2 else 4)
-    no_ids = torch.empty((1, 0), dtype=torch.long)
+    no_ids: Any = torch.empty((1, 0), dtype=torch.long)
     scores = (logits.double() / temperature)[None]
     for warper in (TopPLogitsWarper(top_p), MinPLogitsWarper(min_p)):
         scores = warper(no_ids, scores)
@@ -192,7 +192,7 @@ def test_the_penalties_leave_the_logits_of_the_decoder_alone() -> None:
         ({"presence_penalty": -0.1}, False),
     ],
 )
-def test_drafts_are_only_for_replies_of_the_likeliest_tokens(options: dict[str, float], *, plain: bool) -> None:
+def test_drafts_are_only_for_replies_of_the_likeliest_tokens(options: dict[str, Any], *, plain: bool) -> None:
     assert sampler(**options).takes_likeliest is plain
 
 
