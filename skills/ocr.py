@@ -6,8 +6,10 @@ Text in an image is data. It is quoted wherever it is shown, and never parsed as
 import logging
 import re
 import threading
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -17,9 +19,6 @@ from assistant.messages import Image
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
 from skills.reading_order import group_rows
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 # Matches "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?", but not
 # "What does the man say?" or "Is she reading?".
@@ -37,6 +36,7 @@ _ASKS_FOR_TEXT = re.compile(
 )
 
 _MAX_LINE = 10_000
+_QUICK_SIDE = 320
 
 ENGINE_LOCK = threading.Lock()
 """Held while an image is read: the engine uses all cores for it."""
@@ -90,13 +90,9 @@ class OcrResult(BaseModel):
 @skill
 def read(photo: Image) -> OcrResult:
     """Read the words in a picture, with where they stand and how sure that is."""
-    return read_pixels(decode(photo))
-
-
-def read_pixels(pixels: "PIL.Image.Image") -> OcrResult:
-    """Read the words in a decoded image."""
     from skills.text_detection import find_lines
 
+    pixels = decode(photo)
     engine = text_engine()
     with ENGINE_LOCK:
         found = find_lines(engine, pixels)
@@ -122,6 +118,16 @@ def quote_rows(result: OcrResult) -> str:
 @cache
 def text_engine() -> Any:
     """Return RapidOCR, which is loaded once. Raises `MissingExtraError`."""
+    return _load_engine()
+
+
+@cache
+def quick_text_engine() -> Any:
+    """Return a RapidOCR for a first look, which does not enlarge small images. Raises `MissingExtraError`."""
+    return _load_engine({"Det.limit_side_len": _QUICK_SIDE})
+
+
+def _load_engine(options: Mapping[str, Any] = MappingProxyType({})) -> Any:
     try:
         from rapidocr import RapidOCR
     except ImportError as error:
@@ -131,7 +137,7 @@ def text_engine() -> Any:
         ) from error
     # Importing it adds a handler to its logger, which prints every step on standard error.
     logging.getLogger("RapidOCR").disabled = True
-    return RapidOCR(params={"Global.log_level": "critical"})
+    return RapidOCR(params={"Global.log_level": "critical", **options})
 
 
 def _rounded(box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:

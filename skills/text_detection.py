@@ -22,6 +22,9 @@ _WHOLE = 2000
 _PIECE = 1600
 _OVERLAP = 200
 """Pixels that pieces share, so that each line up to this height is whole in one of them."""
+_GLANCE = 480
+"""Shorter side of the copy in which is looked whether there is any text."""
+_MAX_LINE_SHARE = 0.3
 _SMALL_LINE = 20
 """Height of a line, in pixels of the whole image as the engine sees it, below which it is looked at in pieces."""
 _LEGIBLE_LINE = 32
@@ -60,38 +63,69 @@ def find_lines(engine: Any, image: PIL.Image.Image) -> list[FoundLine]:
         engine: RapidOCR.
         image: Any RGB image.
     """
+    return read_regions(engine, image, *find_regions(engine, image))
+
+
+def find_regions(engine: Any, image: PIL.Image.Image, max_pieces: int = MAX_PIECES) -> tuple[Sequence[Region], float]:
+    """Return the places of lines of text in `image`, and the scale at which they were found last.
+
+    Args:
+        engine: RapidOCR.
+        image: Any RGB image.
+        max_pieces: Most pieces to look at, each of which takes about a second.
+    """
     if min(image.size) < _MIN_SIDE:
-        return []
+        return [], 1.0
     scale = min(1.0, _WHOLE / max(image.size))
     regions = _detect(engine, image, (0, 0, *image.size), scale, piece=0)
     is_strip = scale < 1 and max(image.size) > _MAX_ASPECT_RATIO * min(image.size)
     # Whether there are small letters cannot be seen in the whole of a strip, and it has few pieces.
-    next_scale = _affordable(image, 1.0) if is_strip else _next_scale(image, regions, scale)
-    while next_scale > scale:
+    wanted = 1.0 if is_strip else _next_scale(image, regions, scale)
+    while (next_scale := _affordable(image, wanted, max_pieces)) > scale:
         scale = next_scale
         large = [region for region in regions if region.height > _OVERLAP / scale / 2]
         found = merge([*large, *_detect_in_pieces(engine, image, scale)])
         # A line beside letters of twenty times its size may show in the whole only.
         missed = [each for each in regions if not any(boxes_touch(each.box, other.box) for other in found)]
         regions = [*found, *missed]
-        next_scale = _next_scale(image, regions, scale)
-    return _read(engine, image, regions, scale)
+        wanted = _next_scale(image, regions, scale)
+    return regions, scale
+
+
+def may_have_text(quick_engine: Any, image: PIL.Image.Image) -> bool:
+    """Return True if a small copy of `image` shows anything that looks like a line of text.
+
+    A quarter of the work of `find_regions`: 0.1 instead of 0.45 s of processor time for a photo.
+
+    Args:
+        quick_engine: RapidOCR that does not enlarge small images.
+        image: Any RGB image.
+    """
+    if min(image.size) < _MIN_SIDE:
+        return False
+    scale = min(1.0, _GLANCE / min(image.size), _WHOLE / max(image.size))
+    area = image.width * image.height
+    # The engine takes any picture that it sees no line in for one line as large as the picture.
+    return any(
+        region.height * region.length < _MAX_LINE_SHARE * area
+        for region in _detect(quick_engine, image, (0, 0, *image.size), scale, piece=0)
+    )
 
 
 def _next_scale(image: PIL.Image.Image, regions: Sequence[Region], scale: float) -> float:
     """Return the scale at which to look at pieces next, or `scale` if nothing more is to be expected."""
     smallest = min((region.height * scale for region in regions), default=_LEGIBLE_LINE)
     if smallest < _SMALL_LINE:
-        return _affordable(image, scale * _LEGIBLE_LINE / smallest)
+        return scale * _LEGIBLE_LINE / smallest
     is_whole = scale <= _WHOLE / max(image.size)
     # Small letters beside large ones do not show at half their size.
-    return _affordable(image, 2 * scale) if is_whole and scale < _HALF else scale
+    return 2 * scale if is_whole and scale < _HALF else scale
 
 
-def _affordable(image: PIL.Image.Image, scale: float) -> float:
-    """Return `scale`, or the largest one that takes no more than `MAX_PIECES` pieces."""
+def _affordable(image: PIL.Image.Image, scale: float, max_pieces: int) -> float:
+    """Return `scale`, or the largest one that takes no more than `max_pieces` pieces."""
     scale = min(1.0, scale)
-    while sum(1 for _ in _piece_boxes(image.size, scale)) > MAX_PIECES:
+    while sum(1 for _ in _piece_boxes(image.size, scale)) > max_pieces:
         scale *= 0.9
     return scale
 
@@ -159,7 +193,7 @@ def _pad_strip(image: PIL.Image.Image) -> PIL.Image.Image:
     return canvas
 
 
-def _read(engine: Any, image: PIL.Image.Image, regions: Sequence[Region], scale: float) -> list[FoundLine]:
+def read_regions(engine: Any, image: PIL.Image.Image, regions: Sequence[Region], scale: float) -> list[FoundLine]:
     """Read the lines in `regions`, which were found at `scale`."""
     crops = [_crop(image, region) for region in regions]
     if not crops:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from assistant.models.pocket.described_images import Vision
+    from assistant.models.pocket.text_in_image import TextInImage
     from assistant.settings import Settings
+    from skills.emotions.face_boxes import FaceDetector
 
 POCKET = "pocket"
 POCKET_SMALL = "pocket-small"
@@ -26,6 +28,8 @@ BUNDLED_MODELS = (POCKET, POCKET_SMALL)
 POCKET_FREE_BYTES = 6 * 10**9
 """Free memory from which `auto` takes the large one. With images it holds 3 GB, a call adds 1 GB for hearing and
 speaking, and the rest is left to other programs: a model that is swapped out answers in minutes."""
+_MIN_FACE_SHARE = 0.07
+"""Side of a face that is mentioned, as a share of the shorter side of the image."""
 POCKET_MIN_BYTES = 3 * 10**9
 """Free memory below which it is not loaded at all, since it would be swapped out while it answers."""
 
@@ -83,18 +87,25 @@ def load_vision(settings: "Settings", on_notice: OnNotice = no_notice) -> "Visio
         on_notice(notice)
     faces = build_face_detector(settings, on_notice=on_notice)
     describer = Describer(
-        Recognizer.load(folder), model, count_faces=lambda pixels: len(faces.find(pixels)), read_text=_read_text
+        Recognizer.load(folder), model, count_faces=lambda pixels: count_faces(faces, pixels), read_text=_read_text
     )
     return Vision(model, describer)
 
 
-def _read_text(pixels: "PIL.Image.Image") -> list[str]:
-    from skills.ocr import read_pixels
+def count_faces(detector: "FaceDetector", pixels: "PIL.Image.Image") -> int:
+    """Return the number of faces in an image, without those in its background and what only looks like one."""
+    least = _MIN_FACE_SHARE * min(pixels.size)
+    return sum(max(face.right - face.left, face.bottom - face.top) >= least for face in detector.find(pixels))
+
+
+def _read_text(pixels: "PIL.Image.Image") -> "TextInImage":
+    from assistant.models.pocket.text_in_image import TextInImage
+    from skills.text_glance import glance
 
     try:
-        return read_pixels(pixels).rows
+        return glance(pixels)
     except MissingExtraError:
-        return []
+        return TextInImage()
 
 
 def fetch_language_model(settings: "Settings", progress: Progress = no_progress, *, full_check: bool = False) -> Path:

@@ -175,7 +175,7 @@ def test_the_engine_prints_nothing(capfd: pytest.CaptureFixture[str], menu: OcrR
 
 def test_a_missing_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    ocr._engine.cache_clear()
+    ocr.text_engine.cache_clear()
     with pytest.raises(MissingExtraError, match=r"^Reading the words in pictures needs rapidocr"):
         read(make_image())
 

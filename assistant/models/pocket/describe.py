@@ -1,32 +1,34 @@
 """Look at an image once and describe what is in it: the eyes of a language model that has none.
 
-pixels ─┬─▶ recognizer: kinds and words
-        ├─▶ colours
-        ├─▶ the small model: a caption, and how sure it is of it
-        ├─▶ faces
-        └─▶ text
+                ┌─▶ recognizer ─▶ kinds, things ─────────────┐
+pixels ─────────┼─▶ colours, drawn or not ───────────────────┤
+                ├─▶ the small model: a caption ─▶ doubt ─────┼─▶ ImageDescription
+                ├─▶ faces ───────────────────────────────────┤
+                └─▶ text ─▶ a page, or words in a photo ─────┘
 """
 
-import math
 import threading
 from collections.abc import Callable
 
 import PIL.Image
 
 from assistant.attachments.images import decode
-from assistant.messages import Image, user
-from assistant.models.base import ChatModel, GenerationOptions, Scorer
+from assistant.messages import Image
+from assistant.models.base import ChatModel
+from assistant.models.pocket.captioner import write_caption
+from assistant.models.pocket.colours import find_colours
+from assistant.models.pocket.doubt import believable_drawing, believable_part
+from assistant.models.pocket.drawings import is_drawn
 from assistant.models.pocket.image_description import Certainty, ImageDescription, Kind
+from assistant.models.pocket.kinds import choose_kinds, kind_probabilities
 from assistant.models.pocket.recognizer import Recognition, Recognizer
-from assistant.models.replies import stream_reply
-
-CAPTION_PROMPT = "Describe the photo."
-_CAPTION_TOKENS = 32
-_MIN_CAPTION_CONFIDENCE = 0.3
-_SURE, _LIKELY, _WORD = 0.75, 0.5, 0.4
+from assistant.models.pocket.text_in_image import ReadText, TextInImage, is_page, kept_rows
+from assistant.models.pocket.things import choose_things, words_said
 
 CountFaces = Callable[[PIL.Image.Image], int]
-ReadText = Callable[[PIL.Image.Image], list[str]]
+
+_MIN_SIDE = 8
+"""Pixels of a side below which nothing but colours can be seen."""
 
 
 class Describer:
@@ -46,7 +48,7 @@ class Describer:
             recognizer: Classifiers of the vision tower.
             model: The small vision model, which writes the caption.
             count_faces: Return the number of faces in an image.
-            read_text: Return the rows of text in an image.
+            read_text: Return the text in an image.
         """
         self._recognizer = recognizer
         self._model = model
@@ -66,37 +68,55 @@ class Describer:
         """
         stop = stop or threading.Event()
         pixels = decode(image)
+        colours, drawn = find_colours(pixels), is_drawn(pixels)
+        if colours.is_plain or min(pixels.size) < _MIN_SIDE:
+            return ImageDescription(colours=colours)
         (seen,) = self._recognizer.recognize([pixels])
-        caption, confidence = self._caption(image, stop)
-        faces = self._count_faces(pixels) if self._count_faces and not stop.is_set() else None
-        text = self._read_text(pixels) if self._read_text and not stop.is_set() else []
-        is_page = sum(map(len, text)) > 60
+        text = self._read_text(pixels) if self._read_text and not stop.is_set() else TextInImage()
+        rows, is_cut = kept_rows(text.rows)
+        kinds = choose_kinds(seen.classes, self._recognizer.class_names, seen.words, is_drawn=drawn)
+        found = ImageDescription(
+            kinds=kinds, colours=colours, text=rows, is_text_cut=is_cut, is_page=is_page(text), is_drawn=drawn
+        )
+        # What else is seen in a page are mistakes.
+        if found.is_page or stop.is_set():
+            return found
+        return self._with_things(found, image, pixels, seen, stop)
+
+    def _with_things(
+        self,
+        found: ImageDescription,
+        image: Image,
+        pixels: PIL.Image.Image,
+        seen: Recognition,
+        stop: threading.Event,
+    ) -> ImageDescription:
+        """Add a caption, further things and faces to what was found."""
+        caption = self._caption(image, seen, stop, is_drawn=found.is_drawn)
+        faces = self._count_faces(pixels) if self._count_faces and not stop.is_set() and not found.is_drawn else None
+        said = words_said(caption or "", *(kind.name for kind in found.kinds if kind.certainty is not Certainty.UNSURE))
+        others = () if found.is_drawn else choose_things(seen.words, said)
         return ImageDescription(
-            kinds=_kinds(seen),
-            caption=caption if confidence >= _MIN_CAPTION_CONFIDENCE else None,
-            others=tuple(word for word, probability in seen.words.items() if probability >= _WORD)[:6],
+            kinds=_without_captioned(found.kinds, caption),
+            caption=caption,
+            others=others,
+            colours=found.colours,
             faces=faces,
-            text=tuple(text),
-            is_page=is_page,
+            text=found.text,
+            is_text_cut=found.is_text_cut,
+            is_drawn=found.is_drawn,
         )
 
-    def _caption(self, image: Image, stop: threading.Event) -> tuple[str, float]:
-        """Return the small model's caption and the mean probability of its tokens."""
-        messages = [user(CAPTION_PROMPT, image)]
-        options = GenerationOptions(_CAPTION_TOKENS, temperature=0)
-        caption = "".join(stream_reply(self._model, messages, options, stop)).strip()
-        if stop.is_set() or not isinstance(self._model, Scorer):
-            return caption, 0.0
-        scores = self._model.score(messages, [caption], stop)
-        if not scores:
-            return caption, 0.0
-        return caption, math.exp(math.fsum(scores[0]) / len(scores[0]))
+    def _caption(self, image: Image, seen: Recognition, stop: threading.Event, *, is_drawn: bool) -> str | None:
+        caption = write_caption(self._model, image, stop)
+        if stop.is_set():
+            return None
+        if is_drawn:
+            return believable_drawing(caption.text, caption.mean_probability)
+        kinds = kind_probabilities(seen.classes, self._recognizer.class_names)
+        return believable_part(caption.text, seen.words, kinds)
 
 
-def _kinds(seen: Recognition) -> tuple[Kind, ...]:
-    (name, probability), *others = list(seen.classes.items())[:3]
-    if probability >= _SURE:
-        return (Kind(name, Certainty.SURE),)
-    if probability >= _LIKELY:
-        return (Kind(name, Certainty.LIKELY),)
-    return tuple(Kind(each, Certainty.UNSURE) for each in (name, *(other for other, _ in others)))
+def _without_captioned(kinds: tuple[Kind, ...], caption: str | None) -> tuple[Kind, ...]:
+    """Leave out guesses where the caption is believed: they are about the same thing."""
+    return () if caption and kinds and kinds[0].certainty is Certainty.UNSURE else kinds

@@ -3,12 +3,13 @@
 Nothing here is a probability: what is too unsure to be said is left out before a description is made.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Certainty(StrEnum):
-    """How far a finding can be relied on. The thresholds are in `doubt`."""
+    """How far a finding can be relied on. The thresholds are in `kinds`."""
 
     SURE = "sure"
     LIKELY = "likely"
@@ -73,7 +74,7 @@ class ImageDescription:
         """Word the findings in a few plain English sentences."""
         if self.is_page:
             return f"A page or screen with text. {self._text_sentence()}"
-        if self.colours.is_plain and not self.text:
+        if self.colours.is_plain:
             return f"A plain {self.colours.largest[0]} picture with nothing in it."
         sentences = [
             self._main_sentence(),
@@ -86,34 +87,40 @@ class ImageDescription:
 
     def _main_sentence(self) -> str:
         form = "A drawing or graphic. " if self.is_drawn else ""
+        caption = f"{self.caption} " if self.caption else ""
         if not self.kinds:
-            return form + (self.caption or "Something that is hard to make out.")
+            return form + (caption or "Something that is hard to make out.").rstrip()
         names = [with_article(kind.name) for kind in self.kinds]
         if self.kinds[0].certainty is Certainty.UNSURE:
-            guess = f"Something that is hard to make out; it might be {join_words(names, 'or')}."
-            return form + (f"{self.caption} {guess}" if self.caption else guess)
+            return f"{form}{caption}Something that is hard to make out; it might be {join_words(names, 'or')}."
+        if caption and _is_said(self.kinds[0].name, caption):
+            return form + caption.rstrip()
         seen = "It shows" if self.kinds[0].certainty is Certainty.SURE else "It most likely shows"
-        return f"{form}{seen} {names[0]}." + (f" {self.caption}" if self.caption else "")
+        return f"{form}{caption}{seen} {names[0]}."
 
     def _colour_sentence(self) -> str:
         colours = self.colours
-        if colours.is_grey:
-            return "The picture is black and white."
-        if colours.thing:
-            background = f" on a {colours.background} background" if colours.background else ""
+        if colours.is_grey and not (self.is_drawn and colours.thing):
+            return "It is a black-and-white picture."
+        if colours.thing and colours.thing != colours.background:
+            background = f" on {with_article(colours.background)} background" if colours.background else ""
             return f"The main thing is {colours.thing}{background}."
         return f"Main colours: {join_words(colours.largest)}." if colours.largest else ""
 
     def _face_sentence(self) -> str:
         if not self.faces:
             return ""
-        return "One face is visible." if self.faces == 1 else f"{self.faces} faces are visible."
+        return "The face of a person is visible." if self.faces == 1 else f"{self.faces} people's faces are visible."
 
     def _text_sentence(self) -> str:
         if not self.text:
             return ""
         rest = "\n(more text follows)" if self.is_text_cut else ""
         return "The text in it reads:\n" + "\n".join(self.text) + rest
+
+
+def _is_said(name: str, caption: str) -> bool:
+    return re.search(rf"\b{re.escape(name)}s?\b", caption, re.IGNORECASE) is not None
 
 
 def join_words(words: list[str] | tuple[str, ...], conjunction: str = "and") -> str:

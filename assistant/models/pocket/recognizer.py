@@ -18,14 +18,14 @@ _PREFIXES = ("vision_tower.tower.", "vision_tower.word_head.")
 
 @dataclass(frozen=True)
 class Recognition:
-    """Probabilities by name; those of classes exclude each other, those of words do not.
+    """Probabilities of what is in one image; those of classes exclude each other, those of words do not.
 
     Attributes:
-        classes: Probability of each ImageNet class, the likeliest first.
-        words: Probability that a caption of the image uses each word, the likeliest first.
+        classes: Probability of each ImageNet class, by its number.
+        words: Probability that a caption of the image uses each word.
     """
 
-    classes: Mapping[str, float]
+    classes: Sequence[float]
     words: Mapping[str, float]
 
 
@@ -35,7 +35,9 @@ class Recognizer:
     def __init__(self, tower: EfficientNetLite, head: WordHead, names: Mapping[str, Sequence[str]], side: int) -> None:
         self._tower = tower
         self._head = head
-        self._names = names
+        self.class_names = tuple(names["classes"])
+        """Names of the ImageNet classes, in the order of their numbers."""
+        self._words = names["words"]
         self._side = side
 
     @classmethod
@@ -60,8 +62,8 @@ class Recognizer:
         classes = self._tower.class_logits(features).softmax(-1)
         words = self._head(features).sigmoid()
         return [
-            Recognition(_ranked(self._names["classes"], of_class), _ranked(self._names["words"], of_word))
-            for of_class, of_word in zip(classes, words, strict=True)
+            Recognition(of_class, dict(zip(self._words, of_word, strict=True)))
+            for of_class, of_word in zip(classes.tolist(), words.tolist(), strict=True)
         ]
 
 
@@ -69,12 +71,3 @@ def _preprocess(image: PIL.Image.Image, side: int) -> Tensor:
     squashed = image.resize((side, side), PIL.Image.Resampling.BICUBIC)
     pixels = torch.frombuffer(bytearray(squashed.tobytes()), dtype=torch.uint8).view(side, side, 3)
     return ((pixels.float() - 127) / 128).permute(2, 0, 1)
-
-
-def _ranked(names: Sequence[str], probabilities: Tensor) -> dict[str, float]:
-    values, order = probabilities.sort(descending=True)
-    ranked: dict[str, float] = {}
-    for index, value in zip(order.tolist(), values.tolist(), strict=True):
-        # Two ImageNet classes may have one name (crane, maillot): the likelier one counts.
-        ranked.setdefault(names[index], value)
-    return ranked
