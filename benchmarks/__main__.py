@@ -31,6 +31,7 @@ BENCHMARKS = {
         "emotion",
         "empathy",
         "reading",
+        "loops",
         "app",
     )
 }
