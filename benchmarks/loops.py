@@ -6,7 +6,7 @@
 A model answers each question three times without the guard: greedily, greedily with a repetition penalty of 1.1, and as
 its makers advise. The control is a second look at the whole reply: it is in a loop if its last quarter repeats itself
 to the letter, numbers aside. So the table says what each way of sampling does about loops, how many of them the guard
-finds, which replies it ends that are in none, and how many tokens it saves.
+finds, how many others it ends (few of them without reason), and how many tokens it saves.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def answer(model: ChatModel, question: str, options: GenerationOptions) -> tuple
 def compare(name: str, num_prompts: int, build: Callable[[str], ChatModel], max_tokens: int) -> None:
     """Print the table of one model."""
     model = build(name)
-    columns = f"{'replies':>8}{'in loop':>9}{'found':>7}{'without reason':>16}{'tokens saved':>13}"
+    columns = f"{'replies':>8}{'in loop':>9}{'found':>7}{'others ended':>16}{'tokens saved':>13}"
     print(f"{name}\n{'':32}{columns}", flush=True)
     for way, chosen in WAYS.items():
         options = replace(chosen, max_tokens=max_tokens)
