@@ -26,6 +26,7 @@ THREADS = 1
 MAX_PHONEMES = 300
 """Longest piece that is synthesized at once, about 18 s of speech; 2400 phonemes would take 0.8 GB and 4 s."""
 
+# As loud as Piper's voices: speech at -18.8 dBFS against -17.9; the peaks of 24 sentences reach 0.81.
 _GAIN = 2.0
 _HOW_TO_INSTALL = (
     "The bundled voice needs the package hibari-tts: run `pip install hibari-tts==0.2.1`, or choose --voice espeak."
@@ -139,8 +140,7 @@ def folder() -> Path:
     return Path(spec.origin).with_name("assets")
 
 
-def _load(_argument: str, _settings: "Settings", progress: Progress) -> Hibari:
-    progress("loading the voice", 0, 0)
+def _load(_argument: str, _settings: "Settings", _progress: Progress) -> Hibari:
     return Hibari.load()
 
 
