@@ -82,6 +82,12 @@ def _date(match: re.Match[str]) -> str:
     return f"{day}. {_MONTHS[month - 1]} {'20' if len(year) == 2 else ''}{year}"
 
 
+def _day_and_month(match: re.Match[str]) -> str:
+    """Return "am 5. Dezember" for "am 5.12."."""
+    month = int(match["month"])
+    return f"{match['word']} {int(match['day'])}. {_MONTHS[month - 1]}" if 1 <= month <= 12 else match[0]
+
+
 def _time(match: re.Match[str]) -> str:
     """Return "16 Uhr 35" for "16:35 Uhr", "9 Uhr" for "9:00"."""
     hour, minute, second = int(match[1]), int(match[2]), match[3]
@@ -121,6 +127,12 @@ _MONEY_SIGNS = any_of(_CURRENCIES)
 _RULES_FOR_AMOUNTS: Rules = (
     *((re.compile(rf"(?<!\w){pattern}(?!\w)"), words) for pattern, words in _ABBREVIATIONS.items()),
     (re.compile(r"(?<![\w.,/])(?P<day>\d{1,2})[./](?P<month>\d{1,2})[./](?P<year>\d{4}|\d\d)(?![\w/]|\.\d)"), _date),
+    (
+        re.compile(
+            r"\b(?P<word>[Aa]m|[Vv]om|[Bb]is|[Zz]um|[Aa]b|[Ss]eit)\s(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?!\d)"
+        ),
+        _day_and_month,
+    ),
     (re.compile(r"\b(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)(?![\w-])"), _date),
     (re.compile(r"(?<![\w.,])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?!\w|\.\d)"), r"\1 Punkt \2 Punkt \3 Punkt \4"),
     (re.compile(r"(?<=\d)\.(?=\d{3}(?!\d))(?<![^\d.]0\.)"), ""),
