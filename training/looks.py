@@ -4,7 +4,8 @@
 
 Writes `WORK/looks.jsonl`, one image a line: the likeliest classes (by number) and words of the whole image and of its
 four overlapping quarters, and the small model's caption with the log-probability of each token. An interrupted run
-continues. `training.doubt` chooses by it what is said and what is left out. Takes half a second an image.
+continues. `training.weigh_looks` prints by it what each
+part of a description gives at which threshold. Takes half a second an image.
 """
 
 import argparse
@@ -24,7 +25,6 @@ from assistant.messages import Image
 from assistant.models.base import ChatModel
 from assistant.models.pocket.captioner import write_caption
 from assistant.models.pocket.recognizer import Recognition, Recognizer
-from assistant.models.pocket.tiles import quarters
 from training.data import image_names, read_annotations, read_images
 from training.evaluate import pocket_folder
 from training.recipe import SEED
@@ -35,6 +35,8 @@ MOST = {"flickr8k": 240, "caltech101": 160}
 """Images of the larger dev sets; all of the others."""
 DATASETS = ("flickr8k", "caltech101", "imagenet1000", "daquar", "drawings")
 _CLASSES, _WORDS = 60, 60
+_QUARTER = 0.6
+"""Share of a side that a quarter takes: what lies on the border of two is whole in one."""
 
 
 def dev_images(data: Path, limit: int | None = None) -> Iterator[tuple[str, str, PIL.Image.Image]]:
@@ -69,6 +71,16 @@ def look(name: str, pixels: PIL.Image.Image, recognizer: Recognizer, model: Chat
         "caption": caption.text,
         "log_probabilities": [round(value, 4) for value in caption.log_probabilities],
     }
+
+
+def quarters(image: PIL.Image.Image) -> list[PIL.Image.Image]:
+    """Return the four overlapping quarters of an image, row by row."""
+    width, height = (max(1, round(side * _QUARTER)) for side in image.size)
+    return [
+        image.crop((left, top, left + width, top + height))
+        for top in (0, image.height - height)
+        for left in (0, image.width - width)
+    ]
 
 
 def as_attachment(name: str, pixels: PIL.Image.Image) -> Image:

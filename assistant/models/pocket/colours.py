@@ -73,7 +73,7 @@ class ColourMap:
 def map_colours(image: PIL.Image.Image) -> ColourMap:
     """Return the colours of the pixels of a small copy of an RGB image."""
     small = image.resize((_SIDE, _SIDE), PIL.Image.Resampling.BOX, reducing_gap=2.0)
-    lab = to_oklab(np.asarray(small, np.float32) / 255)
+    lab = to_oklab(np.asarray(small, np.float32) / np.float32(255))
     prototypes, owner = _prototypes()
     distance = ((lab[:, :, None] - prototypes) ** 2).sum(-1)
     return ColourMap(lab, owner[distance.argmin(-1)])

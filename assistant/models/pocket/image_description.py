@@ -76,9 +76,10 @@ class ImageDescription:
             return f"A page or screen with text. {self._text_sentence()}"
         if self.colours.is_plain:
             return f"A plain {self.colours.largest[0]} picture with nothing in it."
+        main = self._main_sentence()
         sentences = [
-            self._main_sentence(),
-            f"Also visible: {join_words(self.others)}." if self.others else "",
+            main,
+            f"{'Also visible' if main else 'Visible'}: {join_words(self.others)}." if self.others else "",
             self._colour_sentence(),
             self._face_sentence(),
             self._text_sentence(),
@@ -89,7 +90,7 @@ class ImageDescription:
         form = "A drawing or graphic. " if self.is_drawn else ""
         caption = f"{self.caption} " if self.caption else ""
         if not self.kinds:
-            return form + (caption or "Something that is hard to make out.").rstrip()
+            return form + (caption or ("" if self.others else "Something that is hard to make out.")).rstrip()
         names = [with_article(kind.name) for kind in self.kinds]
         if self.kinds[0].certainty is Certainty.UNSURE:
             return f"{form}{caption}Something that is hard to make out; it might be {join_words(names, 'or')}."

@@ -13,7 +13,7 @@ from assistant.models.pocket.image_description import Certainty, Kind
 from assistant.models.pocket.things import THINGS_IN_ROOMS, probability_of
 
 SURE, LIKELY = 0.8, 0.5
-_MIN_GUESS = 0.06
+_MIN_GUESS = 0.08
 _MAX_GUESSES = 3
 
 PAGE = "page or screen with text"

@@ -14,7 +14,6 @@ CUT_MARK = "[…]"
 # The end of a receipt or a letter says as much as its beginning: the total, the name.
 _END_SHARE = 0.3
 _PAGE_CHARACTERS = 60
-_MIN_CHARACTERS = 3
 
 
 @dataclass(frozen=True)

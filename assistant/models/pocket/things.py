@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 # Least probability that a caption uses one of the words of a thing. On dev photos of Flickr8k a caption names 9 of 10
 # things from captions that pass; those of rooms were learned from questions that name few of the things in a photo, and
 # need more.
-_MIN_PROBABILITY, _MIN_IN_ROOMS = 0.4, 0.7
+_MIN_PROBABILITY, _MIN_IN_ROOMS = 0.3, 0.7
 _MAX_THINGS = 6
 
 PEOPLE = ("a man", "a woman", "a boy", "a girl", "a child", "a baby", "a person", "a player")
@@ -170,7 +170,9 @@ def choose_things(words: Mapping[str, float], said: Collection[str] = ()) -> tup
             if probability >= least and not set(group).intersection(said):
                 likely[name] = probability
     ranked = sorted(likely, key=lambda name: -likely[name])
-    person = next((name for name in ranked if name in PEOPLE), None)
+    # A caption that speaks of a person means this one.
+    is_said = any(set(THINGS[name]).intersection(said) for name in PEOPLE)
+    person = None if is_said else next((name for name in ranked if name in PEOPLE), None)
     return tuple(name for name in ranked if name == person or name not in PEOPLE)[:_MAX_THINGS]
 
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import ImageDraw
 
 from assistant.messages import Image
-from assistant.models.pocket.describe import Describer
+from assistant.models.pocket.describe import Describer, weighed_kinds
+from assistant.models.pocket.image_description import Certainty, Kind
 from assistant.models.pocket.recognizer import Recognition
 from assistant.models.pocket.text_in_image import TextInImage
 from assistant.models.scripted import ScriptedModel
@@ -93,3 +94,19 @@ def test_transparent_images_are_seen_on_white() -> None:
     ImageDraw.Draw(pixels).ellipse((50, 50, 150, 150), (255, 0, 0, 255))
     found = describer({}, {}, "A circle.").describe(attach(pixels))
     assert (found.colours.thing, found.colours.background) == ("red", "white")
+
+
+def test_a_sign_is_its_words() -> None:
+    found = describer({}, {}, "A picture of a dog.", read_text=lambda _: TextInImage(("NO PARKING",))).describe(
+        attach(silhouette())
+    )
+    assert found.as_text() == "A page or screen with text. The text in it reads:\nNO PARKING"
+
+
+def test_what_is_less_sure_than_the_caption_is_left_out() -> None:
+    unsure, likely, sure = ((Kind("cap", certainty),) for certainty in reversed(Certainty))
+    assert weighed_kinds(unsure, None, ()) == unsure
+    assert weighed_kinds(unsure, None, ("a dog",)) == ()
+    assert weighed_kinds(likely, None, ("a dog",)) == likely
+    assert weighed_kinds(likely, "A person is swimming.", ()) == ()
+    assert weighed_kinds(sure, "A person is swimming.", ()) == sure

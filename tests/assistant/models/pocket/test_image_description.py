@@ -54,3 +54,7 @@ def test_a_black_thing_on_black_is_not_mentioned() -> None:
 def test_words_are_joined_as_in_a_sentence() -> None:
     assert join_words(["a", "b", "c"]) == "a, b and c"
     assert join_words(["a"], "or") == "a"
+
+
+def test_things_alone_are_visible() -> None:
+    assert ImageDescription(others=("a child", "a swing")).as_text() == "Visible: a child and a swing."

@@ -19,5 +19,9 @@ def test_what_is_said_already_is_left_out() -> None:
     assert choose_things({"ball": 0.9, "grass": 0.8}, words_said("A dog with a ball.")) == ("grass",)
 
 
+def test_the_person_of_the_caption_is_not_a_second_one() -> None:
+    assert choose_things({"man": 0.9, "ball": 0.9}, words_said("A person is jumping.")) == ("a ball",)
+
+
 def test_furniture_needs_more_than_what_captions_name() -> None:
     assert choose_things({"pillow": 0.5, "grass": 0.5}) == ("grass",)
