@@ -27,6 +27,7 @@ def test_every_part_is_listed_with_a_licence() -> None:
     by_name = {part.name: part for part in parts}
     assert by_name["click"].license == "BSD-3-Clause"
     assert by_name["textual-image"].license == "LGPL-3.0-or-later"
+    assert by_name["hibari-tts"].license == by_name["hibari voice"].license == "Apache-2.0"
     assert by_name["smart-turn-v3.2-cpu.onnx"].package == "pipecat-ai==1.14.0"
     assert by_name["skills/emotions/weights/voice.safetensors"].license.startswith("research only")
     assert DISTRIBUTION not in by_name
@@ -66,6 +67,13 @@ def test_the_lock_file_of_the_repository_is_read_completely() -> None:
     packages = [part for part in all_components(lock) if part.kind == "package"]
     assert len(packages) == len(re.findall(r"(?m)^[\w.-]+(?:\[[^\]]*\])?==", lock))
     assert all(part.sha256 for part in packages)
+
+
+def test_nothing_that_make_chat_installs_is_under_the_gpl() -> None:
+    packages = all_components((ROOT / "requirements.lock").read_text("utf-8"))
+    assert "hibari-tts" in {part.name for part in packages}
+    assert [part.name for part in packages if re.search(r"(?<!L)GPL", part.license)] == []
+    assert "piper-tts" not in {part.name for part in packages}
 
 
 def test_the_sbom_has_the_structure_of_cyclonedx() -> None:

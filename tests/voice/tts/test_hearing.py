@@ -46,6 +46,16 @@ HEARD = [
     ("Water is called H2O.", r"h ?2 ?o"),
     ("The angle α is 90°.", r"alpha is 90 ?(degrees|°)"),
     ("There are 1,234,567 people.", r"(1 ?234 ?567|one million)"),
+    ("The attacks of 9/11 changed the city.", r"9 ?[/.-]?11"),
+    ("Please call 1-800-FLOWERS tonight.", r"(1[ -])?800[ -]flowers"),
+    ("They climbed Mt. Everest in May.", r"mount everest"),
+    ("The office is open Mon-Fri.", r"monday (to|through) friday"),
+    ("The bill is due on 11/30.", r"november 30"),
+    ("Your zip code is 90210.", r"9 ?0 ?2 ?1 ?0"),
+    ("Add 5/8 inch of wood.", r"(5[ /]8|five[ -]eighths)"),
+    ("He gave me a $5 bill.", r"(\$5|5[ -]dollars?) bill"),
+    ("This computer is 10x faster.", r"(10 times|10x) faster"),
+    ("Please open README.md first.", r"read ?me"),
     ("Cats & dogs are the 1st choice.", r"cats (and|&) dogs are the (first|1st)"),
 ]
 
