@@ -51,6 +51,25 @@ def test_talking_to_a_server_needs_no_model_libraries() -> None:
     assert not loaded_by("import assistant.models.remote.model") & {"torch", "transformers", "numpy", "textual"}
 
 
+def test_the_bundled_model_starts_without_what_sees() -> None:
+    program = """
+from pathlib import Path
+import assistant.models.memory
+import assistant.models.pocket.vision_weights
+from assistant.models.gguf.model import GgufModel
+from assistant.models.scripted import ScriptedModel
+from assistant.settings import Settings
+from parley.factory import bundled
+from parley.factory.models import build_model
+
+assistant.models.memory.free_memory = lambda: 10**10
+bundled.fetch_language_model = bundled.assemble_pocket = lambda *_: Path()
+GgufModel.load = lambda *_, **__: ScriptedModel()
+build_model(Settings(model="pocket"))
+"""
+    assert not loaded_by(program) & {"torch", "transformers", "onnxruntime", "cv2"}
+
+
 def test_the_runtime_of_small_models_has_no_telemetry() -> None:
     found = importlib.util.find_spec("onnxruntime")
     assert found is not None

@@ -1,9 +1,11 @@
 """Build language models and the clients that skills use to ask them."""
 
+import ctypes
 import os
 import threading
 from copy import copy
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
@@ -54,20 +56,18 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
     if name == SCRIPTED_MODEL:
         return _build_scripted(settings.model, token_delay)
 
-    from assistant.models.local.model import LocalModel
+    from assistant.models.gguf.files import find_gguf
 
-    load = partial(
-        LocalModel.load,
-        device=settings.device,
-        compile=settings.compile,
-        detail=settings.detail,
-        progress=progress,
-        on_notice=on_notice,
-    )
+    if (file := find_gguf(settings.model)) is not None:
+        from assistant.models.gguf.model import GgufModel
+
+        return GgufModel.load(file, progress=progress, on_notice=on_notice)
+
+    load = partial(_load_local, settings, progress, on_notice)
     source, quantize = settings.model, settings.quantize
     if source == "auto" and (entry := best_catalog_entry(settings)) is not None:
         try:
-            return _with_notices(load(entry.name, quantize=quantize), on_notice)
+            return load(entry.name, quantize)
         except (ModelError, MissingExtraError) as error:
             # The hub is unreachable, or another process has taken the memory that was free.
             on_notice(f"{error} Until then the bundled model answers instead of {entry.name}.")
@@ -86,10 +86,24 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
         return load_pocket(settings, progress, on_notice)
     if source == POCKET_SMALL:
         source = str(assemble_pocket(settings, progress))
-    return _with_notices(load(source, quantize=quantize), on_notice)
+    return load(source, quantize)
 
 
-def _with_notices(model: "LocalModel", on_notice: OnNotice) -> "LocalModel":
+def _load_local(
+    settings: "Settings", progress: Progress, on_notice: OnNotice, source: str, quantize: str
+) -> "LocalModel":
+    # Takes torch and transformers along, which take seconds and half a gigabyte: `pocket` starts without them.
+    from assistant.models.local.model import LocalModel
+
+    model = LocalModel.load(
+        source,
+        device=settings.device,
+        quantize=quantize,
+        compile=settings.compile,
+        detail=settings.detail,
+        progress=progress,
+        on_notice=on_notice,
+    )
     for notice in model.notices:
         on_notice(notice)
     return model
@@ -123,9 +137,11 @@ class ModelLoader:
         if name in BUNDLED_MODELS:
             fetch_bundled(name, settings, progress)
             return
+        from assistant.models.gguf.files import find_gguf
         from assistant.models.local import checkpoint
 
-        checkpoint.fetch_and_validate(name, progress)
+        if find_gguf(name) is None:
+            checkpoint.fetch_and_validate(name, progress)
 
     def load(self, name: str, progress: Progress = no_progress) -> ChatModel:
         """Load the model that `--model name` selects. Blocks and raises as `build_model` does."""
@@ -162,12 +178,26 @@ def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
         ConfigError: There is no such device.
     """
     from assistant.models import catalog, memory
+
+    if settings.device == "auto" and not _has_gpu_driver():
+        return None
     from assistant.models.local.placement import choose_device
 
     placement = choose_device(settings.device, settings.quantize)
     if placement.device_type != "cuda":
         return None
     return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
+
+
+def _has_gpu_driver() -> bool:
+    """Return False if there can be no GPU that torch runs CUDA code on. Asking torch takes seconds."""
+    if Path("/dev/kfd").exists():  # AMD
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def connect_model(settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice) -> ChatModel:
@@ -197,7 +227,7 @@ def _is_local_name(model: str) -> bool:
     if model in ("auto", *BUNDLED_MODELS) or any(entry.name == model for entry in catalog.CATALOG):
         return True
     # `Path.is_dir` raises an error for a name that no file can have.
-    return os.path.isdir(model)  # noqa: PTH112
+    return os.path.isdir(model) or model.lower().endswith(".gguf")  # noqa: PTH112
 
 
 def build_vision_client(settings: "Settings", progress: Progress = no_progress) -> "VisionClient":
