@@ -208,6 +208,7 @@ RIGHT = {
     "equal openings": Reply(_EQUAL_OPENINGS),
     "times table": Reply(_TIMES),
     "counting": Reply(_COUNTING),
+    "counting with a label": Reply(" ".join(f"Number {n}." for n in range(1, 120))),
     "plan of a month": Reply(_PLAN),
     "log": Reply(_LOG),
     "Chinese": Reply(_CHINESE),

@@ -50,6 +50,8 @@ _MAX_CODE_SIGNS = 8
 # Units before and with the number of an item, and what stands for the end of the sentence before.
 _MAX_LABEL = 6
 _SENTENCE = "."
+# Stands for the number of any item. No unit is like this.
+_NUMBER = "7."
 # White space in a row.
 _MAX_BLANK = 400
 # A number in the question that is larger asks for no number of copies.
@@ -98,7 +100,11 @@ class LoopGuard:
     def _is_loop(self, period: int, copies: int) -> bool:
         units = self._periods.latest(period)
         weight = sum(len(unit) * (_UNSPACED_WEIGHT if _IN_UNSPACED.match(unit) else 1) for unit in units)
-        words = {unit for unit in units if _WORD.fullmatch(unit)}
+        # "Number 7. Number 8." is counting: the label of a number does not count as a word.
+        following = [*units[1:], units[0]]
+        words = {
+            unit for unit, after in zip(units, following, strict=True) if after != _NUMBER and _WORD.fullmatch(unit)
+        }
         needed = max(_MIN_COPIES, _COPIES / math.sqrt(weight))
         if not words or self._lines.in_code or sum(unit in _CODE_SIGNS for unit in units) * _MAX_CODE_SIGNS > period:
             needed = max(needed, _MIN_STRUCTURED / weight)
@@ -132,7 +138,7 @@ class _LineReader:
         """
         if self._number:
             # "7." and "Step 7:" number items, "7 apples" does not.
-            yield "#" if unit in ".):" else self._number
+            yield _NUMBER if unit in ".):" else self._number
             self._number = ""
         # In "13.7.0" the point ends no sentence.
         begins = len(self._line) < _MAX_LABEL and (spaced or self._line[:1] != [_SENTENCE])

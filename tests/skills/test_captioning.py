@@ -140,8 +140,14 @@ def test_the_bundled_model_refuses_other_languages_than_english(photo: Image, sc
 
 
 def test_a_reply_that_is_cut_off_is_marked(photo: Image) -> None:
-    model = VisionClient(ScriptedModel("word " * 100))
-    assert caption(photo, model=model).text.endswith("word …")
+    words = " ".join(f"{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(100))
+    assert caption(photo, model=VisionClient(ScriptedModel(words))).text.endswith(" …")
+
+
+def test_a_caption_in_a_loop_is_ended_and_marked(photo: Image) -> None:
+    text = caption(photo, model=VisionClient(ScriptedModel("a dog and " * 100))).text
+    assert text.endswith("…")
+    assert 3 < text.count("dog") < 20
 
 
 def test_a_reply_without_words_is_an_error(photo: Image) -> None:

@@ -110,7 +110,7 @@ async def test_line_breaks_of_every_kind_lose_nothing(make_app: MakeApp, run_app
 
 
 async def test_endless_reply_is_shown_to_a_limit_and_says_so(make_app: MakeApp, run_app: RunApp) -> None:
-    async with run_app(make_app(ScriptedModel("x" * 200_000))) as person:
+    async with run_app(make_app(ScriptedModel("".join(f"{number:05}" for number in range(40_000))))) as person:
         await person.send("Go")
         await person.expect_text("140,000 characters more", "AssistantMessage")
         await person.expect_text("ready", "StatusBar")

@@ -375,6 +375,25 @@ class TestEndsOfReplies:
         ]
         assert notices(await run_turn(session, user("Go on."))) == []
 
+    async def test_a_reply_in_a_loop_is_ended_with_one_notice_and_kept_as_it_was_shown(self) -> None:
+        store = RecordingStore()
+        session = Session(ScriptedModel("It rains. " * 200, "done"), store=store)
+        events = await run_turn(session, user("Write about the weather."))
+        shown = "".join(event.text for event in events if isinstance(event, TextDelta))
+        assert shown.startswith("It rains. It rains.")
+        assert shown.count("rains") < 30
+        assert [notice[:39] for notice in notices(events)] == ["The reply repeated itself and was ended"]
+        assert store.turns == [("Write about the weather.", shown, False)]
+        assert store.usages[0].finish_reason == "loop"
+        assert notices(await run_turn(session, user("Go on."))) == []
+
+    async def test_what_is_said_of_a_reply_in_a_loop_ends_with_it(self) -> None:
+        sink = FakeSink("It rains.")
+        sink.may_finish.set()
+        session = Session(ScriptedModel("It rains. " * 200))
+        events = await collect(session.turn(user("Write about the weather."), sink))
+        assert len([event for event in events if isinstance(event, TextDelta)]) < 60
+
     @pytest.mark.parametrize("reply", ["", " \n ", "\u200b"])
     async def test_an_empty_reply_is_an_error_and_leaves_no_trace(self, reply: str) -> None:
         store = RecordingStore()

@@ -25,6 +25,9 @@ from tests.fakes.scripts import run_script
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
 
 
+LONG = " ".join(f"word{number}" for number in range(400))
+
+
 def last_reply(assistant: Assistant) -> tuple[str, bool]:
     session = assistant._session
     assert session is not None
@@ -32,7 +35,7 @@ def last_reply(assistant: Assistant) -> tuple[str, bool]:
 
 
 def test_leaving_a_stream_early_stops_the_model(slow: Assistant) -> None:
-    for text in slow.stream("word " * 400):
+    for text in slow.stream(LONG):
         assert text
         break
     text, interrupted = last_reply(slow)
@@ -43,7 +46,7 @@ def test_leaving_a_stream_early_stops_the_model(slow: Assistant) -> None:
 
 def test_leaving_an_async_stream_early_stops_the_model(slow: Assistant) -> None:
     async def main() -> str:
-        async with aclosing(slow.stream_async("word " * 400)) as texts:
+        async with aclosing(slow.stream_async(LONG)) as texts:
             async for _ in texts:
                 break
         return await slow.ask_async("And now?")
@@ -61,7 +64,7 @@ def wait_for_prompt(assistant: Assistant, number: int) -> None:
 
 def test_cancelling_a_task_stops_the_model(slow: Assistant) -> None:
     async def main() -> None:
-        task = asyncio.create_task(slow.ask_async("word " * 400))
+        task = asyncio.create_task(slow.ask_async(LONG))
         await asyncio.to_thread(wait_for_prompt, slow, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -78,7 +81,7 @@ def test_ctrl_c_stops_the_model_and_the_conversation_goes_on(slow: Assistant) ->
 
     threading.Thread(target=press).start()
     with pytest.raises(KeyboardInterrupt):
-        slow.ask("word " * 400)
+        slow.ask(LONG)
     assert last_reply(slow)[1]
     assert slow.ask("And now?") == "You said: And now?"
 
@@ -95,7 +98,7 @@ def test_a_call_that_would_wait_for_itself_is_refused(slow: Assistant, photo: st
 
 def test_a_plain_call_that_would_stop_the_task_of_a_stream_is_refused(slow: Assistant) -> None:
     async def main() -> str:
-        async with aclosing(slow.stream_async("word " * 400)) as texts:
+        async with aclosing(slow.stream_async(LONG)) as texts:
             await anext(texts)
 
             async def other_task() -> str:
@@ -126,7 +129,7 @@ def test_the_garbage_collector_may_close_a_stream_on_the_models_thread(
             yield text
 
     def abandon() -> None:
-        cycle: list[object] = [slow.stream("word " * 400)]
+        cycle: list[object] = [slow.stream(LONG)]
         cycle.append(cycle)
         next(cast("Generator[str, None, None]", cycle[0]))
 
@@ -144,7 +147,7 @@ def test_the_garbage_collector_may_close_a_stream_on_the_models_thread(
 
 
 def test_closing_stops_an_open_stream(slow: Assistant) -> None:
-    texts = slow.stream("word " * 400)
+    texts = slow.stream(LONG)
     next(texts)
     slow.close()
     slow.close()
@@ -156,7 +159,7 @@ def test_closing_stops_an_open_stream(slow: Assistant) -> None:
 
 def test_closing_stops_an_open_async_stream(slow: Assistant) -> None:
     async def main() -> None:
-        texts = slow.stream_async("word " * 400)
+        texts = slow.stream_async(LONG)
         await anext(texts)
         slow.close()
         with pytest.raises(ParleyError, match="is closed"):
@@ -169,7 +172,7 @@ def test_a_reply_that_closing_cut_short_does_not_seem_complete(slow: Assistant) 
     started = threading.Event()
 
     def read() -> None:
-        for _ in slow.stream("word " * 400):
+        for _ in slow.stream(LONG):
             started.set()
 
     with ThreadPoolExecutor(1) as executor:

@@ -22,6 +22,9 @@ from tests.fakes.command_line import command, finish, last_messages, run, saved_
 pytestmark = pytest.mark.usefixtures("scripted_machine")
 
 
+LONG = " ".join(f"word{number}" for number in range(500))
+
+
 def test_the_answer_is_all_of_the_output() -> None:
     result = run("ask", "What is it?")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "You said: What is it?\n", "")
@@ -203,7 +206,7 @@ def test_an_image_whose_name_is_not_utf8_is_attached(photo: Path, tmp_path: Path
 
 
 def test_ctrl_c_during_the_answer_saves_the_partial_reply() -> None:
-    with start("ask", "word " * 500, "--model", "scripted:0.05") as process:
+    with start("ask", LONG, "--model", "scripted:0.05") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         first = process.stdout.read(1)
@@ -275,7 +278,7 @@ def test_ctrl_c_ends_the_wait_for_standard_input() -> None:
 
 
 def test_a_closed_pipe_ends_quietly_and_saves_the_turn() -> None:
-    with start("ask", "word " * 500, "--model", "scripted:0.01") as process:
+    with start("ask", LONG, "--model", "scripted:0.01") as process:
         assert process.stdout is not None
         process.stdout.read(1)
         process.stdout.close()
