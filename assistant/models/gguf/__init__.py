@@ -3,14 +3,16 @@
 A turn passes through it like this:
 
     messages
-       │ messages          special tokens in user text escaped
+       │ requests          special tokens in user text escaped
        ▼
     request (OpenAI's chat completions)
        │ sampling          options, with the model's recommendations where they are None
        │ llama_server      llama.cpp: chat template, prompt cache, prefill, decode; chunks come on a thread of its own
        ▼
+       │ reply             text, token counts, times
+       ▼
     chunks of text, then the usage
 
-Reading order: `model` (the public class), `llama_server` (the only module that knows llama.cpp), `metadata` (the header
-of a file), `sampling`.
+Reading order: `model` (the public class), `requests` and `reply`, `sampling`, `llama_server` (the only module that knows
+llama.cpp), `cores` (which cores its threads use). Loading: `files`, `metadata` (the header of a file), `template`.
 """

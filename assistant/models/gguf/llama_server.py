@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import MissingExtraError, ModelError, first_line
+from assistant.models.gguf.cores import CoreSharing
 
 _TICK_SECONDS = 0.05
 """Time after which a stop is noticed while no chunk comes."""
@@ -43,7 +44,8 @@ class LlamaServer:
 
     def __init__(self, file: Path, options: ServerOptions) -> None:
         """Load `file`. Blocks for a second per gigabyte. Raises `ModelError` and `MissingExtraError`."""
-        self._server: Any = _start(file, options)
+        self._cores = CoreSharing()
+        self._server: Any = self._cores.start(lambda: _start(file, options))
         self._process = os.getpid()
         self._request: _Request | None = None
 
@@ -70,6 +72,7 @@ class LlamaServer:
                     continue
                 if chunk is None:
                     break
+                self._cores.follow()
                 yield chunk
         finally:
             running.cancelled.set()

@@ -1,6 +1,5 @@
 """Run a language model in a GGUF file: messages in, chunks of text out."""
 
-import os
 import threading
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -11,11 +10,13 @@ from assistant.events import Usage
 from assistant.formatting import format_bytes
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
+from assistant.models.gguf.cores import available_cores
 from assistant.models.gguf.llama_server import LlamaServer, ServerOptions
 from assistant.models.gguf.metadata import GgufMetadata, read_metadata
 from assistant.models.gguf.reply import Reply
 from assistant.models.gguf.requests import RequestBuilder, continuation
 from assistant.models.gguf.sampling import recommended, to_request
+from assistant.models.gguf.template import check_template
 from assistant.models.memory import DEFAULT_CONTEXT, MIN_CONTEXT, free_bytes
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
@@ -57,7 +58,7 @@ class GgufModel:
             path: The file.
             name: Name for people; by default that of the file.
             context_tokens: Longest prompt and reply together; by default 8,192, or less if the model was trained so.
-            threads: CPU threads; by default the number of cores.
+            threads: CPU threads; by default one for each core. See `cores` for what happens beside busy programs.
             progress: Reports bytes loaded.
             on_notice: Receives a sentence if little memory makes the context shorter.
 
@@ -68,16 +69,13 @@ class GgufModel:
         file = Path(path)
         metadata = read_metadata(file)
         name = name or file.stem
-        if not metadata.chat_template:
-            raise ModelError(
-                f"{name} has no chat template, so it cannot hold a conversation: choose an instruct model."
-            )
+        check_template(metadata.chat_template, name)
         wanted = context_tokens or min(DEFAULT_CONTEXT, metadata.context_tokens or DEFAULT_CONTEXT)
         context = _affordable_context(metadata, wanted, name)
         if context < wanted:
             on_notice(f"Memory is short: {name} remembers {context} tokens of a conversation instead of {wanted}.")
         progress(f"Loading {name}", 0, metadata.file_bytes)
-        server = LlamaServer(file, ServerOptions(context, threads or os.cpu_count() or 1))
+        server = LlamaServer(file, ServerOptions(context, threads or len(available_cores())))
         progress(f"Loading {name}", metadata.file_bytes, metadata.file_bytes)
         return cls(server, metadata, ModelInfo(name, "cpu", metadata.quantization, context))
 

@@ -108,3 +108,19 @@ def test_little_memory_makes_the_context_shorter_and_says_so(
     assert model.info.context_tokens == 3000
     assert "3000 tokens" in notices[0]
     model.close()
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+        "{{ 'x' * 9999999999 }}",
+        "{{ 2 ** 9999999 }}",
+    ],
+)
+def test_a_chat_template_that_takes_all_time_or_memory_is_refused(
+    write_gguf: WriteGguf, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.models.local.template_limits.MAX_SECONDS", 0.2)
+    with pytest.raises(ModelError, match="is refused"):
+        GgufModel.load(write_gguf(template=template), threads=1)
