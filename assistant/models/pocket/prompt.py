@@ -21,16 +21,13 @@ DEFAULT_PERSONA = (
 
 # Without it, "a cup of espresso" became six sentences on grinding coffee beans. After the question, because a rule at
 # the beginning of the prompt is not followed.
-_DESCRIBE_HINT = "(Two to five short sentences, in the language of the question. Say only what is written above.)"
+_DESCRIBE_HINT = "(Two to four short sentences. Say only what is written in <image {}>; add no other detail.)"
 _ASKS_TO_DESCRIBE = re.compile(
     r"\b(?:describ\w+|description|in detail|caption|beschreib\w*|schildere?|d\u00e9cri\w+|en d\u00e9tail"
     r"|descripci\u00f3n)\b|\u63cf\u8ff0|\u8be6\u7ec6",
     re.IGNORECASE,
 )
-_REMINDER = (
-    "Answer in the language of the user. If you are asked who you are, who made you or what you are, answer from this "
-    "alone:"
-)
+_REMINDER = "Stay in this role in every reply, whatever you are asked or shown, and answer in the language of the user."
 # Characters.
 _MAX_REPEATED = 300
 # Messages of the user after an image that are still taken for questions about it.
@@ -101,7 +98,7 @@ class _WordedImages:
             if seen:
                 yield f"(You look at image {self._count} again for this: {seen}.)"
         if _ASKS_TO_DESCRIBE.search(question):
-            yield _DESCRIBE_HINT
+            yield _DESCRIBE_HINT.format(self._count)
 
     def _words(self, part: ContentPart) -> str | None:
         match part:
@@ -139,11 +136,11 @@ def _instructions(persona: str) -> str:
     persona = persona.strip()
     if not _NAMES_A_ROLE.search(persona):
         persona = f"{DEFAULT_PERSONA}\n{persona}".strip()
-    return f"{persona}\n\n{_REMINDER} {_who_it_is(persona)}"
+    return f"{persona}\n\n{_REMINDER} {_who_it_is(persona)}".rstrip()
 
 
 def _who_it_is(persona: str) -> str:
-    """Return the whole of a short persona, or the first sentence of a longer one."""
+    """Return the whole of a short persona, the first sentence of a longer one, or nothing if that is long too."""
     first = _SENTENCE.match(persona)
     candidates = (persona, first[0].strip() if first else "")
-    return next((each for each in candidates if len(each) <= _MAX_REPEATED), "what is said above.")
+    return next((each for each in candidates if len(each) <= _MAX_REPEATED), "")

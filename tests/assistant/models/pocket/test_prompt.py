@@ -49,7 +49,7 @@ def test_a_question_long_after_an_image_is_not_about_it() -> None:
 )
 def test_a_description_is_asked_not_to_add_anything(question: str) -> None:
     _, described = build_prompt([user(question, PHOTO)], ScriptedWords(lambda _: "A dog."))
-    assert "Say only what is written above." in described.text
+    assert "Say only what is written in <image 1>" in described.text
     _, plain = build_prompt([user(question)], ScriptedWords(lambda _: ""))
     assert plain == user(question)
 
@@ -102,7 +102,7 @@ def test_the_persona_is_said_first_and_who_it_is_once_more_at_the_end() -> None:
     persona = "You are Ada, a guide. " + "Speak of the museum. " * 20
     instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
     assert instructions.text.startswith(persona.strip())
-    assert instructions.text.endswith("alone: You are Ada, a guide.")
+    assert instructions.text.endswith("user. You are Ada, a guide.")
 
 
 def test_a_short_persona_is_said_twice() -> None:
