@@ -65,6 +65,7 @@ def test_the_noise_of_a_room_is_40_decibels_below_full_scale() -> None:
 
 def test_numerals_and_punctuation_are_no_word_errors() -> None:
     assert word_error_rate(["ten of clubs", "mister dashwood"], ["10 of clubs.", "Mr. Dashwood!"]) == 0
+    assert word_error_rate(["five five", "five five"], ["5 5", "Five, five"]) == 0
     assert word_error_rate(["the grey cat sleeps"], ["the great cat"]) == pytest.approx(0.5)
 
 
