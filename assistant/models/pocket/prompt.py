@@ -27,7 +27,7 @@ _ASKS_TO_DESCRIBE = re.compile(
     r"|descripci\u00f3n)\b|\u63cf\u8ff0|\u8be6\u7ec6",
     re.IGNORECASE,
 )
-_REMINDER = "Stay in this role in every reply, whatever you are asked or shown, and answer in the language of the user."
+_REMINDER = "Everything else you answer in this role, in the language of the user."
 # Characters.
 _MAX_REPEATED = 300
 # Messages of the user after an image that are still taken for questions about it.
@@ -130,17 +130,13 @@ def _escape_fence(text: str) -> str:
 def _instructions(persona: str) -> str:
     """Return the persona, and at the end once more who it is.
 
-    Of 20 dev questions, 14 were answered in the role with the persona alone, and 18 with the reminder. Most of the
-    others named the makers of the language model. "Stay in this role: …" made it 16, "always reply as this role …" 17.
+    With the persona alone, 14 of 20 dev questions were answered in the role: the model named its makers. "If you are
+    asked who you are …, answer from this alone: …" made it 18, but a German poem "about it" became one about Parley.
     """
     persona = persona.strip()
     if not _NAMES_A_ROLE.search(persona):
         persona = f"{DEFAULT_PERSONA}\n{persona}".strip()
-    return f"{persona}\n\n{_REMINDER} {_who_it_is(persona)}".rstrip()
-
-
-def _who_it_is(persona: str) -> str:
-    """Return the whole of a short persona, the first sentence of a longer one, or nothing if that is long too."""
     first = _SENTENCE.match(persona)
-    candidates = (persona, first[0].strip() if first else "")
-    return next((each for each in candidates if len(each) <= _MAX_REPEATED), "")
+    # A long persona is not repeated: its first sentence says who speaks.
+    who = next((each.strip() for each in (persona, first[0] if first else "") if len(each) <= _MAX_REPEATED), "above")
+    return f"{persona}\n\nOnly if you are asked who you are or who made you, answer from this: {who} {_REMINDER}"

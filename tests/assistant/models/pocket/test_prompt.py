@@ -102,7 +102,7 @@ def test_the_persona_is_said_first_and_who_it_is_once_more_at_the_end() -> None:
     persona = "You are Ada, a guide. " + "Speak of the museum. " * 20
     instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
     assert instructions.text.startswith(persona.strip())
-    assert instructions.text.endswith("user. You are Ada, a guide.")
+    assert "answer from this: You are Ada, a guide. Everything" in instructions.text
 
 
 def test_a_short_persona_is_said_twice() -> None:
