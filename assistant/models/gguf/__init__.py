@@ -13,6 +13,6 @@ A turn passes through it like this:
        ▼
     chunks of text, then the usage
 
-Reading order: `model` (the public class), `requests` and `reply`, `sampling`, `llama_server` (the only module that knows
+Reading order: `model` (the public class), `requests` and `reply`, `sampling`, `llama_server` (alone knows
 llama.cpp), `cores` (which cores its threads use). Loading: `files`, `metadata` (the header of a file), `template`.
 """

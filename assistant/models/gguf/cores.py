@@ -2,8 +2,8 @@
 
 Its threads wait for each other some hundred times a token. With one other busy program on two cores, each wait takes as
 long as that program's turn on the processor: 6 tokens a second instead of the 16 of one thread (1.5 billion parameters,
-2026-11-30). The number of threads cannot be changed while a model is loaded, but two threads on one core make 15. So while
-others are busy, all threads are moved to half of the cores. Linux only, and nothing happens on more than `_MAX_CORES`.
+2026-11-30). The number of threads cannot be changed while a model is loaded, but two threads on one core make 15. So
+while others are busy, all threads are moved to half of the cores. Linux only, and not on more than `_MAX_CORES`.
 
 Threads inherit the name of the thread that starts them: that is how those of llama.cpp are found.
 """

@@ -70,7 +70,8 @@ class GgufModel:
         metadata = read_metadata(file)
         name = name or file.stem
         check_template(metadata.chat_template, name)
-        wanted = context_tokens or min(DEFAULT_CONTEXT, metadata.context_tokens or DEFAULT_CONTEXT)
+        # llama.cpp itself goes no further than the training.
+        wanted = min(context_tokens or DEFAULT_CONTEXT, metadata.context_tokens or DEFAULT_CONTEXT)
         context = _affordable_context(metadata, wanted, name)
         if context < wanted:
             on_notice(f"Memory is short: {name} remembers {context} tokens of a conversation instead of {wanted}.")

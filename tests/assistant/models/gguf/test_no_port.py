@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -35,7 +36,12 @@ def test_nobody_can_connect_to_the_socket(load_model: LoadModel, monkeypatch: py
     sockets: list[str] = []
     # A class of an extension cannot be given another constructor.
     start = xllamacpp.Server
-    monkeypatch.setattr(xllamacpp, "Server", lambda params: sockets.extend(params.hostnames) or start(params))
+
+    def note_and_start(params: Any) -> Any:
+        sockets.extend(params.hostnames)
+        return start(params)
+
+    monkeypatch.setattr(xllamacpp, "Server", note_and_start)
     load_model()
     assert len(sockets) == 1
     assert not Path(sockets[0]).parent.exists()
