@@ -126,13 +126,7 @@ class _Request:
 
 
 def _start(file: Path, options: ServerOptions) -> Any:
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise MissingExtraError(
-            f"GGUF models need llama.cpp, which cannot be loaded here ({first_line(error)}): install xllamacpp."
-        ) from error
-
+    xllamacpp = _import_llama()
     params = xllamacpp.CommonParams()
     params.model.path = str(file)
     # Read, not mapped: 1.4 GB are resident instead of 2.0, since most weights are copied into another order anyway, and
@@ -157,3 +151,20 @@ def _start(file: Path, options: ServerOptions) -> Any:
     # Its threads begin after the constructor returns, and a model that is freed before they do waits for them for ever.
     server.handle_completions({"prompt": "a", "max_tokens": 1})
     return server
+
+
+def _import_llama() -> Any:
+    try:
+        try:
+            import xllamacpp
+        except ImportError as error:
+            if "libgomp" not in str(error):
+                raise
+            # Slim systems lack it. torch brings one, and a library that is loaded already is found by its name.
+            import torch  # noqa: F401
+            import xllamacpp
+    except ImportError as error:
+        raise MissingExtraError(
+            f"GGUF models need llama.cpp, which cannot be loaded here ({first_line(error)}): install xllamacpp."
+        ) from error
+    return xllamacpp
