@@ -1,6 +1,7 @@
 """Run benchmarks, print their tables, and write results/.
 
-`python -m benchmarks large …`, `… soak …` and `… pocket …` have options of their own. Run it on an idle machine.
+`python -m benchmarks large …`, `… soak …`, `… descriptions …`, `… pocket …` and `… language …` have options of their
+own. Run it on an idle machine.
 """
 
 import argparse
@@ -55,10 +56,20 @@ def main() -> None:
 
         soak.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["descriptions"]:
+        from benchmarks import descriptions
+
+        descriptions.main(sys.argv[2:])
+        return
     if sys.argv[1:2] == ["pocket"]:
         from benchmarks.pocket import __main__ as pocket
 
         pocket.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["language"]:
+        from benchmarks import language
+
+        language.main(sys.argv[2:])
         return
     known = ", ".join(BENCHMARKS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -66,7 +77,7 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"benchmarks to run: {known} (default: all); or large …, soak …, pocket …",
+        help=f"benchmarks to run: {known} (default: all); or large …, soak …, descriptions …, pocket …, language …",
     )
     parser.add_argument("--runs", type=int, default=5, help="number of runs of each slow measurement (default: 5)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
