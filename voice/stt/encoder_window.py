@@ -27,13 +27,18 @@ if TYPE_CHECKING:
     Features = NDArray[np.float32]
 
 MARGIN_SECONDS = 5.0
-"""Padding that is kept behind the speech. Of 57 clips for development (three voices in noise, actors in German), 3 s had
-more words wrong than 5 s, and 8 s no fewer; with 1 s the decoder often reads twice."""
+"""Padding that is kept behind the speech.
+
+Of 57 clips for development (three voices, also in noise, and actors in German), 3 s had more words wrong than 5 s, and
+8 s no fewer. With 1 s the decoder often reads twice.
+"""
 
 MIN_LOGPROB = -0.5
-"""Average log probability under which the words of a cut window are decoded again from the padded one. Of the same clips
-those are 13 % without noise and 44 % in noise; 1.6 % of the words then still differ from those of the padded window, at
--0.7 it is 3.2 %, and word error rates are equal."""
+"""Average log probability under which the words of a cut window are decoded again from the padded one.
+
+Of the same clips those are 13 % without noise and 44 % in noise. 1.6 % of the words then still differ from those of the
+padded window, 3.2 % at -0.7; as many are wrong.
+"""
 
 _FRAMES_PER_SECOND = 100
 # Windows are multiples of this many frames: few different shapes, and even, because the encoder halves their number.
