@@ -14,13 +14,15 @@ from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.gguf.model import GgufModel
 from assistant.models.local.model import LocalModel
+from assistant.models.pocket.model import PocketModel
 from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
+from tests.fakes.describer import scripted_vision
 from tests.fakes.tiny_gguf import make_gguf
 from tests.fakes.tiny_models import clear_caches
 
 LONG_REPLY = " ".join(f"word{number}" for number in range(300))
-SEEING = ["scripted", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"]
+SEEING = ["scripted", "pocket", "remote", "llava", "llava-int8", "adapted-int8", "qwen", "qwen-int8", "even-nf4"]
 """Backends that take images."""
 QUESTION = [system("Be brief."), user("What is in this picture? A dog runs over the grass.")]
 
@@ -63,6 +65,8 @@ def make_model(backend: str, request: pytest.FixtureRequest) -> Callable[[], Cha
         return partial(RemoteModel.connect, server.url)
     if family == "scripted":
         return lambda: ScriptedModel(*[LONG_REPLY] * 20, context_tokens=512)
+    if family == "pocket":
+        return lambda: PocketModel(ScriptedModel(*[LONG_REPLY] * 20, context_tokens=512), scripted_vision)
     if family == "gguf":
         file = make_gguf(request.getfixturevalue("tmp_path") / "tiny.gguf")
         return partial(GgufModel.load, file, threads=1)

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from assistant.models.base import ChatModel
+from assistant.models.pocket.model import PocketModel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import load
 from parley.factory.emotion import EmotionBackends, build_emotion_detector
 from tests.fakes.audio import Floats
+from tests.fakes.describer import scripted_vision
 from tests.fakes.skills import FakeEmotionModels, peaked_at
 from voice.audio.types import SAMPLE_RATE
 from voice.emotion import EmotionDetector
@@ -55,6 +57,13 @@ def test_the_model_of_a_later_conversation_replaces_the_own_copy(monkeypatch: py
     assert backends.text_model() is of_the_conversation
     assert own.closed
     assert not of_the_conversation.closed
+
+
+def test_a_model_that_has_the_small_one_for_its_images_lends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = BundledModel()
+    pocket = PocketModel(ScriptedModel(), lambda: scripted_vision(vision_model=small))
+    monkeypatch.setattr("parley.factory.emotion.build_model", lambda *_: pytest.fail("one copy is enough"))
+    assert EmotionBackends(load({}).settings, chat_model=lambda: pocket).text_model() is small
 
 
 class TestEmotionDetector:
