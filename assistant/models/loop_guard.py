@@ -140,8 +140,8 @@ class _LineReader:
             # "7." and "Step 7:" number items, "7 apples" does not.
             yield _NUMBER if unit in ".):" else self._number
             self._number = ""
-        # In "13.7.0" the point ends no sentence.
-        begins = len(self._line) < _MAX_LABEL and (spaced or self._line[:1] != [_SENTENCE])
+        # Not in "13.7.0" and "part_7".
+        begins = len(self._line) < _MAX_LABEL and (spaced or not self._line or self._line[-1] in "*([#")
         if unit.isdigit() and begins and sum(each.isalnum() for each in self._line) <= 1:
             self._number = unit
         else:

@@ -69,6 +69,7 @@ def test_numbers_of_items_do_not_hide_a_loop_and_other_numbers_count() -> None:
     assert not found("{} sheep jump over the low fence.\n")
     assert not found("Platform {} is for the slow trains.\n")
     assert not found("<a href='#{0}.0.0'>13.{0}.0</a><br/>\n")
+    assert not found("weekday_{}: Optional whole number\n")
 
 
 def test_nothing_follows_the_end() -> None:
