@@ -27,7 +27,6 @@ BENCHMARKS = {
         "turns",
         "hearing",
         "speaking",
-        "answers",
         "listening",
         "emotion",
         "empathy",
