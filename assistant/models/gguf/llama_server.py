@@ -77,7 +77,16 @@ class LlamaServer:
         finally:
             running.cancelled.set()
         if running.error is not None and not stop.is_set():
-            raise running.error
+            raise _refused(running.error)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the whole answer to a short `request`, which cannot be ended early. Raises `ModelError`."""
+        self._finish()
+        try:
+            response: dict[str, Any] = self._server.handle_chat_completions(request)
+        except RuntimeError as error:
+            raise _refused(error) from error
+        return response
 
     @property
     def is_closed(self) -> bool:
@@ -123,6 +132,10 @@ class _Request:
     def _receive(self, chunk: dict[str, Any]) -> bool:
         self.chunks.put(chunk)
         return self.cancelled.is_set()
+
+
+def _refused(error: RuntimeError) -> ModelError:
+    return ModelError(f"llama.cpp cannot answer: {first_line(error)}.")
 
 
 def _start(file: Path, options: ServerOptions) -> Any:

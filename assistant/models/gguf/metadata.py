@@ -8,7 +8,7 @@ of 150,000 tokens, because it makes several arrays of each; this takes 0.1 s.
 
 import mmap
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class GgufMetadata:
         special_tokens: Texts of all tokens that control the model.
         sampling: Recommended sampling, by llama.cpp's names without "general.sampling.".
         file_bytes: Size of the file.
+        tokenizer: Kind of tokenizer, such as "gpt2" for byte-level BPE.
+        tokens: All tokens, as the file spells them.
     """
 
     architecture: str
@@ -56,6 +58,8 @@ class GgufMetadata:
     special_tokens: frozenset[str]
     sampling: dict[str, float]
     file_bytes: int
+    tokenizer: str = ""
+    tokens: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 def read_metadata(file: Path) -> GgufMetadata:
@@ -95,7 +99,7 @@ class _Reader:
             (kind,) = self._unpack("I")
             entries[key] = self._value(kind)
         types = entries.pop("tokenizer.ggml.token_type", ())
-        texts = entries.pop("tokenizer.ggml.tokens", ())
+        texts = entries.get("tokenizer.ggml.tokens", ())
         special = {
             text.decode(errors="replace")
             for text, kind in zip(texts, types, strict=False)
@@ -164,6 +168,8 @@ def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_byt
             if key.startswith(prefix) and isinstance(value, int | float)
         },
         file_bytes=file_bytes,
+        tokenizer=_text(entries.get("tokenizer.ggml.model")),
+        tokens=tuple(entries.get("tokenizer.ggml.tokens", ())),
     )
 
 

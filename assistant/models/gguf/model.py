@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelI
 from assistant.models.gguf.cores import available_cores
 from assistant.models.gguf.llama_server import LlamaServer, ServerOptions
 from assistant.models.gguf.metadata import GgufMetadata, read_metadata
-from assistant.models.gguf.reply import Reply
-from assistant.models.gguf.requests import RequestBuilder, continuation
+from assistant.models.gguf.reply import Reply, token_logprobs
+from assistant.models.gguf.requests import RequestBuilder, continuation, forced_reply
 from assistant.models.gguf.sampling import recommended, to_request
 from assistant.models.gguf.template import check_template
+from assistant.models.gguf.vocabulary import Vocabulary
 from assistant.models.memory import DEFAULT_CONTEXT, MIN_CONTEXT, free_bytes
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
@@ -26,13 +28,14 @@ _TICK_SECONDS = 0.05
 
 
 class GgufModel:
-    """A `ChatModel`, `PromptPreparer` and `PausableModel` that llama.cpp runs in this process."""
+    """A `ChatModel`, `Scorer`, `PromptPreparer` and `PausableModel` that llama.cpp runs in this process."""
 
     def __init__(self, server: LlamaServer, metadata: GgufMetadata, info: ModelInfo) -> None:
         self.info = info
         self._server = server
         self._recommended = recommended(metadata)
         self._requests = RequestBuilder(info.name, metadata.special_tokens)
+        self._metadata = metadata
         self._running = threading.Event()
         """Not set while the reply is paused."""
 
@@ -103,6 +106,20 @@ class GgufModel:
         for chunk in self._server.chunks(request, stop):
             reply.add(chunk)
 
+    def score(
+        self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
+    ) -> list[tuple[float, ...]]:
+        replies = [self._vocabulary.tokenize(candidate) for candidate in candidates]
+        # Prefilled first, because this can be stopped.
+        self.prepare(messages, stop)
+        scores: list[tuple[float, ...]] = []
+        for reply in replies:
+            if stop.is_set():
+                return []
+            answer = self._server.answer(self._requests.build(messages) | forced_reply(reply))
+            scores.append(token_logprobs(answer))
+        return scores
+
     def pause(self, *, paused: bool) -> None:
         if paused:
             self._running.clear()
@@ -113,6 +130,10 @@ class GgufModel:
 
     def close(self) -> None:
         self._server.close()
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._metadata.tokenizer, self._metadata.tokens, self._metadata.special_tokens)
 
     def _wait_until_resumed(self, stop: threading.Event) -> bool:
         """Wait while the reply is paused. Return False if `stop` is set meanwhile, or if the model has been closed."""

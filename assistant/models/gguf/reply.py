@@ -42,7 +42,7 @@ class Reply:
     def add(self, chunk: dict[str, Any]) -> str:
         """Add a chunk and return the text that is new. Raises `ContextOverflow` and `ModelError`."""
         if "error" in chunk:
-            raise self._error(chunk["error"])
+            raise _error(chunk["error"], self._max_prompt)
         if progress := chunk.get("prompt_progress"):
             self._note_prompt(progress)
         elif timings := chunk.get("timings"):
@@ -93,9 +93,17 @@ class Reply:
             self._repeated = ""
         return text
 
-    def _error(self, error: dict[str, Any]) -> ModelError:
-        if error.get("type") == "exceed_context_size_error":
-            return ContextOverflow(int(error.get("n_prompt_tokens", 0)), self._max_prompt)
-        return ModelError(
-            f"llama.cpp cannot answer: {clean_line(str(error.get('message', 'it gives no reason')), _MAX_QUOTED)}."
-        )
+
+def token_logprobs(answer: dict[str, Any]) -> tuple[float, ...]:
+    """Return the log-probability of each token of a whole answer. Raises `ContextOverflow` and `ModelError`."""
+    if "error" in answer:
+        raise _error(answer["error"], 0)
+    return tuple(float(token["logprob"]) for token in answer["choices"][0]["logprobs"]["content"])
+
+
+def _error(error: dict[str, Any], max_prompt: int) -> ModelError:
+    if error.get("type") == "exceed_context_size_error":
+        return ContextOverflow(int(error.get("n_prompt_tokens", 0)), max_prompt)
+    return ModelError(
+        f"llama.cpp cannot answer: {clean_line(str(error.get('message', 'it gives no reason')), _MAX_QUOTED)}."
+    )

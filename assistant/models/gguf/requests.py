@@ -72,6 +72,26 @@ def continuation(request: dict[str, Any], reply: "Reply") -> dict[str, Any]:
     return request | changes
 
 
+def forced_reply(tokens: Sequence[int]) -> dict[str, Any]:
+    """Return the fields of a request whose reply consists of `tokens`, with the log-probability of each and of the end.
+
+    A grammar forces the tokens. Their probabilities are those of the model without it. Raises `ModelError` if there
+    are none.
+    """
+    if not tokens:
+        raise ModelError("An empty reply cannot be scored.")
+    grammar = " ".join(f"<[{token}]>" for token in tokens)
+    return {
+        "stream": False,
+        "stream_options": None,
+        "max_tokens": len(tokens) + 1,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 1,
+        "grammar": f"root ::= {grammar}",
+    }
+
+
 def _literal(text: str) -> str:
     """Return `text` as a literal of llama.cpp's grammars."""
     return '"' + "".join(f"\\U{ord(character):08X}" for character in text) + '"'
