@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from voice.audio.types import Samples
 
 THREADS = 1
-"""Threads of onnxruntime: see docs/voice.md for what a second one gives, which the language model needs more."""
+"""Threads of onnxruntime. On a busy machine a second one doubles the processor time, from 10 to 20 ms for a second of
+audio, and the wait; on an idle one nobody would hear what it saves."""
 
 MAX_PHONEMES = 300
 """Longest piece that is synthesized at once, about 18 s of speech; 2400 phonemes would take 0.8 GB and 4 s."""
