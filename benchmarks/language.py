@@ -205,13 +205,14 @@ def _measure_engines(engines: dict[str, Ask], runs: int, condition: str) -> list
     for run in range(runs + 1):
         for name, ask in engines.items():
             speeds[name].append(ask(prompt(1000 * len(condition) + run)))
+    readings: dict[tuple[str, str], Callable[[Speed], float]] = {
+        ("decode", "tokens/s"): lambda speed: speed.decode,
+        ("prefill", "tokens/s"): lambda speed: speed.prefill,
+        ("first token", "ms"): lambda speed: 1000 * speed.first_token_seconds,
+    }
     figures = [
-        Figure(f"{quantity}, {name}, {condition}", unit, tuple(read(speed) for speed in values[1:]))
-        for quantity, unit, read in (
-            ("decode", "tokens/s", lambda speed: speed.decode),
-            ("prefill", "tokens/s", lambda speed: speed.prefill),
-            ("first token", "ms", lambda speed: 1000 * speed.first_token_seconds),
-        )
+        Figure(f"{quantity}, {name}, {condition}", unit, tuple(map(read, values[1:])))
+        for (quantity, unit), read in readings.items()
         for name, values in speeds.items()
     ]
     shares = tuple(100 * theirs.decode / ours.decode for ours, theirs in _pairs(speeds["ours"], speeds["server"]))
