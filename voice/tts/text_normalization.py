@@ -171,6 +171,7 @@ _RULES_FOR_AMOUNTS: Rules = (
         re.compile(rf"\b({_NUMBER})(?:[-–]({_NUMBER}))?[x×](?=\s[a-z]|[.,;!?)]|$)"),
         _times,
     ),
+    (re.compile(r"(\d\s?(?:mm|cm|m|km|ft|in)) ?[x×] ?(?=\d)"), r"\1 by "),
     (re.compile(r"\b(?!0x)(\d+)(?: ?x ?|(?<=\d{3})×(?=\d{3}))(?=\d+(?: ?[x×] ?\d+)?(?![\w.]\w))"), r"\1 by "),
     *DATE_RULES,
     (
