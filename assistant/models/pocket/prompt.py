@@ -27,11 +27,26 @@ _ASKS_TO_DESCRIBE = re.compile(
     r"|descripci\u00f3n)\b|\u63cf\u8ff0|\u8be6\u7ec6",
     re.IGNORECASE,
 )
-_REMINDER = "Everything else you answer in this role, in the language of the user."
-# Characters.
+# After a question for the identity of the speaker. At the end of the instructions, such words are forgotten as soon as
+# an image follows, or turn a poem "about it" into one about the assistant. Of 20 dev questions, 14 were answered in the
+# role without any, 16 to 18 with five wordings of them at the end of the instructions.
+_IDENTITY_HINT = "(Answer this as who you are and as nobody else: {})"
+_ASKS_WHO = re.compile(
+    r"\bwho\s+(?:are\s+you|am\s+i\s+(?:talking|speaking)|is\s+(?:this|speaking)|(?:made|created|developed|built|trained)\s+you)"
+    r"|\bare\s+you\s+(?!able|sure|ok|okay|there|ready|going|still|familiar|aware)|\byour\s+(?:name|maker|developer)|introduce\s+yourself"
+    r"|\b(?:made|created|developed|built)\s+you\b"
+    r"|\bwer\s+(?:bist|sind\s+sie|hat\s+(?:dich|sie))|\bmit\s+wem\b|\bbist\s+du\s+(?:ein|eine|chat|qwen)|\bsind\s+sie\s+(?:ein|eine)"
+    r"|wie\s+hei(?:\u00df|ss)(?:t|en)\s+(?:du|sie)|dein\s+name|stell(?:e|en)?\s+(?:dich|sie\s+sich)"
+    r"|qui\s+(?:es|\u00eates|t['\u2019]a|vous\s+a)|\u00eates[- ]vous|\bes[- ]tu\b|(?:t['\u2019]|vous\s+)appel"
+    r"|qui[e\u00e9]n\s+(?:eres|es\s+usted|te)|\beres\s+(?:una?|chat|qwen)|te\s+llamas|tu\s+nombre"
+    r"|[\u4f60\u60a8](?:\u662f|\u53eb)|\u8c01(?:\u521b\u9020|\u5f00\u53d1|\u5236\u9020)",
+    re.IGNORECASE,
+)
+# Characters. A longer persona is not repeated: its first sentence says who speaks.
 _MAX_REPEATED = 300
 # Messages of the user after an image that are still taken for questions about it.
 _MAX_AGE = 2
+_REMINDER = "Stay in this role, and answer in the language of the user."
 # Instructions without these words, such as "Answer in French.", leave open who answers.
 _NAMES_A_ROLE = re.compile(
     r"\b(?:you are|you're|your name|act as|du bist|sie sind|dein name|tu es|vous \u00eates|eres|usted es|tu sei)\b"
@@ -59,35 +74,39 @@ class ImageWords(Protocol):
 def build_prompt(messages: Sequence[Message], images: ImageWords) -> list[Message]:
     """Return `messages` with images in words and with the persona first, for a language model."""
     persona = "\n\n".join(message.text for message in messages if message.role == "system")
-    worded = _WordedImages(images)
+    role = _role(persona)
+    worded = _WordedMessages(images, _who_it_is(role))
     return [
-        system(_instructions(persona)),
+        system(f"{role}\n\n{_REMINDER}"),
         *(
-            worded.replace_images(message, is_new=message is messages[-1])
+            worded.put_into_words(message, is_new=message is messages[-1])
             for message in messages
             if message.role != "system"
         ),
     ]
 
 
-class _WordedImages:
-    """Replaces the images of one message after the other, and numbers them through the conversation."""
+class _WordedMessages:
+    """Replaces the images of one message after the other, numbered through the conversation, and adds hints."""
 
-    def __init__(self, images: ImageWords) -> None:
+    def __init__(self, images: ImageWords, who: str) -> None:
         self._images = images
+        self._who = who
         self._count = 0
         self._numbers: dict[str, int] = {}
         self._latest: tuple[Image, ...] = ()
         self._age = 0
 
-    def replace_images(self, message: Message, *, is_new: bool) -> Message:
-        """Return `message` with its images in words, and with a second look if that answers its question."""
+    def put_into_words(self, message: Message, *, is_new: bool) -> Message:
+        """Return `message` with its images in words, and with what helps to answer it."""
         self._age += message.role == "user"
         if message.had_image:
             self._latest, self._age = message.images, 0
         lines = [line for part in message.parts if (line := self._words(part)) is not None]
+        # Hints follow the question, so that the prompt begins as it was prepared before the question was complete.
+        if message.role == "user" and self._who and _ASKS_WHO.search(message.text):
+            lines.append(_IDENTITY_HINT.format(self._who))
         if message.role == "user" and message.text and self._latest and self._age <= _MAX_AGE:
-            # After the question, so that the prompt begins as it was prepared before the question was complete.
             lines += self._hints(message.text, is_new=is_new)
         others = tuple(part for part in message.parts if not isinstance(part, Image | Text))
         return replace(message, parts=(Text("\n".join(lines)), *others))
@@ -127,16 +146,13 @@ def _escape_fence(text: str) -> str:
     return _FENCE.sub("‹", text)
 
 
-def _instructions(persona: str) -> str:
-    """Return the persona, and at the end once more who it is.
-
-    With the persona alone, 14 of 20 dev questions were answered in the role: the model named its makers. "If you are
-    asked who you are …, answer from this alone: …" made it 18, but a German poem "about it" became one about Parley.
-    """
+def _role(persona: str) -> str:
+    """Return the persona; that of Parley, if it does not say who speaks."""
     persona = persona.strip()
-    if not _NAMES_A_ROLE.search(persona):
-        persona = f"{DEFAULT_PERSONA}\n{persona}".strip()
-    first = _SENTENCE.match(persona)
-    # A long persona is not repeated: its first sentence says who speaks.
-    who = next((each.strip() for each in (persona, first[0] if first else "") if len(each) <= _MAX_REPEATED), "above")
-    return f"{persona}\n\nOnly if you are asked who you are or who made you, answer from this: {who} {_REMINDER}"
+    return persona if _NAMES_A_ROLE.search(persona) else f"{DEFAULT_PERSONA}\n{persona}".strip()
+
+
+def _who_it_is(role: str) -> str:
+    """Return the whole of a short role, or the first sentence of a longer one; nothing if that is long too."""
+    first = _SENTENCE.match(role)
+    return next((each.strip() for each in (role, first[0] if first else "") if len(each) <= _MAX_REPEATED), "")

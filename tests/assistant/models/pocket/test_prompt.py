@@ -98,17 +98,32 @@ def test_words_of_the_user_are_kept_except_for_fences() -> None:
     assert "<" not in question.text
 
 
-def test_the_persona_is_said_first_and_who_it_is_once_more_at_the_end() -> None:
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Hello, who are you?",
+        "Who made you?",
+        "What is your name?",
+        "Are you ChatGPT?",
+        "Wie heißen Sie?",
+        "Wer hat dich gemacht?",
+        "Qui êtes-vous ?",
+        "Qui t'a créée ?",
+        "¿Quién eres?",
+        "你是谁？",
+    ],
+)
+def test_a_question_for_who_it_is_is_answered_by_the_persona(question: str) -> None:
     persona = "You are Ada, a guide. " + "Speak of the museum. " * 20
-    instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
+    instructions, asked = build_prompt([system(persona), user(question)], ScriptedWords(lambda _: ""))
     assert instructions.text.startswith(persona.strip())
-    assert "answer from this: You are Ada, a guide. Everything" in instructions.text
+    assert asked.text == f"{question}\n(Answer this as who you are and as nobody else: You are Ada, a guide.)"
 
 
-def test_a_short_persona_is_said_twice() -> None:
-    persona = "You are Ada, a pirate. Talk like one."
-    instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
-    assert instructions.text.count(persona) == 2
+@pytest.mark.parametrize("question", ["Are you able to help me?", "Write a poem about it.", "Who is Ada Lovelace?"])
+def test_other_questions_are_left_as_they_are(question: str) -> None:
+    _, asked = build_prompt([system("You are Ada."), user(question)], ScriptedWords(lambda _: ""))
+    assert asked == user(question)
 
 
 def test_without_a_persona_the_model_knows_its_name() -> None:
@@ -123,7 +138,7 @@ def test_instructions_that_name_nobody_are_given_to_parley() -> None:
     assert instructions.text.startswith(f"{DEFAULT_PERSONA}\nAnswer in French.")
 
 
-def test_a_persona_of_many_pages_is_not_said_twice() -> None:
+def test_a_persona_of_many_pages_is_not_said_again() -> None:
     persona = "You are a guide who knows " + "everything and " * 500
-    instructions, *_ = build_prompt([system(persona), user("Hi")], ScriptedWords(lambda _: ""))
-    assert len(instructions.text) < len(persona) + 200
+    _, asked = build_prompt([system(persona), user("Who are you?")], ScriptedWords(lambda _: ""))
+    assert asked == user("Who are you?")
