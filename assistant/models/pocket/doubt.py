@@ -12,7 +12,7 @@ from functools import cache
 from assistant.models.pocket.things import PEOPLE, THINGS, THINGS_IN_ROOMS, probability_of
 
 _MIN_SUBJECT, _MIN_OTHER = 0.25, 0.1
-_MIN_PERSON = 0.4
+_MIN_PERSON = 0.25
 """Probability from which a person is called a man, a woman, a boy or a girl."""
 
 _COLOURS = (
