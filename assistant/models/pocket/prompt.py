@@ -32,15 +32,20 @@ _ASKS_TO_DESCRIBE = re.compile(
 # role without any, 16 to 18 with five wordings of them at the end of the instructions.
 _IDENTITY_HINT = "(Answer this as who you are and as nobody else: {})"
 _ASKS_WHO = re.compile(
-    r"\bwho\s+(?:are\s+you|am\s+i\s+(?:talking|speaking)|is\s+(?:this|speaking)|(?:made|created|developed|built|trained)\s+you)"
-    r"|\bare\s+you\s+(?!able|sure|ok|okay|there|ready|going|still|familiar|aware)|\byour\s+(?:name|maker|developer)|introduce\s+yourself"
-    r"|\b(?:made|created|developed|built)\s+you\b"
-    r"|\bwer\s+(?:bist|sind\s+sie|hat\s+(?:dich|sie))|\bmit\s+wem\b|\bbist\s+du\s+(?:ein|eine|chat|qwen)|\bsind\s+sie\s+(?:ein|eine)"
-    r"|wie\s+hei(?:\u00df|ss)(?:t|en)\s+(?:du|sie)|dein\s+name|stell(?:e|en)?\s+(?:dich|sie\s+sich)"
-    r"|qui\s+(?:es|\u00eates|t['\u2019]a|vous\s+a)|\u00eates[- ]vous|\bes[- ]tu\b|(?:t['\u2019]|vous\s+)appel"
-    r"|qui[e\u00e9]n\s+(?:eres|es\s+usted|te)|\beres\s+(?:una?|chat|qwen)|te\s+llamas|tu\s+nombre"
-    r"|[\u4f60\u60a8](?:\u662f|\u53eb)|\u8c01(?:\u521b\u9020|\u5f00\u53d1|\u5236\u9020)",
-    re.IGNORECASE,
+    r"""
+      \bwho(?:m)?\s+(?:are\s+you|am\s+i\s+(?:talking|speaking)|is\s+speaking)\b | \bwhat\s+are\s+you\W*$
+    | \b(?:made|created|developed|built|trained)\s+you\b | \byour\s+(?:name|makers?|developers?)\b
+    | \bintroduce\s+yourself\b
+    | (?:^|[.,!?]\s*)are\s+you\s+(?!able|all|aware|doing|familiar|going|ok|okay|ready|still|sure|there)
+    | \bwer\s+(?:bist\s+du|sind\s+sie|hat\s+(?:dich|sie)\b) | \bmit\s+wem\b
+    | \bwie\s+hei(?:\u00df|ss)(?:t\s+du|en\s+sie)\b
+    | \b(?:bist\s+du|sind\s+sie)\s+eine?\b | \bdein\s+name\b | \bstell(?:e|en)?\s+(?:dich|sie\s+sich)\b
+    | \bqui\s+(?:es|\u00eates|t['\u2019]a|vous\s+a)\b | \u00eates[-\s]vous\b | \bes[-\s]tu\b | \bt['\u2019]appelles
+    | \bvous\s+appelez | \bqui[e\u00e9]n\s+(?:eres|es\s+usted|te)\b | \beres\s+una?\b
+    | \bte\s+llamas\b | \btu\s+nombre\b
+    | [\u4f60\u60a8](?:\u662f(?!\u5426|\u4e0d)|\u53eb) | \u8c01(?:\u521b\u9020|\u5f00\u53d1|\u5236\u9020)
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 # Characters. A longer persona is not repeated: its first sentence says who speaks.
 _MAX_REPEATED = 300

@@ -120,7 +120,19 @@ def test_a_question_for_who_it_is_is_answered_by_the_persona(question: str) -> N
     assert asked.text == f"{question}\n(Answer this as who you are and as nobody else: You are Ada, a guide.)"
 
 
-@pytest.mark.parametrize("question", ["Are you able to help me?", "Write a poem about it.", "Who is Ada Lovelace?"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Are you able to help me?",
+        "What are you seeing?",
+        "Write a poem about it.",
+        "Who is this?",
+        "Who is Ada Lovelace?",
+        "Qui est-ce ?",
+        "Wer ist das?",
+        "你是否知道？",
+    ],
+)
 def test_other_questions_are_left_as_they_are(question: str) -> None:
     _, asked = build_prompt([system("You are Ada."), user(question)], ScriptedWords(lambda _: ""))
     assert asked == user(question)
