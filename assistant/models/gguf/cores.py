@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,9 +28,23 @@ _INTERVAL_SECONDS = 0.4
 _STALE_SECONDS = 5.0
 _BUSY, _FREE = 0.4, 0.2
 """Cores that others use, above and below which llama.cpp leaves cores to them, and takes them back."""
+_DELAYED = 0.2
+"""Seconds a second for which these threads wait for a core if others compete with them. Low priorities do not."""
+_PROBE_SECONDS = 5.0
+"""Time after which all cores are tried again: whoever fills a core that was left free may not need it."""
 _TASKS = Path("/proc/self/task")
 _STAT = Path("/proc/stat")
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A time, and the seconds until then: used by all programs, used by these threads, and waited by these threads."""
+
+    time: float
+    busy: float
+    own: float
+    delay: float
 
 
 class CoreSharing:
@@ -40,8 +55,8 @@ class CoreSharing:
         """Name of the threads, of which Linux keeps 15 characters."""
         self._cores = available_cores()
         self._others_are_busy = False
-        self._sample: tuple[float, float, float] | None = None
-        """Time, seconds used by all programs, and seconds used by these threads."""
+        self._moved_at = 0.0
+        self._sample: _Sample | None = None
 
     def start(self, work: Callable[[], Result]) -> Result:
         """Return the result of `work`. The threads that it starts get the name."""
@@ -54,16 +69,20 @@ class CoreSharing:
             return
         now = time.monotonic()
         earlier = self._sample
-        if earlier is not None and now - earlier[0] < _INTERVAL_SECONDS:
+        if earlier is not None and now - earlier.time < _INTERVAL_SECONDS:
             return
-        used = self._used_seconds()
-        if used is None:
+        self._sample = sample = self._measure(now)
+        if sample is None or earlier is None or now - earlier.time > _STALE_SECONDS:
             return
-        self._sample = (now, *used)
-        if earlier is None or now - earlier[0] > _STALE_SECONDS:
-            return
-        others = (used[0] - earlier[1] - (used[1] - earlier[2])) / (now - earlier[0])
-        self.make_room(others_are_busy=others > (_FREE if self._others_are_busy else _BUSY))
+        seconds = now - earlier.time
+        others = (sample.busy - earlier.busy - (sample.own - earlier.own)) / seconds
+        if self._others_are_busy:
+            busy = others > _FREE and now - self._moved_at < _PROBE_SECONDS
+        else:
+            busy = others > _BUSY and (sample.delay - earlier.delay) / seconds > _DELAYED
+        if busy != self._others_are_busy:
+            self._moved_at = now
+            self.make_room(others_are_busy=busy)
 
     def make_room(self, *, others_are_busy: bool) -> None:
         """Move the threads to half of the cores, or let them use all."""
@@ -91,8 +110,8 @@ class CoreSharing:
             (_TASKS / str(threading.get_native_id()) / "comm").write_text(self.name)
         return work()
 
-    def _used_seconds(self) -> tuple[float, float] | None:
-        """Return the processor time used by all programs and by these threads; None where the system does not say."""
+    def _measure(self, now: float) -> "_Sample | None":
+        """Return what has been used until now; None where the system does not say."""
         try:
             ticks = os.sysconf("SC_CLK_TCK")
             lines = _STAT.read_text().splitlines()
@@ -101,10 +120,10 @@ class CoreSharing:
                 fields = next(line for line in lines if line.startswith(f"cpu{core} ")).split()[1:9]
                 # All but idle time and waiting for a disk.
                 busy += sum(map(int, fields)) - int(fields[3]) - int(fields[4])
-            own = sum(map(_thread_ticks, self.threads()))
+            own, delay = map(sum, zip(*map(_thread_seconds, self.threads()), strict=True))
         except (OSError, StopIteration, ValueError, IndexError):
             return None
-        return busy / ticks, own / ticks
+        return _Sample(now, busy / ticks, own, delay)
 
 
 def available_cores() -> list[int]:
@@ -114,11 +133,10 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def _thread_ticks(thread: int) -> int:
-    """Return the processor time that a thread has used; 0 if it has ended."""
+def _thread_seconds(thread: int) -> tuple[float, float]:
+    """Return the seconds for which a thread has computed, and has waited for a core; 0 if it has ended."""
     try:
-        # After the name, which may hold anything, in parentheses: user time is the twelfth field, system time follows.
-        fields = (_TASKS / str(thread) / "stat").read_text().rpartition(")")[2].split()
+        computed, waited = (_TASKS / str(thread) / "schedstat").read_text().split()[:2]
     except OSError:
-        return 0
-    return int(fields[11]) + int(fields[12])
+        return 0.0, 0.0
+    return int(computed) / 1e9, int(waited) / 1e9

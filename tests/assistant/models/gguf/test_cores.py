@@ -24,25 +24,26 @@ class Machine(CoreSharing):
     def __init__(self, monkeypatch: pytest.MonkeyPatch, num_cores: int) -> None:
         super().__init__()
         self._cores = list(range(num_cores))
-        self.others = self.own = 0.0
-        self._totals = [0.0, 0.0]
+        self.others = self.own = self.delay = 0.0
+        self._total = cores._Sample(0, 0, 0, 0)
         self.moved: list[bool] = []
         seconds: Iterator[int] = count()
         monkeypatch.setattr(cores, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
 
-    def _used_seconds(self) -> tuple[float, float]:
-        self._totals[0] += self.others + self.own
-        self._totals[1] += self.own
-        return self._totals[0], self._totals[1]
+    def _measure(self, now: float) -> cores._Sample:
+        total = self._total
+        busy, own, delay = total.busy + self.others + self.own, total.own + self.own, total.delay + self.delay
+        self._total = cores._Sample(now, busy, own, delay)
+        return self._total
 
     def make_room(self, *, others_are_busy: bool) -> None:
         self._others_are_busy = others_are_busy
         self.moved.append(others_are_busy)
 
-    def after(self, others: float, own: float) -> bool:
-        self.others, self.own = others, own
+    def after(self, others: float, own: float, delay: float = 0.6) -> bool:
+        self.others, self.own, self.delay = others, own, delay
         self.follow()
-        return self.moved[-1]
+        return self._others_are_busy
 
 
 def test_threads_make_room_while_others_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,6 +55,20 @@ def test_threads_make_room_while_others_are_busy(monkeypatch: pytest.MonkeyPatch
     assert machine.after(others=0.3, own=1), "not at once: they may only pause"
     assert not machine.after(others=0.1, own=1)
     assert not machine.after(others=0.3, own=1.7)
+
+
+def test_programs_of_low_priority_keep_all_cores_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 2)
+    machine.follow()
+    assert not machine.after(others=0.9, own=1.1, delay=0.05)
+
+
+def test_all_cores_are_tried_again_after_some_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 2)
+    machine.follow()
+    assert all(machine.after(others=1, own=1) for _ in range(5))
+    assert not machine.after(others=1, own=1)
+    assert machine.after(others=1, own=1)
 
 
 @pytest.mark.parametrize("num_cores", [1, 16])
@@ -88,6 +103,7 @@ def test_threads_of_another_model_are_left_alone(load_model: LoadModel) -> None:
 
 
 def test_processor_time_is_measured(load_model: LoadModel) -> None:
-    used = load_model()._server._cores._used_seconds()
-    assert used is not None
-    assert used[0] >= used[1] >= 0
+    sample = load_model()._server._cores._measure(0)
+    assert sample is not None
+    assert sample.busy > 0
+    assert sample.own >= 0

@@ -212,3 +212,12 @@ def test_a_model_can_be_closed_at_once(write_gguf: Callable[..., Path]) -> None:
     file = write_gguf()
     for _ in range(20):
         GgufModel.load(file, threads=1).close()
+
+
+def test_a_forked_process_is_told_to_load_its_own_model(load_model: LoadModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model()
+    with monkeypatch.context() as patched:
+        patched.setattr("assistant.models.gguf.llama_server.os.getpid", lambda: -1)
+        with pytest.raises(ModelError, match="another process"):
+            complete(model, *QUESTION)
+    assert complete(model, *QUESTION, max_tokens=3)
