@@ -80,7 +80,7 @@ def make_llava(
 
     tokenizer = make_tokenizer()
     text_config = getattr(transformers, family)(
-        **{"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 6, **sizes},
+        **{"hidden_size": 96, "intermediate_size": 80, "num_attention_heads": 6, **sizes},
         vocab_size=len(tokenizer),
         num_hidden_layers=2,
         num_key_value_heads=2,

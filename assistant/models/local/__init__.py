@@ -17,10 +17,10 @@ A turn passes through it like this:
     chunks of text, then the usage
 
 Reading order: `model` (the public class), `engine` (prefill and decode on token ids), `decoders` (one protocol, two
-kinds of decoders), `llama` (Parley's own fast decoder). Then as needed:
+kinds of decoders), `llama` (the bundled model on onnxruntime). Then as needed:
 
     loading        loader, checkpoint, placement, load_errors
     prompts        chat_template, template_limits, image_encoder, image_detail, prompt_cache
     decoding       sampling, prompt_lookup, compiled, batch_generation, batch_decoder, kv_cache
-    arithmetic     int8, lora, cpu_threads
+    arithmetic     llama_graph, onnx_graph, int8, lora, cpu_threads
 """

@@ -4,16 +4,15 @@ Each step reads every weight once, for one sequence or for eight, so that a batc
 """
 
 from collections.abc import Sequence
-from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from assistant.models.local.llama import LlamaDecoder
+from assistant.models.local.llama import KVBuffer, LlamaDecoder
 
-# Tokens allocated beyond those needed now: about one caption.
-_GROWTH = 64
+# Tokens for which there is room at first: a prompt with an image, and a caption.
+_INITIAL_CAPACITY = 256
 
 
 class BatchDecoder:
@@ -23,8 +22,7 @@ class BatchDecoder:
         """Create an empty batch for up to `batch_size` sequences; its KV buffer is freed with this object."""
         self._llama = llama
         self._lengths: list[int] = []
-        # (num_layers, 2, batch_size, num_kv_heads, capacity, head_dim); capacity 0 for now.
-        self._kv_buffer = llama.kv_cache[:, :, None, :, :0].expand(-1, -1, batch_size, -1, -1, -1)
+        self._buffer = KVBuffer(llama.sizes, batch_size, _INITIAL_CAPACITY)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -32,8 +30,8 @@ class BatchDecoder:
     def add(self) -> None:
         """Append the sequence that is in the decoder's KV cache."""
         length = self._llama.length
-        self._reserve(length + 1)
-        self._kv_buffer[:, :, len(self), :, :length] = self._llama.kv_cache
+        self._buffer.reserve(length + 1)
+        self._buffer.data[:, :, len(self), :, :length] = self._llama.kv_buffer.data[:, :, 0, :, :length]
         self._lengths.append(length)
 
     def remove(self, index: int) -> None:
@@ -41,37 +39,17 @@ class BatchDecoder:
         last = len(self) - 1
         length = self._lengths[last]
         if index != last:
-            self._kv_buffer[:, :, index, :, :length] = self._kv_buffer[:, :, last, :, :length]
+            self._buffer.data[:, :, index, :, :length] = self._buffer.data[:, :, last, :, :length]
             self._lengths[index] = length
         del self._lengths[last]
 
     def step(self, ids: Sequence[int]) -> Tensor:
         """Append one token id to each sequence. Return logits (batch, vocab_size) after it."""
-        kv_len = max(self._lengths) + 1
-        self._reserve(kv_len)
-        positions = torch.tensor(self._lengths, device=self._kv_buffer.device)
-        # Behind a shorter sequence lies padding.
-        mask = torch.arange(kv_len, device=positions.device) <= positions[:, None]
-        x = self._llama.embed(torch.tensor(ids, device=positions.device))
-        x = self._llama.forward_layers(x, positions, partial(self._attend, positions, mask[:, None, None]))
+        total = max(self._lengths) + 1
+        self._buffer.reserve(total)
+        x = self._llama.embed(torch.tensor(ids))[:, None]
+        # A shorter sequence is masked by its position.
+        mask = np.zeros((1, total), np.float32)
+        states = self._llama.run_layers(x, np.array(self._lengths)[:, None], mask, self._buffer)
         self._lengths = [length + 1 for length in self._lengths]
-        return self._llama.logits(x)
-
-    def _attend(self, positions: Tensor, mask: Tensor, layer: int, query: Tensor, new_kv: Tensor) -> Tensor:
-        """Store and attend (an `AttentionFn`), where each token belongs to a sequence of its own."""
-        buffer = self._kv_buffer[layer, :, : len(self)]
-        buffer[:, torch.arange(len(self)), :, positions] = new_kv
-        keys, values = buffer[..., : mask.shape[-1], :]
-        return F.scaled_dot_product_attention(query[:, :, None], keys, values, attn_mask=mask, enable_gqa=True)[:, :, 0]
-
-    def _reserve(self, tokens: int) -> None:
-        capacity = self._kv_buffer.shape[4]
-        if tokens <= capacity:
-            return
-        shape = list(self._kv_buffer.shape)
-        shape[4] = tokens + _GROWTH
-        self._llama.reserve(shape[4])
-        # Zero-filled: masked positions get weight 0, and 0 x NaN is NaN.
-        buffer = self._kv_buffer.new_zeros(shape)
-        buffer[..., :capacity, :] = self._kv_buffer
-        self._kv_buffer = buffer
+        return self._llama.logits(states[:, 0])

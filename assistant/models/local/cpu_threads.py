@@ -6,9 +6,7 @@ thread would compute with too few.
 """
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 
@@ -24,17 +22,6 @@ def set_num_threads(count: int) -> None:
         before = new_thread.submit(torch.get_num_threads).result()
         torch.set_num_threads(count)
         new_thread.submit(torch.set_num_threads, before).result()
-
-
-@contextmanager
-def num_threads(count: int | None) -> Iterator[None]:
-    """Set the number of CPU threads of the calling thread inside a `with` block; None changes nothing."""
-    before = torch.get_num_threads()
-    set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        set_num_threads(before)
 
 
 def split_evenly(total: int, parts: int) -> list[int]:

@@ -6,8 +6,7 @@ The number of tokens is known before the image is encoded, and encoding waits un
 whose keys and values are in the KV cache is not encoded again. Features stay in main memory, not on the GPU.
 
 Each image is preprocessed and encoded alone, so that its features do not depend on other images. Batching them was also
-slower on the bundled model (45 ms an image instead of 38 ms). A replica encodes on as many threads as the model itself:
-with another number, convolutions add up in another order, which changed logits by up to 0.05.
+slower on the bundled model (45 ms an image instead of 38 ms).
 """
 
 from collections import OrderedDict
@@ -23,7 +22,6 @@ from assistant.attachments.images import decode
 from assistant.errors import AttachmentError, ModelError, first_line
 from assistant.messages import Image
 from assistant.models.local import image_detail
-from assistant.models.local.cpu_threads import num_threads as cpu_threads
 
 # Bytes: thousands of images for a small model, those of a full context for a large one.
 _MAX_BYTES = 2**30
@@ -66,7 +64,6 @@ class ImageEncoder:
         max_pixels: int = image_detail.HIGH_PIXELS,
         *,
         max_bytes: int = _MAX_BYTES,
-        num_threads: int | None = None,
     ) -> None:
         """Create an encoder with an empty cache.
 
@@ -75,12 +72,10 @@ class ImageEncoder:
             processor: Transformers' processor.
             max_pixels: Most pixels of an image; larger ones are scaled down.
             max_bytes: Size of the cache in bytes.
-            num_threads: CPU threads to encode on; None leaves the number of the calling thread.
         """
         self._model = model
         self._processor = processor
         self._max_bytes = max_bytes
-        self._num_threads = num_threads
         self._cache: OrderedDict[str, EncodedImage] = OrderedDict()
         self._output_type: type = list
         self.processor_options = self._options_for(max_pixels)
@@ -93,8 +88,7 @@ class ImageEncoder:
             processor: A copy of the processor.
             count: Number of replicas. Their caches together are as large as this one's.
         """
-        max_bytes, num_threads = self._max_bytes // count, torch.get_num_threads()
-        replica = ImageEncoder(self._model, processor, max_bytes=max_bytes, num_threads=num_threads)
+        replica = ImageEncoder(self._model, processor, max_bytes=self._max_bytes // count)
         replica.processor_options = self.processor_options
         return replica
 
@@ -196,8 +190,7 @@ class ImageEncoder:
             for name, value in image.inputs.items()
         }
         try:
-            with cpu_threads(self._num_threads):
-                output = self._model.get_image_features(**inputs)
+            output = self._model.get_image_features(**inputs)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # Values of a configuration that pass at loading, such as a layer that the vision tower does not have.
             reason = first_line(error)

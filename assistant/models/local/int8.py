@@ -1,18 +1,13 @@
-"""Linear layers with int8 weights for the CPU, where a row's result does not depend on the other rows.
+"""Linear layers with int8 weights for the CPU, for models that transformers runs.
 
-    row of activations -> 16-bit integers = two bytes each -> 8 x 8 bit products in 32-bit sums, exact -> scaled back
+    row of activations -> 16-bit integers = two bytes each -> 8 x 8 bit products in 32-bit sums -> scaled back
 
-Each row has its own scale, integer sums are the same in any order, and the scaling after them rounds each element once.
-A token processed in a prompt of a hundred therefore gets bit for bit the result it gets when decoded alone. The prompt
-cache relies on it: a reply from a warm cache equals one from a cold cache.
-
-torch's own dynamic quantization uses one activation scale for the whole call, so it cannot do that. It also rounds
-activations to 8 bits, which moves the pocket model's predictions eight times further from float32 than two bytes do.
+Each row has its own scale. torch's own dynamic quantization uses one for the whole call and rounds activations to
+8 bits, which many families do not survive: a few of their channels are a hundred times as large as the others.
 """
 
-import math
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -66,62 +61,52 @@ class _OneDnnMatmul:
         return self._matmul(limbs, 1.0, _ZERO_POINT, self._weight, self._scale, self._zero_points, *_NO_POST_OP)
 
 
-class Int8LinearFn:
-    """`x @ weight.T` with each row of `weight` rounded to int8 by its own scale.
-
-    Maps float32 (tokens, in_features) to float32 (tokens, out_features).
-    """
-
-    def __init__(self, weight: Tensor, input_bound: float = math.inf) -> None:
-        """Quantize a weight.
-
-        Args:
-            weight: (out_features, in_features), any floating dtype.
-            input_bound: Bound on the absolute value of inputs. If finite it sets the scale of every row; otherwise each
-                row's largest value does, which costs five more small operations.
-        """
-        weight = weight.float()
-        scale = (weight.abs().amax(1) / max_exact_weight()).clamp_min(_MIN_SCALE)
-        quantized = (weight / scale[:, None]).round_().to(torch.int8)
-        self._in_features = weight.shape[1]
-        self._bounded = input_bound < math.inf
-        # Tensors, because a Python number is converted to one in each call, which takes longer than the product.
-        self._factor = torch.tensor(_MAX_ACTIVATION / input_bound if self._bounded else _MAX_ACTIVATION)
-        self._offset = torch.tensor(_OFFSET)
-        self._matmul = _OneDnnMatmul(quantized, scale / self._factor)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self._bounded:
-            return self._multiply(x * self._factor)
-        largest = x.abs().amax(-1, keepdim=True).clamp_min_(_MIN_SCALE)
-        return self._multiply(x * torch.div(self._factor, largest)).mul_(largest)
-
-    def _multiply(self, scaled: Tensor) -> Tensor:
-        """Multiply activations scaled to the integer range; `scaled` (tokens, in_features) is overwritten."""
-        tokens = scaled.shape[0]
-        # Truncated, not rounded: half a unit in 32,512 is not worth an operation.
-        byte_limbs = scaled.add_(self._offset).to(torch.uint16).view(torch.uint8).view(tokens, self._in_features, 2)
-        products = self._matmul(byte_limbs.transpose(1, 2).reshape(2 * tokens, self._in_features))
-        low, high = products.view(tokens, 2, -1).unbind(1)
-        # A power of two, so that product and sum round once, fused or not.
-        return torch.add(low, high, alpha=256)
-
-
 class Int8Linear(nn.Module):
-    """An `nn.Linear` computed by `Int8LinearFn`."""
+    """An `nn.Linear` with each row of its weight rounded to int8 by its own scale."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self._linear = Int8LinearFn(linear.weight.data)
+        weight = linear.weight.data.float()
+        largest = max_exact_weight()
+        scale = (weight.abs().amax(1) / (largest or 127)).clamp_min(_MIN_SCALE)
+        quantized = (weight / scale[:, None]).round_().to(torch.int8)
         bias: Tensor | None = linear.bias
         self._bias = None if bias is None else bias.data.float()
+        self._multiply: Callable[[Tensor], Tensor] = (
+            _TwoByteMatmul(quantized, scale) if largest else partial(_multiply_by_int8, quantized, scale)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in_features) of any floating dtype to (..., out_features) of the same dtype."""
-        result = self._linear(x.reshape(-1, x.shape[-1]).float())
+        result = self._multiply(x.reshape(-1, x.shape[-1]).float())
         if self._bias is not None:
             result += self._bias
         return result.view(*x.shape[:-1], -1).to(x.dtype)
+
+
+class _TwoByteMatmul:
+    """float32 (tokens, in_features), in two bytes each, times int8 weights: float32 (tokens, out_features)."""
+
+    def __init__(self, weight: Tensor, scale: Tensor) -> None:
+        # Tensors, because a Python number is converted to one in each call, which takes longer than the product.
+        self._factor = torch.tensor(_MAX_ACTIVATION)
+        self._offset = torch.tensor(_OFFSET)
+        self._matmul = _OneDnnMatmul(weight, scale / self._factor)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        tokens, in_features = x.shape
+        largest = x.abs().amax(-1, keepdim=True).clamp_min_(_MIN_SCALE)
+        # Truncated, not rounded: half a unit in 32,512 is not worth an operation.
+        integers = (x * torch.div(self._factor, largest)).add_(self._offset).to(torch.uint16)
+        limbs = integers.view(torch.uint8).view(tokens, in_features, 2).transpose(1, 2)
+        low, high = self._matmul(limbs.reshape(2 * tokens, in_features)).view(tokens, 2, -1).unbind(1)
+        return torch.add(low, high, alpha=256).mul_(largest)
+
+
+def _multiply_by_int8(weight: Tensor, scale: Tensor, x: Tensor) -> Tensor:
+    """Multiply by torch's own kernel for int8 weights, where there is no oneDNN."""
+    product: Tensor = torch._weight_int8pack_mm(x, weight, scale)  # noqa: SLF001 - has no public name
+    return product
 
 
 def quantize_linears(module: nn.Module) -> None:

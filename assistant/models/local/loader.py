@@ -26,17 +26,17 @@ from assistant.models.local.decoders.protocol import ScoringDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.generation_config import GenerationDefaults, read_generation_config
 from assistant.models.local.image_encoder import ImageEncoder
-from assistant.models.local.int8 import Int8LinearFn, quantize_linears
-from assistant.models.local.llama import LlamaDecoder, float_linear, is_plain_llama
+from assistant.models.local.int8 import quantize_linears
+from assistant.models.local.llama import LlamaDecoder
+from assistant.models.local.llama_graph import is_plain_llama
 from assistant.models.local.load_errors import reason, silence_libraries, translate_errors
-from assistant.models.local.placement import Placement, plan_memory, resolve_quantization
+from assistant.models.local.placement import Placement, choose_device, plan_memory, resolve_quantization
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import profile_of
 from assistant.progress import Progress, no_progress
 
-# Bytes. Attention is computed in float64 if the KV cache of a full context takes no more; otherwise in float32, where
-# sums may differ in their last bits.
-_MAX_FLOAT64_CACHE = 2**30
+# Bytes. A graph with its weights is one protobuf message, and those are limited to 2 GiB.
+_MAX_GRAPH_BYTES = 2**31 - 2**24
 # Tokens. Fewer leave no room for a question and an answer.
 _MIN_CONTEXT_TOKENS = 16
 
@@ -111,6 +111,8 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
 
         # 2. Memory: quantization, length of the context, image size.
         profile = profile_of(config)
+        if (folder / IMAGE_ADAPTER_FILE).is_file():
+            placement = _placement_with_adapter(placement)
         check_weight_bytes(folder, source, config, profile.num_parameters)
         placement = resolve_quantization(placement, profile)
         plan = plan_memory(name, config, processor, profile, placement, detail)
@@ -154,26 +156,20 @@ def _build_decoder(
     encoder: ImageEncoder,
     on_layer: Callable[[], None],
 ) -> ScoringDecoder:
-    """Choose the decoder: `LlamaDecoder` for a LLaVA around a plain Llama, otherwise transformers' own code."""
+    """Choose the decoder: `LlamaDecoder` for a LLaVA around a plain Llama on a CPU, else transformers' own code."""
     adapter_file = folder / IMAGE_ADAPTER_FILE
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
-    own_int8 = placement.quantization == "int8" and not placement.uses_bitsandbytes
     plain_llama = model.config.model_type == "llava" and is_plain_llama(model.model.language_model)
-    if plain_llama and not placement.uses_bitsandbytes:
+    if plain_llama and _fits_graph(model.model.language_model, placement):
         language_model, head = model.model.language_model, model.lm_head.weight.data
         # Without references from the model, the memory is freed once the layers have been converted.
         model.model.language_model = model.lm_head = torch.nn.Identity()
         model.to(placement.dtype)
-        exact = own_int8 and _float64_cache_bytes(language_model.config) <= _MAX_FLOAT64_CACHE
-        llama = LlamaDecoder(
-            language_model,
-            head,
-            make_linear=Int8LinearFn if own_int8 else float_linear,
-            adapter=adapter,
-            dtype=placement.dtype,
-            attention_dtype=torch.float64 if exact else None,
-            on_layer=on_layer,
-        )
+        quantized = placement.quantization == "int8"
+        llama = LlamaDecoder(language_model, head, adapter=adapter, quantized=quantized, on_layer=on_layer)
+        # The file of the weights stays mapped, half a gigabyte, while any tensor in it is in use.
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
         return LlavaDecoder(model, processor, llama, encoder)
     if adapter is not None and plain_llama:
         raise ConfigError(
@@ -181,10 +177,26 @@ def _build_decoder(
         )
     if adapter is not None:
         raise ModelError(f"{folder} has a picture adapter, which only a LLaVA model around a plain Llama can use.")
-    if own_int8:
+    if placement.quantization == "int8" and not placement.uses_bitsandbytes:
         quantize_linears(model.get_decoder())
         model.to(placement.dtype)
     return TransformersDecoder(model, processor, encoder)
+
+
+def _placement_with_adapter(placement: Placement) -> Placement:
+    """Return the placement of a model with an adapter, which only `LlamaDecoder` runs: always on the CPU."""
+    if placement.device_type == "cpu":
+        return placement
+    return choose_device("cpu", placement.quantization if placement.quantization in {"none", "int8"} else "auto")
+
+
+def _fits_graph(language_model: torch.nn.Module, placement: Placement) -> bool:
+    """Return True if onnxruntime can run the language model as a graph of its own."""
+    bytes_per_weight = {"int8": 1, "none": 4}.get(placement.quantization)
+    if placement.device_type != "cpu" or bytes_per_weight is None:
+        return False
+    weights = sum(weight.numel() for weight in language_model.parameters())
+    return weights * bytes_per_weight <= _MAX_GRAPH_BYTES
 
 
 def _compile(
@@ -226,14 +238,6 @@ def _compile(
         decoder.use_compiled(compiled)
         break
     return f"{name} could not be compiled and answers more slowly: {failure}." if failure else ""
-
-
-def _float64_cache_bytes(config: Any) -> int:
-    """Return the bytes that keys and values of a full context take in float64."""
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    kv_width = config.num_key_value_heads * head_dim
-    size: int = 2 * 8 * kv_width * config.num_hidden_layers * config.max_position_embeddings
-    return size
 
 
 class _LoadProgress:

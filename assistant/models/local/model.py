@@ -43,7 +43,7 @@ _MAX_REPLICAS = 4
 
 
 class LocalModel:
-    """A `ChatModel`, `Scorer`, `BatchModel` and `HiddenStateModel` that runs in this process."""
+    """A `ChatModel`, `PromptPreparer`, `Scorer`, `BatchModel` and `HiddenStateModel` that runs in this process."""
 
     def __init__(self, loaded: LoadedModel, on_notice: OnNotice = no_notice, *, num_threads: int | None = None) -> None:
         """Wrap a loaded model.
@@ -140,6 +140,9 @@ class LocalModel:
         # 3. Usage.
         total_seconds = time.monotonic() - started
         return Usage(prompt_tokens, cached_tokens, new_tokens, first_token_seconds, total_seconds, finish_reason)
+
+    def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
+        self._prefill(messages, 0, stop)
 
     def score(
         self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event

@@ -1,7 +1,7 @@
 """Choose the device and precision of a model, and plan how much of its context and image size fits into memory.
 
                CPU                        CUDA                             mps
-    auto       int8 where exact           nf4, none for small models       none
+    auto       int8                       nf4, none for small models       none
     none       float32                    bfloat16                         bfloat16
     int8       Parley's own               bitsandbytes                     -
     nf4        bitsandbytes (slow)        bitsandbytes                     -
@@ -22,7 +22,6 @@ import torch
 from assistant.errors import ConfigError, ModelError
 from assistant.formatting import format_bytes
 from assistant.models.local import image_detail
-from assistant.models.local.int8 import max_exact_weight
 from assistant.models.memory import (
     MIN_CONTEXT,
     ModelProfile,
@@ -125,14 +124,8 @@ def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "
             f"{quantize} is not available on {chosen.type}: choose --quantize auto, {', '.join(choices[:-1])} "
             f"or {choices[-1]}."
         )
-    if chosen.type == "cpu":
-        exact = max_exact_weight()
-        if quantize == "int8" and not exact:
-            raise ConfigError("This processor or build of torch has no exact int8 products: choose --quantize none.")
-        if quantize == "auto":
-            quantize = "int8" if exact else "none"
-    elif chosen.type == "mps" and quantize == "auto":
-        quantize = "none"
+    if quantize == "auto" and chosen.type != "cuda":
+        quantize = "int8" if chosen.type == "cpu" else "none"
     default = torch.float32 if chosen.type == "cpu" else torch.bfloat16
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}.get(quantize, default)
     # On a machine without an NVIDIA GPU a missing driver is no news.

@@ -5,10 +5,8 @@ images share one token id. A new prompt reuses the KV cache as far as its keys a
 can cost time but never change a reply: cached keys and values were computed from exactly the tokens and images that
 their keys name.
 
-A reply with a warm cache equals one with a cold cache token for token if the arithmetic of a token does not depend on
-the others in its chunk. That holds for a plain Llama in int8 on a CPU with exact int8 products. Elsewhere (`quantize`
-"none", CUDA, mps, other CPUs and families) they are equal up to rounding, because sums may be taken in another order:
-a near tie between two tokens can be decided differently.
+A reply with a warm cache equals one with a cold cache up to rounding, because sums may be taken in another order: a
+near tie between two tokens can be decided differently.
 """
 
 from collections.abc import Iterator, Sequence

@@ -11,14 +11,15 @@ from assistant.models.local.batch_decoder import BatchDecoder
 from assistant.models.local.decoders.prompts import image_features, image_token_keys, tokenize
 from assistant.models.local.image_encoder import ImageEncoder
 from assistant.models.local.llama import LlamaDecoder
+from assistant.models.local.llama_graph import EXTRA_POSITIONS
 from assistant.models.local.prompt_cache import Prompt
 
 # Tokens scored in one forward pass: their logits, each as wide as the vocabulary, take 25 MB.
-SCORE_BATCH_TOKENS = 128
+SCORE_BATCH_TOKENS = EXTRA_POSITIONS
 
 
 class LlavaDecoder:
-    """Decoder of a LLaVA model. Prefixes of any length can be reused, and drafts be verified."""
+    """Decoder of a LLaVA model. Prefixes of any length can be reused."""
 
     def __init__(self, model: Any, processor: Any, llama: LlamaDecoder, image_encoder: ImageEncoder) -> None:
         self._model = model
@@ -43,24 +44,16 @@ class LlavaDecoder:
         return self._llama.length
 
     def forward(self, prompt: Prompt, start: int, end: int) -> Tensor:
-        ids = self._tensor(prompt.ids[start:end])
+        ids = _tensor(prompt.ids[start:end])
         x = self._llama.embed(ids)
         if features := image_features(self._image_encoder, prompt, self._image_token, start, end):
-            x[ids == self._image_token] = features[0].to(x.dtype)
+            x[ids == self._image_token] = features[0].to(x)
         return self._llama.forward(x)
-
-    def verify(self, prompt: Prompt, draft_tokens: Sequence[int]) -> Tensor:
-        """See `SpeculativeDecoder`."""
-        return self._llama.forward_all(self._llama.embed(self._tensor([prompt.ids[-1], *draft_tokens])))
-
-    def rollback(self, count: int) -> None:
-        """See `SpeculativeDecoder`."""
-        self._llama.length -= count
 
     def score_continuations(self, prompt: Prompt, continuations: Sequence[Sequence[int]]) -> list[Tensor]:  # noqa: ARG002 - the KV cache holds it
         logits: list[Tensor] = []
         for group in _group_by_tokens(continuations):
-            ids = self._tensor([token for continuation in group for token in continuation])
+            ids = _tensor([token for continuation in group for token in continuation])
             lengths = [len(continuation) for continuation in group]
             logits += self._llama.score_continuations(self._llama.embed(ids), lengths).split(lengths)
         return logits
@@ -71,10 +64,11 @@ class LlavaDecoder:
 
     def hidden_states(self, ids: Sequence[int], layers: Sequence[int]) -> Tensor:
         """Return the hidden states (len(layers), len(ids), hidden_size): see `LlamaDecoder.hidden_states`."""
-        return self._llama.hidden_states(self._llama.embed(self._tensor(ids)), layers)
+        return self._llama.hidden_states(self._llama.embed(_tensor(ids)), layers)
 
-    def _tensor(self, ids: Sequence[int]) -> Tensor:
-        return torch.tensor(ids, dtype=torch.long, device=self._llama.embedding.device)
+
+def _tensor(ids: Sequence[int]) -> Tensor:
+    return torch.tensor(ids, dtype=torch.long)
 
 
 def _group_by_tokens(continuations: Sequence[Sequence[int]]) -> list[list[Sequence[int]]]:

@@ -16,12 +16,11 @@ from tests.fakes.tiny_models import clear_caches
 WORDS = ("What is in this picture?", "A dog", "runs over the grass, and a child looks on.", "Who? 日本 😀")
 
 
-@pytest.fixture(scope="module", params=["llava", "llava-int8", "adapted-int8", "qwen"])
+@pytest.fixture(scope="module", params=["llava", "adapted", "qwen"])
 def models(request: pytest.FixtureRequest) -> tuple[LocalModel, LocalModel]:
     """Two copies of a model."""
-    family, _, quantize = request.param.partition("-")
-    folder: Path = request.getfixturevalue(f"{family}_folder")
-    one, other = (LocalModel.load(str(folder), device="cpu", quantize=quantize or "none") for _ in range(2))
+    folder: Path = request.getfixturevalue(f"{request.param}_folder")
+    one, other = (LocalModel.load(str(folder), device="cpu", quantize="none") for _ in range(2))
     return one, other
 
 

@@ -17,7 +17,14 @@ from assistant.models.local.decoders.transformers import TransformersDecoder
 from assistant.models.local.lora import LoraAdapter
 from assistant.models.local.model import LocalModel
 from tests.fakes.generation import complete
-from tests.fakes.tiny_models import decoder_of
+from tests.fakes.tiny_models import decoder_of, make_llava
+
+INT8_TOLERANCE = 0.2
+"""Relative error, of random weights that are larger than trained ones."""
+
+
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
 
 
 def generate(folder: Path, messages: list[Message], change: Callable[[Any], object] = id) -> str:
@@ -117,8 +124,9 @@ def test_text_alone_is_answered_by_the_base_model(llava_folder: Path, adapted_fo
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_int8_logits_are_bit_identical_however_a_prompt_is_chunked(adapted_folder: Path, threads: int) -> None:
-    model = LocalModel.load(str(adapted_folder), device="cpu", quantize="int8")
+@pytest.mark.parametrize("quantize", ["int8", "none"])
+def test_logits_hardly_depend_on_how_a_prompt_is_chunked(adapted_folder: Path, quantize: str, threads: int) -> None:
+    model = LocalModel.load(str(adapted_folder), device="cpu", quantize=quantize)
     llama = decoder_of(model)._llama
     ids = torch.randint(0, 300, (40,), generator=torch.Generator().manual_seed(5))
     before = torch.get_num_threads()
@@ -133,13 +141,28 @@ def test_int8_logits_are_bit_identical_however_a_prompt_is_chunked(adapted_folde
                     for part in ids.split(sizes):
                         logits = llama.forward(llama.embed(part))
                     seen.append(logits)
-                assert all(torch.equal(seen[0], logits) for logits in seen[1:])
+                for logits in seen[1:]:
+                    assert relative_error(logits, seen[0]) < (INT8_TOLERANCE if quantize == "int8" else 1e-4)
     finally:
         torch.set_num_threads(before)
 
 
-def test_the_kv_cache_grows_with_the_conversation(llava_folder: Path) -> None:
-    model = LocalModel.load(str(llava_folder), device="cpu", quantize="int8")
+def test_int8_logits_are_those_of_float32_within_the_tolerance(adapted_folder: Path) -> None:
+    logits, states = {}, {}
+    ids = torch.randint(0, 300, (40,), generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        for quantize in ("int8", "none"):
+            llama = decoder_of(LocalModel.load(str(adapted_folder), device="cpu", quantize=quantize))._llama
+            llama.set_adapter(enabled=True)
+            logits[quantize] = llama.forward(llama.embed(ids))
+            states[quantize] = llama.hidden_states(llama.embed(ids), (1, 2))
+    assert relative_error(logits["int8"], logits["none"]) < INT8_TOLERANCE
+    assert relative_error(states["int8"], states["none"]) < INT8_TOLERANCE
+
+
+def test_the_kv_cache_grows_with_the_conversation(tmp_path: Path) -> None:
+    folder = make_llava(tmp_path / "llava", context_tokens=2048)
+    model = LocalModel.load(str(folder), device="cpu", quantize="none")
     llama = decoder_of(model)._llama
     ids = torch.randint(0, 300, (1100,), generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
@@ -148,7 +171,7 @@ def test_the_kv_cache_grows_with_the_conversation(llava_folder: Path) -> None:
         for part in ids.split([500, 20, 580]):
             logits = llama.forward(llama.embed(part))
     assert llama.length == 1100
-    assert torch.equal(complete_logits, logits)
+    assert relative_error(logits, complete_logits) < 1e-4
 
 
 def test_an_adapter_for_another_model_is_refused(adapted_folder: Path, tmp_path: Path) -> None:

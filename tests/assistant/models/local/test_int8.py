@@ -1,4 +1,4 @@
-"""int8 linear layers: close to the float layers, and the same for a row whatever the other rows are."""
+"""int8 linear layers of torch: close to the float layers, also on processors without the newest instructions."""
 
 import os
 import subprocess
@@ -6,47 +6,39 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from assistant.models.local.int8 import Int8Linear, Int8LinearFn, max_exact_weight, quantize_linears
-
-
-@settings(deadline=None, max_examples=40, derandomize=True)
-@given(
-    st.integers(1, 200),
-    st.integers(1, 90),
-    st.integers(1, 40),
-    st.booleans(),
-    st.sampled_from([1e-6, 1.0, 1e4]),
-    st.integers(0, 2**31),
-)
-def test_a_row_has_the_same_result_alone_as_among_others(
-    in_features: int, out_features: int, rows: int, bounded: bool, scale: float, seed: int
-) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(out_features, in_features, generator=generator)
-    x = torch.randn(rows, in_features, generator=generator) * scale
-    linear = Int8LinearFn(weight, float(x.abs().max()) * 1.5) if bounded else Int8LinearFn(weight)
-    together = linear(x.clone())
-    alone = torch.cat([linear(row[None]) for row in x])
-    # Exactly: integer sums do not depend on their order, and what follows rounds each element once.
-    assert torch.equal(together, alone)
+from assistant.models.local import int8
+from assistant.models.local.int8 import Int8Linear, max_exact_weight, quantize_linears
 
 
-@pytest.mark.parametrize("input_bound", [float("inf"), 8.0])
-def test_the_error_is_that_of_rounding_the_weights(input_bound: float) -> None:
-    generator = torch.Generator().manual_seed(1)
-    weight, x = torch.randn(192, 576, generator=generator), torch.randn(50, 576, generator=generator)
-    expected = x @ weight.T
-    error = (Int8LinearFn(weight, input_bound)(x) - expected).norm() / expected.norm()
-    assert error < 1.2 / max_exact_weight()
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def outlier_rows() -> torch.Tensor:
+    """Activations of which one channel is a hundred times as large as the others."""
+    x = torch.randn(50, 576, generator=torch.Generator().manual_seed(1))
+    x[:, 7] *= 100
+    return x
+
+
+def test_the_error_is_that_of_rounding_the_weights_also_beside_outliers() -> None:
+    linear = torch.nn.Linear(576, 192, bias=False)
+    x = outlier_rows()
+    assert relative_error(Int8Linear(linear)(x), linear(x).detach()) < 1.5 / max(max_exact_weight(), 63)
+
+
+def test_without_onednn_torch_multiplies_by_int8_weights_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "max_exact_weight", lambda: 0)
+    linear = torch.nn.Linear(576, 192)
+    x = outlier_rows()
+    assert relative_error(Int8Linear(linear)(x), linear(x).detach()) < 0.02
 
 
 def test_zeros_times_anything_are_zero() -> None:
+    linear = torch.nn.Linear(16, 4, bias=False)
     x = torch.stack([torch.zeros(16), torch.ones(16)])
-    assert not Int8LinearFn(torch.zeros(4, 16))(x).any()
-    assert not Int8LinearFn(torch.ones(4, 16))(x)[0].any()
+    assert not Int8Linear(linear)(x)[0].any()
 
 
 def test_a_linear_layer_keeps_its_bias_shape_and_dtype() -> None:
@@ -65,12 +57,13 @@ def test_every_linear_layer_of_a_module_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("instructions", ["AVX2", "AVX2_VNNI", "AVX512_CORE"])
-def test_sums_are_exact_on_older_processors(instructions: str) -> None:
+def test_sums_do_not_saturate_on_older_processors(instructions: str) -> None:
     """OneDNN reads its limit once, when it starts; a processor without these instructions ignores it."""
     code = (
-        "import torch; from assistant.models.local.int8 import Int8LinearFn, max_exact_weight\n"
-        "x, linear = torch.randn(9, 64), Int8LinearFn(torch.randn(32, 64))\n"
-        "assert torch.equal(linear(x), torch.cat([linear(row[None]) for row in x]))\n"
+        "import torch; from assistant.models.local.int8 import Int8Linear, max_exact_weight\n"
+        "x, linear = torch.full((9, 64), 3.0), torch.nn.Linear(64, 32)\n"
+        "torch.nn.init.constant_(linear.weight, 1.0)\n"
+        "torch.testing.assert_close(Int8Linear(linear)(x), linear(x), rtol=0.001, atol=0)\n"
         "print(max_exact_weight())"
     )
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": "1"}

@@ -85,7 +85,7 @@ def count_encoded(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> list[di
 @pytest.fixture(
     scope="module",
     params=[
-        *("llava-none", "llava-int8", "adapted-none", "adapted-int8", "qwen-none", "qwen-int8", "gemma-none"),
+        *("llava-none", "adapted-none", "qwen-none", "qwen-int8", "gemma-none"),
         "qwen-fixed",
         *(pytest.param(f"{name}-none", marks=pytest.mark.gpu_stack) for name in ("qwen3_vl", "smolvlm2", "internvl")),
         *(pytest.param(f"{name}-fixed", marks=pytest.mark.gpu_stack) for name in ("qwen3_vl", "internvl")),
@@ -104,8 +104,8 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 
 @pytest.fixture(scope="module")
-def int8_pair(llava_folder: Path) -> Pair:
-    return Pair(llava_folder, "int8")
+def llava_pair(llava_folder: Path) -> Pair:
+    return Pair(llava_folder, "none")
 
 
 @settings(
@@ -247,26 +247,26 @@ def test_images_are_encoded_chunk_by_chunk_so_that_stop_takes_effect_between_the
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_failed_computation_is_one_sentence_and_empties_the_cache(
-    int8_pair: Pair, monkeypatch: pytest.MonkeyPatch, temperature: float
+    llava_pair: Pair, monkeypatch: pytest.MonkeyPatch, temperature: float
 ) -> None:
     question = [user("What is this?")]
-    expected, _ = int8_pair.check_reply(question)
-    decoder = decoder_of(int8_pair.warm)
+    expected, _ = llava_pair.check_reply(question)
+    decoder = decoder_of(llava_pair.warm)
     for broken in (lambda _: torch.full((320,), torch.nan), lambda _: torch.ones(2) @ torch.ones(3)):
         with monkeypatch.context() as patched:
             patched.setattr(decoder._llama, "forward", broken)
             with pytest.raises(ModelError):
-                complete(int8_pair.warm, *question, max_tokens=8, temperature=temperature)
-        assert not cached_keys(int8_pair.warm)
-    assert int8_pair.check_reply(question)[0] == expected
+                complete(llava_pair.warm, *question, max_tokens=8, temperature=temperature)
+        assert not cached_keys(llava_pair.warm)
+    assert llava_pair.check_reply(question)[0] == expected
 
 
 def test_an_interrupted_step_leaves_nothing_in_the_cache(
-    int8_pair: Pair, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+    llava_pair: Pair, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = [user("What is in this picture?", make_image(1))]
-    expected, _ = int8_pair.check_reply(question)
-    decoder = decoder_of(int8_pair.warm)
+    expected, _ = llava_pair.check_reply(question)
+    decoder = decoder_of(llava_pair.warm)
     forward = decoder._llama.forward
 
     def interrupt(x: torch.Tensor) -> Any:
@@ -278,15 +278,35 @@ def test_an_interrupted_step_leaves_nothing_in_the_cache(
     with monkeypatch.context() as patched:
         patched.setattr(decoder._llama, "forward", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            complete(int8_pair.warm, *question, max_tokens=8)
-    assert int8_pair.check_reply(question)[0] == expected
+            complete(llava_pair.warm, *question, max_tokens=8)
+    assert llava_pair.check_reply(question)[0] == expected
 
 
-def test_a_long_prompt_is_prefilled_in_chunks_so_that_stop_takes_effect_between_them(int8_pair: Pair) -> None:
-    clear_caches(int8_pair.warm)
+def test_what_was_prepared_is_not_prefilled_again(
+    llava_pair: Pair, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear_caches(llava_pair.warm)
+    encoded = count_encoded(llava_pair.warm, monkeypatch)
+    llava_pair.warm.prepare([user("", make_image(5))], threading.Event())
+    assert len(encoded) == 1
+    _, usage = llava_pair.check_reply([user("What is this?", make_image(5))])
+    assert usage.cached_tokens
+    assert len(encoded) == 1
+
+
+def test_preparing_stops_when_it_is_told_to(llava_pair: Pair) -> None:
+    clear_caches(llava_pair.warm)
+    stop = threading.Event()
+    stop.set()
+    llava_pair.warm.prepare([user("What is this?")], stop)
+    assert not cached_keys(llava_pair.warm)
+
+
+def test_a_long_prompt_is_prefilled_in_chunks_so_that_stop_takes_effect_between_them(llava_pair: Pair) -> None:
+    clear_caches(llava_pair.warm)
     long = [user("dog " * 180)]
     stop = threading.Event()
-    decoder = decoder_of(int8_pair.warm)
+    decoder = decoder_of(llava_pair.warm)
     forward, sizes = decoder.forward, []
 
     def stop_in_a_chunk(prompt: Prompt, start: int, end: int) -> Any:
@@ -295,11 +315,11 @@ def test_a_long_prompt_is_prefilled_in_chunks_so_that_stop_takes_effect_between_
         return forward(prompt, start, end)
 
     decoder.forward = stop_in_a_chunk
-    text, usage = complete_with_usage(int8_pair.warm.stream(long, GenerationOptions(), stop))
+    text, usage = complete_with_usage(llava_pair.warm.stream(long, GenerationOptions(), stop))
     decoder.forward = forward
     assert text == ""
     assert sum(sizes) < usage.prompt_tokens
-    _, usage = int8_pair.check_reply(long)
+    _, usage = llava_pair.check_reply(long)
     assert usage.cached_tokens == sum(sizes)
 
 

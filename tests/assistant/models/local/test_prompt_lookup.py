@@ -1,19 +1,14 @@
 """Prompt lookup decoding changes the speed of a reply and nothing else."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.messages import Image, user
-from assistant.models.local.model import LocalModel
+from assistant.messages import Image
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS, PromptLookupDecoder
-from tests.fakes.generation import complete
-from tests.fakes.tiny_models import decoder_of
 
 VOCAB_SIZE = 5
 
@@ -89,28 +84,3 @@ def test_no_more_drafts_are_made_after_eight_rejections() -> None:
         decoder.length = length - 1
         lookup.next_logits(Prompt(decoder.text[:length], []))
     assert decoder.drafts == 8
-
-
-@pytest.mark.parametrize("quantize", ["int8", "none"])
-def test_a_real_model_writes_the_same_reply_with_and_without_drafts(
-    llava_folder: Path, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch, quantize: str
-) -> None:
-    question = user("A dog runs over the grass, and a child looks on. " * 3, make_image(1))
-    model = LocalModel.load(str(llava_folder), device="cpu", quantize=quantize)
-    decoder = decoder_of(model)
-    verify, draft_sizes = decoder.verify, []
-
-    def count(prompt: Prompt, draft_tokens: list[int]) -> torch.Tensor:
-        draft_sizes.append(len(draft_tokens))
-        logits: torch.Tensor = verify(prompt, draft_tokens)
-        return logits
-
-    monkeypatch.setattr(decoder, "verify", count)
-    with_drafts = complete(model, question, max_tokens=60)
-    assert draft_sizes
-    assert complete(model, question, max_tokens=60) == with_drafts, "with a warm prompt cache, too"
-    monkeypatch.setattr(decoder, "verify", lambda *_: None)
-    assert complete(model, question, max_tokens=60) == with_drafts
-    cold = LocalModel.load(str(llava_folder), device="cpu", quantize=quantize)
-    monkeypatch.setattr(decoder_of(cold), "verify", lambda *_: None)
-    assert complete(cold, question, max_tokens=60) == with_drafts

@@ -13,7 +13,7 @@ import torch
 from assistant.errors import ModelError
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
-from assistant.models.local.cpu_threads import num_threads, set_num_threads, split_evenly
+from assistant.models.local.cpu_threads import set_num_threads, split_evenly
 from assistant.models.local.model import LocalModel
 from tests.fakes.generation import complete
 from tests.fakes.tiny_models import image_encoder_of
@@ -39,7 +39,7 @@ def model(llava_folder: Path) -> LocalModel:
     return LocalModel.load(str(llava_folder), device="cpu", quantize="none")
 
 
-@pytest.mark.parametrize("name", ["llava-none", "llava-int8", "adapted-int8"])
+@pytest.mark.parametrize("name", ["llava-none", "adapted-none"])
 def test_replicas_reply_at_the_same_time_as_the_model_does_alone(
     request: pytest.FixtureRequest, make_image: Callable[[int], Image], name: str
 ) -> None:
@@ -84,26 +84,6 @@ def test_replicas_share_the_cpu_threads(model: LocalModel) -> None:
         assert new_thread.submit(torch.get_num_threads).result() == 5
 
 
-def test_replicas_encode_images_with_as_many_threads_as_the_model(
-    model: LocalModel, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vision_tower = image_encoder_of(model)._model
-    encode, used = vision_tower.get_image_features, []
-
-    def watch(**inputs: object) -> object:
-        used.append(torch.get_num_threads())
-        return encode(**inputs)
-
-    monkeypatch.setattr(vision_tower, "get_image_features", watch)
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(complete, model.replicas(2)[1], user("Look!", make_image(11)), max_tokens=1).result()
-        assert thread.submit(torch.get_num_threads).result() == 1
-    complete(model, user("Look!", make_image(11)), max_tokens=1)
-    torch.set_num_threads(1)
-    complete(model, user("Look!", make_image(12)), max_tokens=1)
-    assert used == [2, 2, 1]
-
-
 def test_threads_are_split_evenly() -> None:
     assert split_evenly(7, 3) == [3, 2, 2]
 
@@ -116,9 +96,6 @@ def test_the_number_of_threads_is_set_for_one_thread_only() -> None:
         assert thread.submit(torch.get_num_threads).result() == 3
     with ThreadPoolExecutor(1) as new_thread:
         assert new_thread.submit(torch.get_num_threads).result() == 2
-    with num_threads(3):
-        assert torch.get_num_threads() == 3
-    assert torch.get_num_threads() == 2
 
 
 def test_without_anything_to_gain_the_model_is_its_only_replica(model: LocalModel, qwen_folder: Path) -> None:
@@ -133,7 +110,7 @@ def test_without_anything_to_gain_the_model_is_its_only_replica(model: LocalMode
 def test_the_weights_are_freed_when_the_last_replica_is_closed(
     request: pytest.FixtureRequest, make_image: Callable[[int], Image], family: str
 ) -> None:
-    model = LocalModel.load(str(request.getfixturevalue(f"{family}_folder")), device="cpu", quantize="int8")
+    model = LocalModel.load(str(request.getfixturevalue(f"{family}_folder")), device="cpu", quantize="none")
     first, second = model.replicas(2)
     weights = weakref.ref(image_encoder_of(model)._model)
     model.close()
