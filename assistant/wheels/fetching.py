@@ -135,9 +135,8 @@ def _fetch_missing(
                 lambda received: progress(label, present + received, total),
                 second_source,
             )
-        for file in files:
-            file.finish()
     finally:
+        # Also after an error: what is complete stays.
         for file in files:
             file.close()
 

@@ -80,31 +80,32 @@ class PartialFile:
         self._complete.add(part)
         return True
 
-    def finish(self) -> Path:
-        """Give the complete file its name and return the path.
+    def close(self) -> None:
+        """Give the file its name if it is complete, and delete it if no part of it is.
 
         Raises:
             ModelError: The parts do not make up the file.
         """
+        if not self._complete:
+            with suppress(OSError):
+                remove(self._path)
+        elif len(self._complete) == len(self.starts):
+            self._finish()
+
+    def _finish(self) -> None:
         with self._path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != self.asset.sha256:
-                self._complete.clear()
-                raise ModelError(
-                    f"{self.asset.name} came out wrong, so that the disk or the memory may be failing: try again, or "
-                    "name another folder with PARLEY_CACHE_DIR."
-                )
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.asset.sha256:
+            remove(self._path)
+            raise ModelError(
+                f"{self.asset.name} came out wrong, so that the disk or the memory may be failing: try again, or name "
+                "another folder with PARLEY_CACHE_DIR."
+            )
         remove(self._target)
         forget(self._target)
         self._path.replace(self._target)
         sync_folder(self._target.parent)
         mark_verified(self._target, self.asset)
-        return self._target
-
-    def close(self) -> None:
-        """Delete the file if no part of it is complete, so that nothing is left for which nothing was downloaded."""
-        if not self._complete:
-            with suppress(OSError):
-                remove(self._path)
 
 
 def _is_own_file(path: Path) -> bool:

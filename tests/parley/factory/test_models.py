@@ -12,7 +12,7 @@ from assistant.models.remote.model import RemoteModel
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings
 from parley.factory.bundled import assemble_pocket, load_pocket
-from parley.factory.models import build_model, build_vision_clients
+from parley.factory.models import best_catalog_entry, build_model, build_vision_clients
 from tests.fakes.generation import complete
 from tests.fakes.skills import BatchingModel, make_image
 
@@ -68,6 +68,16 @@ def test_a_model_for_one_question_at_a_time_refuses_several_workers(monkeypatch:
         build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), workers=2, max_clients=9)
     assert model.closed
     assert len(build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), max_clients=9)) == 1
+
+
+@pytest.mark.skipif(Path("/dev/kfd").exists(), reason="needs a machine without an AMD GPU")
+def test_a_machine_without_a_gpu_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_driver(name: str) -> object:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("assistant.models.local.placement.choose_device", lambda *_: pytest.fail("torch was asked"))
+    monkeypatch.setattr("ctypes.CDLL", no_driver)
+    assert best_catalog_entry(Settings()) is None
 
 
 class TestBundledModels:
