@@ -170,9 +170,10 @@ class PausableModel(Protocol):
     """A model that computes ahead of whoever iterates its stream, on threads of its own."""
 
     def pause(self, *, paused: bool) -> None:
-        """Leave the processor to others until this is called again with False. Called from another thread than `stream`.
+        """Leave the processor to others until this is called again with False.
 
-        It never changes a reply. A paused stream still ends soon after its `stop` is set; the next one is not paused.
+        Called from another thread than `stream`. It never changes a reply. A paused stream still ends soon after its
+        `stop` is set; the next one is not paused.
         """
         ...
 
