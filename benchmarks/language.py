@@ -26,7 +26,7 @@ from pathlib import Path
 
 from assistant.messages import user
 from assistant.models.base import ChatModel, GenerationOptions
-from assistant.models.gguf.cores import available_cores
+from assistant.models.gguf.llama_server import available_cores
 from assistant.models.gguf.model import GgufModel
 from benchmarks.figures import Figure, format_table, save_figures
 
@@ -89,7 +89,7 @@ def ask_model(model: ChatModel, text: str) -> Speed:
 def running_server(file: Path, threads: int) -> Iterator[Ask]:
     """Run llama.cpp's server in a process of its own, and yield a function that times a reply over HTTP."""
     key = secrets.token_hex()
-    cores = str(len(available_cores()))
+    cores = str(available_cores())
     command = [sys.executable, "-c", _SERVER_PROGRAM, str(file), str(threads), cores, str(CONTEXT), key]
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     with subprocess.Popen(
@@ -149,7 +149,7 @@ def speech_recognition(whisper: Path) -> Iterator[None]:
     import numpy as np
     from faster_whisper import WhisperModel
 
-    recognizer = WhisperModel(str(whisper), device="cpu", compute_type="int8", cpu_threads=len(available_cores()))
+    recognizer = WhisperModel(str(whisper), device="cpu", compute_type="int8", cpu_threads=available_cores())
     noise = np.random.default_rng(0).normal(0, 0.05, 5 * 16_000).astype(np.float32)
     stop = threading.Event()
 
@@ -181,7 +181,7 @@ def measure(file: Path, runs: int, small: Path | None = None, whisper: Path | No
         stack.callback(model.close)
         engines: dict[str, Ask] = {
             "ours": lambda text: ask_model(model, text),
-            "server": stack.enter_context(running_server(file, len(available_cores()))),
+            "server": stack.enter_context(running_server(file, available_cores())),
             "one": stack.enter_context(running_server(file, 1)),
         }
         if small is not None:

@@ -14,6 +14,6 @@ A turn passes through it like this:
     chunks of text, then the usage
 
 Reading order: `model` (the public class), `requests` and `reply`, `sampling`, `llama_server` (alone knows
-llama.cpp), `cores` (which cores its threads use). Loading: `files`, `metadata` (the header of a file), `template`.
+llama.cpp). Loading: `files`, `metadata` (the header of a file), `template`.
 `vocabulary` serves scores only.
 """

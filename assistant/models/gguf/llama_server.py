@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from assistant.errors import MissingExtraError, ModelError, first_line
-from assistant.models.gguf.cores import CoreSharing
 
 _TICK_SECONDS = 0.05
 """Time after which a stop is noticed while no chunk comes."""
@@ -32,11 +31,13 @@ class ServerOptions:
 
     Attributes:
         context_tokens: Longest prompt and reply together.
-        threads: CPU threads.
+        threads: CPU threads that decode.
+        prefill_threads: CPU threads that process the prompt.
     """
 
     context_tokens: int
     threads: int
+    prefill_threads: int
 
 
 class LlamaServer:
@@ -44,8 +45,7 @@ class LlamaServer:
 
     def __init__(self, file: Path, options: ServerOptions) -> None:
         """Load `file`. Blocks for a second per gigabyte. Raises `ModelError` and `MissingExtraError`."""
-        self._cores = CoreSharing()
-        self._server: Any = self._cores.start(lambda: _start(file, options))
+        self._server: Any = _start(file, options)
         self._process = os.getpid()
         self._request: _Request | None = None
 
@@ -72,7 +72,6 @@ class LlamaServer:
                     continue
                 if chunk is None:
                     break
-                self._cores.follow()
                 yield chunk
         finally:
             running.cancelled.set()
@@ -134,6 +133,11 @@ class _Request:
         return self.cancelled.is_set()
 
 
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _refused(error: RuntimeError) -> ModelError:
     return ModelError(f"llama.cpp cannot answer: {first_line(error)}.")
 
@@ -148,7 +152,8 @@ def _start(file: Path, options: ServerOptions) -> Any:
     params.n_ctx = options.context_tokens
     params.n_parallel = 1
     params.n_batch = params.n_ubatch = _PREFILL_CHUNK
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
+    params.cpuparams.n_threads = options.threads
+    params.cpuparams_batch.n_threads = options.prefill_threads
     params.cache_ram_mib = _CACHE_MIB
     params.verbosity = _SILENT
     params.warmup = False
