@@ -93,7 +93,8 @@ def is_plain_llama(decoder: Any) -> bool:
     # Other RoPE types change their frequencies with the length of the prompt.
     constant = rope in {"default", "linear", "llama3"}
     # What onnxruntime's attention takes.
-    if decoder.layers[0].self_attn.head_dim % 16:
+    attention: Any = decoder.layers[0].self_attn
+    if attention.head_dim % 16:
         return False
     return config.hidden_act == "silu" and not config.attention_bias and not config.mlp_bias and constant
 
