@@ -137,19 +137,17 @@ def measure_colours(eyes: Eyes, photos: Photos) -> list[Figure]:
     seen = [eyes.describe(each.image).colours for each in drawn]
     small = [eyes.ask(f"What colour is the {each.facts['shape']}?", each.image).lower() for each in drawn]
     others = shuffled_pairs(count)
-    return [
-        Figure(
-            "colours", label, count,
-            percentage(value(colours) == each.facts[label] for colours, each in zip(seen, drawn, strict=True)), 60,
-            shuffled=percentage(
-                value(seen[other]) == each.facts[label] for other, each in zip(others, drawn, strict=True)
-            ),
-            baselines={"small model": percentage(
-                each.facts["colour"] in answer for answer, each in zip(small, drawn, strict=True)
-            )} if label == "colour" else {},
-        )
-        for label, value in (("colour", lambda found: found.thing), ("background", lambda found: found.background))
-    ]  # fmt: skip
+    things, backgrounds = [each.thing for each in seen], [each.background for each in seen]
+
+    def right(found: Sequence[str | None], label: str) -> float:
+        return percentage(colour == each.facts[label] for colour, each in zip(found, drawn, strict=True))
+
+    def figure(label: str, found: Sequence[str | None], baselines: dict[str, float]) -> Figure:
+        shuffled = right([found[other] for other in others], label)
+        return Figure("colours", label, count, right(found, label), 60, shuffled=shuffled, baselines=baselines)
+
+    asked = percentage(each.facts["colour"] in answer for answer, each in zip(small, drawn, strict=True))
+    return [figure("colour", things, {"small model": asked}), figure("background", backgrounds, {})]
 
 
 def measure_pages(eyes: Eyes, photos: Photos) -> list[Figure]:

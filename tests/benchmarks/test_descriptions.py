@@ -6,7 +6,7 @@ import pytest
 
 from assistant.attachments.images import decode
 from assistant.messages import Image
-from assistant.models.pocket.describe import find_colours
+from assistant.models.pocket.colours import find_colours
 from assistant.models.pocket.image_description import ImageDescription
 from assistant.models.scripted import ScriptedModel
 from benchmarks import descriptions

@@ -29,6 +29,13 @@ def test_a_photo_is_not() -> None:
     assert not is_drawn(photo())
 
 
+def test_a_long_screenshot_is_judged_by_its_middle() -> None:
+    strip = PIL.Image.new("RGB", (400, 12_000), "white")
+    for top in range(0, 12_000, 300):
+        strip.paste(silhouette(), (0, top))
+    assert is_drawn(strip)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1)])
 def test_an_image_of_a_single_row_is_not(size: tuple[int, int]) -> None:
     assert not is_drawn(PIL.Image.new("RGB", size))
