@@ -1,11 +1,13 @@
 """The bundled model of the chat: what its language model is told of images, and what is remembered."""
 
 import threading
+from collections.abc import Generator, Sequence
 
 import pytest
 
 from assistant.errors import AttachmentError, ModelError
-from assistant.messages import Image, assistant, user
+from assistant.events import Usage
+from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions, vision_model_of
 from assistant.models.pocket.described_images import Vision
 from assistant.models.pocket.image_description import ImageDescription
@@ -101,6 +103,22 @@ def test_the_time_that_looking_takes_counts_as_waiting_for_the_first_word() -> N
     pocket = PocketModel(ScriptedModel("A cat."), lambda: scripted_vision(CAT))
     _, usage = complete_with_usage(pocket.stream([user("It?", PHOTO)], GenerationOptions(), threading.Event()))
     assert 0 < usage.first_token_seconds <= usage.total_seconds
+
+
+def test_replies_about_images_are_greedy_unless_something_else_was_chosen() -> None:
+    class Recording(ScriptedModel):
+        def stream(
+            self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+        ) -> Generator[str, None, Usage]:
+            chosen.append((options.temperature, options.repetition_penalty))
+            return super().stream(messages, options, stop)
+
+    chosen: list[tuple[float | None, float | None]] = []
+    pocket = PocketModel(Recording(), scripted_vision)
+    complete(pocket, user("Hi"))
+    complete(pocket, user("What is it?", PHOTO))
+    complete(pocket, user("What is it?", PHOTO), temperature=0.5, repetition_penalty=1.2)
+    assert chosen == [(None, None), (0.0, 1.0), (0.5, 1.2)]
 
 
 def test_closing_frees_both_models() -> None:
