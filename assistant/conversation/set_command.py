@@ -15,13 +15,19 @@ from assistant.errors import ConfigError
 from assistant.events import Event, Notice
 from assistant.models.base import ChatModel, GenerationOptions, ModelDefaults
 from assistant.parsing import ParseError, parse_json
-from assistant.settings import SAMPLING, parse_value
 from assistant.text_cleaning import clean_line, to_json
 
 _SET_COMMAND = re.compile(r"/set(?:\s+(.*))?", re.DOTALL)
 _NAMES = tuple(each.name for each in fields(GenerationOptions))
 # What None is where a model's makers have set nothing.
-_UNSET = {"temperature": "0", "top_p": "1", "top_k": "0", "min_p": "0", "repetition_penalty": "1"}
+_UNSET = {
+    "temperature": "0",
+    "top_p": "1",
+    "top_k": "0",
+    "min_p": "0",
+    "repetition_penalty": "1",
+    "presence_penalty": "0",
+}
 
 
 def parse_set_command(text: str) -> str | None:
@@ -68,6 +74,9 @@ class OptionChoices:
             self.current = replace(self.current, **{option: getattr(self._initial, option)})
             self._changed.discard(option)
         elif value:
+            # Takes pydantic along, which a session does without.
+            from assistant.settings import parse_value
+
             self.current = replace(self.current, **{option: parse_value(option, _unquoted(value), f"/set {option}")})
             self._changed.add(option)
         return [self._describe(option, model)]
@@ -75,12 +84,12 @@ class OptionChoices:
     def _describe(self, option: str, model: ChatModel) -> str:
         value = getattr(self.current, option)
         origin = "/set" if option in self._changed else self._origins.get(option, "default")
-        if value is None and option in SAMPLING:
+        if value is None and option in _UNSET:
             origin = f"left to {model.info.name}"
             if isinstance(model, ModelDefaults):
                 value = getattr(model.defaults, option)
                 origin = "default" if value is None else f"the makers of {model.info.name}"
-                value = _UNSET.get(option, "0") if value is None else value
+                value = _UNSET[option] if value is None else value
         return f"{option}: {_shown(value)} ({origin})" if value not in (None, ()) else f"{option}: not set ({origin})"
 
 
