@@ -68,6 +68,22 @@ def make_gguf(
     return path
 
 
+def make_header(path: Path, entries: Mapping[str, object]) -> Path:
+    """Write a file without weights, whose entries may have odd types, and return its path."""
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in entries.items():
+        if isinstance(value, list):
+            writer.add_array(key, value)
+        elif isinstance(value, str):
+            writer.add_string(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
 def _byte_symbols() -> list[str]:
     """Return the characters that stand for the bytes 0 to 255 in byte-level vocabularies (GPT-2)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]

@@ -99,7 +99,10 @@ class _Reader:
             (kind,) = self._unpack("I")
             entries[key] = self._value(kind)
         types = entries.pop("tokenizer.ggml.token_type", ())
-        texts = entries.get("tokenizer.ggml.tokens", ())
+        texts = entries.setdefault("tokenizer.ggml.tokens", [])
+        # Arrays of strings are lists, others tuples.
+        if not isinstance(texts, list) or not isinstance(types, tuple):
+            self._refuse()
         special = {
             text.decode(errors="replace")
             for text, kind in zip(texts, types, strict=False)
@@ -150,6 +153,7 @@ def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_byt
         value = max(value, default=0) if isinstance(value, tuple) else value
         return value if isinstance(value, int) and value > 0 else 0
 
+    file_type = entries.get("general.file_type")
     heads = size("attention.head_count") or 1
     kv_heads = size("attention.head_count_kv") or heads
     head_dim = size("attention.key_length") or size("embedding_length") // heads
@@ -157,10 +161,10 @@ def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_byt
     return GgufMetadata(
         architecture=architecture,
         name=_text(entries.get("general.name")),
-        quantization=_FILE_TYPES.get(entries.get("general.file_type", -1), "unknown"),
+        quantization=_FILE_TYPES.get(file_type, "unknown") if isinstance(file_type, int) else "unknown",
         context_tokens=size("context_length"),
         kv_values=2 * size("block_count") * kv_heads * head_dim,
-        chat_template=str(entries.get("tokenizer.chat_template", "")),
+        chat_template=template if isinstance(template := entries.get("tokenizer.chat_template"), str) else "",
         special_tokens=special_tokens,
         sampling={
             key.removeprefix(prefix): float(value)
@@ -169,7 +173,7 @@ def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_byt
         },
         file_bytes=file_bytes,
         tokenizer=_text(entries.get("tokenizer.ggml.model")),
-        tokens=tuple(entries.get("tokenizer.ggml.tokens", ())),
+        tokens=tuple(entries["tokenizer.ggml.tokens"]),
     )
 
 

@@ -28,7 +28,8 @@ class RequestBuilder:
 
     def __init__(self, model_name: str, special_tokens: Collection[str]) -> None:
         self._model_name = model_name
-        longest_first = sorted(special_tokens, key=len, reverse=True)
+        # One that holds the mark would be found again after it is broken, for ever.
+        longest_first = sorted((each for each in special_tokens if _BREAK not in each), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def build(self, messages: Sequence[Message]) -> dict[str, Any]:

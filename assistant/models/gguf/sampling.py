@@ -1,10 +1,12 @@
 """Translate sampling options into llama.cpp's names, with the model's own recommendation where they are None."""
 
-import math
+from contextlib import suppress
 from typing import Any
 
+from assistant.errors import ConfigError
 from assistant.models.base import GenerationOptions
 from assistant.models.gguf.metadata import GgufMetadata
+from assistant.settings import parse_value
 from assistant.text_cleaning import valid_unicode
 
 # A GGUF file rarely holds the generation config of the model that it was made of. By the start of its name, or of its
@@ -31,11 +33,13 @@ _MAX_INT = 2**31 - 1
 
 def recommended(metadata: GgufMetadata) -> dict[str, float]:
     """Return the model's own sampling options; empty means that it decodes greedily."""
-    written = {
-        option: max(value, 0) if option == "top_k" else value
-        for key, option in _METADATA_KEYS.items()
-        if math.isfinite(value := metadata.sampling.get(key, math.nan)) and (value >= 0 or option == "top_k")
-    }
+    written: dict[str, float] = {}
+    for key, option in _METADATA_KEYS.items():
+        if (value := metadata.sampling.get(key)) is not None:
+            # What is no value of the setting is left out: a penalty of 0 would divide by zero.
+            with suppress(ConfigError):
+                # llama.cpp writes a top-k of all tokens as 0 or less.
+                written[option] = parse_value(option, max(value, 0) if option == "top_k" else value, key)
     if written:
         return written
     name = metadata.name.lower().replace("-", " ")

@@ -1,6 +1,7 @@
 """Headers of GGUF files, and files that are none or are damaged."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from assistant.errors import ModelError
 from assistant.models.gguf.metadata import read_metadata
 from assistant.models.gguf.model import GgufModel
-from tests.fakes.tiny_gguf import END, END_OF_TEXT, LAYERS, START, TEMPLATE, WIDTH
+from tests.fakes.tiny_gguf import END, END_OF_TEXT, LAYERS, START, TEMPLATE, WIDTH, make_header
 
 WriteGguf = Callable[..., Path]
 
@@ -67,6 +68,30 @@ def test_bytes_changed_in_the_header_are_an_error_of_the_model_or_nothing(write_
             read_metadata(file)
         except ModelError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("tokenizer.ggml.tokens", 3),
+        ("tokenizer.ggml.tokens", "abc"),
+        ("tokenizer.ggml.tokens", [1, 2]),
+        ("tokenizer.ggml.token_type", 3),
+        ("tokenizer.ggml.token_type", ["control"]),
+    ],
+)
+def test_a_vocabulary_of_another_type_is_damage(tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(ModelError, match="is damaged"):
+        read_metadata(make_header(tmp_path / "odd.gguf", {key: value}))
+
+
+@pytest.mark.parametrize(
+    "key", ["general.file_type", "general.name", "llama.context_length", "tokenizer.chat_template"]
+)
+def test_an_entry_of_another_type_is_taken_for_missing(tmp_path: Path, key: str) -> None:
+    missing = read_metadata(make_header(tmp_path / "missing.gguf", {}))
+    odd = read_metadata(make_header(tmp_path / "odd.gguf", {key: ["odd"]}))
+    assert replace(odd, file_bytes=0) == replace(missing, file_bytes=0)
 
 
 def test_an_unknown_architecture_is_refused(write_gguf: WriteGguf) -> None:

@@ -41,6 +41,13 @@ def test_a_recommendation_that_makes_no_sense_is_left_out(metadata: GgufMetadata
     assert recommended(replace(metadata, sampling={"temp": value, "min_p": 0.1})) == {"min_p": 0.1}
 
 
+@pytest.mark.parametrize(
+    "absurd", [{"temp": 50.0}, {"top_p": 0.0}, {"top_p": 7.0}, {"min_p": 3.0}, {"top_k": 1e30}, {"penalty_repeat": 0.0}]
+)
+def test_a_recommendation_that_no_setting_allows_is_left_out(metadata: GgufMetadata, absurd: dict[str, float]) -> None:
+    assert recommended(replace(metadata, sampling=absurd)) == {}
+
+
 def test_a_top_k_below_zero_means_off(metadata: GgufMetadata) -> None:
     assert recommended(replace(metadata, sampling={"temp": 1.0, "top_k": -1.0})) == {"temperature": 1.0, "top_k": 0}
 
