@@ -58,11 +58,13 @@ class DescribedImages:
         return self._loaded().model
 
     def describe(self, image: Image, stop: threading.Event) -> ImageDescription:
-        """Return the description of `image`, which is empty if it cannot be looked at. Raises `ModelError`."""
+        """Return the description of `image`, which is empty if it cannot be looked at. Raises as loading does."""
         found = self._descriptions.get(image.digest)
         if found is None:
+            # Not within the block below: if what sees is missing, no image is to be remembered as one without content.
+            describer = self._loaded().describer
             try:
-                found = self._loaded().describer.describe(image, stop)
+                found = describer.describe(image, stop)
             except ModelError:
                 raise
             except Exception:  # noqa: BLE001 - OCR and detectors raise what their libraries raise

@@ -59,6 +59,8 @@ _NAMES_A_ROLE = re.compile(
     re.IGNORECASE,
 )
 _FENCE = re.compile(r"<(?=\s*/?\s*image\s*\d)", re.IGNORECASE)
+# In an image, what looks like one as well: a model takes "</image>" for the end of the fence.
+_FENCE_IN_IMAGE = re.compile(r"[<\uff1c](?=\s*[/\uff0f]?\s*image)", re.IGNORECASE)
 # The tokens of chat templates: "<|im_end|>".
 _TEMPLATE_TOKEN = re.compile(r"<(?=\|)|(?<=\|)>")
 _SENTENCE = re.compile(r".+?[.!?。！？](?=\s|$)|.+", re.DOTALL)
@@ -143,7 +145,9 @@ class _WordedMessages:
 
 def _fence(number: int, seen: str) -> str:
     """Return what is in an image within its fence. Words read in it cannot close that, or end the user's turn."""
-    seen = _TEMPLATE_TOKEN.sub(lambda found: "‹" if found[0] == "<" else "›", _escape_fence(clean_text(seen)))
+    seen = _TEMPLATE_TOKEN.sub(
+        lambda found: "‹" if found[0] == "<" else "›", _FENCE_IN_IMAGE.sub("‹", clean_text(seen))
+    )
     return f"<image {number}>\n{seen}\n</image {number}>"
 
 

@@ -64,8 +64,9 @@ def look_again(question: str, image: Image, model: ChatModel, stop: threading.Ev
         return ""
     best = max(range(len(scores)), key=scores.__getitem__)
     # Given answers exclude each other, so their probabilities are shares; that of free words is the model's own.
-    total = math.log(math.fsum(map(math.exp, scores))) if kind == "yes_no" else 0.0
-    confidence = calibrated_confidence(min(scores[best] - total, 0.0), calibration()[kind])
+    share = -math.log(math.fsum(math.exp(each - scores[best]) for each in scores))
+    log_probability = share if kind == "yes_no" else min(scores[best], 0.0)
+    confidence = calibrated_confidence(log_probability, calibration()[kind])
     if _NO_ANSWER.match(candidates[best]) or confidence < _MIN_CONFIDENCE[kind]:
         return ""
     return candidates[best].rstrip(".").lower()

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 
 import pytest
 
-from assistant.errors import AttachmentError, ModelError
+from assistant.errors import AttachmentError, MissingExtraError, ModelError, ParleyError
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, user
 from assistant.models.base import GenerationOptions, vision_model_of
@@ -53,17 +53,18 @@ def test_an_image_that_cannot_be_looked_at_does_not_end_the_turn(fault: Exceptio
     assert complete(pocket, user("What is it?", PHOTO)) == "I cannot make it out."
 
 
-def test_a_vision_model_that_cannot_be_loaded_is_an_error_and_is_tried_again() -> None:
-    visions: list[Vision | ModelError] = [ModelError("no network"), scripted_vision(CAT)]
+@pytest.mark.parametrize("error", [ModelError("no network"), MissingExtraError("no package")])
+def test_a_vision_model_that_cannot_be_loaded_is_an_error_and_is_tried_again(error: ParleyError) -> None:
+    visions: list[Vision | ParleyError] = [error, scripted_vision(CAT)]
 
     def load() -> Vision:
         vision = visions.pop(0)
-        if isinstance(vision, ModelError):
+        if isinstance(vision, ParleyError):
             raise vision
         return vision
 
     pocket = PocketModel(ScriptedModel("A cat."), load)
-    with pytest.raises(ModelError, match="no network"):
+    with pytest.raises(type(error), match=str(error)):
         complete(pocket, user("What is it?", PHOTO))
     assert complete(pocket, user("What is it?", PHOTO)) == "A cat."
 

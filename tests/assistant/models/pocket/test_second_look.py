@@ -40,6 +40,11 @@ def test_a_sure_yes_is_told(question: str) -> None:
     assert look(question, Judge(Yes=-0.01, No=-8.0)) == "yes"
 
 
+def test_answers_that_are_all_next_to_impossible_are_compared_all_the_same() -> None:
+    unlikely = Judge(**{"Yes": -2000.0, "No": -2009.0, "I can't tell from the picture": -2009.0})
+    assert look("Is there a dog?", unlikely) == "yes"
+
+
 def test_an_unsure_yes_is_not_told() -> None:
     assert look("Is there a dog?", Judge(Yes=-0.6, No=-0.8)) == ""
 
