@@ -104,7 +104,7 @@ def rm(ctx: click.Context, model: str) -> None:
 @click.argument("model")
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
-    """Use MODEL from now on: "auto", a name from the list, a folder, or an id on the hub."""
+    """Use MODEL from now on: "auto", a name from the list, a folder, a GGUF file, or an id on the hub."""
     from assistant.config_file import save_setting
     from assistant.settings import ENVIRONMENT_PREFIX
     from parley.factory.models import is_remote
@@ -193,20 +193,20 @@ def _bundled_rows(cache_dir: "Path") -> list[ModelRow]:
 
 
 def _check_name(model: str) -> str:
-    """Return `model`, a folder as an absolute path. Raises `ModelError` if there cannot be such a model."""
+    """Return `model`, a folder or GGUF file as an absolute path. Raises `ModelError` if there can be no such model."""
     from pathlib import Path
 
     from assistant.errors import ModelError
     from assistant.models import catalog
 
     with suppress(OSError):  # such as a name that is too long for a file
-        if Path(model).is_dir():
+        if Path(model).is_dir() or (model.lower().endswith(".gguf") and Path(model).is_file()):
             return str(Path(model).resolve())
     if model in ("auto", *BUNDLED_MODELS) or catalog.find(model) or model.count("/") == 1:
         return model
     raise ModelError(
-        f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, or an id on the "
-        "hub."
+        f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, a GGUF "
+        "file, or an id on the hub."
     )
 
 

@@ -138,6 +138,10 @@ class TestUse:
         monkeypatch.chdir(tmp_path)
         run("models", "use", "mine")
         assert load().settings.model == str(tmp_path / "mine")
+        assert "There is no model" in run("models", "use", "mine.gguf").stderr
+        (tmp_path / "mine.gguf").write_bytes(b"GGUF")
+        run("models", "use", "mine.gguf")
+        assert load().settings.model == str(tmp_path / "mine.gguf")
         assert run("models", "use", "pocket-small").exit_code == 0
         assert load().settings.model == "pocket-small"
         run("--base-url", "http://localhost:1", "models", "use", "qwen3vl:8b")
