@@ -91,7 +91,12 @@ class VoiceSession:
                 on_ready(conversation)
                 while self._notices:
                     notify(self._notices.pop(0))
-                await conversation.run(self._microphone_audio(duplex, files))
+                session.share_cores(shared=True)
+                session.prepare()
+                try:
+                    await conversation.run(self._microphone_audio(duplex, files))
+                finally:
+                    session.share_cores(shared=False)
 
     async def _microphone_audio(self, duplex: AudioDuplex, files: "_CallFiles") -> "AsyncIterator[Samples]":
         """Yield 16 kHz samples without the echo of the speaker."""

@@ -26,7 +26,7 @@ from assistant.conversation.turn_log import TurnLog, TurnStore
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
 from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
 from assistant.messages import Message, assistant, user
-from assistant.models.base import ChatModel, GenerationOptions
+from assistant.models.base import ChatModel, CoreSharer, GenerationOptions
 from assistant.models.replies import ending_notice, stream_reply
 from assistant.progress import Progress
 
@@ -237,6 +237,11 @@ class Session:
         """
         if not self._lock.locked():
             self._thread.prepare(self.model, self._context.prompt(self.messages, message or user("")))
+
+    def share_cores(self, *, shared: bool) -> None:
+        """Let the model leave a core of the processor to others, such as speech, or take it back. Does not wait."""
+        if isinstance(self.model, CoreSharer):
+            self.model.share_cores(shared=shared)
 
     async def _run_turn(
         self,

@@ -179,6 +179,19 @@ class PausableModel(Protocol):
 
 
 @runtime_checkable
+class CoreSharer(Protocol):
+    """A model that can leave a core of the processor to others."""
+
+    def share_cores(self, *, shared: bool) -> None:
+        """Compute on one core fewer from the next reply on, or on all again.
+
+        For a time in which speech is recognized and synthesized on the same cores. May be called from any thread, and
+        returns at once. The next reply or preparation may begin seconds later, and reads its whole prompt.
+        """
+        ...
+
+
+@runtime_checkable
 class BatchModel(Protocol):
     """A model that may answer several conversations faster together than one after the other."""
 

@@ -1,7 +1,9 @@
 """Run a language model in a GGUF file: messages in, chunks of text out."""
 
+import os
 import threading
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,15 @@ _TICK_SECONDS = 0.05
 
 
 class GgufModel:
-    """A `ChatModel`, `Scorer`, `PromptPreparer` and `PausableModel` that llama.cpp runs in this process."""
+    """A chat model that llama.cpp runs in this process.
+
+    It is a `Scorer`, `PromptPreparer`, `PausableModel` and `CoreSharer` as well.
+    """
 
     def __init__(self, server: LlamaServer, metadata: GgufMetadata, info: ModelInfo) -> None:
         self.info = info
         self._server = server
+        self._alone = self._wanted = server.options
         self._recommended = recommended(metadata)
         self._requests = RequestBuilder(info.name, metadata.special_tokens)
         self._metadata = metadata
@@ -60,7 +66,7 @@ class GgufModel:
             path: The file.
             name: Name for people; by default that of the file.
             context_tokens: Longest prompt and reply together; by default 8,192, or less if the model was trained so.
-            threads: CPU threads; by default those of `default_threads`.
+            threads: CPU threads; by default one for each core that is free, see `free_cores`.
             progress: Reports bytes loaded.
             on_notice: Receives a sentence if little memory makes the context shorter.
 
@@ -78,14 +84,14 @@ class GgufModel:
         if context < wanted:
             on_notice(f"Memory is short: {name} remembers {context} tokens of a conversation instead of {wanted}.")
         progress(f"Loading {name}", 0, metadata.file_bytes)
-        server = LlamaServer(file, ServerOptions(context, *((threads, threads) if threads else default_threads())))
+        server = LlamaServer(file, ServerOptions(context, threads or free_cores(), threads or available_cores()))
         progress(f"Loading {name}", metadata.file_bytes, metadata.file_bytes)
         return cls(server, metadata, ModelInfo(name, "cpu", metadata.quantization, context))
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
     ) -> Generator[str, None, Usage]:
-        self._running.set()
+        self._begin()
         reply = Reply(self._max_prompt(options))
         request = self._requests.build(messages) | to_request(options, self._recommended)
         part: dict[str, Any] = request
@@ -99,7 +105,7 @@ class GgufModel:
         return reply.usage()
 
     def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
-        self._running.set()
+        self._begin()
         reply = Reply(self._max_prompt(GenerationOptions()))
         request = self._requests.build(messages) | to_request(GenerationOptions(max_tokens=1, temperature=0), {})
         for chunk in self._server.chunks(request, stop):
@@ -127,8 +133,20 @@ class GgufModel:
         else:
             self._running.set()
 
+    def share_cores(self, *, shared: bool) -> None:
+        fewer = max(min(self._alone.threads, available_cores() - 1), 1)
+        self._wanted = replace(self._alone, threads=fewer) if shared else self._alone
+
     def close(self) -> None:
         self._server.close()
+
+    def _begin(self) -> None:
+        """Prepare for a request: it is not paused, and runs on the threads that are wanted."""
+        self._running.set()
+        wanted = self._wanted
+        if wanted != self._server.options and not self._server.is_closed:
+            # llama.cpp cannot change them while a model is loaded.
+            self._server.restart(wanted)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -147,15 +165,15 @@ class GgufModel:
         return context - min(max(options.max_tokens, 1), MIN_RESPONSE_TOKENS, context // 4)
 
 
-def default_threads() -> tuple[int, int]:
-    """Return the threads that decode and that prefill: one core stays free for others while a reply is written.
+def free_cores() -> int:
+    """Return the number of cores that are not busy, at least 1, by the load of the last minute.
 
     Threads that decode wait for each other some hundred times a token. On two cores, tokens a second of 1.5 billion
-    parameters (2026-11-30): two threads 27, beside a busy program 10, and beside Whisper down to 0.3; one thread 19, 19
-    and 17. The number cannot be changed while a model is loaded. Prefilling waits rarely.
+    parameters (2026-11-30): two threads 27, beside a busy program 9; one thread 17, beside a busy program 16.
     """
-    cores = available_cores()
-    return max(cores - 1, 1), cores
+    # This program itself has begun to compute: a load of 0.8 and more is that of another one.
+    busy = int(os.getloadavg()[0] + 0.2) if hasattr(os, "getloadavg") else 0
+    return max(available_cores() - busy, 1)
 
 
 def _affordable_context(metadata: GgufMetadata, wanted: int, name: str) -> int:

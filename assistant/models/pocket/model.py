@@ -12,7 +12,15 @@ from dataclasses import replace
 
 from assistant.events import Usage
 from assistant.messages import Image, Message
-from assistant.models.base import ChatModel, GenerationOptions, ModelDefaults, ModelInfo, PausableModel, PromptPreparer
+from assistant.models.base import (
+    ChatModel,
+    CoreSharer,
+    GenerationOptions,
+    ModelDefaults,
+    ModelInfo,
+    PausableModel,
+    PromptPreparer,
+)
 from assistant.models.pocket.described_images import DescribedImages, Vision
 from assistant.models.pocket.prompt import build_prompt
 
@@ -64,6 +72,10 @@ class PocketModel:
     def pause(self, *, paused: bool) -> None:
         if isinstance(self._language, PausableModel):
             self._language.pause(paused=paused)
+
+    def share_cores(self, *, shared: bool) -> None:
+        if isinstance(self._language, CoreSharer):
+            self._language.share_cores(shared=shared)
 
     def close(self) -> None:
         self._language.close()

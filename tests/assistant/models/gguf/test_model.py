@@ -10,10 +10,11 @@ import pytest
 
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, assistant, system, user
-from assistant.models.base import GenerationOptions, PromptPreparer
-from assistant.models.gguf.model import GgufModel
+from assistant.models.base import CoreSharer, GenerationOptions, PromptPreparer
+from assistant.models.gguf.llama_server import ServerOptions
+from assistant.models.gguf.model import GgufModel, free_cores
 from tests.fakes.generation import complete, complete_partly, complete_with_usage
-from tests.fakes.tiny_gguf import END, START
+from tests.fakes.tiny_gguf import END, START, make_gguf
 
 LoadModel = Callable[..., GgufModel]
 QUESTION = [system("Be brief."), user("What is in this picture? A dog runs over the grass.")]
@@ -43,6 +44,48 @@ def test_another_conversation_in_between_does_not_empty_the_cache(load_model: Lo
     length = prompt_tokens(model, *QUESTION)
     complete(model, user("Something else entirely, and no word of it the same."), max_tokens=5)
     assert cached_tokens(model, *QUESTION) >= length - 1
+
+
+def test_a_core_is_left_to_others_from_the_next_reply_on_and_the_reply_stays_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 3)
+    model = GgufModel.load(make_gguf(tmp_path / "tiny.gguf"), threads=3)
+    assert isinstance(model, CoreSharer)
+    started: list[int] = []
+    restart = model._server.restart
+
+    def count(options: ServerOptions) -> None:
+        started.append(options.threads)
+        restart(options)
+
+    monkeypatch.setattr(model._server, "restart", count)
+    alone = complete(model, *QUESTION, max_tokens=20)
+    model.share_cores(shared=True)
+    assert started == []
+    assert complete(model, *QUESTION, max_tokens=20) == alone
+    assert complete(model, *QUESTION, max_tokens=20) == alone
+    assert started == [2]
+    model.share_cores(shared=False)
+    assert complete(model, *QUESTION, max_tokens=20) == alone
+    assert started == [2, 3]
+    model.close()
+
+
+def test_a_closed_model_is_not_loaded_again_to_share_cores(load_model: LoadModel) -> None:
+    model = load_model()
+    model.share_cores(shared=True)
+    model.close()
+    with pytest.raises(ModelError, match="has been closed"):
+        complete(model, *QUESTION, max_tokens=1)
+
+
+def test_cores_that_others_keep_busy_are_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 4)
+    loads = {0.3: 4, 0.9: 3, 2.1: 2, 40.0: 1}
+    for load, cores in loads.items():
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0), raising=False)
+        assert free_cores() == cores
 
 
 def test_a_prepared_prompt_is_in_the_cache(load_model: LoadModel) -> None:
