@@ -51,6 +51,8 @@ class LlamaServer:
         self._server: Any = _start(file, options)
         self._process = os.getpid()
         self._request: _Request | None = None
+        self.is_interrupted = False
+        """True if `interrupt` has ended the latest request."""
 
     def chunks(self, request: dict[str, Any], stop: threading.Event) -> Generator[dict[str, Any], None, None]:
         """Yield the chunks of the reply to `request`, in the format of OpenAI's chat completions.
@@ -66,6 +68,7 @@ class LlamaServer:
             raise ModelError("The model has been closed: load it again.")
         if stop.is_set():
             return
+        self.is_interrupted = False
         running = self._request = _Request(self._server, request)
         try:
             while not stop.is_set():
@@ -99,10 +102,16 @@ class LlamaServer:
         """End the current request after the token that is being computed. May be called from any thread."""
         running = self._request
         if running is not None:
+            self.is_interrupted = True
             running.cancelled.set()
 
     def restart(self, options: ServerOptions) -> None:
-        """Load the file again with other options. Raises `ModelError`, and is closed then."""
+        """Load the file again with other options. Does nothing if it is gone.
+
+        Raises `ModelError` if it cannot be loaded, and is closed then.
+        """
+        if not self._file.is_file():
+            return
         self.close()
         self._server = _start(self._file, options)
         self.options = options
@@ -125,14 +134,14 @@ class _Request:
     def __init__(self, server: Any, request: dict[str, Any]) -> None:
         self.chunks: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.cancelled = threading.Event()
-        self.error: RuntimeError | None = None
+        self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, args=(server, request), name="llama.cpp request")
         self.thread.start()
 
     def _run(self, server: Any, request: dict[str, Any]) -> None:
         try:
             server.handle_chat_completions(request, self._receive)
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - raised where the chunks are read
             self.error = error
         finally:
             self.chunks.put(None)
@@ -147,7 +156,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _refused(error: RuntimeError) -> ModelError:
+def _refused(error: Exception) -> ModelError:
     return ModelError(f"llama.cpp cannot answer: {first_line(error)}.")
 
 

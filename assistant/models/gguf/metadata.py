@@ -33,7 +33,7 @@ _FILE_TYPES = {
 
 @dataclass(frozen=True)
 class GgufMetadata:
-    """What a model says about itself.
+    """The header of a model file.
 
     Attributes:
         architecture: Such as "qwen2".

@@ -97,9 +97,12 @@ class GgufModel:
         part: dict[str, Any] = request
         while not stop.is_set():
             for chunk in self._server.chunks(part, stop):
+                if not self._running.is_set():
+                    # Paused before there was this request.
+                    self._server.interrupt()
                 if text := reply.add(chunk):
                     yield text
-            if reply.is_finished or not self._wait_until_resumed(stop):
+            if reply.is_finished or not self._server.is_interrupted or not self._wait_until_resumed(stop):
                 break
             part = continuation(request, reply)
         return reply.usage()

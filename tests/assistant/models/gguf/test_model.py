@@ -2,7 +2,7 @@
 
 import multiprocessing
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -78,6 +78,17 @@ def test_a_closed_model_is_not_loaded_again_to_share_cores(load_model: LoadModel
     model.close()
     with pytest.raises(ModelError, match="has been closed"):
         complete(model, *QUESTION, max_tokens=1)
+
+
+def test_a_model_whose_file_is_gone_keeps_its_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 3)
+    file = make_gguf(tmp_path / "tiny.gguf")
+    model = GgufModel.load(file, threads=3)
+    alone = complete(model, *QUESTION, max_tokens=20)
+    file.unlink()
+    model.share_cores(shared=True)
+    assert complete(model, *QUESTION, max_tokens=20) == alone
+    model.close()
 
 
 def test_cores_that_others_keep_busy_are_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,3 +275,31 @@ def test_a_forked_process_is_told_to_load_its_own_model(load_model: LoadModel, m
         with pytest.raises(ModelError, match="another process"):
             complete(model, *QUESTION)
     assert complete(model, *QUESTION, max_tokens=3)
+
+
+def test_a_request_that_ends_for_no_reason_is_not_sent_again(
+    load_model: LoadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model()
+    sent: list[object] = []
+
+    def chunks(request: object, _: threading.Event) -> Iterator[dict[str, object]]:
+        sent.append(request)
+        yield {"choices": [{"delta": {"content": "A dog"}}]}
+
+    monkeypatch.setattr(model._server, "chunks", chunks)
+    assert complete(model, user("What is it?")) == "A dog"
+    assert len(sent) == 1
+
+
+def test_whatever_llama_cpp_raises_is_an_error_of_the_model(
+    load_model: LoadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def handle_chat_completions(self, *_: object) -> None:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    model = load_model()
+    monkeypatch.setattr(model._server, "_server", Broken())
+    with pytest.raises(ModelError, match="cannot answer"):
+        complete(model, user("What is it?"))

@@ -59,6 +59,33 @@ def test_nothing_comes_while_a_reply_is_paused(load_model: LoadModel) -> None:
     assert "".join(chunks) == complete(model, *QUESTION, max_tokens=400, temperature=0)
 
 
+def test_a_pause_while_the_request_before_still_ends_is_not_lost(
+    load_model: LoadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model()
+    finish = model._server._finish
+
+    def finish_and_pause() -> None:
+        monkeypatch.setattr(model._server, "_finish", finish)
+        model.pause(paused=True)
+        finish()
+
+    monkeypatch.setattr(model._server, "_finish", finish_and_pause)
+    chunks: list[str] = []
+    stream = model.stream(QUESTION, GenerationOptions(max_tokens=400, temperature=0), threading.Event())
+    reader = threading.Thread(target=lambda: chunks.extend(stream))
+    reader.start()
+    reader.join(0.5)
+    assert reader.is_alive(), "it waits"
+    computed = len(chunks)
+    reader.join(0.3)
+    assert len(chunks) == computed
+    model.pause(paused=False)
+    reader.join(60)
+    assert not reader.is_alive()
+    assert "".join(chunks)
+
+
 def test_stop_ends_a_paused_reply(load_model: LoadModel) -> None:
     model = load_model()
     stop = threading.Event()
