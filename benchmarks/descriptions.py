@@ -54,7 +54,7 @@ _ANSWER_TOKENS = 24
 
 
 class Eyes(NamedTuple):
-    """What looks at images.
+    """Functions and models that look at images.
 
     Attributes:
         describe: Describes one image; its time is kept in `seconds`.
@@ -73,7 +73,7 @@ class Eyes(NamedTuple):
 
 
 class Photos(NamedTuple):
-    """Where photos come from."""
+    """Sources of photos."""
 
     data: Path
     split: str

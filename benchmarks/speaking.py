@@ -62,7 +62,7 @@ print(rss + (1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if sy
 
 @dataclass
 class Heard:
-    """What one voice gave.
+    """Results of one voice.
 
     Attributes:
         transcripts: Kind of sentence: the words that should be and those that were heard.

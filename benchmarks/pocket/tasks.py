@@ -28,7 +28,7 @@ _SEEDS = {"dev": 100, "test": 500}
 
 
 class Options(NamedTuple):
-    """Where cases come from.
+    """Sources of the cases.
 
     Attributes:
         split: "dev" or "test".

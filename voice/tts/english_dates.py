@@ -72,7 +72,7 @@ def _time(match: re.Match[str]) -> str:
     if match[3]:
         return f"{hour} {minute} and {count(str(int(match[3])), 'second', 'seconds')}{half}"
     if minute == "00":
-        return f"{hour}{half or (' hundred' if int(hour) > 12 else f' o{chr(39)}clock')}"
+        return hour + (half or (" hundred" if int(hour) > 12 else " o'clock"))
     return f"{hour} {'oh ' + minute[1] if minute[0] == '0' else minute}{half}"
 
 

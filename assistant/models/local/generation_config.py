@@ -23,7 +23,7 @@ _MAX_TOKEN_ID = 2**31
 
 @dataclass(frozen=True)
 class GenerationDefaults:
-    """What a model's generation config says.
+    """The generation config of a model.
 
     Attributes:
         options: Sampling options. Without a temperature, replies are decoded greedily.

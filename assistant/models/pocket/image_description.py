@@ -1,4 +1,4 @@
-"""What a look at an image found, as plain values, and the words in which a language model is told of it.
+"""Findings about an image as plain values, and the words in which a language model is told of it.
 
 Nothing here is a probability: what is too unsure to be said is left out before a description is made.
 """
