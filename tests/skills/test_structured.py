@@ -56,7 +56,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(
     assert ask_json(photo, question="Which room?", schema=Room, model=model).chairs == 2
     again = scripted.prompts[1][0]
     assert reason in again.text
-    assert raw.strip() in again.text
+    assert raw.strip()[:1000] in again.text
     assert again.images == (photo,)
 
 

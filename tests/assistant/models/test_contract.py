@@ -165,7 +165,8 @@ def test_a_prompt_that_does_not_fit_is_refused_before_the_first_chunk(model: Cha
         ask(model, [user("dog " * 600)])
     assert caught.value.prompt_tokens > caught.value.limit
     assert caught.value.limit < model.info.context_tokens
-    assert ask(model, QUESTION, max_tokens=3).chunks
+    # Three tokens of random weights may be no text.
+    assert ask(model, QUESTION, max_tokens=3).usage.reply_tokens == 3
 
 
 def test_prompt_and_reply_together_never_exceed_the_context(model: ChatModel) -> None:
