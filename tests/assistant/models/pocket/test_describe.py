@@ -100,7 +100,7 @@ def test_a_sign_is_its_words() -> None:
     found = describer({}, {}, "A picture of a dog.", read_text=lambda _: TextInImage(("NO PARKING",))).describe(
         attach(silhouette())
     )
-    assert found.as_text() == "A page or screen with text. The text in it reads:\nNO PARKING"
+    assert found.as_text() == 'A page or screen with text. The text in it:\nLine 1: "NO PARKING"'
 
 
 def test_what_is_less_sure_than_the_caption_is_left_out() -> None:
