@@ -17,12 +17,10 @@ from torch.nn import functional as F
 from assistant.models.local.llama_graph import (
     LlamaSizes,
     cache_names,
-    head_graph,
-    layers_graph,
-    open_session,
     rotate,
     states_name,
 )
+from assistant.models.local.llama_sessions import ADAPTED, HEAD, LAYERS, Sessions, graph_builder, open_all
 from assistant.models.local.lora import LoraAdapter
 
 _INITIAL_CAPACITY = 512
@@ -81,43 +79,46 @@ class LlamaDecoder:
     """Number of tokens in the KV cache. Lower it to crop the cache."""
 
     def __init__(
-        self,
+        self, sizes: LlamaSizes, embedding: Tensor, sessions: Sessions, *, has_adapter: bool, quantized: bool
+    ) -> None:
+        """Create a decoder with an empty KV cache.
+
+        Args:
+            sizes: Sizes of the model.
+            embedding: Embeddings of all tokens (vocab_size, hidden_size).
+            sessions: Sessions of its graphs.
+            has_adapter: True if there is an adapter that `set_adapter` switches on and off.
+            quantized: True if the graphs have int8 weights.
+        """
+        self.sizes = sizes
+        self.embedding = embedding
+        self._sessions = sessions
+        self._has_adapter = has_adapter
+        self._quantized = quantized
+        self._head = sessions(HEAD)
+        self._reset()
+
+    @classmethod
+    def of(
+        cls,
         decoder: Any,
         head: Tensor,
         *,
         adapter: LoraAdapter | None = None,
         quantized: bool = False,
         on_layer: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Take the weights from transformers' modules.
-
-        Args:
-            decoder: A `LlamaModel`.
-            head: Weight of the output layer (vocab_size, hidden_size).
-            adapter: A LoRA adapter that `set_adapter` switches on and off.
-            quantized: True for int8 weights.
-            on_layer: Called after each layer.
-
-        Raises:
-            ModelError: `adapter` does not fit the model.
-        """
-        if adapter is not None:
-            adapter.validate(decoder)
-        num_threads = torch.get_num_threads()
-        self._quantized = quantized
-        self.sizes = LlamaSizes.of(decoder)
-        self.embedding: Tensor = decoder.embed_tokens.weight.data.clone()
-        self._head = open_session(head_graph(decoder, head, quantized=quantized), num_threads)
-        self._base = open_session(layers_graph(decoder, None, quantized=quantized, on_layer=on_layer), num_threads)
-        self._adapted = self._base
-        if adapter is not None:
-            self._adapted = open_session(layers_graph(decoder, adapter, quantized=quantized), num_threads)
-        self._reset()
+    ) -> "LlamaDecoder":
+        """Take the weights from transformers' modules. Arguments and errors are those of `graph_builder`."""
+        build = graph_builder(decoder, head, adapter, quantized=quantized, on_layer=on_layer)
+        sessions = open_all(build, torch.get_num_threads(), has_adapter=adapter is not None)
+        embedding = decoder.embed_tokens.weight.data.clone()
+        sizes = LlamaSizes.of(decoder.config)
+        return cls(sizes, embedding, sessions, has_adapter=adapter is not None, quantized=quantized)
 
     def _reset(self) -> None:
         """Allocate an empty KV cache and switch the adapter off."""
         self.length = 0
-        self._layers = self._base
+        self._adapted = False
         self.kv_buffer = KVBuffer(self.sizes, 1, min(_INITIAL_CAPACITY, self.sizes.context_tokens))
 
     def replica(self) -> "LlamaDecoder":
@@ -128,9 +129,9 @@ class LlamaDecoder:
 
     def set_adapter(self, *, enabled: bool) -> None:
         """Switch the adapter on or off. A change empties the KV cache."""
-        layers = self._adapted if enabled else self._base
-        if layers is not self._layers:
-            self._layers = layers
+        adapted = enabled and self._has_adapter
+        if adapted is not self._adapted:
+            self._adapted = adapted
             self.length = 0
 
     def embed(self, ids: Tensor) -> Tensor:
@@ -183,7 +184,8 @@ class LlamaDecoder:
         # A binding does not keep the buffer's memory alive, so a variable does.
         buffer = KVBuffer(self.sizes, 1, len(x))
         positions, mask = np.arange(len(x))[None], _causal_mask(len(x), len(x))
-        states = _run(self._base, buffer.binding(self._base, 1), x[None], positions, mask, layers)
+        session = self._sessions(LAYERS)
+        states = _run(session, buffer.binding(session, 1), x[None], positions, mask, layers)
         rotated = torch.cat(states)
         return rotate(rotated, self.sizes.hidden_size) if self._quantized else rotated
 
@@ -196,8 +198,9 @@ class LlamaDecoder:
             mask: Added to the attention scores (tokens, length of the longest sequence).
             buffer: Keys and values of the sequences, with room for the tokens.
         """
-        binding = buffer.binding(self._layers, len(x))
-        (states,) = _run(self._layers, binding, x, positions, mask, (self.sizes.num_layers,))
+        session = self._sessions(ADAPTED if self._adapted else LAYERS)
+        binding = buffer.binding(session, len(x))
+        (states,) = _run(session, binding, x, positions, mask, (self.sizes.num_layers,))
         return states
 
     def logits(self, states: Tensor) -> Tensor:

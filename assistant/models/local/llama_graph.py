@@ -68,35 +68,37 @@ class LlamaSizes:
     context_tokens: int
 
     @classmethod
-    def of(cls, decoder: Any) -> "LlamaSizes":
-        """Return the sizes of transformers' `LlamaModel`."""
-        config = decoder.config
+    def of(cls, config: Any) -> "LlamaSizes":
+        """Return the sizes in transformers' `LlamaConfig`."""
         return cls(
             num_layers=config.num_hidden_layers,
             hidden_size=config.hidden_size,
             num_heads=config.num_attention_heads,
             num_kv_heads=config.num_key_value_heads,
-            head_dim=decoder.layers[0].self_attn.head_dim,
+            head_dim=_head_dim(config),
             intermediate_size=config.intermediate_size,
             context_tokens=config.max_position_embeddings,
         )
 
 
-def is_plain_llama(decoder: Any) -> bool:
-    """Return True if the graph computes the same as transformers' `decoder`."""
-    from transformers import LlamaModel
+def is_plain_llama(config: Any) -> bool:
+    """Return True if the graph computes the same as transformers' model of this configuration."""
+    from transformers import LlamaConfig
 
-    if type(decoder) is not LlamaModel:
+    if type(config) is not LlamaConfig:
         return False
-    config = decoder.config
     rope = (config.rope_parameters or {}).get("rope_type")
     # Other RoPE types change their frequencies with the length of the prompt.
     constant = rope in {"default", "linear", "llama3"}
     # What onnxruntime's attention takes.
-    attention: Any = decoder.layers[0].self_attn
-    if attention.head_dim % 16:
+    if _head_dim(config) % 16:
         return False
     return config.hidden_act == "silu" and not config.attention_bias and not config.mlp_bias and constant
+
+
+def _head_dim(config: Any) -> int:
+    head_dim: int | None = getattr(config, "head_dim", None)
+    return head_dim or config.hidden_size // config.num_attention_heads
 
 
 def states_name(layers: int) -> str:
@@ -124,7 +126,7 @@ def layers_graph(
         quantized: True for int8.
         on_layer: Called after each layer.
     """
-    sizes = LlamaSizes.of(decoder)
+    sizes = LlamaSizes.of(decoder.config)
     builder = _Builder(decoder.config.rms_norm_eps, sizes.hidden_size, quantized=quantized)
     graph = builder.graph
     graph.add_input("embeddings", "float32", ("batch", "tokens", sizes.hidden_size))
@@ -316,10 +318,11 @@ def open_session(graph: bytes, num_threads: int) -> Any:
     # A waiting thread sleeps. Spinning takes the core from others: from the model's own threads on a busy machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Errors only: they are raised as well.
-    # Weights are packed at once, and the unpacked ones go back to the system.
-    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # Kept for starting again with other providers, and as large as the weights.
+    session._model_bytes = None  # noqa: SLF001 - has no public name
+    return session
 
 
 @cache

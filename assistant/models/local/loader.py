@@ -28,7 +28,8 @@ from assistant.models.local.generation_config import GenerationDefaults, read_ge
 from assistant.models.local.image_encoder import ImageEncoder
 from assistant.models.local.int8 import quantize_linears
 from assistant.models.local.llama import LlamaDecoder
-from assistant.models.local.llama_graph import is_plain_llama
+from assistant.models.local.llama_graph import LlamaSizes, is_plain_llama
+from assistant.models.local.llama_sessions import ADAPTED, LAYERS, GraphBuilder, KeptSessions, graph_builder
 from assistant.models.local.load_errors import reason, silence_libraries, translate_errors
 from assistant.models.local.placement import Placement, choose_device, plan_memory, resolve_quantization
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
@@ -125,11 +126,22 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
         # 3. Weights, decoder, compilation.
         reported = _LoadProgress(progress, name, folder, config.get_text_config().num_hidden_layers)
         with torch.inference_mode():
-            model = read_weights(folder, config, placement)
+            # Its layers are in graphs that are kept.
+            keeps_graphs = (
+                bundled
+                and _is_around_plain_llama(config)
+                and placement.device_type == "cpu"
+                and placement.quantization == "int8"
+            )
+            model = read_weights(folder, _without_layers(config) if keeps_graphs else config, placement)
             generation, generation_notice = read_generation_config(folder, config, name)
             reported.weights_read()
             encoder = ImageEncoder(model, processor, plan.max_pixels)
-            decoder = _build_decoder(model, processor, placement, folder, encoder, reported.layer_built)
+            decoder = (
+                _kept_decoder(model, processor, placement, folder, encoder, config, reported.layer_built)
+                if keeps_graphs
+                else _build_decoder(model, processor, placement, folder, encoder, reported.layer_built)
+            )
             compile_notice = ""
             if placement.should_compile:
                 compile_notice = _compile(decoder, model, name, placement, plan.context_tokens, reported)
@@ -159,15 +171,15 @@ def _build_decoder(
     """Choose the decoder: `LlamaDecoder` for a LLaVA around a plain Llama on a CPU, else transformers' own code."""
     adapter_file = folder / IMAGE_ADAPTER_FILE
     adapter = read_adapter(adapter_file) if adapter_file.is_file() else None
-    plain_llama = model.config.model_type == "llava" and is_plain_llama(model.model.language_model)
+    plain_llama = _is_around_plain_llama(model.config)
     if plain_llama and _fits_graph(model.model.language_model, placement):
         language_model, head = model.model.language_model, model.lm_head.weight.data
         # Without references from the model, the memory is freed once the layers have been converted.
         model.model.language_model = model.lm_head = torch.nn.Identity()
         model.to(placement.dtype)
         quantized = placement.quantization == "int8"
-        llama = LlamaDecoder(language_model, head, adapter=adapter, quantized=quantized, on_layer=on_layer)
-        # The file of the weights stays mapped, half a gigabyte, while any tensor in it is in use.
+        llama = LlamaDecoder.of(language_model, head, adapter=adapter, quantized=quantized, on_layer=on_layer)
+        # The file of the weights stays mapped, with every page that was read, while any tensor in it is in use.
         for parameter in model.parameters():
             parameter.data = parameter.data.clone()
         return LlavaDecoder(model, processor, llama, encoder)
@@ -181,6 +193,48 @@ def _build_decoder(
         quantize_linears(model.get_decoder())
         model.to(placement.dtype)
     return TransformersDecoder(model, processor, encoder)
+
+
+def _kept_decoder(
+    model: Any,
+    processor: Any,
+    placement: Placement,
+    folder: Path,
+    encoder: ImageEncoder,
+    config: Any,
+    on_layer: Callable[[], None],
+) -> LlavaDecoder:
+    """Return the decoder of a model whose graphs are kept; `model` has none of the layers that `config` describes."""
+    adapter_file = folder / IMAGE_ADAPTER_FILE
+    has_adapter = adapter_file.is_file()
+
+    def read_layers() -> GraphBuilder:
+        whole = read_weights(folder, config, placement)
+        adapter = read_adapter(adapter_file) if has_adapter else None
+        head = whole.lm_head.weight.data
+        return graph_builder(whole.model.language_model, head, adapter, quantized=True, on_layer=on_layer)
+
+    # Embeddings stay in the mapped file: of 113 MB, the rows of the tokens in use are in memory.
+    embedding = model.model.language_model.embed_tokens.weight.data
+    model.model.language_model = model.lm_head = torch.nn.Identity()
+    model.to(placement.dtype)
+    sessions = KeptSessions(folder, read_layers, torch.get_num_threads(), has_adapter=has_adapter)
+    # The one that the first question about an image needs.
+    sessions(ADAPTED if has_adapter else LAYERS)
+    sizes = LlamaSizes.of(config.get_text_config())
+    llama = LlamaDecoder(sizes, embedding, sessions, has_adapter=has_adapter, quantized=True)
+    return LlavaDecoder(model, processor, llama, encoder)
+
+
+def _is_around_plain_llama(config: Any) -> bool:
+    return config.model_type == "llava" and is_plain_llama(config.get_text_config())
+
+
+def _without_layers(config: Any) -> Any:
+    """Return the configuration of the same model without the layers of its language model."""
+    config = copy.deepcopy(config)
+    config.get_text_config().num_hidden_layers = 0
+    return config
 
 
 def _placement_with_adapter(placement: Placement) -> Placement:

@@ -60,9 +60,9 @@ def test_large_channels_do_not_drown_the_others() -> None:
         x = torch.randn(20, 96)
         x[:, 3] *= 50
         expected = llama(inputs_embeds=x[None]).last_hidden_state[0, -1] @ head.T
-        found = LlamaDecoder(llama, head, quantized=True).forward(x)
+        found = LlamaDecoder.of(llama, head, quantized=True).forward(x)
         assert relative_error(found, expected) < TOLERANCE
-        exact = LlamaDecoder(llama, head).forward(x)
+        exact = LlamaDecoder.of(llama, head).forward(x)
         assert relative_error(exact, expected) < 1e-4
 
 
@@ -71,13 +71,13 @@ def test_tokens_that_are_all_zeros_are_no_problem() -> None:
     x = torch.randn(6, 96)
     x[2] = 0
     with torch.inference_mode():
-        found = LlamaDecoder(llama, torch.randn(50, 96), quantized=True).forward(x)
+        found = LlamaDecoder.of(llama, torch.randn(50, 96), quantized=True).forward(x)
     assert found.isfinite().all()
 
 
 def test_a_llama_whose_heads_do_not_fit_is_left_to_transformers() -> None:
-    assert is_plain_llama(tiny_llama())
-    assert not is_plain_llama(tiny_llama(hidden_size=48))
+    assert is_plain_llama(tiny_llama().config)
+    assert not is_plain_llama(tiny_llama(hidden_size=48).config)
 
 
 def test_the_largest_exact_weight_is_one_of_two() -> None:

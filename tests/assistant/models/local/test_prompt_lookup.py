@@ -1,14 +1,19 @@
 """Prompt lookup decoding changes the speed of a reply and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.messages import Image
+from assistant.messages import Image, user
+from assistant.models.local.model import LocalModel
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS, PromptLookupDecoder
+from tests.fakes.generation import complete
+from tests.fakes.tiny_models import use_compiled_decoder
 
 VOCAB_SIZE = 5
 
@@ -84,3 +89,35 @@ def test_no_more_drafts_are_made_after_eight_rejections() -> None:
         decoder.length = length - 1
         lookup.next_logits(Prompt(decoder.text[:length], []))
     assert decoder.drafts == 8
+
+
+def test_a_model_that_accepts_drafts_writes_the_reply_of_plain_greedy_decoding(
+    qwen_folder: Path, make_image: Callable[[int], Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = user("A dog runs over the grass, and a child looks on. " * 3, make_image(1))
+    plain, model = (LocalModel.load(str(qwen_folder), device="cpu", quantize="none") for _ in range(2))
+    tokens: list[int] = []
+    decode_step = plain._engine.decode_step
+
+    def record(lookup: PromptLookupDecoder, prompt: Prompt, token: int) -> torch.Tensor:
+        tokens.append(token)
+        return decode_step(lookup, prompt, token)
+
+    monkeypatch.setattr(plain._engine, "decode_step", record)
+    expected = complete(plain, question, max_tokens=40, temperature=0)
+
+    # A random model repeats nothing. Drafts are the reply that is to come, every other one with a wrong end.
+    first_length: list[int] = []
+
+    def foresee(_: PromptLookupDecoder, ids: Sequence[int]) -> list[int]:
+        first_length.append(len(ids))
+        known = 1 + len(ids) - first_length[0]
+        draft = tokens[known : known + NUM_DRAFT_TOKENS]
+        wrong_end = [(draft[-1] + 1) % 100] if known % 2 and draft else draft[-1:]
+        return [*draft[:-1], *wrong_end]
+
+    monkeypatch.setattr(PromptLookupDecoder, "_draft", foresee)
+    # Static shapes as on a GPU, without a compiler.
+    use_compiled_decoder(model, 512, None)
+    assert complete(model, question, max_tokens=40, temperature=0) == expected
+    assert 0 < len(first_length) < len(tokens) / 2, "most drafts are accepted"
