@@ -106,14 +106,18 @@ class LlamaServer:
             running.cancelled.set()
 
     def restart(self, options: ServerOptions) -> None:
-        """Load the file again with other options. Does nothing if it is gone.
+        """Load the file again with other options, or with the same if that fails. Does nothing if the file is gone.
 
-        Raises `ModelError` if it cannot be loaded, and is closed then.
+        Raises `ModelError` if it cannot be loaded at all, and is closed then.
         """
         if not self._file.is_file():
             return
         self.close()
-        self._server = _start(self._file, options)
+        try:
+            self._server = _start(self._file, options)
+        except ModelError:
+            options = self.options
+            self._server = _start(self._file, options)
         self.options = options
 
     def close(self) -> None:

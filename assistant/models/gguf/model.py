@@ -150,6 +150,7 @@ class GgufModel:
         if wanted != self._server.options and not self._server.is_closed:
             # llama.cpp cannot change them while a model is loaded.
             self._server.restart(wanted)
+            self._wanted = self._server.options
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:

@@ -11,6 +11,7 @@ import pytest
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, assistant, system, user
 from assistant.models.base import CoreSharer, GenerationOptions, PromptPreparer
+from assistant.models.gguf import llama_server
 from assistant.models.gguf.llama_server import ServerOptions
 from assistant.models.gguf.model import GgufModel, free_cores
 from tests.fakes.generation import complete, complete_partly, complete_with_usage
@@ -69,6 +70,29 @@ def test_a_core_is_left_to_others_from_the_next_reply_on_and_the_reply_stays_the
     model.share_cores(shared=False)
     assert complete(model, *QUESTION, max_tokens=20) == alone
     assert started == [2, 3]
+    model.close()
+
+
+def test_a_model_that_cannot_be_loaded_with_fewer_threads_answers_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 3)
+    model = GgufModel.load(make_gguf(tmp_path / "tiny.gguf"), threads=3)
+    expected = complete(model, *QUESTION, max_tokens=20)
+    start = llama_server._start
+    tried: list[int] = []
+
+    def start_if_alone(file: Path, options: ServerOptions) -> object:
+        tried.append(options.threads)
+        if options.threads < 3:
+            raise ModelError("llama.cpp cannot load it: memory is short.")
+        return start(file, options)
+
+    monkeypatch.setattr(llama_server, "_start", start_if_alone)
+    model.share_cores(shared=True)
+    assert complete(model, *QUESTION, max_tokens=20) == expected
+    assert complete(model, *QUESTION, max_tokens=20) == expected
+    assert tried == [2, 3]
     model.close()
 
 
