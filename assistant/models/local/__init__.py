@@ -22,5 +22,5 @@ kinds of decoders), `llama` (the bundled model on onnxruntime). Then as needed:
     loading        loader, checkpoint, placement, load_errors
     prompts        chat_template, template_limits, image_encoder, image_detail, prompt_cache
     decoding       sampling, prompt_lookup, compiled, batch_generation, batch_decoder, kv_cache
-    arithmetic     llama_graph, onnx_graph, int8, lora, cpu_threads
+    arithmetic     llama_graph, llama_sessions, onnx_graph, int8, lora, cpu_threads
 """
