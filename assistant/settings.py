@@ -373,4 +373,8 @@ def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
             where = f"{key} in {file}"
     if key in _SECRET:
         return f"{where} should be {_EXPECTED[key]}."
-    return f"{where} is {clean_line(repr(first['input']), 100)}, but it should be {_EXPECTED[key]}."
+    value = first["input"]
+    if isinstance(value, tuple) and len(value) == 1:
+        # An option that may be repeated was given once.
+        [value] = value
+    return f"{where} is {clean_line(repr(value), 100)}, but it should be {_EXPECTED[key]}."
