@@ -94,11 +94,15 @@ async def test_a_paused_generator_waits_and_then_goes_on() -> None:
 
 
 async def test_leaving_the_block_ends_a_paused_generator() -> None:
+    is_paused = threading.Event()
+
     def produce(stop: threading.Event) -> Generator[int, None, str]:
+        assert is_paused.wait(60)
         yield 1
         return "stopped" if stop.is_set() else "not told to stop"
 
     with ThreadPoolExecutor(1) as executor:
         async with stream_in_thread(executor, produce) as stream:
             stream.pause(paused=True)
+            is_paused.set()
     assert stream.result in ("stopped", None)

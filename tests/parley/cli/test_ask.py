@@ -140,7 +140,7 @@ def test_no_number_is_no_value_of_an_option(option: str) -> None:
 def test_an_empty_stop_string_is_refused() -> None:
     result = run("ask", "?", "--stop", "")
     assert result.exit_code == 2
-    assert "--stop is ('',), but it should be up to 16 texts of 1 to 200 characters" in result.stderr
+    assert "--stop is '', but it should be up to 16 texts of 1 to 200 characters" in result.stderr
 
 
 def test_a_reply_ends_before_the_first_stop_string() -> None:
