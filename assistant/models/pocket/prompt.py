@@ -20,8 +20,13 @@ DEFAULT_PERSONA = (
 """Instructions of a conversation that has none. Without a name, the model calls itself by that of its makers."""
 
 # Without it, "a cup of espresso" became six sentences on grinding coffee beans. After the question, because a rule at
-# the beginning of the prompt is not followed.
-_DESCRIBE_HINT = "(Two to four short sentences. Say only what is written in <image {}>; add no other detail.)"
+# the beginning of the prompt is not followed. "Two to four short sentences. Say only …" gave mostly one; asked for each
+# thing in a sentence of its own, the model added more of its own (82 % of the stated objects supported on 20 dev
+# photos, against 88 %).
+_DESCRIBE_HINT = (
+    "(Write two to four short sentences, one for each statement in <image {0}>: what it shows, what else is there, "
+    "people, colours. Say only what is written in <image {0}>; add no other detail.)"
+)
 _ASKS_TO_DESCRIBE = re.compile(
     r"\b(?:describ\w+|description|in detail|caption|beschreib\w*|schildere?|d\u00e9cri\w+|en d\u00e9tail"
     r"|descripci\u00f3n)\b|\u63cf\u8ff0|\u8be6\u7ec6",
