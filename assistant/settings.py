@@ -210,8 +210,8 @@ class Settings(BaseSettings):
     """Whisper model: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
 
     voice: Annotated[Line, AfterValidator(_expand_home)] = "auto"
-    """Voice: "auto", "hibari" (the bundled one), "piper" or a .onnx file of Piper, "espeak" or "espeak:de", "coqui:VOICE",
-    "xtts" or "xtts:VOICE"."""
+    """Voice: "auto", "hibari" (the bundled one), "piper" or a .onnx file of Piper, "espeak" or "espeak:de",
+    "coqui:VOICE", "xtts" or "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False
     """You have accepted the license of XTTS-v2, which allows no commercial use."""

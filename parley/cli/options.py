@@ -46,7 +46,10 @@ class TextParam(click.ParamType[str]):
 
 SETTINGS_OPTIONS = {
     "model": click.option(
-        "--model", "-m", metavar="MODEL", help="auto, pocket, a name of `parley models`, a folder, a .gguf file, a hub or server id."
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="auto, pocket, one of `parley models`, a folder, a .gguf file, a hub or server id.",
     ),
     "device": click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1."),
     "quantize": click.option(

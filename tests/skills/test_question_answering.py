@@ -9,9 +9,9 @@ import pytest
 
 from assistant.errors import SkillError
 from assistant.messages import Image
+from assistant.models.pocket.confidence import calibrated_confidence, calibration, log_odds
 from assistant.models.scripted import ScriptedModel
 from skills import VisionClient, vqa
-from assistant.models.pocket.confidence import calibrated_confidence, calibration, log_odds
 
 
 class ModelWithoutScores:

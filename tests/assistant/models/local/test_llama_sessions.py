@@ -13,7 +13,7 @@ from assistant.models.local.llama_graph import LlamaSizes
 from assistant.models.local.llama_sessions import ADAPTED, HEAD, LAYERS, GraphBuilder, KeptSessions, graph_builder
 from assistant.models.local.lora import LoraAdapter
 
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2, "num_key_value_heads": 1}
+SIZES: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2, "num_key_value_heads": 1}
 
 
 def make_llama() -> Any:
