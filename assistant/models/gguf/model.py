@@ -1,12 +1,13 @@
 """Run a language model in a GGUF file: messages in, chunks of text out."""
 
-import os
 import threading
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from assistant.errors import ModelError
 from assistant.events import Usage
@@ -26,6 +27,7 @@ from assistant.progress import OnNotice, Progress, no_notice, no_progress
 _KV_BYTES = 2
 _WORKSPACE_BYTES = 300 * 2**20
 _TICK_SECONDS = 0.05
+_SAMPLE_SECONDS = 0.2
 
 
 class GgufModel:
@@ -170,14 +172,17 @@ class GgufModel:
 
 
 def free_cores() -> int:
-    """Return the number of cores that are not busy, at least 1, by the load of the last minute.
+    """Return the number of cores that other programs leave free at this moment, at least 1.
 
     Threads that decode wait for each other some hundred times a token. On two cores, tokens a second of 1.5 billion
     parameters (2026-11-30): two threads 27, beside a busy program 9; one thread 17, beside a busy program 16.
     """
-    # This program itself has begun to compute: a load of 0.8 and more is that of another one.
-    busy = int(os.getloadavg()[0] + 0.2) if hasattr(os, "getloadavg") else 0
-    return max(available_cores() - busy, 1)
+    process = psutil.Process()
+    own = sum(process.cpu_times()[:2])
+    used = psutil.cpu_percent(_SAMPLE_SECONDS) / 100 * (psutil.cpu_count() or 1)
+    own = (sum(process.cpu_times()[:2]) - own) / _SAMPLE_SECONDS
+    # Less than seven tenths of a core is no busy program.
+    return max(available_cores() - int(max(used - own, 0) + 0.3), 1)
 
 
 def _affordable_context(metadata: GgufMetadata, wanted: int, name: str) -> int:

@@ -117,9 +117,10 @@ def test_a_model_whose_file_is_gone_keeps_its_cores(tmp_path: Path, monkeypatch:
 
 def test_cores_that_others_keep_busy_are_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 4)
-    loads = {0.3: 4, 0.9: 3, 2.1: 2, 40.0: 1}
-    for load, cores in loads.items():
-        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr("psutil.cpu_count", lambda: 4)
+    # Percent of all four cores, of which this process uses next to nothing here.
+    for percent, cores in {0.0: 4, 10.0: 4, 25.0: 3, 50.0: 2, 100.0: 1}.items():
+        monkeypatch.setattr("psutil.cpu_percent", lambda _, percent=percent: percent)
         assert free_cores() == cores
 
 
