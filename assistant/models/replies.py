@@ -1,6 +1,8 @@
 """Read the reply of a model to its end. A reply without text is an error, whatever the backend.
 
     ChatModel.stream ─▶ stream_reply ─┬▶ text, as `reply_text` lets it through: up to a stop string or a loop
+                                      ├▶ reasoning, also what stands in the text between tags (`think_tags`)
+                                      ├▶ calls of tools
                                       ├▶ usage, whose `finish_reason` may deserve a notice (`ending_notice`)
                                       └▶ EmptyReply: the reason why there is no text
 
@@ -8,50 +10,144 @@ Sessions and skills read replies through here and nowhere else.
 """
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from assistant.errors import EmptyReply
-from assistant.events import Usage
-from assistant.messages import Message
-from assistant.models.base import ChatModel, GenerationOptions
+from assistant.events import TextWasReasoning, Usage
+from assistant.messages import Message, Reasoning, ToolCall
+from assistant.models.base import ChatModel, GenerationOptions, OpensReasoning, ReplyItem
 from assistant.models.reply_text import ReplyText
+from assistant.models.think_tags import ThinkTags
 from assistant.text_cleaning import clean_line
 
 
 def stream_reply(
     model: ChatModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-) -> Generator[str, None, Usage]:
+) -> Generator[ReplyItem, None, Usage]:
     """Yield the reply of `model` to `messages` and return the usage, like `ChatModel.stream`.
 
     A reply ends before the first of `options.stop`, and where it repeats itself. White space before the first visible
-    character comes with that character, so that a reply without any yields nothing. Raises `EmptyReply` for such a
+    character comes with that character, so that a reply without any yields no text. Raises `EmptyReply` for such a
     reply, unless `stop` is set; else as `ChatModel.stream` does.
     """
-    reply = ReplyText(options.stop, request=messages[-1].text if messages else "")
-    model_stop = _ModelStop(stop)
+    reader = _ReplyReader(model, options, request=messages[-1].text if messages else "")
+    model_stop = ModelStop(stop)
     with closing(model.stream(messages, options, model_stop)) as stream:
         while True:
             try:
-                chunk = next(stream)
+                item = next(stream)
             except StopIteration as end:
                 usage: Usage = end.value
                 break
-            if text := reply.push(chunk):
-                yield text
-            if reply.ending:
+            yield from reader.push(item)
+            if reader.ending:
                 # The model ends within one token and returns the usage.
                 model_stop.end_reply()
-    if text := reply.flush():
-        yield text
-    if reply.ending:
-        usage = replace(usage, finish_reason="loop" if reply.ending == "loop" else "stop", finish_detail="")
-    if not reply.has_text and reply.ending == "stop string":
+    yield from reader.flush()
+    usage = reader.completed(usage)
+    if not reader.has_text and reader.ending == "stop string":
         raise EmptyReply(f"The reply of {model.info.name} begins with a stop string", "choose another stop string")
-    if not reply.has_text and not stop.is_set():
+    if not reader.has_text and not stop.is_set():
         raise empty_reply(model.info.name, usage, options)
     return usage
+
+
+def stream_text(
+    model: ChatModel, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+) -> Generator[str, None, Usage]:
+    """Yield the text of the reply alone, like `stream_reply`: for skills, which show nothing before its end.
+
+    Text that turns out to have been reasoning is left out: the text comes in one piece at the end.
+    """
+    texts: list[str] = []
+    stream = stream_reply(model, messages, options, stop)
+    while True:
+        try:
+            item = next(stream)
+        except StopIteration as end:
+            usage: Usage = end.value
+            break
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, TextWasReasoning):
+            texts.clear()
+    yield "".join(texts)
+    return usage
+
+
+class _ReplyReader:
+    """Reads the items of one reply."""
+
+    def __init__(self, model: ChatModel, options: GenerationOptions, *, request: str) -> None:
+        self._model = model
+        self._stop_strings = options.stop
+        self._request = request
+        self._tags = ThinkTags()
+        self._text = ReplyText(options.stop, request=request)
+        self._reasoning = ReplyText(request=request)
+        self._reasoning_items = 0
+        self._tools: list[str] = []
+
+    @property
+    def ending(self) -> str:
+        """Reason to end the reply here, empty as long as it goes on."""
+        return self._text.ending or self._reasoning.ending
+
+    @property
+    def has_text(self) -> bool:
+        """True once the reply has a visible character."""
+        return self._text.has_text
+
+    def push(self, item: ReplyItem) -> Iterator[ReplyItem]:
+        """Yield what is to be shown for an item of the model."""
+        if isinstance(item, str):
+            for each in self._tags.push(item):
+                yield from self._show(each)
+        else:
+            yield from self._show(item)
+
+    def flush(self) -> Iterator[ReplyItem]:
+        """Yield what was held back, once the reply is complete."""
+        for item in self._tags.flush():
+            yield from self._show(item)
+        if reasoning := self._reasoning.flush():
+            yield Reasoning(reasoning)
+        if text := self._text.flush():
+            yield text
+
+    def completed(self, usage: Usage) -> Usage:
+        """Return the usage of the model with what it cannot know."""
+        if self.ending:
+            usage = replace(usage, finish_reason="loop" if self.ending == "loop" else "stop", finish_detail="")
+        elif self._tools and usage.finish_reason == "stop":
+            usage = replace(usage, finish_reason="tool_calls")
+        if self._tools and not usage.finish_detail:
+            usage = replace(usage, finish_detail=", ".join(self._tools))
+        if self._reasoning_items and not usage.reasoning_tokens:
+            # Where the model does not tell them apart: a chunk is one token mostly.
+            usage = replace(usage, reasoning_tokens=min(self._reasoning_items, usage.reply_tokens) or 1)
+        return usage
+
+    def _show(self, item: ReplyItem) -> Iterator[ReplyItem]:
+        match item:
+            case str():
+                if text := self._text.push(item):
+                    yield text
+            case Reasoning():
+                self._reasoning_items += 1
+                if reasoning := self._reasoning.push(item.text):
+                    yield Reasoning(reasoning)
+            case ToolCall():
+                self._tools.append(item.name)
+                yield item
+            case TextWasReasoning():
+                self._reasoning_items += 1
+                self._text = ReplyText(self._stop_strings, request=self._request)
+                if isinstance(self._model, OpensReasoning):
+                    self._model.on_unopened_reasoning()
+                yield item
 
 
 def empty_reply(model_name: str, usage: Usage, options: GenerationOptions) -> EmptyReply:
@@ -107,7 +203,7 @@ def _tokens(number: int) -> str:
     return "1 token" if number == 1 else f"{number} tokens"
 
 
-class _ModelStop(threading.Event):
+class ModelStop(threading.Event):
     """The caller's stop event as the model sees it: set as well once the reply has to end."""
 
     def __init__(self, stop: threading.Event) -> None:

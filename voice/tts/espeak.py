@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING
 
 from assistant.errors import MissingExtraError, VoiceError, first_line
 from assistant.languages import suggest
+from assistant.text_language import scripts_of_language
 from voice.tts.engine import VoiceEngine, is_english
-from voice.tts.text_language import scripts_of_language
 from voice.tts.voice_languages import ESPEAK_LANGUAGES
 
 if TYPE_CHECKING:

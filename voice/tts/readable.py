@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from assistant.errors import VoiceError
 from assistant.languages import language_name
 from assistant.text_cleaning import clean_line
-from voice.tts.text_language import (
+from assistant.text_language import (
     foreign_letters,
     language_of_script,
     language_of_words,

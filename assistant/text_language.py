@@ -1,8 +1,8 @@
 """Guess the language of a text from its script and its most frequent words.
 
-Scripts decide where they can: kana is Japanese. Within a script a language is named only if several of its everyday
-words occur and hardly any of the expected language, since a text that is refused for nothing is worse than a
-mispronounced one.
+Scripts decide where they can: kana is Japanese. Within a script a voice refuses a language only if several of its
+everyday words occur and hardly any of the expected language, since a text that is refused for nothing is worse than a
+mispronounced one (`language_of_words`). The language of a question is guessed from less (`language_of_text`).
 """
 
 import re
@@ -87,6 +87,14 @@ _PHRASE_LANGUAGES = {phrase: language for language, phrases in _PHRASES.items() 
 _WORD_SETS = {language: frozenset(words.split()) for language, words in _WORDS.items()}
 _MIN_WORDS = 3
 _MIN_SHARE = 0.3
+# Words of a question, letters of a word, below which one everyday word has to suffice, and can.
+_SHORT_TEXT, _TELLING_WORD = 4, 3
+# Marks that only one of the languages has.
+_TELLING_MARKS = {"¿": "es", "¡": "es", "ß": "de"}
+# Another language may be quoted: "What does 'guten Tag' mean?"
+_QUOTED = re.compile(
+    r"```.*?```|`[^`]*`|\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|‘[^’]*’|(?<!\w)'[^']*'(?!\w)", re.DOTALL
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 
 
@@ -144,3 +152,26 @@ def language_of_words(text: str, expected: str) -> str:
     different = len({word for word in words if word in _WORD_SETS[best]})
     is_clear = different >= _MIN_WORDS and hits[best] >= _MIN_SHARE * len(words) and hits[best] > 2 * hits[expected]
     return best if best != expected and is_clear else ""
+
+
+def language_of_text(text: str) -> str:
+    """Return the language in which somebody asks something; "" if it is not clear. What is quoted does not count."""
+    asked = _QUOTED.sub(" ", text)
+    foreign = foreign_letters(asked, ())
+    if foreign and 3 * len(foreign) >= sum(map(str.isalpha, asked)):
+        return language_of_script(foreign)
+    if mark := next((mark for mark in _TELLING_MARKS if mark in asked), ""):
+        return _TELLING_MARKS[mark]
+    first, *others = _WORD.findall(asked) or [""]
+    words = [word.replace("’", "'") for word in (first.lower(), *others)]
+    if language := _PHRASE_LANGUAGES.get(" ".join(words).lower()):
+        return language
+    hits = {language: {word for word in words if word in known} for language, known in _WORD_SETS.items()}
+    # Long words tell more: "la" and "de" belong to several languages.
+    letters = {language: sum(map(len, known)) for language, known in hits.items()}
+    best, second = sorted(letters, key=lambda language: -letters[language])[:2]
+    if not letters[second] and len(words) <= _SHORT_TEXT and len(hits[best]) == 1:
+        # The first word has a capital whatever it is: "Las Vegas".
+        return best if any(word in hits[best] and len(word) >= _TELLING_WORD for word in others) else ""
+    is_clear = len(hits[best]) >= max(2, _MIN_SHARE * len(set(words))) and letters[best] > 1.5 * letters[second]
+    return best if is_clear else ""
