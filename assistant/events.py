@@ -76,6 +76,18 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class ReasoningDelta:
+    """Next reasoning of the model, which is no part of the reply."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class TextWasReasoning:
+    """All text of the reply so far was reasoning: its end was marked, its beginning was not. The reply begins now."""
+
+
+@dataclass(frozen=True)
 class SkillResult:
     """Result of a skill."""
 
@@ -99,4 +111,14 @@ class TurnFinished:
     usage: Usage
 
 
-Event = UserTranscript | Notice | LoadProgress | TextDelta | SkillResult | SpeechFinished | TurnFinished
+Event = (
+    UserTranscript
+    | Notice
+    | LoadProgress
+    | TextDelta
+    | ReasoningDelta
+    | TextWasReasoning
+    | SkillResult
+    | SpeechFinished
+    | TurnFinished
+)

@@ -1,4 +1,4 @@
-"""Messages of a conversation: plain values made of text, images and audio.
+"""Messages of a conversation: plain values made of text, images, audio and reasoning.
 
 Nothing here reads files or decodes images. An `Image` holds the bytes of its file and their digest, by which caches and
 the history identify it.
@@ -68,7 +68,32 @@ class Audio:
             object.__setattr__(self, "digest", content_digest(self.data))
 
 
-ContentPart = Text | Image | Audio
+@dataclass(frozen=True)
+class Reasoning:
+    """Reasoning of a model before its reply. It is shown, and never part of a later prompt."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", valid_unicode(self.text))
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call of a tool by the model.
+
+    Attributes:
+        name: Name of the tool.
+        arguments: JSON object of its arguments, as the model wrote it: it may be invalid.
+        id: Identifier by which the model expects the result; empty if it gave none.
+    """
+
+    name: str
+    arguments: str = "{}"
+    id: str = ""
+
+
+ContentPart = Text | Image | Audio | Reasoning
 
 IMAGE_PLACEHOLDER = Text("[picture]\n")
 """Replaces an image in prompts from which it was trimmed."""
@@ -86,6 +111,11 @@ class Message:
     def text(self) -> str:
         """Text of all text parts, in order, joined by newlines."""
         return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def reasoning(self) -> str:
+        """Reasoning before the text, or empty."""
+        return "".join(part.text for part in self.parts if isinstance(part, Reasoning))
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -113,6 +143,6 @@ def user(text: str, *attachments: Image | Audio) -> Message:
     return Message("user", (*attachments, *((Text(text),) if text else ())))
 
 
-def assistant(text: str, *, interrupted: bool = False) -> Message:
-    """Return a reply of the model."""
-    return Message("assistant", (Text(text),), interrupted)
+def assistant(text: str, *, reasoning: str = "", interrupted: bool = False) -> Message:
+    """Return a reply of the model, with the reasoning before it."""
+    return Message("assistant", (*((Reasoning(reasoning),) if reasoning else ()), Text(text)), interrupted)

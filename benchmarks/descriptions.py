@@ -30,7 +30,7 @@ from assistant.attachments.images import decode
 from assistant.messages import Image, user
 from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.pocket.image_description import ImageDescription
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 from assistant.settings import load
 from benchmarks.faces import MIN_PIXELS, PHOTOS
 from benchmarks.figures import describe_machine
@@ -69,7 +69,7 @@ class Eyes(NamedTuple):
     def ask(self, question: str, image: Image) -> str:
         """Return the small model's answer."""
         options = GenerationOptions.greedy(_ANSWER_TOKENS)
-        return "".join(stream_reply(self.model, [user(question, image)], options, threading.Event())).strip()
+        return "".join(stream_text(self.model, [user(question, image)], options, threading.Event())).strip()
 
 
 class Photos(NamedTuple):

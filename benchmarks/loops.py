@@ -139,9 +139,11 @@ def answer(model: ChatModel, question: str, options: GenerationOptions) -> tuple
     chunks: list[str] = []
     while True:
         try:
-            chunks.append(next(stream))
+            item = next(stream)
         except StopIteration as end:
             return Reply("".join(chunks), question), end.value.reply_tokens
+        if isinstance(item, str):
+            chunks.append(item)
 
 
 def compare(name: str, num_prompts: int, build: Callable[[str], ChatModel], max_tokens: int) -> None:

@@ -9,7 +9,7 @@ from assistant.errors import ContextOverflow, EmptyReply, SkillError
 from assistant.events import Usage
 from assistant.messages import Image, user
 from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Scorer, vision_model_of
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 
 _ENDS = (".", "!", "?", "…", "。", "}", "]")
 """Marks at the end of a reply that is whole although it is as long as allowed."""
@@ -70,7 +70,7 @@ class VisionClient:
 
     def ask(self, question: str, *images: Image, max_tokens: int = 64) -> str:
         options = GenerationOptions.greedy(max_tokens)
-        stream = stream_reply(self._vision_model, [user(question, *images)], options, self._stop)
+        stream = stream_text(self._vision_model, [user(question, *images)], options, self._stop)
         chunks: list[str] = []
         usage = Usage()
         try:

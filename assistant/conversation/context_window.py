@@ -8,7 +8,7 @@ Only prompts are trimmed. The conversation keeps every message.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from assistant.messages import IMAGE_PLACEHOLDER, Image, Message, system
+from assistant.messages import IMAGE_PLACEHOLDER, Image, Message, Reasoning, system
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,20 @@ def trim_notice(earlier: Sequence[Message], trim: ContextTrim) -> str:
 
 def _trimmed(earlier: Sequence[Message], trim: ContextTrim) -> list[Message]:
     return [
-        _without_images(message) if index < trim.without_images else message
+        _without_images(message) if index < trim.without_images else _without_reasoning(message)
         for index, message in enumerate(earlier)
         if index >= trim.messages
     ]
 
 
 def _without_images(message: Message) -> Message:
+    message = _without_reasoning(message)
     parts = tuple(IMAGE_PLACEHOLDER if isinstance(part, Image) else part for part in message.parts)
     return replace(message, parts=parts)
+
+
+def _without_reasoning(message: Message) -> Message:
+    """Leave out what a model thought: it is long, and models are trained without that of earlier turns."""
+    if not message.reasoning:
+        return message
+    return replace(message, parts=tuple(part for part in message.parts if not isinstance(part, Reasoning)))

@@ -24,13 +24,25 @@ from assistant.conversation.model_thread import ModelThread, PausableReply
 from assistant.conversation.set_command import OptionChoices, parse_set_command
 from assistant.conversation.turn_log import TurnLog, TurnStore
 from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
-from assistant.events import Event, Notice, SkillResult, TextDelta, TurnFinished, Usage
-from assistant.messages import Message, assistant, user
-from assistant.models.base import ChatModel, CoreSharer, GenerationOptions
+from assistant.events import (
+    Event,
+    Notice,
+    ReasoningDelta,
+    SkillResult,
+    TextDelta,
+    TextWasReasoning,
+    TurnFinished,
+    Usage,
+)
+from assistant.messages import Message, Reasoning, assistant, user
+from assistant.models.base import ChatModel, CoreSharer, GenerationOptions, ReplyItem
 from assistant.models.replies import ending_notice, stream_reply
 from assistant.progress import Progress
 
-Responder = Callable[[threading.Event], Generator[str | SkillResult | Notice, None, Usage]]
+TurnItem = ReplyItem | SkillResult | Notice
+"""An item of the reply, or an event beside it."""
+
+Responder = Callable[[threading.Event], Generator[TurnItem, None, Usage]]
 """Answers a message in place of the model: yields text of the reply and other events, and returns the usage.
 
 It runs on the model's thread and ends soon after its argument, the stop event, is set.
@@ -252,8 +264,8 @@ class Session:
         turn: Turn,
     ) -> AsyncGenerator[Event, None]:
         async with self._lock:
-            chunks: list[str] = []
-            stream: ThreadStream[str | SkillResult | Notice, Usage] | None = None
+            reply_so_far = _ReplySoFar()
+            stream: ThreadStream[TurnItem, Usage] | None = None
             kept = interrupted = True
             trim = self._context.trim
             try:
@@ -268,40 +280,48 @@ class Session:
                         async with await self._thread.stream(produce) as stream:
                             turn.on_writing(PausableReply(stream, self.model))
                             async for item in stream:
-                                for event in self._events(item, chunks):
+                                for event in self._events(item, reply_so_far):
                                     yield event
                         break
                     except ContextOverflow:
                         # A reply that was partly handed out cannot start again.
-                        if chunks or not self._context.shrink(self.messages, message):
+                        if reply_so_far.has_begun or not self._context.shrink(self.messages, message):
                             raise
                 if sink is not None:
                     await sink.finish()
                 interrupted = False
             except Exception:
-                kept = bool(chunks)
+                kept = bool(reply_so_far.text)
                 if not kept:
                     self._context.trim = trim
                 raise
             finally:
                 if kept:
                     usage = (stream.result if stream is not None else None) or Usage()
-                    reply = _partial_response(chunks, sink) if interrupted else assistant("".join(chunks))
+                    reply = reply_so_far.message(sink, interrupted=interrupted)
                     turn.outcome = TurnOutcome(reply, usage)
                     await self._log.append(message, reply, usage)
             for late_notice in self._late_notices(usage):
                 yield late_notice
             yield TurnFinished(reply, usage)
 
-    def _events(self, item: str | SkillResult | Notice, chunks: list[str]) -> Iterator[Event]:
-        """Yield the events for one item of the responder, and add text to the `chunks` of the reply."""
-        if not isinstance(item, str):
-            yield item
-            return
-        if notice := self._context.take_notice(self.messages):
-            yield Notice(notice)
-        chunks.append(item)
-        yield TextDelta(item)
+    def _events(self, item: TurnItem, reply: "_ReplySoFar") -> Iterator[Event]:
+        """Yield the events for one item of the responder, and add it to `reply`."""
+        match item:
+            case str():
+                if notice := self._context.take_notice(self.messages):
+                    yield Notice(notice)
+                reply.text.append(item)
+                yield TextDelta(item)
+            case Reasoning():
+                reply.reasoning.append(item.text)
+                yield ReasoningDelta(item.text)
+            case TextWasReasoning():
+                reply.take_text_for_reasoning()
+                yield item
+            case SkillResult() | Notice():
+                yield item
+            # No tools are offered: a call is reported with the end of the reply.
 
     def _late_notices(self, usage: Usage) -> Iterator[Notice]:
         if notice := ending_notice(usage, self.options):
@@ -368,6 +388,23 @@ class _ModelRouter:
         """Return None: the model answers."""
 
 
-def _partial_response(chunks: Sequence[str], sink: ResponseSink | None) -> Message:
-    text = "".join(chunks) if sink is None else sink.delivered_text()
-    return assistant(text, interrupted=True)
+@dataclass
+class _ReplySoFar:
+    """What has been handed out of a reply."""
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.text or self.reasoning)
+
+    def take_text_for_reasoning(self) -> None:
+        """Handle `TextWasReasoning`."""
+        self.reasoning += self.text
+        self.text.clear()
+
+    def message(self, sink: ResponseSink | None, *, interrupted: bool) -> Message:
+        """Return the reply to keep: as far as it was delivered, if it was interrupted."""
+        text = sink.delivered_text() if interrupted and sink is not None else "".join(self.text)
+        return assistant(text, reasoning="".join(self.reasoning).strip(), interrupted=interrupted)

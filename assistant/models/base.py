@@ -14,8 +14,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from assistant.events import Usage
-from assistant.messages import Message
+from assistant.events import TextWasReasoning, Usage
+from assistant.messages import Message, Reasoning, ToolCall
+from assistant.generation_rules import RANGES, STOP_STRINGS, stop_strings, wrong_value
 from assistant.text_cleaning import clean_line
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 MIN_RESPONSE_TOKENS = 64
 """Tokens that a prompt must leave for the reply, unless fewer are requested or the context is tiny."""
+
+
+ReplyItem = str | Reasoning | ToolCall | TextWasReasoning
+"""An item of a reply: text, the reasoning before it, a call of a tool, or news about the text so far."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,9 @@ class GenerationOptions:
             none (Keskar et al. 2019).
         presence_penalty: Subtracted once from the logit of each token that the reply holds already; 0 is none.
         stop: Texts that end the reply where one of them begins.
+
+    Raises:
+        ConfigError: One of them cannot have its value.
     """
 
     max_tokens: int = 512
@@ -89,6 +97,16 @@ class GenerationOptions:
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, numbers in RANGES.items():
+            value = getattr(self, name)
+            if value not in numbers and (value is not None or name == "max_tokens"):
+                raise wrong_value(f"{name} of GenerationOptions", value, numbers)
+        try:
+            object.__setattr__(self, "stop", stop_strings(self.stop))
+        except ValueError as error:
+            raise wrong_value("stop of GenerationOptions", self.stop, STOP_STRINGS) from error
 
     @classmethod
     def greedy(cls, max_tokens: int) -> Self:
@@ -109,11 +127,12 @@ class ChatModel(Protocol):
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
-        """Yield the reply to `messages` in chunks of text and return the usage, with the reason why the reply ends.
+    ) -> Generator[ReplyItem, None, Usage]:
+        """Yield the reply to `messages` in chunks and return the usage, with the reason why the reply ends.
 
-        A reply may be empty: `replies.stream_reply` makes that an error. Setting `stop` ends the stream within one
-        token, without an error.
+        Text may hold reasoning between tags: `replies.stream_reply` finds it, and makes a reply without text an error.
+        A model whose template opens the reasoning yields the opening tag first. Setting `stop` ends the stream within
+        one token, without an error.
 
         Raises:
             ContextOverflow: The prompt does not fit. Raised before the first chunk.
@@ -127,12 +146,31 @@ class ChatModel(Protocol):
 
 
 @runtime_checkable
+class OpensReasoning(Protocol):
+    """A model that cannot know beforehand whether its template opens the reasoning."""
+
+    def on_unopened_reasoning(self) -> None:
+        """Learn that it does: a reply had the closing tag alone."""
+        ...
+
+
+@runtime_checkable
 class ModelDefaults(Protocol):
     """A model that says how its makers want its replies sampled."""
 
     @property
     def defaults(self) -> GenerationOptions:
         """Values that apply where the options of a reply are None."""
+        ...
+
+
+@runtime_checkable
+class ImageDefaults(Protocol):
+    """A model that samples otherwise where images are concerned."""
+
+    @property
+    def image_defaults(self) -> GenerationOptions:
+        """Values in place of `ModelDefaults.defaults` while there is an image in the conversation."""
         ...
 
 

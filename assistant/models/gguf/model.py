@@ -1,4 +1,4 @@
-"""Run a language model in a GGUF file: messages in, chunks of text out."""
+"""Run a language model in a GGUF file: messages in, chunks of the reply out."""
 
 import threading
 from collections.abc import Generator, Sequence
@@ -13,7 +13,7 @@ from assistant.errors import ModelError
 from assistant.events import Usage
 from assistant.formatting import format_bytes
 from assistant.messages import Message
-from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
+from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo, ReplyItem
 from assistant.models.gguf.llama_server import LlamaServer, ServerOptions, available_cores
 from assistant.models.gguf.metadata import GgufMetadata, read_metadata
 from assistant.models.gguf.reply import Reply, token_logprobs
@@ -92,7 +92,7 @@ class GgufModel:
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
+    ) -> Generator[ReplyItem, None, Usage]:
         self._begin()
         reply = Reply(self._max_prompt(options))
         request = self._requests.build(messages) | to_request(options, self._recommended)
@@ -102,8 +102,7 @@ class GgufModel:
                 if not self._running.is_set():
                     # Paused before there was this request.
                     self._server.interrupt()
-                if text := reply.add(chunk):
-                    yield text
+                yield from reply.add(chunk)
             if reply.is_finished or not self._server.is_interrupted or not self._wait_until_resumed(stop):
                 break
             part = continuation(request, reply)
@@ -114,7 +113,8 @@ class GgufModel:
         reply = Reply(self._max_prompt(GenerationOptions()))
         request = self._requests.build(messages) | to_request(GenerationOptions(max_tokens=1, temperature=0), {})
         for chunk in self._server.chunks(request, stop):
-            reply.add(chunk)
+            for _ in reply.add(chunk):
+                pass
 
     def score(
         self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event

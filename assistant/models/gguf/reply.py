@@ -1,14 +1,19 @@
-"""One reply of llama.cpp, from the chunks of one or more requests: its text, token counts and times."""
+"""One reply of llama.cpp, from the chunks of one or more requests: its items, token counts and times."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from assistant.errors import ContextOverflow, ModelError
-from assistant.events import Usage
+from assistant.events import FinishReason, Usage
+from assistant.messages import Reasoning
+from assistant.models.base import ReplyItem
+from assistant.models.tool_call_deltas import ToolCallDeltas
 from assistant.text_cleaning import clean_line
 
 _MAX_QUOTED = 300
+_FINISH_REASONS: dict[str, FinishReason] = {"length": "length", "tool_calls": "tool_calls"}
 
 
 class Reply:
@@ -17,7 +22,9 @@ class Reply:
     def __init__(self, max_prompt: int) -> None:
         """Begin a reply; `max_prompt` is the longest prompt allowed, in tokens."""
         self.text = ""
+        self.reasoning = ""
         self.is_finished = False
+        self._tools = ToolCallDeltas()
         self._max_prompt = max_prompt
         self._usage = Usage()
         self._started = time.monotonic()
@@ -27,20 +34,24 @@ class Reply:
         """Length of the text and number of tokens, after each chunk."""
         self._repeated = ""
         """Text that comes once more, and is left out."""
+        self._repeated_reasoning = 0
+        """Number of characters of reasoning that come once more."""
 
     def repeat(self, text: str) -> int:
         """Begin with the chunks of a request that generates `text`, the end of the reply, once more.
 
-        Returns the number of tokens before that.
+        Reasoning that was interrupted begins anew. Returns the number of tokens before `text`.
         """
         self._repeated = text
+        if not self.text:
+            self._repeated_reasoning, self.reasoning = len(self.reasoning), ""
         start = len(self.text) - len(text)
         self._marks = [mark for mark in self._marks if mark[0] <= start]
         self._earlier_tokens = self._marks[-1][1]
         return self._earlier_tokens
 
-    def add(self, chunk: dict[str, Any]) -> str:
-        """Add a chunk and return the text that is new. Raises `ContextOverflow` and `ModelError`."""
+    def add(self, chunk: dict[str, Any]) -> Iterator[ReplyItem]:
+        """Add a chunk and yield what is new. Raises `ContextOverflow` and `ModelError`."""
         if "error" in chunk:
             raise _error(chunk["error"], self._max_prompt)
         if progress := chunk.get("prompt_progress"):
@@ -51,16 +62,30 @@ class Reply:
         for choice in chunk.get("choices", ()):
             delta = choice["delta"]
             text += delta.get("content") or ""
-            if delta.get("reasoning_content"):
-                self._usage = replace(self._usage, reasoning_tokens=self._usage.reply_tokens)
+            if reasoning := delta.get("reasoning_content"):
+                yield from self._add_reasoning(reasoning)
+            for call in delta.get("tool_calls") or ():
+                self._tools.add(call)
             if reason := choice.get("finish_reason"):
                 self.is_finished = True
-                self._usage = replace(self._usage, finish_reason="length" if reason == "length" else "stop")
+                self._usage = replace(self._usage, finish_reason=_FINISH_REASONS.get(reason, "stop"))
         text = self._without_repetition(text)
         self.text += text
         if not self._repeated:
             self._marks.append((len(self.text), self._usage.reply_tokens))
-        return text
+        if text:
+            yield text
+        if self.is_finished:
+            calls, self._tools = self._tools.complete(), ToolCallDeltas()
+            yield from calls
+
+    def _add_reasoning(self, reasoning: str) -> Iterator[Reasoning]:
+        self._usage = replace(self._usage, reasoning_tokens=self._usage.reply_tokens)
+        self.reasoning += reasoning
+        repeated = min(self._repeated_reasoning, len(reasoning))
+        self._repeated_reasoning -= repeated
+        if reasoning[repeated:]:
+            yield Reasoning(reasoning[repeated:])
 
     def usage(self) -> Usage:
         """Return the token counts and times so far."""

@@ -66,6 +66,9 @@ def continuation(request: dict[str, Any], reply: "Reply") -> dict[str, Any]:
     assert last_word is not None
     kept, repeated = reply.text[: last_word.start()], last_word[0]
     changes: dict[str, Any] = {"max_tokens": request["max_tokens"] - reply.repeat(repeated)}
+    if reply.text and reply.reasoning:
+        # llama.cpp refuses to continue a text while the template opens a reasoning.
+        changes["chat_template_kwargs"] = {"enable_thinking": False}
     if kept:
         changes["messages"] = [*request["messages"], {"role": "assistant", "content": kept}]
     if repeated:

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
-from assistant.events import FinishReason
+from assistant.events import FinishReason, Usage
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.engine import Engine
 from assistant.models.local.prompt_cache import Prompt
@@ -30,6 +30,10 @@ class Reply:
         self._max_new_tokens = max_new_tokens
         self._sampler = sampler
         self._detokenizer = detokenizer
+
+    def usage(self) -> Usage:
+        """Return the token counts, and the reason why the reply ends."""
+        return Usage(len(self.prompt), 0, self.num_tokens, finish_reason=self.finish_reason)
 
     def advance(self, logits: Tensor, eos_token_ids: Collection[int]) -> bool:
         """Sample a token from `logits` (vocab_size,) and add its text. Return False if the reply is complete."""

@@ -7,6 +7,7 @@ that, and nothing else does.
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from assistant.errors import ModelError, first_line
@@ -44,6 +45,11 @@ class ChatTemplate:
     def render(self, messages: Sequence[Message]) -> str:
         """Return the prompt up to where the reply begins, with a placeholder for each image. Raises `ModelError`."""
         return self._render([self._entry(message) for message in messages], add_generation_prompt=True)
+
+    @cached_property
+    def prompt_end(self) -> str:
+        """End of every rendered prompt: what the template writes after the user's message."""
+        return self._render([_text_entry("user", _PROBE)], add_generation_prompt=True).rpartition(_PROBE)[2]
 
     def escape_special_tokens(self, text: str) -> str:
         """Insert a mark into everything in `text` that the tokenizer would parse as a special token."""

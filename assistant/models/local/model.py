@@ -18,7 +18,7 @@ from torch import Tensor
 from assistant.errors import ContextOverflow, ModelError, OutOfMemory
 from assistant.events import FinishReason, Usage
 from assistant.messages import Message
-from assistant.models.base import MIN_RESPONSE_TOKENS, BatchReply, GenerationOptions, ModelInfo
+from assistant.models.base import MIN_RESPONSE_TOKENS, BatchReply, GenerationOptions, ModelInfo, ReplyItem
 from assistant.models.local import batch_generation
 from assistant.models.local.chat_template import ChatTemplate, keep_latest_images
 from assistant.models.local.cpu_threads import split_evenly
@@ -29,7 +29,9 @@ from assistant.models.local.loader import LoadedModel, load
 from assistant.models.local.placement import choose_device
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import PromptLookupDecoder
+from assistant.models.local.response_parser import DeclaredResponse
 from assistant.models.local.sampling import Detokenizer, Sampler, resolve
+from assistant.models.think_tags import OPENING_TAG, ends_with_opening_tag
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ class LocalModel:
         self._engine = Engine(loaded, num_threads)
         self._tokenizer = loaded.processor.tokenizer
         self._template = ChatTemplate(loaded.processor, loaded.name)
+        self._response_template = getattr(self._tokenizer, "response_template", None)
+        # Where the response is declared, the parser reads the end of the prompt itself.
+        self._opens_reasoning = not self._response_template and ends_with_opening_tag(self._template.prompt_end)
         self._eos_token_ids = self._template.eos_token_ids(loaded.generation.eos_token_ids)
         # Only the bundled model has this limit, in the configuration of its vision encoder.
         vision_config = getattr(loaded.config, "vision_config", None)
@@ -107,7 +112,7 @@ class LocalModel:
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
+    ) -> Generator[ReplyItem, None, Usage]:
         started = time.monotonic()
         first_token_seconds = 0.0
 
@@ -116,6 +121,9 @@ class LocalModel:
         prompt_tokens = len(prompt)
 
         # 2. Decode: sample a token, yield its text, compute the logits after it.
+        if self._opens_reasoning and logits is not None:
+            yield OPENING_TAG
+        declared = self._declared_response()
         sampler = self._sampler(options, prompt)
         detokenizer = Detokenizer(self._decode)
         lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=sampler.takes_likeliest)
@@ -129,13 +137,16 @@ class LocalModel:
             new_tokens += 1
             first_token_seconds = first_token_seconds or time.monotonic() - started
             if text := detokenizer.push(token):
-                yield text
+                yield from declared.push(text) if declared else (text,)
             if new_tokens == max_new_tokens:
                 finish_reason = "length"
                 break
             if stop.is_set():
                 break
             logits = self._engine.decode_step(lookup, prompt, token)
+
+        if declared:
+            yield from declared.flush()
 
         # 3. Usage.
         total_seconds = time.monotonic() - started
@@ -190,11 +201,9 @@ class LocalModel:
             )
             for prompt in prompts
         ]
+        opening = OPENING_TAG if self._opens_reasoning else ""
         batch_generation.generate(self._engine, decoder, replies, self._eos_token_ids, stop)
-        return [
-            BatchReply(reply.text, Usage(len(reply.prompt), 0, reply.num_tokens, finish_reason=reply.finish_reason))
-            for reply in replies
-        ]
+        return [BatchReply(opening + reply.text, reply.usage()) for reply in replies]
 
     def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
         decoder = self._engine.decoder
@@ -257,18 +266,27 @@ class LocalModel:
     def _sampler(self, options: GenerationOptions, prompt: Prompt) -> Sampler:
         return Sampler(resolve(options, self.defaults), prompt.ids)
 
+    def _declared_response(self) -> DeclaredResponse | None:
+        if not self._response_template:
+            return None
+        return DeclaredResponse(self._response_template, self._template.prompt_end, self.info.name)
+
     def _decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        # A declared response is marked by special tokens.
+        skipped = not self._response_template
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skipped, clean_up_tokenization_spaces=False)
         return text
 
 
-def _complete(stream: Generator[str, None, Usage]) -> BatchReply:
+def _complete(stream: Generator[ReplyItem, None, Usage]) -> BatchReply:
     chunks: list[str] = []
     while True:
         try:
-            chunks.append(next(stream))
+            item = next(stream)
         except StopIteration as end:
             return BatchReply("".join(chunks), end.value)
+        if isinstance(item, str):
+            chunks.append(item)
 
 
 def _token_logprobs(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from assistant.messages import Image, user
 from assistant.models.base import ChatModel, GenerationOptions, Scorer
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 
 PROMPT = "Describe the photo."
 """A prompt that the small model was trained with."""
@@ -35,7 +35,7 @@ def write_caption(model: ChatModel, image: Image, stop: threading.Event | None =
     """Return the small model's caption of an image. Raises `ModelError`."""
     stop = stop or threading.Event()
     messages = [user(PROMPT, image)]
-    text = "".join(stream_reply(model, messages, GenerationOptions.greedy(_MAX_TOKENS), stop)).strip()
+    text = "".join(stream_text(model, messages, GenerationOptions.greedy(_MAX_TOKENS), stop)).strip()
     if stop.is_set() or not isinstance(model, Scorer):
         return ScoredCaption(text)
     scores = model.score(messages, [text], stop)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from assistant.events import Usage
 from assistant.messages import Image, Message
@@ -20,9 +21,14 @@ from assistant.models.base import (
     ModelInfo,
     PausableModel,
     PromptPreparer,
+    ReplyItem,
 )
 from assistant.models.pocket.described_images import DescribedImages, Vision
 from assistant.models.pocket.prompt import build_prompt
+
+# Sampled as its makers advise, the model gave a running girl "green sneakers" and "warm shadows"; greedily it did not.
+# Their penalty for repetition punishes the words of the description.
+_FAITHFUL: dict[str, Any] = {"temperature": 0.0, "repetition_penalty": 1.0}
 
 
 class PocketModel:
@@ -46,12 +52,16 @@ class PocketModel:
     def defaults(self) -> GenerationOptions:
         return self._language.defaults if isinstance(self._language, ModelDefaults) else GenerationOptions()
 
+    @property
+    def image_defaults(self) -> GenerationOptions:
+        return replace(self.defaults, **_FAITHFUL)
+
     def vision_model(self) -> ChatModel:
         return self._images.model
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
+    ) -> Generator[ReplyItem, None, Usage]:
         started = time.monotonic()
         prompt = self._prompt(messages, stop)
         if stop.is_set():
@@ -86,16 +96,10 @@ class PocketModel:
 
 
 def _faithful(options: GenerationOptions, messages: Sequence[Message]) -> GenerationOptions:
-    """Return options that keep to the words for an image, unless others were chosen.
-
-    Sampled as its makers advise, the model gave a running girl "green sneakers" and "warm shadows"; greedily it did
-    not. Their penalty for repetition punishes the words of the description.
-    """
+    """Return options that keep to the words for an image, unless others were chosen."""
     if not any(message.had_image for message in messages):
         return options
-    temperature = 0.0 if options.temperature is None else options.temperature
-    penalty = 1.0 if options.repetition_penalty is None else options.repetition_penalty
-    return replace(options, temperature=temperature, repetition_penalty=penalty)
+    return replace(options, **{name: value for name, value in _FAITHFUL.items() if getattr(options, name) is None})
 
 
 class _Words:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from assistant.messages import Image, Message, user
 from assistant.models.base import ChatModel, GenerationOptions, Scorer
 from assistant.models.pocket.confidence import calibrated_confidence, calibration
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 
 ABSTENTION = "I can't tell from the picture."
 """The words in which the small model was trained to say that an image does not show what is asked for."""
@@ -73,4 +73,4 @@ def look_again(question: str, image: Image, model: ChatModel, stop: threading.Ev
 
 
 def _reply(model: ChatModel, messages: Sequence[Message], stop: threading.Event) -> str:
-    return "".join(stream_reply(model, messages, GenerationOptions.greedy(_ANSWER_TOKENS), stop)).strip()
+    return "".join(stream_text(model, messages, GenerationOptions.greedy(_ANSWER_TOKENS), stop)).strip()

@@ -36,7 +36,7 @@ class Chunk:
         text: New text of the reply; often empty.
         reasoning: New text of the reasoning before it.
         refusal: New text of a refusal.
-        tools: Names of tools that are called.
+        tool_calls: Pieces of calls of tools, as the server sent them.
         finish_reason: Reason why the reply ends with this event; None if it goes on.
         usage: Token counts.
         failed: True if this event reports an error that ends the reply.
@@ -45,7 +45,7 @@ class Chunk:
     text: str = ""
     reasoning: str = ""
     refusal: str = ""
-    tools: tuple[str, ...] = ()
+    tool_calls: tuple[dict[str, Any], ...] = ()
     finish_reason: FinishReason | None = None
     usage: ServerUsage | None = None
     failed: bool = False
@@ -53,7 +53,7 @@ class Chunk:
     @property
     def has_content(self) -> bool:
         """False for an event that only keeps the connection open."""
-        return bool(self.text or self.reasoning or self.refusal or self.tools or self.finish_reason)
+        return bool(self.text or self.reasoning or self.refusal or self.tool_calls or self.finish_reason)
 
 
 def parse_chunk(data: str, event: str = "message") -> Chunk:
@@ -80,7 +80,7 @@ def parse_chunk(data: str, event: str = "message") -> Chunk:
         text=text,
         reasoning=as_text(delta.get("reasoning_content")) or as_text(delta.get("reasoning")) or reasoning_parts,
         refusal=as_text(delta.get("refusal")),
-        tools=tuple(_tool_names(delta)),
+        tool_calls=tuple(_tool_calls(delta)),
         finish_reason=None if finish_reason in _ABSENT else _FINISH_REASONS.get(finish_reason, "stop"),
         usage=_read_usage(value.get("usage")) or _read_usage(choice.get("usage")),
     )
@@ -112,10 +112,11 @@ def _read_content(content: Any) -> tuple[str, str]:
     return "".join(texts), "".join(reasoning)
 
 
-def _tool_names(delta: dict[str, Any]) -> list[str]:
-    calls = [as_dict(as_dict(call).get("function")) for call in as_list(delta.get("tool_calls"))]
-    calls.append(as_dict(delta.get("function_call")))
-    return [name for call in calls if (name := as_text(call.get("name")))]
+def _tool_calls(delta: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = [*filter(None, map(as_dict, as_list(delta.get("tool_calls"))))]
+    # The format before tools.
+    function = as_dict(delta.get("function_call"))
+    return [*calls, {"index": 0, "function": function}] if function else calls
 
 
 def _read_usage(value: Any) -> ServerUsage | None:

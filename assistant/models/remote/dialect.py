@@ -47,11 +47,13 @@ class Dialect:
         limit_name: Name of the limit of the reply; empty if the server accepts none.
         largest_limit: Largest limit that it accepts; 0 if any.
         omitted: Names of optional parameters that it refuses.
+        opens_reasoning: True if its replies begin with reasoning that has the closing tag alone.
     """
 
     limit_name: str = _OLD_LIMIT
     largest_limit: int = 0
     omitted: frozenset[str] = field(default=frozenset())
+    opens_reasoning: bool = False
 
     def apply(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return `request` in this dialect."""

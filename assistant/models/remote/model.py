@@ -1,6 +1,6 @@
 """A chat model on a server with OpenAI's chat completions: vLLM, SGLang, llama.cpp, Ollama, LM Studio and others.
 
-    messages -> JSON, images as data URLs -> POST /chat/completions -> events -> text -> usage
+    messages -> JSON, images as data URLs -> POST /chat/completions -> events -> items -> usage
                                   ^                   |
                                   +----- retry -------+ while no text has come and the error is retryable
 
@@ -11,13 +11,14 @@ import re
 import threading
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from assistant.errors import ContextOverflow, ModelError, http_status
 from assistant.events import Usage
 from assistant.messages import Message
-from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo
+from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo, ReplyItem
 from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
 from assistant.models.remote.http_errors import REDIRECTS
@@ -31,6 +32,7 @@ from assistant.models.remote.openai_api import (
 )
 from assistant.models.remote.retries import RETRY_DELAYS, IsCancelled, RetryPolicy, ServerError
 from assistant.models.remote.streamed_reply import StreamedReply
+from assistant.models.think_tags import opened
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from assistant.text_cleaning import clean_line, valid_unicode
 
@@ -120,14 +122,15 @@ class RemoteModel:
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
-    ) -> Generator[str, None, Usage]:
+    ) -> Generator[ReplyItem, None, Usage]:
         response = StreamedReply(self._client, options.max_tokens)
         request = self._build_request(messages, options)
         retries = RetryPolicy(self._retry_delays)
         dialects = [self._learned[0]]
         while not stop.is_set():
             try:
-                yield from response.stream_once(dialects[-1].apply(request), stop)
+                reply = response.stream_once(dialects[-1].apply(request), stop)
+                yield from opened(reply) if self._learned[0].opens_reasoning else reply
                 break
             except ServerError as error:
                 if response.has_text:
@@ -143,6 +146,9 @@ class RemoteModel:
                 if response.accepted:
                     self._learn(dialects[-1], request)
         return response.usage()
+
+    def on_unopened_reasoning(self) -> None:
+        self._learned[0] = replace(self._learned[0], opens_reasoning=True)
 
     def close(self) -> None:
         self._data_urls = {}
@@ -164,7 +170,7 @@ class RemoteModel:
         """Remember what the server accepts, and tell the user once what it does not."""
         for notice in dialect.notices(self._learned[0], request):
             self._on_notice(notice)
-        self._learned[0] = dialect
+        self._learned[0] = replace(dialect, opens_reasoning=self._learned[0].opens_reasoning)
 
     def _raise_if_fixable(self, error: ServerError) -> None:
         """Raise a more helpful `ModelError` if the key or the model's name is wrong."""

@@ -1,6 +1,6 @@
 """One reply of a server: its events, until it is complete, stopped, too long, or has failed.
 
-    event ─▶ parse_chunk ─▶ text, cut to the limit ─▶ caller
+    event ─▶ parse_chunk ─▶ text and reasoning, cut to the limit, and calls of tools ─▶ caller
                  └────────▶ reason of the end, token counts, times ─▶ Usage
 
 The end of a reply is [DONE], or soon after its finish reason: not every server closes the connection then.
@@ -13,10 +13,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from assistant.events import FinishReason, Usage
+from assistant.messages import Reasoning, ToolCall
+from assistant.models.base import ReplyItem
 from assistant.models.remote.chunks import END_OF_STREAM, Chunk, ServerUsage, parse_chunk
 from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.http_errors import broken_off
 from assistant.models.remote.retries import ServerError
+from assistant.models.tool_call_deltas import ToolCallDeltas
 
 if TYPE_CHECKING:
     import httpx2
@@ -44,8 +47,8 @@ class StreamedReply:
         """True once text has been yielded."""
         return self._content.num_chunks > 0
 
-    def stream_once(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, None]:
-        """Send the request once and yield the text. Raises `ServerError` unless the reply is complete or stopped."""
+    def stream_once(self, request: dict[str, Any], stop: threading.Event) -> Generator[ReplyItem, None, None]:
+        """Send the request once and yield the reply. Raises `ServerError` unless it is complete or stopped."""
         self._clock.new_content()
         try:
             yield from self._read(request, stop)
@@ -53,6 +56,8 @@ class StreamedReply:
             # Nothing that follows a complete reply can make it incomplete.
             if not self._content.is_finished:
                 raise
+        if self._content.is_finished:
+            yield from self._content.tool_calls()
         if not self._content.is_finished and not stop.is_set():
             raise broken_off(self._client.base_url)
 
@@ -70,7 +75,7 @@ class StreamedReply:
             server.reasoning_tokens or content.num_reasoning_chunks,
         )
 
-    def _read(self, request: dict[str, Any], stop: threading.Event) -> Generator[str, None, None]:
+    def _read(self, request: dict[str, Any], stop: threading.Event) -> Generator[ReplyItem, None, None]:
         def is_over() -> bool:
             return stop.is_set() or self._is_over()
 
@@ -83,8 +88,8 @@ class StreamedReply:
                 chunk = self._parse(event)
                 if chunk.has_content:
                     self._clock.new_content(is_token=not chunk.finish_reason or bool(chunk.text))
-                if text := self._content.add(chunk):
-                    yield text
+                for item in self._content.add(chunk):
+                    yield item
                     # The caller may have taken its time.
                     self._clock.new_content()
                 if stop.is_set() or self._content.is_full:
@@ -135,31 +140,43 @@ class _Content:
         self._characters_left = max_tokens * _MAX_TOKEN_CHARACTERS
         self._finish_reason: FinishReason | None = None
         self._refusal = ""
-        self._tools: list[str] = []
+        self._tools = ToolCallDeltas()
 
     @property
     def is_finished(self) -> bool:
         """True once the reply is complete."""
         return self._finish_reason is not None
 
-    def add(self, chunk: Chunk) -> str:
-        """Add a chunk and return its text, as far as the limit allows."""
+    def add(self, chunk: Chunk) -> list[ReplyItem]:
+        """Add a chunk and return its reasoning and its text, as far as the limit allows."""
         self.server_usage = chunk.usage or self.server_usage
         self._refusal = (self._refusal + chunk.refusal)[:_MAX_DETAIL]
-        self._tools = [*self._tools, *chunk.tools][:4]
-        self.num_reasoning_chunks += bool(chunk.reasoning)
-        text = chunk.text[: self._characters_left]
-        exceeds = len(text) < len(chunk.text) or self.num_chunks == self._max_tokens
-        if (chunk.text and exceeds) or self.num_reasoning_chunks > self._max_tokens:
-            self.is_full = True
-            self.finish("length")
+        for call in chunk.tool_calls:
+            self._tools.add(call)
+        items = [*self._items(chunk.reasoning, Reasoning), *self._items(chunk.text, str)]
         if chunk.finish_reason is not None:
             self.finish(chunk.finish_reason)
-        if not text or self.num_chunks == self._max_tokens:
-            return ""
-        self.num_chunks += 1
-        self._characters_left -= len(text)
-        return text
+        return items
+
+    def tool_calls(self) -> list[ToolCall]:
+        """Return the calls of tools, once the reply is complete."""
+        return self._tools.complete()
+
+    def _items(self, text: str, kind: type[Reasoning] | type[str]) -> list[ReplyItem]:
+        if not text or self.is_full:
+            return []
+        allowed = text[: self._characters_left]
+        if len(allowed) < len(text) or self.num_chunks + self.num_reasoning_chunks >= self._max_tokens:
+            self.is_full = True
+            self.finish("length")
+            if self.num_chunks + self.num_reasoning_chunks >= self._max_tokens:
+                return []
+        if kind is Reasoning:
+            self.num_reasoning_chunks += 1
+        else:
+            self.num_chunks += 1
+        self._characters_left -= len(allowed)
+        return [kind(allowed)] if allowed else []
 
     def finish(self, reason: FinishReason) -> None:
         """Note that the reply is complete. The first reason counts."""
@@ -169,11 +186,11 @@ class _Content:
         """Return the reason why the reply ends. Some servers only say "stop" after a refusal or a call."""
         if self._finish_reason not in (None, "stop"):
             return self._finish_reason
-        return "refusal" if self._refusal else "tool_calls" if self._tools else "stop"
+        return "refusal" if self._refusal else "tool_calls" if self._tools.complete() else "stop"
 
     def detail(self) -> str:
         """Return the words of a refusal, or the names of the tools called."""
-        return self._refusal or ", ".join(self._tools)
+        return self._refusal or ", ".join(call.name for call in self._tools.complete()[:4])
 
 
 class _Clock:
