@@ -7,7 +7,6 @@ sentences. Some chat templates open the reasoning themselves, so that a reply ha
 that has been taken for text by then: see `TextWasReasoning`.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -26,10 +25,10 @@ OPENING_TAG = "<think>"
 """Said in front of a reply whose template has opened the reasoning."""
 
 _CLOSING = frozenset(_TAGS.values())
-_OUTSIDE = re.compile("|".join(map(re.escape, (*_TAGS, *_CLOSING))))
 # Most chunks hold none of these, and nothing is searched in them.
 _FIRST_CHARACTERS = tuple({tag[0] for tag in _TAGS})
 _LONGEST = max(map(len, _CLOSING))
+_LINE = 64
 _QUOTES = frozenset("`'\"“‘«(")
 
 
@@ -57,11 +56,13 @@ class ThinkTags:
         self._held = ""
         """End of the last chunk that may be the beginning of a tag."""
         self._line = ""
-        """Text of the current line."""
+        """Text of the current line; the middle of a long one is left out."""
         self._in_code = False
         self._had_reasoning = False
         self._only_space = True
         """True if no text has come since the beginning, or since the reasoning."""
+        self._leading_space = ""
+        """White space before the first text. It is left out if reasoning follows instead."""
 
     def push(self, chunk: str) -> "list[str | Reasoning | TextWasReasoning]":
         """Return what is known of `chunk` and of what was held back before it."""
@@ -69,33 +70,30 @@ class ThinkTags:
         if not self._closing and not any(character in text for character in _FIRST_CHARACTERS):
             self._held = ""
             return [*self._text(text)]
-        return [*self._read(text, _tag_beginning(text, (self._closing,) if self._closing else (*_TAGS, *_CLOSING)))]
+        return [*self._read(text)]
 
     def flush(self) -> "list[str | Reasoning | TextWasReasoning]":
         """Return what was held back, once the reply is complete."""
         held, self._held = self._held, ""
-        return [*(self._reasoning(held) if self._closing else self._text(held))]
+        items = [*(self._reasoning(held) if self._closing else self._text(held))]
+        return [*items, self._leading_space] if self._leading_space else items
 
-    def _read(self, text: str, end: int) -> "Iterator[str | Reasoning | TextWasReasoning]":
-        """Yield the items of `text`, of which what follows `end` is held back."""
-        position = 0
-        while position < end:
+    def _read(self, text: str) -> "Iterator[str | Reasoning | TextWasReasoning]":
+        """Yield the items of `text`, and hold its end back if that may be the beginning of a tag."""
+        while True:
+            tags = (self._closing,) if self._closing else (*_TAGS, *_CLOSING)
+            starts = {found: tag for tag in tags if (found := text.find(tag)) >= 0}
+            end = min(starts) if starts else _tag_beginning(text, tags)
+            yield from self._reasoning(text[:end]) if self._closing else self._text(text[:end])
+            if not starts:
+                self._held = text[end:]
+                return
+            tag = starts[end]
+            text = text[end + len(tag) :]
             if self._closing:
-                found = text.find(self._closing, position, end)
-                if found < 0:
-                    break
-                yield from self._reasoning(text[position:found])
-                position = found + len(self._closing)
                 self._end_reasoning()
-                continue
-            match = _OUTSIDE.search(text, position, end)
-            if match is None:
-                break
-            yield from self._text(text[position : match.start()])
-            position = match.end()
-            yield from self._tag(match[0])
-        yield from self._reasoning(text[position:end]) if self._closing else self._text(text[position:end])
-        self._held = text[end:]
+            else:
+                yield from self._tag(tag)
 
     def _tag(self, tag: str) -> "Iterator[str | Reasoning | TextWasReasoning]":
         """Handle a tag outside reasoning."""
@@ -111,7 +109,7 @@ class ThinkTags:
             yield from self._text(tag)
 
     def _end_reasoning(self) -> None:
-        self._closing = self._line = ""
+        self._closing = self._line = self._leading_space = ""
         self._had_reasoning = self._only_space = True
 
     @staticmethod
@@ -120,16 +118,20 @@ class ThinkTags:
             yield Reasoning(text)
 
     def _text(self, text: str) -> Iterator[str]:
-        if self._only_space and self._had_reasoning:
-            text = text.lstrip()
-        if not text:
-            return
-        self._only_space = self._only_space and text.isspace()
+        if self._only_space:
+            text = text.lstrip() if self._had_reasoning else self._leading_space + text
+            self._leading_space = text if text.isspace() else ""
+            self._only_space = not text or text.isspace()
+            if self._only_space:
+                return
         first, *others = text.split("\n")
         self._line += first
         for line in others:
             self._in_code ^= self._line.lstrip().startswith("```")
             self._line = line
+        if len(self._line) > _LINE:
+            # Its beginning and its last character are looked at.
+            self._line = self._line[: _LINE // 2] + self._line[-1]
         yield text
 
 

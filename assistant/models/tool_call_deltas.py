@@ -1,7 +1,9 @@
 """Put the calls of tools together that a model sends in pieces, in the format of OpenAI's chat completions.
 
-index, id, name, beginning of the arguments ─┬▶ ToolCall
-index, more of the arguments ────────────────┘
+    index, id, name, beginning of the arguments ─┬▶ ToolCall
+    index, more of the arguments ────────────────┘
+
+Half a call is passed on as it is: whoever runs tools tells the model that its arguments are invalid.
 """
 
 from dataclasses import dataclass
