@@ -22,6 +22,7 @@ from training.splits import split_images
 
 NAME_QUESTION = "What is this?"
 DETAIL_QUESTION = "Describe this picture in detail."
+COUNT_QUESTION = "How many people are in this picture?"
 _NUM_SHAPES = 40
 _NUM_DRAWN = 10
 _SEEDS = {"dev": 100, "test": 500}
@@ -60,9 +61,18 @@ def name_cases(options: Options) -> Sequence[Case]:
 
 def detail_cases(options: Options) -> Sequence[Case]:
     """Ask for details of photos that people have described."""
+    return _captioned(options, DETAIL_QUESTION)
+
+
+def count_cases(options: Options) -> Sequence[Case]:
+    """Ask for the number of people in the same photos."""
+    return _captioned(options, COUNT_QUESTION)
+
+
+def _captioned(options: Options, question: str) -> list[Case]:
     captions = {row["image"]: row["captions"] for row in read_annotations(_data(options), "flickr8k")}
     return [
-        Case(name, (DETAIL_QUESTION,), image, expected={"captions": captions[name]})
+        Case(name, (question,), image, expected={"captions": captions[name]})
         for name, image in _photos(options, "flickr8k", options.limit or 100)
     ]
 
@@ -140,6 +150,20 @@ def language_cases(options: Options) -> Sequence[Case]:
     ]
 
 
+def switching_cases(options: Options) -> Sequence[Case]:
+    """Change the language from turn to turn, with a drawn shape in view and without."""
+    image, _ = drawings.draw_shape(_SEEDS[options.split])
+    return [
+        Case(
+            f"{number} {row['turns'][0][1]}",
+            tuple(question for _, question in row["turns"]),
+            image if row["image"] else None,
+            expected={"languages": [language for language, _ in row["turns"]]},
+        )
+        for number, row in enumerate(_texts()["switching"][options.split])
+    ]
+
+
 PARTS: dict[str, Callable[[Options], Sequence[Case]]] = {
     "questions": question_cases,
     "names": name_cases,
@@ -149,6 +173,8 @@ PARTS: dict[str, Callable[[Options], Sequence[Case]]] = {
     "injection": injection_cases,
     "persona": persona_cases,
     "languages": language_cases,
+    "counts": count_cases,
+    "switching": switching_cases,
 }
 
 

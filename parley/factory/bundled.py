@@ -8,7 +8,7 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import MissingExtraError, ModelError, first_line
+from assistant.errors import ModelError, first_line
 from assistant.formatting import format_bytes
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from assistant.models.pocket.described_images import Vision
-    from assistant.models.pocket.text_in_image import TextInImage
     from assistant.settings import Settings
     from skills.emotions.face_boxes import FaceDetector
 
@@ -66,7 +65,7 @@ def load_pocket(settings: "Settings", progress: Progress = no_progress, on_notic
     except ModelError as error:
         on_notice(f"{error} Until then images cannot be looked at.")
     language = GgufModel.load(file, name=POCKET, progress=progress, on_notice=on_notice)
-    return PocketModel(language, lambda: load_vision(settings, on_notice))
+    return PocketModel(language, lambda: load_vision(settings, on_notice), on_notice)
 
 
 def load_vision(settings: "Settings", on_notice: OnNotice = no_notice) -> "Vision":
@@ -80,6 +79,7 @@ def load_vision(settings: "Settings", on_notice: OnNotice = no_notice) -> "Visio
     from assistant.models.pocket.described_images import Vision
     from assistant.models.pocket.recognizer import Recognizer
     from parley.factory.emotion import build_face_detector
+    from skills.text_glance import glance
 
     folder = assemble_pocket(settings)
     model = LocalModel.load(str(folder), device=settings.device, compile=settings.compile, on_notice=on_notice)
@@ -87,7 +87,11 @@ def load_vision(settings: "Settings", on_notice: OnNotice = no_notice) -> "Visio
         on_notice(notice)
     faces = build_face_detector(settings, on_notice=on_notice)
     describer = Describer(
-        Recognizer.load(folder), model, count_faces=lambda pixels: count_faces(faces, pixels), read_text=_read_text
+        Recognizer.load(folder),
+        model,
+        count_faces=lambda pixels: count_faces(faces, pixels),
+        read_text=glance,
+        on_notice=on_notice,
     )
     return Vision(model, describer)
 
@@ -96,16 +100,6 @@ def count_faces(detector: "FaceDetector", pixels: "PIL.Image.Image") -> int:
     """Return the number of faces in an image, without those in its background and what only looks like one."""
     least = _MIN_FACE_SHARE * min(pixels.size)
     return sum(max(face.right - face.left, face.bottom - face.top) >= least for face in detector.find(pixels))
-
-
-def _read_text(pixels: "PIL.Image.Image") -> "TextInImage":
-    from assistant.models.pocket.text_in_image import TextInImage
-    from skills.text_glance import glance
-
-    try:
-        return glance(pixels)
-    except MissingExtraError:
-        return TextInImage()
 
 
 def fetch_language_model(settings: "Settings", progress: Progress = no_progress, *, full_check: bool = False) -> Path:

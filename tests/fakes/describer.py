@@ -37,7 +37,7 @@ class ScriptedWords:
         self._answers = answers
         self.asked: list[tuple[str, bool]] = []
 
-    def describe(self, image: Image) -> str:
+    def describe(self, image: Image, *, is_new: bool) -> str:
         return self._describe(image)
 
     def look_again(self, question: str, image: Image, *, is_new: bool) -> str:

@@ -7,12 +7,15 @@ pixels ─────────┼─▶ colours, drawn or not ────�
                 └─▶ text ─▶ a page, or words in a photo ─────┘
 """
 
+import logging
 import threading
 from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import PIL.Image
 
 from assistant.attachments.images import decode
+from assistant.errors import ParleyError, first_line
 from assistant.messages import Image
 from assistant.models.base import ChatModel
 from assistant.models.pocket.captioner import write_caption
@@ -24,8 +27,12 @@ from assistant.models.pocket.kinds import choose_kinds, kind_probabilities
 from assistant.models.pocket.recognizer import Recognition, Recognizer
 from assistant.models.pocket.text_in_image import ReadText, TextInImage, is_page, kept_rows
 from assistant.models.pocket.things import choose_things, words_said
+from assistant.progress import OnNotice, no_notice
 
+Found = TypeVar("Found")
 CountFaces = Callable[[PIL.Image.Image], int]
+
+_log = logging.getLogger(__name__)
 
 _MIN_SIDE = 8
 """Pixels of a side below which nothing but colours can be seen."""
@@ -41,6 +48,7 @@ class Describer:
         *,
         count_faces: CountFaces | None = None,
         read_text: ReadText | None = None,
+        on_notice: OnNotice = no_notice,
     ) -> None:
         """Create a describer.
 
@@ -49,11 +57,15 @@ class Describer:
             model: The small vision model, which writes the caption.
             count_faces: Return the number of faces in an image.
             read_text: Return the text in an image.
+            on_notice: Receives a sentence when one of these parts fails; descriptions go without it.
         """
         self._recognizer = recognizer
         self._model = model
         self._count_faces = count_faces
         self._read_text = read_text
+        self._on_notice = on_notice
+        self._failed: set[str] = set()
+        """Parts about which there was a notice."""
 
     def describe(self, image: Image, stop: threading.Event | None = None) -> ImageDescription:
         """Return what is in `image`. Takes about a second, and more where there is text to read.
@@ -64,15 +76,15 @@ class Describer:
 
         Raises:
             AttachmentError: The image does not decode.
-            ModelError: The small model fails.
         """
         stop = stop or threading.Event()
         pixels = decode(image)
         colours, drawn = find_colours(pixels), is_drawn(pixels)
         if colours.is_plain or min(pixels.size) < _MIN_SIDE:
             return ImageDescription(colours=colours)
-        (seen,) = self._recognizer.recognize([pixels])
-        text = self._read_text(pixels) if self._read_text and not stop.is_set() else TextInImage()
+        nothing = Recognition([0.0] * len(self._recognizer.class_names), {})
+        seen = self._attempt("its main thing", image, lambda: self._recognizer.recognize([pixels])[0], nothing)
+        text = self._text(image, pixels, stop)
         rows, is_cut = kept_rows(text.rows)
         kinds = choose_kinds(seen.classes, self._recognizer.class_names, seen.words, is_drawn=drawn)
         found = ImageDescription(
@@ -92,8 +104,10 @@ class Describer:
         stop: threading.Event,
     ) -> ImageDescription:
         """Add a caption, further things and faces to what was found."""
-        caption = self._caption(image, seen, stop, is_drawn=found.is_drawn)
-        faces = self._count_faces(pixels) if self._count_faces and not stop.is_set() and not found.is_drawn else None
+        caption = self._attempt(
+            "what happens in it", image, lambda: self._caption(image, seen, stop, is_drawn=found.is_drawn), None
+        )
+        faces = None if found.is_drawn else self._faces(image, pixels, stop)
         said = words_said(caption or "", *(kind.name for kind in found.kinds if kind.certainty is not Certainty.UNSURE))
         others = () if found.is_drawn else choose_things(seen.words, said)
         return ImageDescription(
@@ -108,6 +122,30 @@ class Describer:
             is_page=found.is_drawn and bool(found.text) and caption is None,
             is_drawn=found.is_drawn,
         )
+
+    def _text(self, image: Image, pixels: PIL.Image.Image, stop: threading.Event) -> TextInImage:
+        read_text = self._read_text
+        if read_text is None or stop.is_set():
+            return TextInImage()
+        return self._attempt("its text", image, lambda: read_text(pixels, stop), TextInImage())
+
+    def _faces(self, image: Image, pixels: PIL.Image.Image, stop: threading.Event) -> int | None:
+        count_faces = self._count_faces
+        if count_faces is None or stop.is_set():
+            return None
+        return self._attempt("the faces in it", image, lambda: count_faces(pixels), None)
+
+    def _attempt(self, part: str, image: Image, look: Callable[[], Found], nothing: Found) -> Found:
+        """Return what `look` finds, or `nothing` if it fails: the rest of the description is worth having."""
+        try:
+            return look()
+        except Exception as error:  # noqa: BLE001 - detectors raise what their libraries raise
+            _log.warning("%s: %s cannot be found", image.name, part, exc_info=True)
+            if part not in self._failed:
+                self._failed.add(part)
+                reason = str(error) if isinstance(error, ParleyError) else f"{first_line(error)}."
+                self._on_notice(f"Of {image.name}, {part} could not be found, and replies do without it: {reason}")
+            return nothing
 
     def _caption(self, image: Image, seen: Recognition, stop: threading.Event, *, is_drawn: bool) -> str | None:
         caption = write_caption(self._model, image, stop)

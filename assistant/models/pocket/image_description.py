@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+TEXT_HEADING = "The text in it:"
+
 
 class Certainty(StrEnum):
     """How far a finding can be relied on. The thresholds are in `kinds`."""
@@ -123,7 +125,7 @@ class ImageDescription:
             return ""
         lines = [f'Line {number}: "{row}"' for number, row in enumerate(self.text, 1)]
         rest = ["(more text follows)"] if self.is_text_cut else []
-        return "\n".join(["The text in it:", *lines, *rest])
+        return "\n".join([TEXT_HEADING, *lines, *rest])
 
 
 def _is_said(name: str, caption: str) -> bool:

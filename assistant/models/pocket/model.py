@@ -24,25 +24,28 @@ from assistant.models.base import (
     ReplyItem,
 )
 from assistant.models.pocket.described_images import DescribedImages, Vision
-from assistant.models.pocket.prompt import build_prompt
+from assistant.models.pocket.prompt import UNSEEN, build_prompt, wants_few_sentences
+from assistant.models.pocket.sentence_limit import MAX_SENTENCES, stream_sentences
+from assistant.progress import OnNotice, no_notice
 
-# Sampled as its makers advise, the model gave a running girl "green sneakers" and "warm shadows"; greedily it did not.
-# Their penalty for repetition punishes the words of the description.
-_FAITHFUL: dict[str, Any] = {"temperature": 0.0, "repetition_penalty": 1.0}
+FAITHFUL: dict[str, Any] = {"temperature": 0.0, "repetition_penalty": 1.0}
+"""Options about images that are not set. Sampled as its makers advise, the model gave a running girl "green sneakers"
+and "warm shadows"; greedily it did not. Their penalty for repetition punishes the words of the description."""
 
 
 class PocketModel:
     """A `ChatModel` made of a language model and a small vision model: prepared, paused, and asked for the latter."""
 
-    def __init__(self, language: ChatModel, load_vision: Callable[[], Vision]) -> None:
+    def __init__(self, language: ChatModel, load_vision: Callable[[], Vision], on_notice: OnNotice = no_notice) -> None:
         """Create the model.
 
         Args:
             language: Writes the replies; closed with this model.
-            load_vision: Load the parts that see, when the first image is shown. May raise `ModelError`.
+            load_vision: Load the parts that see, when the first image is shown. May raise `ParleyError`.
+            on_notice: Receives sentences about images that cannot be looked at.
         """
         self._language = language
-        self._images = DescribedImages(load_vision)
+        self._images = DescribedImages(load_vision, on_notice)
 
     @property
     def info(self) -> ModelInfo:
@@ -54,7 +57,7 @@ class PocketModel:
 
     @property
     def image_defaults(self) -> GenerationOptions:
-        return replace(self.defaults, **_FAITHFUL)
+        return replace(self.defaults, **FAITHFUL)
 
     def vision_model(self) -> ChatModel:
         return self._images.model
@@ -67,7 +70,11 @@ class PocketModel:
         if stop.is_set():
             return Usage()
         seconds = time.monotonic() - started
-        usage = yield from self._language.stream(prompt, _faithful(options, messages), stop)
+        options = _faithful(options, messages)
+        if wants_few_sentences(messages):
+            usage = yield from stream_sentences(self._language, prompt, options, stop, MAX_SENTENCES)
+        else:
+            usage = yield from self._language.stream(prompt, options, stop)
         return replace(
             usage,
             first_token_seconds=usage.first_token_seconds + seconds if usage.first_token_seconds else 0.0,
@@ -99,7 +106,7 @@ def _faithful(options: GenerationOptions, messages: Sequence[Message]) -> Genera
     """Return options that keep to the words for an image, unless others were chosen."""
     if not any(message.had_image for message in messages):
         return options
-    return replace(options, **{name: value for name, value in _FAITHFUL.items() if getattr(options, name) is None})
+    return replace(options, **{name: value for name, value in FAITHFUL.items() if getattr(options, name) is None})
 
 
 class _Words:
@@ -109,8 +116,11 @@ class _Words:
         self._images = images
         self._stop = stop
 
-    def describe(self, image: Image) -> str:
-        return "" if self._stop.is_set() else self._images.describe(image, self._stop).as_text()
+    def describe(self, image: Image, *, is_new: bool) -> str:
+        if self._stop.is_set():
+            return ""
+        found = self._images.describe(image, self._stop, is_new=is_new)
+        return UNSEEN if found is None else found.as_text()
 
     def look_again(self, question: str, image: Image, *, is_new: bool) -> str:
         return "" if self._stop.is_set() else self._images.look_again(question, image, self._stop, is_new=is_new)

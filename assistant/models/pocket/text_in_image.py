@@ -1,5 +1,6 @@
 """Text that was found in an image: what is kept of it, and whether it is what the image is about."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ class TextInImage:
     share: float = 0.0
 
 
-ReadText = Callable[[PIL.Image.Image], TextInImage]
-"""Read an RGB image: the engine is no part of this package."""
+ReadText = Callable[[PIL.Image.Image, threading.Event], TextInImage]
+"""Read an RGB image, less of it once the event is set. The engine is no part of this package."""
 
 
 def is_page(text: TextInImage) -> bool:

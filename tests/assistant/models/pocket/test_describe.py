@@ -1,6 +1,7 @@
 """A look at an image."""
 
 import io
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -48,11 +49,61 @@ def test_a_photo_has_kind_caption_faces_and_text() -> None:
         {"dog": 0.9, "grass": 0.5, "ball": 0.8},
         "A dog is running through the grass.",
         count_faces=lambda _: 1,
-        read_text=lambda _: TextInImage(("REX",)),
+        read_text=lambda *_: TextInImage(("REX",)),
     ).describe(attach(photo()))
     assert found.caption == "A dog is running through the grass."
     assert found.others == ("a ball",)
     assert (found.faces, found.text, found.is_page) == (1, ("REX",), False)
+
+
+class Broken:
+    """Fails whatever it is asked."""
+
+    class_names = NAMES
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        raise RuntimeError("out of memory")
+
+    recognize = stream = score = __call__
+
+
+def test_a_part_that_fails_leaves_the_rest_of_the_description() -> None:
+    notices: list[str] = []
+    sees = describer(
+        {DOG: 0.9},
+        {"dog": 0.9, "grass": 0.5, "ball": 0.8},
+        "A dog is running through the grass.",
+        count_faces=Broken(),
+        read_text=Broken(),
+        on_notice=notices.append,
+    )
+    found = sees.describe(attach(photo()))
+    assert (found.caption, found.others, found.faces, found.text) == (
+        "A dog is running through the grass.",
+        ("a ball",),
+        None,
+        (),
+    )
+    sees.describe(attach(photo()))
+    assert [re.sub("could not.*: ", "- ", notice) for notice in notices] == [
+        "Of image.png, its text - out of memory.",
+        "Of image.png, the faces in it - out of memory.",
+    ]
+
+
+def test_without_its_models_an_image_has_its_colours_and_its_text() -> None:
+    notices: list[str] = []
+    sees = Describer(
+        Broken(),  # type: ignore[arg-type]
+        Broken(),  # type: ignore[arg-type]
+        read_text=lambda *_: TextInImage(("REX",)),
+        on_notice=notices.append,
+    )
+    found = sees.describe(attach(photo()))
+    assert found.text == ("REX",)
+    assert found.colours.largest
+    assert (found.kinds, found.caption, found.others) == ((), None, ())
+    assert len(notices) == 2
 
 
 def test_a_guessed_caption_is_not_in_the_description() -> None:
@@ -68,7 +119,7 @@ def test_a_silhouette_is_nothing_in_particular() -> None:
 
 def test_a_page_is_not_shown_to_the_small_model() -> None:
     rows = ("Dear customer, thank you for your order number 4711,", "which we have sent to you today.")
-    page = describer({DOG: 0.9}, {"dog": 0.9}, read_text=lambda _: TextInImage(rows)).describe(attach(photo()))
+    page = describer({DOG: 0.9}, {"dog": 0.9}, read_text=lambda *_: TextInImage(rows)).describe(attach(photo()))
     assert page.is_page
     assert "dog" not in page.as_text()
 
@@ -80,7 +131,7 @@ def test_a_plain_image_is_plain_at_any_size(size: tuple[int, int]) -> None:
 
 
 def test_a_stopped_look_asks_nobody() -> None:
-    def never(_: PIL.Image.Image) -> Any:
+    def never(*_: object) -> Any:
         raise AssertionError
 
     stop = threading.Event()
@@ -97,7 +148,7 @@ def test_transparent_images_are_seen_on_white() -> None:
 
 
 def test_a_sign_is_its_words() -> None:
-    found = describer({}, {}, "A picture of a dog.", read_text=lambda _: TextInImage(("NO PARKING",))).describe(
+    found = describer({}, {}, "A picture of a dog.", read_text=lambda *_: TextInImage(("NO PARKING",))).describe(
         attach(silhouette())
     )
     assert found.as_text() == 'A page or screen with text. The text in it:\nLine 1: "NO PARKING"'

@@ -47,10 +47,60 @@ def test_a_conversation_without_images_loads_no_vision_model() -> None:
     assert complete(PocketModel(ScriptedModel("Hello"), load), user("Hi")) == "Hello"
 
 
-@pytest.mark.parametrize("fault", [AttachmentError("damaged"), ValueError("the OCR of a library")])
+@pytest.mark.parametrize("fault", [AttachmentError("it is damaged"), ValueError("it is damaged")])
 def test_an_image_that_cannot_be_looked_at_does_not_end_the_turn(fault: Exception) -> None:
-    pocket = PocketModel(ScriptedModel("I cannot make it out."), lambda: scripted_vision(fault))
+    notices: list[str] = []
+    pocket = PocketModel(ScriptedModel("I cannot make it out."), lambda: scripted_vision(fault), notices.append)
     assert complete(pocket, user("What is it?", PHOTO)) == "I cannot make it out."
+    [notice] = notices
+    assert PHOTO.name in notice
+    assert "it is damaged" in notice
+
+
+def test_a_conversation_goes_on_without_what_sees() -> None:
+    loads: list[Vision] = []
+
+    def load() -> Vision:
+        if not loads:
+            raise ModelError("There is no network: connect and try again.")
+        return loads[0]
+
+    language, notices = ScriptedModel(), list[str]()
+    pocket = PocketModel(language, load, notices.append)
+    earlier = [user("What is it?", PHOTO), assistant("A cat.")]
+    complete(pocket, *earlier, user("Tell me a joke."))
+    complete(pocket, *earlier, user("How many cats are there?"))
+    assert notices == ["There is no network: connect and try again. Until then replies do without earlier images."]
+    assert "cannot be looked at now" in language.prompts[-1][1].text
+    # A new image is worth another attempt, and the next turn has the earlier ones back.
+    with pytest.raises(ModelError, match="There is no network"):
+        complete(pocket, *earlier, user("And this?", make_image(colour="blue")))
+    loads.append(scripted_vision(ImageDescription(caption="The sky."), CAT))
+    complete(pocket, *earlier, user("And this?", make_image(colour="blue")))
+    complete(pocket, *earlier, user("And this?", make_image(colour="blue")), assistant("Sky."), user("Thanks"))
+    assert "A cat sleeps." in language.prompts[-1][1].text
+
+
+def test_what_was_seen_is_known_although_nothing_sees_any_more() -> None:
+    language = ScriptedModel()
+    visions = [scripted_vision(CAT)]
+
+    def load() -> Vision:
+        if not visions:
+            raise ModelError("no memory")
+        return visions.pop()
+
+    pocket = PocketModel(language, load)
+    complete(pocket, user("What is it?", PHOTO))
+    pocket._images.close()
+    complete(pocket, user("What is it?", PHOTO), assistant("A cat."), user("Is it asleep?"))
+    assert "A cat sleeps." in language.prompts[-1][1].text
+
+
+def test_a_description_has_five_sentences_at_most() -> None:
+    pocket = PocketModel(ScriptedModel("It is grey. " * 9, "It is grey. " * 9), lambda: scripted_vision(CAT))
+    assert complete(pocket, user("Describe it in detail.", PHOTO)).count(".") == 5
+    assert complete(pocket, user("Describe it in a long story.", PHOTO)).count(".") == 9
 
 
 @pytest.mark.parametrize("error", [ModelError("no network"), MissingExtraError("no package")])

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from assistant.messages import IMAGE_PLACEHOLDER, Message, Text, assistant, system, user
-from assistant.models.pocket.prompt import DEFAULT_PERSONA, build_prompt
+from assistant.models.pocket.prompt import DEFAULT_PERSONA, build_prompt, wants_few_sentences
 from tests.fakes.describer import ScriptedWords
 from tests.fakes.skills import make_image
 
@@ -46,6 +46,10 @@ def test_a_question_long_after_an_image_is_not_about_it() -> None:
     assert ("Many", True) not in words.asked
 
 
+def no_words(_: object) -> str:
+    return ""
+
+
 @pytest.mark.parametrize(
     "question", ["Describe this picture in detail.", "Beschreibe das Bild.", "Décris cette image.", "请描述这张图片。"]
 )
@@ -54,6 +58,45 @@ def test_a_description_is_asked_not_to_add_anything(question: str) -> None:
     assert "Say only what is written in <image 1>" in described.text
     _, plain = build_prompt([user(question)], ScriptedWords(lambda _: ""))
     assert plain == user(question)
+
+
+def test_a_description_goes_through_what_is_known_point_by_point() -> None:
+    seen = "A dog runs. Also visible: a ball. Main colours: green."
+    _, asked = build_prompt([user("Describe this picture in detail.", PHOTO)], ScriptedWords(lambda _: seen))
+    hint = asked.text.partition("in detail.\n")[2]
+    assert hint.startswith("(Write 3 short sentences, one for each of these points")
+    assert hint.endswith("\n1. A dog runs.\n2. Also visible: a ball.\n3. Main colours: green.)")
+    assert "people" not in hint
+
+
+@pytest.mark.parametrize("question", ["Describe it in ten words.", "Describe it in a poem.", "Beschreibe es kurz."])
+def test_a_description_of_a_given_length_has_that_length(question: str) -> None:
+    asked = [user(question, PHOTO)]
+    _, described = build_prompt(asked, ScriptedWords(lambda _: "A dog runs. Main colours: green."))
+    assert "sentences" not in described.text
+    assert not wants_few_sentences(asked)
+
+
+def test_few_sentences_are_wanted_of_a_description_of_an_image_in_view() -> None:
+    describe = user("Describe it in detail.")
+    photo = user("What is it?", PHOTO)
+    assert wants_few_sentences([user("Describe it.", PHOTO)])
+    assert wants_few_sentences([photo, assistant("A dog."), describe])
+    assert not wants_few_sentences([photo])
+    assert not wants_few_sentences([user("Describe the sea.")])
+    assert not wants_few_sentences([photo, *[user("Yes"), assistant("No")] * 3, describe])
+
+
+@pytest.mark.parametrize(
+    "question", ["How many dogs are there?", "Wie viele Hunde sind da?", "Combien de chiens ?", "有几只狗？"]
+)
+def test_a_number_that_nobody_counted_is_not_guessed(question: str) -> None:
+    _, asked = build_prompt([user(question, PHOTO)], ScriptedWords(lambda _: "Dogs run."))
+    assert "name no number" in asked.text
+    _, counted = build_prompt([user(question, PHOTO)], ScriptedWords(lambda _: "Dogs run.", **{question: "two"}))
+    assert "name no number" not in counted.text
+    _, read = build_prompt([user(question, PHOTO)], ScriptedWords(lambda _: 'The text in it:\nLine 1: "2 dogs"'))
+    assert "name no number" not in read.text
 
 
 def test_no_second_look_at_several_images() -> None:
@@ -127,7 +170,8 @@ def test_a_question_for_who_it_is_is_answered_by_the_persona(question: str) -> N
     persona = "You are Ada, a guide. " + "Speak of the museum. " * 20
     instructions, asked = build_prompt([system(persona), user(question)], ScriptedWords(lambda _: ""))
     assert instructions.text.startswith(persona.strip())
-    assert asked.text == f"{question}\n(Answer this as who you are and as nobody else: You are Ada, a guide.)"
+    hint = "(Answer this as who you are and as nobody else: You are Ada, a guide.)"
+    assert asked.text.startswith(f"{question}\n{hint}")
 
 
 @pytest.mark.parametrize(
@@ -144,8 +188,61 @@ def test_a_question_for_who_it_is_is_answered_by_the_persona(question: str) -> N
     ],
 )
 def test_other_questions_are_left_as_they_are(question: str) -> None:
-    _, asked = build_prompt([system("You are Ada."), user(question)], ScriptedWords(lambda _: ""))
-    assert asked == user(question)
+    _, asked = build_prompt([system("Ada: You are she."), user(question)], ScriptedWords(no_words))
+    assert "as who you are" not in asked.text
+
+
+def test_rules_for_every_reply_follow_each_question() -> None:
+    persona = "You are Bo, a guide. End every reply with: Bye! You like ships."
+    instructions, first, _, second = build_prompt(
+        [system(persona), user("Hi"), assistant("Bye!"), user("Go on", PHOTO)], ScriptedWords(lambda _: "A dog.")
+    )
+    assert persona in instructions.text
+    assert first == user("Hi\n(End every reply with: Bye!)")
+    assert second.text.endswith("Go on\n(End every reply with: Bye!)")
+
+
+def last_line(*messages: Message) -> str:
+    return build_prompt(messages, ScriptedWords(lambda _: "A dog runs."))[-1].text.rpartition("\n")[2]
+
+
+GERMAN = user("Was ist auf dem Bild zu sehen?", PHOTO)
+
+
+def test_the_reply_is_in_the_language_of_the_question() -> None:
+    english = user("What is this?", PHOTO)
+    assert last_line(GERMAN) == "(Antworte auf Deutsch.)"
+    assert last_line(english) == "What is this?"
+    assert last_line(english, assistant("A dog."), user("Et de quelle couleur est le chien ?")) == (
+        "(R\u00e9ponds en fran\u00e7ais.)"
+    )
+    assert last_line(GERMAN, assistant("Ein Hund."), user("And what is it doing there?")) == "(Answer in English.)"
+    # A word or two are in the language of the question before.
+    assert last_line(GERMAN, assistant("Ein Hund."), user("Farbe?")) == "(Antworte auf Deutsch.)"
+
+
+def test_a_conversation_in_one_language_needs_no_word_about_it() -> None:
+    assert last_line(user("Wer ist das denn?"), assistant("Das ist Karl."), user("Was macht er hier?")) == (
+        "Was macht er hier?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("persona", "question"),
+    [
+        ("You are Ada. Always speak French.", "What is this?"),
+        ("You are Ada, who knows the town.", "Wie hei\u00dft das auf Englisch?"),
+        ("You are Ada, who knows the town.", "\u00dcbersetze das bitte."),
+    ],
+)
+def test_a_language_that_is_asked_for_is_left_alone(persona: str, question: str) -> None:
+    assert not re.search("Answer in|Antworte", last_line(system(persona), user(question, PHOTO)))
+
+
+def test_a_pasted_text_does_not_decide_the_language() -> None:
+    pasted = "The cat is on the table, and the dog is in the garden. " * 8
+    question = user(f"Worum geht es in dem Text, und wer ist das?\n{pasted}")
+    assert last_line(GERMAN, assistant("Ein Hund."), question) == "(Antworte auf Deutsch.)"
 
 
 def test_without_a_persona_the_model_knows_its_name() -> None:
