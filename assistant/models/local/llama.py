@@ -37,7 +37,7 @@ class KVBuffer:
 
     def __init__(self, sizes: LlamaSizes, max_batch: int, capacity: int) -> None:
         self._sizes = sizes
-        self._bindings: dict[tuple[Any, int], Any] = {}
+        self._bindings: dict[tuple[Any, int, int | None], Any] = {}
         self.data = self._allocate(max_batch, capacity)
 
     def reserve(self, tokens: int) -> None:
@@ -53,18 +53,25 @@ class KVBuffer:
         self.data = data
         self._bindings.clear()
 
-    def binding(self, session: Any, batch: int) -> Any:
-        """Return a binding of `session` to the keys and values of the first `batch` sequences."""
+    def binding(self, session: Any, batch: int, num_layers: int | None = None) -> Any:
+        """Return a binding of `session` to the keys and values of the first `batch` sequences.
+
+        Args:
+            session: A session of the layers.
+            batch: Number of sequences.
+            num_layers: Write the keys and values of so many layers; None for all.
+        """
         from onnxruntime import OrtValue
 
-        if (bound := self._bindings.get((session, batch))) is None:
-            bound = self._bindings[session, batch] = session.io_binding()
+        if (bound := self._bindings.get((session, batch, num_layers))) is None:
+            bound = self._bindings[session, batch, num_layers] = session.io_binding()
             for layer, both in enumerate(self.data):
                 for (past, present), values in zip(cache_names(layer), both, strict=True):
                     # The same memory as input and output: the new tokens are written behind the others.
                     shared = OrtValue.ortvalue_from_numpy(values[:batch])
                     bound.bind_ortvalue_input(past, shared)
-                    bound.bind_ortvalue_output(present, shared)
+                    if num_layers is None or layer < num_layers:
+                        bound.bind_ortvalue_output(present, shared)
         return bound
 
     def _allocate(self, batch: int, capacity: int) -> Floats:
@@ -174,6 +181,8 @@ class LlamaDecoder:
     def hidden_states(self, x: Tensor, layers: Sequence[int]) -> Tensor:
         """Compute the hidden states of a text by itself, without the adapter and without changing the KV cache.
 
+        Layers after the last one of `layers` are not computed.
+
         Args:
             x: Embeddings (tokens, hidden_size).
             layers: Layer counts, such as (8, 16): after that many layers.
@@ -185,7 +194,8 @@ class LlamaDecoder:
         buffer = KVBuffer(self.sizes, 1, len(x))
         positions, mask = np.arange(len(x))[None], _causal_mask(len(x), len(x))
         session = self._sessions(LAYERS)
-        states = _run(session, buffer.binding(session, 1), x[None], positions, mask, layers)
+        binding = buffer.binding(session, 1, max(layers))
+        states = _run(session, binding, x[None], positions, mask, layers, is_partial=True)
         rotated = torch.cat(states)
         return rotate(rotated, self.sizes.hidden_size) if self._quantized else rotated
 
@@ -209,10 +219,20 @@ class LlamaDecoder:
 
 
 def _run(
-    session: Any, binding: Any, x: Tensor, positions: NDArray[np.int64], mask: Floats, layers: Sequence[int]
+    session: Any,
+    binding: Any,
+    x: Tensor,
+    positions: NDArray[np.int64],
+    mask: Floats,
+    layers: Sequence[int],
+    *,
+    is_partial: bool = False,
 ) -> list[Tensor]:
-    """Run a session and return the hidden states, each of the shape of `x`, after so many layers."""
-    from onnxruntime import OrtValue
+    """Run a session and return the hidden states, each of the shape of `x`, after so many layers.
+
+    If it `is_partial`, only what the outputs of `binding` and these states depend on is computed.
+    """
+    from onnxruntime import OrtValue, RunOptions
 
     total = mask.shape[-1]
     # The last position of each sequence in the buffer, which with several continuations is not that of RoPE.
@@ -229,7 +249,9 @@ def _run(
         binding.bind_cpu_input(name, value)
     for layer, state in zip(layers, states, strict=True):
         binding.bind_ortvalue_output(states_name(layer), OrtValue.ortvalue_from_numpy(state.numpy()))
-    session.run_with_iobinding(binding)
+    options = RunOptions()
+    options.only_execute_path_to_fetches = is_partial
+    session.run_with_iobinding(binding, options)
     return states
 
 

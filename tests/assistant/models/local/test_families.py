@@ -14,6 +14,7 @@ from assistant.messages import Image, Message, assistant, user
 from assistant.models.local.checkpoint import read_adapter
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.decoders.transformers import TransformersDecoder
+from assistant.models.local.llama import KVBuffer
 from assistant.models.local.lora import LoraAdapter
 from assistant.models.local.model import LocalModel
 from tests.fakes.generation import complete
@@ -158,6 +159,26 @@ def test_int8_logits_are_those_of_float32_within_the_tolerance(adapted_folder: P
             states[quantize] = llama.hidden_states(llama.embed(ids), (1, 2))
     assert relative_error(logits["int8"], logits["none"]) < INT8_TOLERANCE
     assert relative_error(states["int8"], states["none"]) < INT8_TOLERANCE
+
+
+def test_layers_after_the_last_hidden_states_are_not_computed(
+    adapted_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffers: list[KVBuffer] = []
+
+    class Watched(KVBuffer):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            buffers.append(self)
+
+    llama = decoder_of(LocalModel.load(str(adapted_folder), device="cpu", quantize="int8"))._llama
+    monkeypatch.setattr("assistant.models.local.llama.KVBuffer", Watched)
+    x = llama.embed(torch.arange(9))
+    with torch.inference_mode():
+        both = llama.hidden_states(x, (1, 2))
+        first = llama.hidden_states(x, (1,))
+    assert torch.equal(first[0], both[0])
+    assert [[bool(layer.any()) for layer in buffer.data] for buffer in buffers] == [[True, True], [True, False]]
 
 
 def test_the_kv_cache_grows_with_the_conversation(tmp_path: Path) -> None:
