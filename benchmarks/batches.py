@@ -26,6 +26,7 @@ from assistant.attachments.images import ImageLoader
 from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
+from assistant.models.replies import only_text
 from assistant.settings import load
 from benchmarks.figures import Figure
 from parley.factory.bundled import assemble_pocket
@@ -89,7 +90,7 @@ def caption_singly(model: LocalModel, images: Sequence[Image]) -> list[str]:
 def call_model(model: LocalModel, image: Image) -> str:
     """Caption an image without the skill."""
     options = GenerationOptions.greedy(_MAX_TOKENS)
-    return "".join(model.stream([user(_PROMPT, image)], options, threading.Event())).strip()
+    return "".join(only_text(model.stream([user(_PROMPT, image)], options, threading.Event()))).strip()
 
 
 def caption_in_batches(model: LocalModel, images: Sequence[Image]) -> list[str]:

@@ -143,9 +143,11 @@ def generate(model: ChatModel, messages: list[Message], max_tokens: int) -> Time
     stream = model.stream(messages, GenerationOptions.greedy(max_tokens), threading.Event())
     while True:
         try:
-            chunks.append(next(stream))
+            item = next(stream)
         except StopIteration as end:
             return TimedReply("".join(chunks), end.value)
+        if isinstance(item, str):
+            chunks.append(item)
 
 
 def load_transformers(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 from assistant.async_bridge import wait_uncancelled
 from assistant.errors import ParleyError
-from assistant.events import Notice, TextDelta
+from assistant.events import Notice, TextDelta, TextWasReasoning
 from assistant.messages import user
 from assistant.progress import OnNotice, Progress
 from parley.loop_thread import ClosedError, LoopThread
@@ -120,25 +120,28 @@ class Assistant:
 
     def ask(self, prompt: str, *images: FilePath) -> str:
         """Return the reply to `prompt`, which may be about `images` and about everything said before."""
-        return "".join(self.stream(prompt, *images))
+        self._check_usable_by_thread()
+        stream = self._open_stream(prompt, images)
+        for _ in self._read(stream):
+            pass
+        return stream.text
 
     def stream(self, prompt: str, *images: FilePath) -> Generator[str, None, None]:
-        """Yield the reply piece by piece, as the model writes it.
+        """Yield the reply piece by piece, as the model writes it, without its reasoning.
 
         Leaving the loop early stops the model; the conversation keeps the reply as far as it was yielded.
         """
         self._check_usable_by_thread()
-        stream = self._open_stream(prompt, images)
-        try:
-            while (text := self._loop_thread.run(self._next_text(stream))) is not None:
-                yield text
-        finally:
-            self._close_stream(stream)
+        yield from self._read(self._open_stream(prompt, images))
 
     async def ask_async(self, prompt: str, *images: FilePath) -> str:
         """Return the reply, like `ask`. Cancelling the task stops the model."""
-        async with aclosing(self.stream_async(prompt, *images)) as texts:
-            return "".join([text async for text in texts])
+        self._check_usable_by_task()
+        stream = self._open_stream(prompt, images)
+        async with aclosing(self._read_async(stream)) as texts:
+            async for _ in texts:
+                pass
+        return stream.text
 
     async def stream_async(self, prompt: str, *images: FilePath) -> AsyncGenerator[str, None]:
         """Yield the reply piece by piece, like `stream`.
@@ -146,15 +149,9 @@ class Assistant:
         If you may leave the loop early, iterate inside `contextlib.aclosing`, which stops the model at once.
         """
         self._check_usable_by_task()
-        stream = self._open_stream(prompt, images)
-        try:
-            while (text := await self._loop_thread.run_async(self._next_text(stream))) is not None:
+        async with aclosing(self._read_async(self._open_stream(prompt, images))) as texts:
+            async for text in texts:
                 yield text
-        finally:
-            self._streams.discard(stream)
-            # `close` stops all streams itself.
-            with suppress(ClosedError):
-                await self._loop_thread.run_async(stream.aclose())
 
     def run_skill(self, skill: "Skill[..., Result]", **values: Any) -> Result:
         """Run any skill on this assistant's model, without the conversation.
@@ -190,7 +187,7 @@ class Assistant:
 
     # Everything below runs on the private loop or in threads started from it.
 
-    async def _texts(self, prompt: str, images: Sequence[FilePath]) -> AsyncGenerator[str, None]:
+    async def _texts(self, prompt: str, images: Sequence[FilePath]) -> AsyncGenerator[str | TextWasReasoning, None]:
         async with self._lock:
             message = user(prompt, *[await self._in_thread(self._load_image, image) for image in images])
             session = await self._in_thread(self._get_session)
@@ -199,6 +196,8 @@ class Assistant:
                     match event:
                         case TextDelta(text):
                             yield text
+                        case TextWasReasoning():
+                            yield event
                         case Notice(text):
                             self._on_notice(text)
 
@@ -228,9 +227,9 @@ class Assistant:
                     progress_display=self._progress_display,
                     on_notice=self._on_notice,
                 )
-            return cast("Result", skill.run(values, self._emotion_backends))
+            return cast("Result", skill.run(values, self._emotion_backends, self._stop))
         client = VisionClient(self._get_session().model, self._stop) if skill.needs_model else None
-        return cast("Result", skill.run(values, client))
+        return cast("Result", skill.run(values, client, self._stop))
 
     def _load_image(self, path: FilePath) -> Any:
         from assistant.attachments.images import ImageLoader
@@ -296,6 +295,23 @@ class Assistant:
         self._streams.add(stream)
         return stream
 
+    def _read(self, stream: "_TextStream") -> Generator[str, None, None]:
+        try:
+            while (text := self._loop_thread.run(self._next_text(stream))) is not None:
+                yield text
+        finally:
+            self._close_stream(stream)
+
+    async def _read_async(self, stream: "_TextStream") -> AsyncGenerator[str, None]:
+        try:
+            while (text := await self._loop_thread.run_async(self._next_text(stream))) is not None:
+                yield text
+        finally:
+            self._streams.discard(stream)
+            # `close` stops all streams itself.
+            with suppress(ClosedError):
+                await self._loop_thread.run_async(stream.aclose())
+
     def _close_stream(self, stream: "_TextStream") -> None:
         self._streams.discard(stream)
         # `close` stops all streams itself.
@@ -335,7 +351,9 @@ class Assistant:
 class _TextStream:
     """The reply of one turn. Its methods run on the private loop, each in a task of its own."""
 
-    def __init__(self, texts: AsyncGenerator[str, None]) -> None:
+    def __init__(self, texts: AsyncGenerator[str | TextWasReasoning, None]) -> None:
+        self.text = ""
+        """The reply so far. Text that was yielded and turned out to be reasoning is no part of it."""
         self.thread = threading.get_ident()
         self.task = _current_task()
         self._texts = texts
@@ -349,7 +367,10 @@ class _TextStream:
             if self._is_closed:
                 # The reply is incomplete, and must not seem to end here.
                 raise ClosedError
-            return await anext(self._texts, None)
+            while isinstance(item := await anext(self._texts, None), TextWasReasoning):
+                self.text = ""
+            self.text += item or ""
+            return item
 
     async def aclose(self) -> None:
         """Stop the turn, and return when the model has stopped."""

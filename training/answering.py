@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from assistant.models.local.checkpoint import read_adapter
+from assistant.models.replies import only_text
 
 IMAGE_BATCH = 32
 QUESTION_BATCH = 32
@@ -151,7 +152,7 @@ class ProductEngine:
                 encoded[id(image)] = Image(file.getvalue(), "image/png", image.width, image.height, "photo.png")
             if (id(image), question) not in answers:
                 messages = [user(question, encoded[id(image)])]
-                reply = "".join(self._model.stream(messages, options, threading.Event()))
+                reply = "".join(only_text(self._model.stream(messages, options, threading.Event())))
                 answers[id(image), question] = reply.strip()
         return [answers[id(image), question] for image, question in zip(images, questions, strict=True)]
 

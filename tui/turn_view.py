@@ -4,9 +4,11 @@ from assistant.events import (
     Event,
     LoadProgress,
     Notice,
+    ReasoningDelta,
     SkillResult,
     SpeechFinished,
     TextDelta,
+    TextWasReasoning,
     TurnFinished,
     UserTranscript,
 )
@@ -60,6 +62,10 @@ class TurnView:
                 self._answered_by_skill = True
             case TextDelta(text):
                 await self._write(text)
+            case ReasoningDelta(text):
+                await self._write_reasoning(text)
+            case TextWasReasoning() if self._reply is not None:
+                await self._reply.take_text_for_reasoning()
             case Notice(text):
                 self._transcript.add_notice(text, before=self._reply)
             case TurnFinished(usage=usage) if not self._answered_by_skill:
@@ -82,6 +88,12 @@ class TurnView:
             await self._reply.remove()
         if self._user_message is not None:
             await self._user_message.remove()
+
+    async def _write_reasoning(self, text: str) -> None:
+        if self._typed:
+            self._status.state = "reasoning … (Esc stops)"
+        if self._reply is not None:
+            await self._reply.write_reasoning(text)
 
     async def _write(self, text: str) -> None:
         if self._typed:

@@ -136,6 +136,13 @@ class ReplyPlayback:
             else:
                 self._output.resume()
 
+    def discard(self) -> None:
+        """Drop all audio so far, heard or not, as if the reply began now."""
+        self._output.clear()
+        self._paused = False
+        self._sentences = []
+        self._added_seconds = 0.0
+
     def clear(self) -> None:
         """Be silent for good."""
         self._output.clear()

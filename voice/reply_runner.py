@@ -9,9 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
-from assistant.conversation.session import Session, Turn
+from assistant.conversation.session import Session
+from assistant.conversation.turn import Turn
 from assistant.errors import ParleyError
-from assistant.events import Notice, SpeechFinished, TextDelta, UserTranscript
+from assistant.events import Notice, SpeechFinished, TextDelta, TextWasReasoning, UserTranscript
 from assistant.messages import Image, user
 from voice.empathy import EmpathyMode
 from voice.events import Publish, ReplyEnded, SpeechFailed, SpeechStarted
@@ -141,8 +142,11 @@ class ReplyRunner:
         try:
             async with reply, aclosing(turn):
                 async for event in turn:
-                    if isinstance(event, TextDelta):
-                        reply.write(event.text)
+                    match event:
+                        case TextDelta(text):
+                            reply.write(text)
+                        case TextWasReasoning():
+                            reply.discard()
                     self._publish(event)
         except ParleyError as error:
             if turn.outcome.reply is None:

@@ -101,6 +101,16 @@ class SpokenReply:
         for sentence in self._splitter.feed(text):
             self._sentences.put_nowait(sentence)
 
+    def discard(self) -> None:
+        """Be silent about all that was written so far, which was no reply. What is written from here on is spoken."""
+        assert self._speaking is not None
+        self._speaking.cancel()
+        self._splitter = SentenceSplitter(self._language)
+        self._sentences = asyncio.Queue()
+        self.text = ""
+        self._playback.discard()
+        self._speaking = asyncio.create_task(self._speak())
+
     async def finish(self) -> None:
         """Wait until the complete reply has been heard, or what is left of it has failed."""
         for sentence in self._splitter.finish():

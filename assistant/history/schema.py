@@ -71,6 +71,8 @@ MIGRATIONS = (
             INSERT INTO words (rowid, text) VALUES (new.id, new.text);
         END""",
     ),
+    # What the model thought before the reply. No part of its own: searching finds what was said.
+    ("ALTER TABLE turns ADD COLUMN reasoning TEXT",),
 )
 """Statements that lead from each version of the file (`PRAGMA user_version`) to the next.
 

@@ -21,7 +21,7 @@ from assistant.history.attachment_store import AttachmentStore
 from assistant.history.database import Database
 from assistant.history.rows import ConversationSummary, OddRowError, parse_head, parse_part, parse_summary
 from assistant.history.schema import SCHEMA
-from assistant.messages import ContentPart, Message, Role, Text
+from assistant.messages import ContentPart, Message, Reasoning, Role, Text
 from assistant.progress import OnNotice, no_notice
 from assistant.text_cleaning import clean_line, valid_unicode
 
@@ -107,7 +107,7 @@ class History:
             connection.row_factory = sqlite3.Row
             head = connection.execute("SELECT * FROM conversations WHERE id = ?", (identifier,)).fetchone()
             parts = connection.execute(
-                """SELECT turns.id AS turn_id, turns.interrupted, parts.* FROM turns
+                """SELECT turns.id AS turn_id, turns.interrupted, turns.reasoning, parts.* FROM turns
                 LEFT JOIN parts ON parts.turn = turns.id WHERE conversation = ? ORDER BY turns.id, parts.id""",
                 (identifier,),
             )
@@ -213,11 +213,11 @@ class History:
             )
             row = connection.execute(
                 """INSERT INTO turns (conversation, finished, interrupted, prompt_tokens, cached_tokens, reply_tokens,
-                first_token_seconds, total_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                first_token_seconds, total_seconds, reasoning) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
                 (
                     *(conversation.id, _now().isoformat(), reply.interrupted),
                     *(usage.prompt_tokens, usage.cached_tokens, usage.reply_tokens),
-                    *(usage.first_token_seconds, usage.total_seconds),
+                    *(usage.first_token_seconds, usage.total_seconds, reply.reasoning or None),
                 ),
             ).lastrowid
             for message in (user, reply):
@@ -227,6 +227,9 @@ class History:
         self._database.write(append)
 
     def _append_part(self, connection: sqlite3.Connection, turn: int | None, role: Role, part: ContentPart) -> None:
+        if isinstance(part, Reasoning):
+            # Kept with the turn.
+            return
         values: dict[str, str | int | None] = {"turn": turn, "role": role}
         if isinstance(part, Text):
             values["text"] = part.text
@@ -249,6 +252,8 @@ class History:
             except (OddRowError, KeyError):
                 on_odd(str(row["id"]))
         interrupted = bool(rows[0]["interrupted"])
+        if isinstance(reasoning := rows[0]["reasoning"], str) and reasoning:
+            parts["assistant"].insert(0, Reasoning(reasoning))
         return Message("user", tuple(parts["user"])), Message("assistant", tuple(parts["assistant"]), interrupted)
 
 

@@ -10,7 +10,7 @@ Sessions and skills read replies through here and nowhere else.
 """
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -75,6 +75,11 @@ def stream_text(
             texts.clear()
     yield "".join(texts)
     return usage
+
+
+def only_text(items: Iterable[ReplyItem]) -> Iterator[str]:
+    """Yield the text among the items of a model, such as one that does not reason."""
+    return (item for item in items if isinstance(item, str))
 
 
 class _ReplyReader:

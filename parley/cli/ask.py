@@ -17,6 +17,7 @@ from parley.cli.terminal import (
     read_text,
     write_json,
     write_out,
+    write_reasoning,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
     with asyncio.Runner() as runner:
         if notices is None:
             with warn_if_unsaved(session, notify) as notify_once:
-                run(runner, TranscriptPrinter(write_out, notify_once).run(session, message))
+                printer = TranscriptPrinter(write_out, notify_once, write_reasoning=write_reasoning)
+                run(runner, printer.run(session, message))
         else:
             try:
                 with warn_if_unsaved(session, notices.append) as notify_once:
@@ -154,6 +156,7 @@ def _print_json(session: "Session", printer: "TranscriptPrinter", notices: list[
     write_json(
         {
             "answer": printer.reply_text,
+            **({"reasoning": printer.reasoning.strip()} if printer.reasoning else {}),
             "model": info.name,
             "device": info.device,
             "quantization": info.quantization,

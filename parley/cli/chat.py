@@ -10,7 +10,7 @@ from assistant.errors import AttachmentError, ParleyError
 from assistant.messages import Message, user
 from assistant.progress import OnNotice
 from parley.cli.signals import run
-from parley.cli.terminal import MAX_INPUT_CHARACTERS
+from parley.cli.terminal import MAX_INPUT_CHARACTERS, write_reasoning
 from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved
 
 
@@ -43,7 +43,8 @@ def run_repl(
                 if len(line) > MAX_INPUT_CHARACTERS:
                     raise AttachmentError(f"It is longer than {MAX_INPUT_CHARACTERS:,} characters: shorten it.")
                 message = read_message(line, notify_once, image_loader)
-                run(runner, TranscriptPrinter(write, notify_once).run(session, message))
+                printer = TranscriptPrinter(write, notify_once, write_reasoning=write_reasoning)
+                run(runner, printer.run(session, message))
             except ParleyError as error:
                 all_answered = False
                 notify_once(f"line {number}: {error}")

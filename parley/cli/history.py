@@ -130,7 +130,13 @@ def _describe(message: "Message") -> dict[str, Any]:
         {"name": image.name, "width": image.width, "height": image.height, "digest": image.digest}
         for image in message.images
     ]
-    return {"role": message.role, "text": message.text, "images": images, "interrupted": message.interrupted}
+    reasoning = {"reasoning": message.reasoning} if message.reasoning else {}
+    return {
+        "role": message.role,
+        "text": message.text,
+        "images": images,
+        "interrupted": message.interrupted,
+    } | reasoning
 
 
 def _format_message(message: "Message") -> str:

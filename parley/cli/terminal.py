@@ -55,6 +55,13 @@ def write_error(text: str) -> None:
         discard(sys.stderr)
 
 
+def write_reasoning(text: str) -> None:
+    """Write reasoning, dimmed, to a terminal that also shows the reply; elsewhere it would be taken for the reply."""
+    if is_terminal(sys.stdout, sys.stderr):
+        text = clean_text(text)
+        write_error(text if os.environ.get("NO_COLOR") else click.style(text, dim=True))
+
+
 def one_line(text: str) -> str:
     """Return `text` cleaned, with its spaces, and on one line."""
     return clean_text(text).replace("\n", " ").replace("\t", " ")

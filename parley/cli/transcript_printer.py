@@ -6,7 +6,17 @@ from contextlib import aclosing, contextmanager
 
 from assistant.conversation.session import Session
 from assistant.errors import ParleyError
-from assistant.events import Event, Notice, SpeechFinished, TextDelta, TurnFinished, Usage, UserTranscript
+from assistant.events import (
+    Event,
+    Notice,
+    ReasoningDelta,
+    SpeechFinished,
+    TextDelta,
+    TextWasReasoning,
+    TurnFinished,
+    Usage,
+    UserTranscript,
+)
 from assistant.messages import Message
 from assistant.progress import OnNotice
 
@@ -19,11 +29,19 @@ class TranscriptPrinter:
 
     Attributes:
         reply_text: The reply so far.
+        reasoning: What the model thought before it.
         usage: Tokens and times of the reply, once it is complete.
         finished: True once the reply is complete.
     """
 
-    def __init__(self, write: WriteText, notify: OnNotice, *, show_speakers: bool = False) -> None:
+    def __init__(
+        self,
+        write: WriteText,
+        notify: OnNotice,
+        *,
+        show_speakers: bool = False,
+        write_reasoning: WriteText = lambda _: None,
+    ) -> None:
         """Create a printer.
 
         Args:
@@ -31,13 +49,18 @@ class TranscriptPrinter:
             notify: Receives notices, each between two lines of the transcript.
             show_speakers: Print both sides, one line a message, each with its speaker. A notice then ends the line
                 of a reply that is being spoken; otherwise it waits for the end of the reply.
+            write_reasoning: Receives the reasoning before a reply, and a newline at its end. By default it is not
+                shown: it may be longer than everything else.
         """
         self.reply_text = ""
+        self.reasoning = ""
         self.usage = Usage()
         self.finished = False
         self._write = write
         self._notify = notify
         self._show_speakers = show_speakers
+        self._write_reasoning = write_reasoning
+        self._reasoning_line_open = False
         self._line_open = False
         self._held_notices: list[str] = []
 
@@ -59,6 +82,10 @@ class TranscriptPrinter:
                 self._write(f"You: {text}\n")
             case TextDelta(text):
                 self._print_reply(text)
+            case ReasoningDelta(text):
+                self._print_reasoning(text)
+            case TextWasReasoning():
+                self._take_text_for_reasoning()
             case Notice(text):
                 self._print_notice(text)
             case TurnFinished(_, usage):
@@ -78,7 +105,24 @@ class TranscriptPrinter:
         while self._held_notices:
             self._notify(self._held_notices.pop(0))
 
+    def _print_reasoning(self, text: str) -> None:
+        # The template of many models begins with an empty line.
+        text = text if self.reasoning else text.lstrip()
+        self.reasoning += text
+        if text:
+            self._write_reasoning(text)
+            self._reasoning_line_open = not text.endswith("\n")
+
+    def _take_text_for_reasoning(self) -> None:
+        self.reasoning += self.reply_text
+        self.reply_text = ""
+        self._held_notices.append("The text above was the model's reasoning; its reply begins here.")
+        self.end_line()
+
     def _print_reply(self, text: str) -> None:
+        if self._reasoning_line_open:
+            self._write_reasoning("\n")
+            self._reasoning_line_open = False
         self.reply_text += text
         if self._show_speakers:
             # A reply of several lines would look like several speakers.

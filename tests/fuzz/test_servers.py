@@ -4,13 +4,14 @@ import json
 import random
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 import httpx2
 import pytest
 
 from assistant.errors import ParleyError
+from assistant.events import TextWasReasoning
 from assistant.messages import user
 from assistant.models.base import GenerationOptions
 from assistant.models.remote import streamed_reply
@@ -18,7 +19,7 @@ from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.model import RemoteModel
 from assistant.models.replies import stream_reply
 from assistant.models.reply_text import is_blank
-from assistant.text_cleaning import clean_line
+from assistant.text_cleaning import clean_line, to_json
 from tests.fuzz.harness import fuzz, mutate_bytes, odd_json, odd_text
 
 KEY = "sk-secret-4711"
@@ -26,7 +27,7 @@ KEYS = (
     *("choices", "delta", "content", "finish_reason", "index", "usage", "prompt_tokens", "completion_tokens"),
     *("prompt_tokens_details", "cached_tokens", "error", "message", "detail", "loc", "msg", "param", "object", "id"),
     *("role", "reasoning_content", "reasoning", "refusal", "tool_calls", "function", "name", "type", "text", "data"),
-    *("max_model_len", "meta", "n_ctx", "context_length", "model", "created", "timings", "code"),
+    *("arguments", "max_model_len", "meta", "n_ctx", "context_length", "model", "created", "timings", "code"),
 )
 REASONS = (None, None, "stop", "length", "tool_calls", "content_filter", "refusal", "", "null", "error", "eos", 7)
 MEDIA_TYPES = ("text/event-stream", "text/event-stream; charset=utf-16", "application/json", "text/html", "text/plain")
@@ -146,11 +147,13 @@ def ask_server(network: Network, answers: list[Answer]) -> None:
     network.answers = list(answers)
     try:
         model = RemoteModel.connect("http://server.invalid/v1", key=KEY, retry_delays=(0.0,))
-        reply = stream_reply(model, [user("Hi")], GenerationOptions(max_tokens=50, seed=1), threading.Event())
-        text = "".join(reply)
+        items = list(stream_reply(model, [user("Hi")], GenerationOptions(max_tokens=50, seed=1), threading.Event()))
     except ParleyError as error:
         check_sentence(str(error))
         raise
+    to_json([asdict(item) for item in items if not isinstance(item, str)]).encode()
+    begin = max((number for number, item in enumerate(items) if isinstance(item, TextWasReasoning)), default=0)
+    text = "".join(item for item in items[begin:] if isinstance(item, str))
     text.encode()
     assert not is_blank(text)
     assert len(text) <= 50 * 256

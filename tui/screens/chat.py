@@ -13,7 +13,8 @@ from textual.message import Message
 from textual.screen import Screen
 
 from assistant.attachments.images import ImageLoader
-from assistant.conversation.session import Session, Turn
+from assistant.conversation.session import Session
+from assistant.conversation.turn import Turn
 from assistant.errors import ParleyError
 from assistant.events import Event, UserTranscript
 from assistant.messages import Image, user

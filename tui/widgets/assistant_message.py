@@ -11,6 +11,7 @@ from textual.widgets.markdown import MarkdownStream
 
 from tui.markdown_parser import is_reread_whole, make_parser
 from tui.shown_text import fit_message, left_out, with_plain_breaks
+from tui.widgets.reasoning import ReasoningFold
 
 
 class AssistantMessage(Vertical):
@@ -20,11 +21,14 @@ class AssistantMessage(Vertical):
         text: The reply so far, as far as it is shown.
     """
 
-    def __init__(self, text: str | None = None, *, interrupted: bool = False, left_out: int = 0) -> None:
+    def __init__(
+        self, text: str | None = None, *, reasoning: str = "", interrupted: bool = False, left_out: int = 0
+    ) -> None:
         """Create a reply that is awaited, or one that is known.
 
         Args:
             text: The reply; None for one that is awaited.
+            reasoning: What the model thought before it.
             interrupted: True if it was stopped.
             left_out: Number of characters after `text`, which are not shown.
         """
@@ -32,15 +36,25 @@ class AssistantMessage(Vertical):
         self.text, count = fit_message(with_plain_breaks(text or ""))
         self._left_out = left_out + count
         self._interrupted = interrupted
+        self._reasoning = ReasoningFold(reasoning) if reasoning else None
         self._markdown = Markdown(self.text, parser_factory=make_parser, open_links=False)
         self._more = Static(classes="more")
         self._stream: MarkdownStream | None = None
 
     def recipe(self) -> Callable[[], Widget]:
         """Return what makes a widget with the same content."""
-        return partial(AssistantMessage, self.text, interrupted=self._interrupted, left_out=self._left_out)
+        reasoning = self._reasoning.text if self._reasoning else ""
+        return partial(
+            AssistantMessage,
+            self.text,
+            reasoning=reasoning,
+            interrupted=self._interrupted,
+            left_out=self._left_out,
+        )
 
     def compose(self) -> ComposeResult:
+        if self._reasoning is not None:
+            yield self._reasoning
         yield Static("…", classes="waiting")
         yield self._markdown
         yield self._more
@@ -56,6 +70,8 @@ class AssistantMessage(Vertical):
 
     async def write(self, delta: str) -> None:
         """Append `delta`. Several in a short time are rendered together, which keeps long replies fast."""
+        if self._reasoning is not None:
+            self._reasoning.finish()
         if self._stream is None:
             self.remove_class("-waiting")
             self._stream = Markdown.get_stream(self._markdown)
@@ -70,6 +86,21 @@ class AssistantMessage(Vertical):
             self.text += fitting
             await self._stream.write(fitting)
 
+    async def write_reasoning(self, delta: str) -> None:
+        """Append `delta` to what the model thought before the reply."""
+        if self._reasoning is None:
+            self._reasoning = ReasoningFold()
+            await self.mount(self._reasoning, before=0)
+        self._reasoning.write(delta)
+
+    async def take_text_for_reasoning(self) -> None:
+        """Fold what was written so far: it was no reply."""
+        text = self.text
+        await self.replace_text("")
+        self._stream = None
+        self.add_class("-waiting")
+        await self.write_reasoning(text)
+
     async def replace_text(self, text: str) -> None:
         """Show `text` in place of what was written, such as the part of it that was heard."""
         await self.finish()
@@ -80,6 +111,8 @@ class AssistantMessage(Vertical):
     async def finish(self, *, interrupted: bool = False) -> None:
         """Render what is still pending, and mark the reply if it was stopped."""
         self.remove_class("-waiting")
+        if self._reasoning is not None:
+            self._reasoning.finish()
         if self._stream is not None:
             await self._stream.stop()
             if is_reread_whole(self.text) and self.is_attached:

@@ -138,5 +138,5 @@ class Transcript(VerticalScroll, can_focus=False):
 
 def _message_widget(message: Message) -> Widget:
     if message.role == "assistant":
-        return AssistantMessage(message.text, interrupted=message.interrupted)
+        return AssistantMessage(message.text, reasoning=message.reasoning, interrupted=message.interrupted)
     return UserMessage(message)

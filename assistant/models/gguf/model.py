@@ -113,8 +113,7 @@ class GgufModel:
         reply = Reply(self._max_prompt(GenerationOptions()))
         request = self._requests.build(messages) | to_request(GenerationOptions(max_tokens=1, temperature=0), {})
         for chunk in self._server.chunks(request, stop):
-            for _ in reply.add(chunk):
-                pass
+            reply.add(chunk)
 
     def score(
         self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
@@ -168,7 +167,7 @@ class GgufModel:
     def _max_prompt(self, options: GenerationOptions) -> int:
         """Return the longest prompt that leaves room for a reply."""
         context = self.info.context_tokens
-        return context - min(max(options.max_tokens, 1), MIN_RESPONSE_TOKENS, context // 4)
+        return context - min(options.max_tokens, MIN_RESPONSE_TOKENS, context // 4)
 
 
 def free_cores() -> int:

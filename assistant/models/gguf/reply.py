@@ -1,7 +1,6 @@
 """One reply of llama.cpp, from the chunks of one or more requests: its items, token counts and times."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -50,20 +49,21 @@ class Reply:
         self._earlier_tokens = self._marks[-1][1]
         return self._earlier_tokens
 
-    def add(self, chunk: dict[str, Any]) -> Iterator[ReplyItem]:
-        """Add a chunk and yield what is new. Raises `ContextOverflow` and `ModelError`."""
+    def add(self, chunk: dict[str, Any]) -> list[ReplyItem]:
+        """Add a chunk and return what is new. Raises `ContextOverflow` and `ModelError`."""
         if "error" in chunk:
             raise _error(chunk["error"], self._max_prompt)
         if progress := chunk.get("prompt_progress"):
             self._note_prompt(progress)
         elif timings := chunk.get("timings"):
             self._note_tokens(timings["predicted_n"])
+        items: list[ReplyItem] = []
         text = ""
         for choice in chunk.get("choices", ()):
             delta = choice["delta"]
             text += delta.get("content") or ""
             if reasoning := delta.get("reasoning_content"):
-                yield from self._add_reasoning(reasoning)
+                items += self._add_reasoning(reasoning)
             for call in delta.get("tool_calls") or ():
                 self._tools.add(call)
             if reason := choice.get("finish_reason"):
@@ -73,19 +73,18 @@ class Reply:
         self.text += text
         if not self._repeated:
             self._marks.append((len(self.text), self._usage.reply_tokens))
-        if text:
-            yield text
+        items += [text] if text else []
         if self.is_finished:
-            calls, self._tools = self._tools.complete(), ToolCallDeltas()
-            yield from calls
+            items += self._tools.complete()
+            self._tools = ToolCallDeltas()
+        return items
 
-    def _add_reasoning(self, reasoning: str) -> Iterator[Reasoning]:
+    def _add_reasoning(self, reasoning: str) -> list[Reasoning]:
         self._usage = replace(self._usage, reasoning_tokens=self._usage.reply_tokens)
         self.reasoning += reasoning
         repeated = min(self._repeated_reasoning, len(reasoning))
         self._repeated_reasoning -= repeated
-        if reasoning[repeated:]:
-            yield Reasoning(reasoning[repeated:])
+        return [Reasoning(reasoning[repeated:])] if reasoning[repeated:] else []
 
     def usage(self) -> Usage:
         """Return the token counts and times so far."""

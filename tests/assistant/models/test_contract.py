@@ -11,7 +11,7 @@ import pytest
 from assistant.errors import ContextOverflow
 from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, system, user
-from assistant.models.base import ChatModel, GenerationOptions
+from assistant.models.base import ChatModel, GenerationOptions, ReplyItem
 from assistant.models.gguf.model import GgufModel
 from assistant.models.local.model import LocalModel
 from assistant.models.pocket.model import PocketModel
@@ -41,13 +41,15 @@ def ask(model: ChatModel, messages: Sequence[Message], **options: float) -> Repl
     return finish(model.stream(messages, GenerationOptions(**options), threading.Event()))  # type: ignore[arg-type]
 
 
-def finish(stream: Generator[str, None, Usage]) -> Reply:
+def finish(stream: Generator[ReplyItem, None, Usage]) -> Reply:
     chunks: list[str] = []
     while True:
         try:
-            chunks.append(next(stream))
+            item = next(stream)
         except StopIteration as end:
             return Reply(chunks, end.value)
+        assert isinstance(item, str)
+        chunks.append(item)
 
 
 @pytest.fixture(params=[*SEEING, "gguf"])

@@ -9,7 +9,7 @@ from assistant.errors import EmptyReply
 from assistant.events import FinishReason, Usage
 from assistant.messages import Message, user
 from assistant.models.base import GenerationOptions
-from assistant.models.replies import ending_notice, stream_reply
+from assistant.models.replies import ending_notice, only_text, stream_reply
 from assistant.models.reply_text import is_blank
 from assistant.models.scripted import ScriptedModel
 from tests.fakes.generation import complete_with_usage
@@ -36,7 +36,7 @@ class ChunkModel(ScriptedModel):
 
 
 def read(model: ScriptedModel) -> list[str]:
-    return list(stream_reply(model, [user("Hi")], OPTIONS, threading.Event()))
+    return list(only_text(stream_reply(model, [user("Hi")], OPTIONS, threading.Event())))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from assistant.events import TextWasReasoning
 from assistant.messages import Reasoning
+from assistant.models.base import ReplyItem
 from assistant.models.think_tags import ThinkTags, ends_with_opening_tag, opened
 
 
@@ -95,5 +96,5 @@ def test_what_the_template_has_opened_is_reasoning_from_the_first_word() -> None
         "Red.",
     )
     # This server tells them apart itself.
-    items = [Reasoning("It is red."), "Red."]
+    items: list[ReplyItem] = [Reasoning("It is red."), "Red."]
     assert [*opened(items)] == items

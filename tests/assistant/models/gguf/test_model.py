@@ -14,6 +14,7 @@ from assistant.models.base import CoreSharer, GenerationOptions, PromptPreparer
 from assistant.models.gguf import llama_server
 from assistant.models.gguf.llama_server import ServerOptions
 from assistant.models.gguf.model import GgufModel, free_cores
+from assistant.models.replies import only_text
 from tests.fakes.generation import complete, complete_partly, complete_with_usage
 from tests.fakes.tiny_gguf import END, START, make_gguf
 
@@ -236,7 +237,7 @@ def test_two_models_answer_at_the_same_time(load_model: LoadModel) -> None:
     running = [0, 1]
     while running:
         for index in list(running):
-            chunk = next(streams[index], None)
+            chunk = next(only_text(streams[index]), None)
             if chunk is None:
                 running.remove(index)
             else:

@@ -7,10 +7,11 @@ from itertools import islice
 import pytest
 
 from assistant.messages import system, user
-from assistant.models.base import GenerationOptions, PausableModel
+from assistant.models.base import GenerationOptions, PausableModel, ReplyItem
 from assistant.models.gguf.model import GgufModel
 from assistant.models.gguf.reply import Reply
 from assistant.models.gguf.requests import continuation
+from assistant.models.replies import only_text
 from tests.fakes.generation import complete, complete_with_usage
 
 LoadModel = Callable[..., GgufModel]
@@ -26,7 +27,7 @@ def test_a_paused_reply_goes_on_as_if_it_had_not_been(load_model: LoadModel) -> 
     equal = 0
     for after in pauses:
         stream = model.stream(QUESTION, OPTIONS, threading.Event())
-        text = "".join(islice(stream, after))
+        text = "".join(only_text(islice(stream, after)))
         model.pause(paused=True)
         model.pause(paused=False)
         rest, paused_usage = complete_with_usage(stream)
@@ -42,7 +43,7 @@ def test_a_paused_reply_goes_on_as_if_it_had_not_been(load_model: LoadModel) -> 
 def test_nothing_comes_while_a_reply_is_paused(load_model: LoadModel) -> None:
     model = load_model()
     stop = threading.Event()
-    chunks: list[str] = []
+    chunks: list[ReplyItem] = []
     stream = model.stream(QUESTION, GenerationOptions(max_tokens=400, temperature=0), stop)
     chunks.append(next(stream))
     model.pause(paused=True)
@@ -56,7 +57,7 @@ def test_nothing_comes_while_a_reply_is_paused(load_model: LoadModel) -> None:
     model.pause(paused=False)
     reader.join(60)
     assert not reader.is_alive()
-    assert len("".join(chunks)) > len("".join(chunks[:computed])), "it goes on"
+    assert len("".join(only_text(chunks))) > len("".join(only_text(chunks[:computed]))), "it goes on"
 
 
 def test_a_pause_while_the_request_before_still_ends_is_not_lost(
@@ -71,7 +72,7 @@ def test_a_pause_while_the_request_before_still_ends_is_not_lost(
         finish()
 
     monkeypatch.setattr(model._server, "_finish", finish_and_pause)
-    chunks: list[str] = []
+    chunks: list[ReplyItem] = []
     stream = model.stream(QUESTION, GenerationOptions(max_tokens=400, temperature=0), threading.Event())
     reader = threading.Thread(target=lambda: chunks.extend(stream))
     reader.start()
@@ -83,7 +84,7 @@ def test_a_pause_while_the_request_before_still_ends_is_not_lost(
     model.pause(paused=False)
     reader.join(60)
     assert not reader.is_alive()
-    assert "".join(chunks)
+    assert "".join(only_text(chunks))
 
 
 def test_stop_ends_a_paused_reply(load_model: LoadModel) -> None:
@@ -120,4 +121,4 @@ def test_a_continuation_repeats_the_last_word_only(text: str, kept: str, repeate
     reply.add({"choices": [{"delta": {"content": text}}]})
     request = continuation({"messages": [], "max_tokens": 10}, reply)
     assert [message["content"] for message in request["messages"]] == ([kept] if kept else [])
-    assert reply.add({"choices": [{"delta": {"content": f"{repeated} and"}}]}) == " and"
+    assert reply.add({"choices": [{"delta": {"content": f"{repeated} and"}}]}) == [" and"]

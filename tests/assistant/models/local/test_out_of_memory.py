@@ -19,6 +19,7 @@ from assistant.messages import Image, Message, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local import image_detail
 from assistant.models.local.model import LocalModel
+from assistant.models.replies import only_text
 from assistant.progress import no_progress
 from assistant.settings import Settings
 from parley.factory.session import build_session, start_session
@@ -79,7 +80,7 @@ def model(llava_folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalModel:
 
 
 def ask(model: LocalModel, message: Message) -> str:
-    return "".join(model.stream([message], GenerationOptions(max_tokens=4), threading.Event()))
+    return "".join(only_text(model.stream([message], GenerationOptions(max_tokens=4), threading.Event())))
 
 
 def test_the_second_attempt_uses_a_lower_resolution_and_reports_it_once(
@@ -136,13 +137,13 @@ def test_a_prompt_that_never_fits_is_refused_and_not_kept(model: LocalModel, tmp
 def test_memory_that_runs_out_in_a_reply_keeps_its_beginning(model: LocalModel) -> None:
     question, options = [user("What is this?")], GenerationOptions(max_tokens=24)
     unlimited = FullMemory(model, lambda *_: False)
-    expected = "".join(model.stream(question, options, threading.Event()))
+    expected = "".join(only_text(model.stream(question, options, threading.Event())))
     # Two steps before the end, however long the reply is.
     steps = iter(range(len(unlimited.attempts) - 2))
     FullMemory(model, lambda *_: next(steps, None) is None)
     chunks: list[str] = []
     with pytest.raises(OutOfMemory):
-        chunks.extend(model.stream(question, options, threading.Event()))
+        chunks.extend(only_text(model.stream(question, options, threading.Event())))
     assert chunks
     assert expected.startswith("".join(chunks))
 
@@ -177,7 +178,7 @@ def test_changing_the_model_frees_the_previous_one_and_a_bad_choice_keeps_it(
 
     async def talk() -> None:
         await run_turn(session, user("Hello."))
-        with pytest.raises(ModelError, match="There is no model folder"):
+        with pytest.raises(ModelError, match="There is no model"):
             await session.change_model("/no/such/folder", no_progress)
         assert alive == []
         assert await session.change_model(str(qwen_folder), no_progress) == "tiny-qwen answers from here on."

@@ -10,6 +10,7 @@ from assistant.errors import ModelError
 from assistant.messages import user
 from assistant.models.base import GenerationOptions
 from assistant.models.remote.model import RemoteModel
+from assistant.models.replies import only_text
 from tests.fakes import chat_server
 from tests.fakes.chat_server import Behavior, ChatServer, connect, error_response
 from tests.fakes.generation import complete
@@ -44,7 +45,7 @@ def test_stop_closes_the_connection_while_the_server_is_silent(
     received: list[str] = []
 
     def read() -> None:
-        received.extend(model.stream([HELLO], GenerationOptions(), stop))
+        received.extend(only_text(model.stream([HELLO], GenerationOptions(), stop)))
 
     reading = threading.Thread(target=read)
     reading.start()

@@ -11,7 +11,7 @@ from assistant.messages import user
 from assistant.models.base import GenerationOptions
 from assistant.models.remote.chunks import ServerUsage, parse_chunk
 from assistant.models.remote.openai_api import parse_models
-from assistant.models.replies import stream_reply
+from assistant.models.replies import only_text, stream_reply
 from tests.fakes.chat_server import ChatServer, connect, delta, event_stream, raw_response
 from tests.fakes.generation import complete
 
@@ -133,7 +133,7 @@ def test_halves_of_a_character_are_joined_and_lone_halves_replaced(server: ChatS
     lone = ['{"choices": [{"delta": {"content": " \\udcff and \\ud83d"}}]}']
     server.behaviors.append(event_stream(*halves, *lone, delta("stop")))
     reply = stream_reply(connect(server), [HELLO], GenerationOptions(), threading.Event())
-    assert "".join(reply) == "Hi 😀 \ufffd and \ufffd"
+    assert "".join(only_text(reply)) == "Hi 😀 \ufffd and \ufffd"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from assistant.messages import user
 from assistant.models.base import GenerationOptions
 from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.model import RemoteModel
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 from tests.fakes.chat_server import Behavior, ChatServer, Handler, connect, delta, event_stream
 from tests.fakes.generation import complete
 
@@ -168,7 +168,7 @@ SAMPLING: dict[str, Any] = {
 
 def sample(model: RemoteModel) -> str:
     """Return the reply with all options set."""
-    return "".join(model.stream([HELLO], GenerationOptions(**SAMPLING), threading.Event()))
+    return "".join(stream_text(model, [HELLO], GenerationOptions(**SAMPLING), threading.Event()))
 
 
 def test_every_option_is_sent(server: ChatServer) -> None:
@@ -209,4 +209,4 @@ def test_stop_strings_work_where_the_server_refuses_them(server: ChatServer) -> 
     server.behaviors.append(strict("stop"))
     server.behaviors.append(event_stream(delta(content="one #"), delta(content="## two"), delta("stop")))
     options = GenerationOptions(stop=("###",))
-    assert "".join(stream_reply(connect(server), [HELLO], options, threading.Event())) == "one "
+    assert "".join(stream_text(connect(server), [HELLO], options, threading.Event())) == "one "
