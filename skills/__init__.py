@@ -21,8 +21,9 @@ Public names:
     registry                     all skills, including those of other packages (entry points `parley.skills`)
 
 Reading order: parameters, definition, call_check, vision_model, replies, registry; captioning, question_answering,
-text_questions, ocr, structured and emotions/; slash_commands and slash_arguments for conversations; files, batch,
-batching and jsonl_results for many files; evaluation/ to score results.
+text_questions, structured and emotions/; ocr and text_glance with text_engine, text_detection, text_regions and
+reading_order; slash_commands and slash_arguments for conversations; files, batch, batching and jsonl_results for many
+files; evaluation/ to score results.
 
 Public names are imported on first use, so that `import skills` loads nothing heavy.
 """

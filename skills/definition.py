@@ -6,13 +6,15 @@
 
 Parameters are `Image`, `Audio`, `str`, `bool`, `int`, `float`, `Literal["…", …]` and `tuple[str, ...]`, each also as
 `… | None`. Those without a default are positional, the others are options; a string in `Annotated` is the help text.
-A parameter of type `VisionModel` or `EmotionModels` is a dependency: the caller of the skill supplies it.
+A parameter of type `VisionModel` or `EmotionModels` is a dependency: the caller of the skill supplies it. A skill that
+takes long may have a parameter `threading.Event | None`, which is set when nobody waits for the result any more.
 
 A skill with exactly one required image runs over many files. A skill without required parameters accepts files by
 media type: an image, a recording or a text goes to the first option of that type.
 """
 
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property, update_wrapper
 from pathlib import Path
@@ -32,7 +34,7 @@ from skills.call_check import (
     check_call,
 )
 from skills.emotion_models import EmotionModels
-from skills.parameters import Parameter, ParameterKind, parse_parameter
+from skills.parameters import Parameter, ParameterKind, parse_parameter, strip_annotations
 from skills.vision_model import VisionModel
 
 if TYPE_CHECKING:
@@ -74,8 +76,8 @@ class Skill(Generic[P, R]):
         if not self.is_built_in:
             return self._function(*args, **kwargs)
         values = check_call(self._function.__name__, inspect.signature(self._function), self._expected, args, kwargs)
-        dependency = {self._dependency: values.pop(self._dependency)} if self._dependency else {}
-        return self._function(**self.validate(values), **dependency)  # type: ignore[call-arg]
+        supplied = {name: values.pop(name) for name in (self._dependency, self._stop) if name in values}
+        return self._function(**self.validate(values), **supplied)  # type: ignore[call-arg]
 
     @property
     def summary(self) -> str:
@@ -89,11 +91,11 @@ class Skill(Generic[P, R]):
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Parameters in order, without the dependency. Raises `SkillError` for a type that cannot be entered."""
+        """Parameters in order, without what the caller supplies. Raises `SkillError` for one that cannot be entered."""
         return tuple(
             parse_parameter(self.name, parameter, self._hints.get(name))
             for name, parameter in inspect.signature(self._function).parameters.items()
-            if name != self._dependency
+            if name not in (self._dependency, self._stop)
         )
 
     @property
@@ -160,8 +162,18 @@ class Skill(Generic[P, R]):
         """True if `check_usage` may raise an error."""
         return self._check is not None
 
-    def run(self, values: Mapping[str, Any], dependency: Dependency | None = None) -> "BaseModel":
+    def run(
+        self,
+        values: Mapping[str, Any],
+        dependency: Dependency | None = None,
+        stop: threading.Event | None = None,
+    ) -> "BaseModel":
         """Validate `values`, call the function and return its result.
+
+        Args:
+            values: Arguments by name.
+            dependency: What a skill with a dependency needs.
+            stop: Setting it ends a skill that can be stopped, which raises `Cancelled`.
 
         Raises:
             SkillError: The values do not fit, the dependency is missing, or a third-party skill raised an exception.
@@ -175,6 +187,8 @@ class Skill(Generic[P, R]):
                 wanted = "a model" if self.needs_model else "emotion models"
                 raise SkillError(f"The skill {self.name} needs {wanted}: pass one.")
             arguments[self._dependency] = dependency
+        if self._stop is not None:
+            arguments[self._stop] = stop
         try:
             result: object = self._function(**arguments)  # type: ignore[call-arg]
         except ParleyError:
@@ -203,6 +217,11 @@ class Skill(Generic[P, R]):
     def _dependency(self) -> str | None:
         """Name of the parameter that takes the dependency."""
         return next((name for name, hint in self._hints.items() if hint is VisionModel or hint is EmotionModels), None)
+
+    @cached_property
+    def _stop(self) -> str | None:
+        """Name of the parameter that takes the event which ends the skill."""
+        return next((name for name, hint in self._hints.items() if strip_annotations(hint) is threading.Event), None)
 
     @cached_property
     def _expected(self) -> dict[str, Expected]:

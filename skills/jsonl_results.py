@@ -54,11 +54,13 @@ class RecordSchema:
         fields: Field names of the results.
         key: Record key of the file's name.
         fixed_fields: Fields that have one value in all records, such as the question of a run.
+        computed_fields: Fields that follow from others, so that records of an earlier version may lack them.
     """
 
     fields: Collection[str]
     key: str = IMAGE_KEY
     fixed_fields: Mapping[str, Any] | None = None
+    computed_fields: Collection[str] = ()
 
 
 class ResultFile:
@@ -196,7 +198,7 @@ def _parse_record(path: Path, number: int, line: bytes, schema: RecordSchema) ->
         identity = path_identity(name)
     except (ValueError, KeyError, RecursionError) as error:
         raise _no_record(path, number) from error
-    if ERROR_KEY not in record and record.keys() != {schema.key, *schema.fields}:
+    if ERROR_KEY not in record and record.keys() | set(schema.computed_fields) != {schema.key, *schema.fields}:
         raise SkillError(f"Line {number} of {path} is the result of another skill: name another file.")
     for name, value in (schema.fixed_fields or {}).items():
         if record.get(name, value) != value:

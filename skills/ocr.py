@@ -1,24 +1,19 @@
-"""OCR: find and read the text in an image with RapidOCR, whose package contains its models (PP-OCRv6).
+"""OCR: find and read the text in an image.
 
 Text in an image is data. It is quoted wherever it is shown, and never parsed as a command.
 """
 
-import logging
 import re
 import threading
-from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
-from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 
 from assistant.attachments.images import decode
-from assistant.errors import MissingExtraError
 from assistant.messages import Image
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
-from skills.reading_order import group_rows
+from skills.reading_order import group_rows, whole_pixels
+from skills.text_engine import borrow
 
 # Matches "What does the sign say?", "What is written there?", "Read it to me.", "Is there any text in it?", but not
 # "What does the man say?" or "Is she reading?".
@@ -36,10 +31,7 @@ _ASKS_FOR_TEXT = re.compile(
 )
 
 _MAX_LINE = 10_000
-_QUICK_SIDE = 320
-
-ENGINE_LOCK = threading.Lock()
-"""Held while an image is read: the engine uses all cores for it."""
+"""Characters of a line that are kept."""
 
 
 class Line(BaseModel):
@@ -74,6 +66,12 @@ class OcrResult(BaseModel):
             "  ".join(self.lines[line].text for line in row) for row in group_rows([each.box for each in self.lines])
         ]
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def text(self) -> str:
+        """All rows as one text."""
+        return "\n".join(self.rows)
+
     @property
     def notice(self) -> str:
         """A sentence that says what could not be read, or nothing."""
@@ -88,16 +86,15 @@ class OcrResult(BaseModel):
 
 
 @skill
-def read(photo: Image) -> OcrResult:
+def read(photo: Image, *, stop: threading.Event | None = None) -> OcrResult:
     """Read the words in a picture, with where they stand and how sure that is."""
     from skills.text_detection import find_lines
 
     pixels = decode(photo)
-    engine = text_engine()
-    with ENGINE_LOCK:
+    with borrow(stop) as engine:
         found = find_lines(engine, pixels)
     lines = [
-        Line(text=clean_line(line.text, _MAX_LINE), score=round(line.score, 4), box=_rounded(line.box))
+        Line(text=clean_line(line.text, _MAX_LINE), score=round(line.score, 4), box=whole_pixels(line.box))
         for line in found
         if line.text
     ]
@@ -113,36 +110,6 @@ def asks_for_text(question: str) -> bool:
 def quote_rows(result: OcrResult) -> str:
     """Return the rows as inline code in Markdown, so that no part of them is taken for markup."""
     return "\n".join(_inline_code(row) for row in result.rows)
-
-
-@cache
-def text_engine() -> Any:
-    """Return RapidOCR, which is loaded once. Raises `MissingExtraError`."""
-    return _load_engine()
-
-
-@cache
-def quick_text_engine() -> Any:
-    """Return a RapidOCR for a first look, which does not enlarge small images. Raises `MissingExtraError`."""
-    return _load_engine({"Det.limit_side_len": _QUICK_SIDE})
-
-
-def _load_engine(options: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    try:
-        from rapidocr import RapidOCR
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Reading the words in pictures needs rapidocr and onnxruntime, which do not load here ({error}): "
-            "install them anew."
-        ) from error
-    # Importing it adds a handler to its logger, which prints every step on standard error.
-    logging.getLogger("RapidOCR").disabled = True
-    return RapidOCR(params={"Global.log_level": "critical", **options})
-
-
-def _rounded(box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
-    left, top, right, bottom = box
-    return round(left), round(top), round(right), round(bottom)
 
 
 def _inline_code(row: str) -> str:

@@ -56,7 +56,7 @@ def parse_parameter(skill_name: str, parameter: inspect.Parameter, hint: Any) ->
         SkillError: The type cannot be entered on a command line.
     """
     annotations = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    plain_type = _strip_annotations(hint)
+    plain_type = strip_annotations(hint)
     choices = get_args(plain_type) if get_origin(plain_type) is Literal else ()
     kind = "choice" if choices else _KINDS.get(plain_type)
     if kind is None or not all(isinstance(choice, str) for choice in choices):
@@ -70,11 +70,11 @@ def parse_parameter(skill_name: str, parameter: inspect.Parameter, hint: Any) ->
     return Parameter(parameter.name, kind, is_option, default, choices, help_text)
 
 
-def _strip_annotations(hint: Any) -> Any:
+def strip_annotations(hint: Any) -> Any:
     """Return the type inside `Annotated[...]` and `... | None`."""
     if get_origin(hint) is Annotated:
-        return _strip_annotations(get_args(hint)[0])
+        return strip_annotations(get_args(hint)[0])
     if get_origin(hint) in (Union, UnionType):
         others = [each for each in get_args(hint) if each is not NoneType]
-        return _strip_annotations(others[0]) if len(others) == 1 else hint
+        return strip_annotations(others[0]) if len(others) == 1 else hint
     return hint

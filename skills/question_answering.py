@@ -11,6 +11,7 @@ scored as well. It is the result where it is likelier than the answer.
 
 import math
 import re
+import threading
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
@@ -106,6 +107,7 @@ def vqa(
     choice: Annotated[tuple[str, ...], "One of the answers to choose from."] = (),
     yes_no: Annotated[bool, "Answer yes or no."] = False,
     explain: Annotated[bool, "Give reasons as well."] = False,
+    stop: threading.Event | None = None,
 ) -> Answer:
     """Answer a question about a picture, and say how sure that is.
 
@@ -121,7 +123,7 @@ def vqa(
         yes_no = yes_no or sorted(option.casefold() for option in options) == ["no", "yes"]
         answer = _choose(photo, question, model, options, yes_no=yes_no)
     elif reads_instead(question, model.info):
-        answer = _read(photo, question)
+        answer = _read(photo, question, stop)
     else:
         answer = _answer_freely(photo, question, model)
     if explain:
@@ -166,8 +168,8 @@ def option_probabilities(
     return [math.exp(each - total) for each in logs]
 
 
-def _read(photo: Image, question: str) -> Answer:
-    found = answer_from_text(question, read(photo))
+def _read(photo: Image, question: str, stop: threading.Event | None) -> Answer:
+    found = answer_from_text(question, read(photo, stop=stop))
     return Answer(
         question=question,
         answer="\n".join(found.rows) or NOT_VISIBLE,

@@ -8,11 +8,13 @@ Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
 
 _MIN_LINES = 3
+"""Lines of a column. Fewer that stand below each other are a caption or the cells of a table."""
 _COLUMN_WIDTH = 8
 """Width over height of the lines of a column of text. The cells of tables, receipts and menus are narrower."""
 _MAX_CROSSING = 0.25
 """Share of lines, such as headings, that may run across the gap between two columns."""
 _MAX_GAPS = 5
+"""Gaps that are tried, the likeliest first: a page of a hundred lines may have a hundred."""
 _BESIDE = 0.5
 """Share of the lines of a column that have a line beside them. Speech bubbles of a chat have none."""
 
@@ -93,3 +95,9 @@ def _is_same_row(one: Box, other: Box) -> bool:
 
 def _middle(box: Box) -> float:
     return (box[1] + box[3]) / 2
+
+
+def whole_pixels(box: tuple[float, float, float, float]) -> Box:
+    """Return a box with its sides rounded."""
+    left, top, right, bottom = box
+    return round(left), round(top), round(right), round(bottom)

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from assistant.conversation.commands import LITERAL_SLASH
-from assistant.conversation.session import Responder
+from assistant.conversation.turn import Responder
 from assistant.errors import SkillError, SkillUsageError
 from assistant.events import Notice, SkillResult, Usage
 from assistant.messages import Audio, Image, Message
@@ -110,7 +110,7 @@ class SlashCommandRouter:
             model = VisionClient(self._chat_model(), stop)
             for index, values in enumerate(calls):
                 try:
-                    result = skill.run(values, self._emotion_models if skill.needs_emotion_models else model)
+                    result = skill.run(values, self._emotion_models if skill.needs_emotion_models else model, stop)
                 except Cancelled:
                     break
                 yield SkillResult(skill.name, result)
@@ -150,9 +150,10 @@ class SlashCommandRouter:
                 name = self._chat_model().info.name
                 yield Notice(f"{name} cannot read: the words in pictures are found by the skill read.")
             for index, image in enumerate(images):
-                if stop.is_set():
+                try:
+                    result = answer_from_text(message.text, read(image, stop=stop))
+                except Cancelled:
                     break
-                result = answer_from_text(message.text, read(image))
                 yield SkillResult(read.name, result)
                 yield ("\n" if index else "") + _describe(image.name if len(images) > 1 else "It", result)
             return Usage(total_seconds=time.monotonic() - started)

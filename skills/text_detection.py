@@ -19,26 +19,35 @@ from skills.text_regions import Box, Region, boxes_touch, merge
 MAX_PIECES = 60
 """Pieces of an image; each takes about a second. They are larger than `_PIECE` pixels if need be, and scaled down."""
 _WHOLE = 2000
+"""Longer side in pixels of an image that is looked at as a whole; the engine scales larger ones down."""
 _PIECE = 1600
+"""Side of a piece in pixels, as it is looked at."""
 _OVERLAP = 200
 """Pixels that pieces share, so that each line up to this height is whole in one of them."""
 _GLANCE = 480
 """Shorter side of the copy in which is looked whether there is any text."""
 _MAX_LINE_SHARE = 0.3
+"""Share of the image that a line may cover to count as one."""
 _SMALL_LINE = 20
 """Height of a line, in pixels of the whole image as the engine sees it, below which it is looked at in pieces."""
 _LEGIBLE_LINE = 32
+"""Height to which small lines are brought."""
 _HALF = 0.7
+"""Scale of the whole image below which small letters may have been missed."""
 _MIN_SIDE = 5
+"""Side of an image in pixels below which no letter is legible."""
 _MAX_ASPECT_RATIO = 4
 _EDGE = 4
+"""Pixels as seen from the border of a piece within which a line counts as cut."""
 _MAX_LINE_RATIO = 14
 """Width over height of a line that is read at once. Longer ones are cut between words."""
 _MIN_SCORE = 0.5
+"""Score below which what was read is no text."""
 _UNSURE_LINE = 16
 """Height of a line, in pixels as seen, below which a score under `_SURE_SCORE` means that it was guessed."""
 _SURE_SCORE = 0.8
 _CLASSIFIED_RATIO = 4
+"""Width over height of the beginning of a line that the classifier of directions sees."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +178,7 @@ class _SkillRun:
         all_succeeded = True
         # Closed at once by Ctrl-C and signals: otherwise files in the queue would be processed before the exit.
         try:
-            with closing(run_all(remaining, self._call_skill, dependencies, stop)) as outcomes:
+            with closing(run_all(remaining, partial(self._call_skill, stop), dependencies, stop)) as outcomes:
                 for outcome in outcomes:
                     progress.step(failed=outcome.result is None)
                     if printer.prints(outcome):
@@ -196,10 +197,12 @@ class _SkillRun:
             progress.finish("Go on with --resume." if result_file else "")
         return all_succeeded
 
-    def _call_skill(self, source: "Source", dependency: "Dependency | None") -> "tuple[BaseModel, Sequence[str]]":
+    def _call_skill(
+        self, stop: "threading.Event", source: "Source", dependency: "Dependency | None"
+    ) -> "tuple[BaseModel, Sequence[str]]":
         value, notices = _load_file(source, self._parameters, self._settings)
         parameter = self._parameters[source.media_type(self._parameters)]
-        return self._skill.run({**self._values, parameter.name: value}, dependency), notices
+        return self._skill.run({**self._values, parameter.name: value}, dependency, stop), notices
 
     def _refuse_conflicts(self, sources: "Sequence[Source]") -> None:
         """Raise `SkillUsageError` for a file whose parameter has a value from an option already."""
@@ -242,7 +245,7 @@ class _SkillRun:
         recorded = [each for each in self._skill.parameters if self._skill.is_built_in and each.name in fields]
         given = {each.name: self._values.get(each.name) or each.default for each in recorded}
         fixed_fields = {name: value for name, value in given.items() if isinstance(value, str)}
-        schema = RecordSchema(fields, self._record_key, fixed_fields)
+        schema = RecordSchema(fields, self._record_key, fixed_fields, result_type.model_computed_fields)
         return open_result_file(options.out, schema, resume=options.resume, retry_errors=options.retry_errors)
 
 

@@ -236,7 +236,7 @@ def tfidf_weights(hashes: "Hashes", known: "Hashes", idf: "Floats") -> "tuple[ND
 def split_windows(text: str) -> list[str]:
     """Split a text into windows of `WINDOW_CHARACTERS`: between sentences, else between words."""
     windows: list[str] = []
-    for sentence in re.split(r"(?<=[.!?…])\s+|\n+", " ".join(text.split(" ")).strip()):
+    for sentence in re.split(r"(?<=[.!?…])\s+|\n+", text.strip()):
         for part in _split_sentence(sentence):
             if windows and len(windows[-1]) + len(part) < WINDOW_CHARACTERS:
                 windows[-1] += f" {part}"

@@ -1,5 +1,6 @@
 """Skills: what their signature says, validation of values, and errors."""
 
+import threading
 from typing import Annotated, Literal
 
 import pytest
@@ -105,6 +106,18 @@ def test_a_parley_error_in_a_skill_is_passed_on() -> None:
 
     with pytest.raises(AttachmentError, match="a is no picture"):
         picky.run({"word": "a"})
+
+
+def test_a_skill_that_takes_long_is_given_the_event_that_ends_it() -> None:
+    @skill
+    def slow(word: str, *, until: threading.Event | None = None) -> Greeting:
+        return Greeting(said=f"{word} {until is not None and until.is_set()}")
+
+    stop = threading.Event()
+    stop.set()
+    assert [parameter.name for parameter in slow.parameters] == ["word"]
+    assert slow.run({"word": "a"}, stop=stop) == Greeting(said="a True")
+    assert slow.run({"word": "a"}) == slow("a") == Greeting(said="a False")
 
 
 def test_a_parameter_type_that_cannot_be_entered_is_an_error() -> None:

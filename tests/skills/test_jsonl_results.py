@@ -64,6 +64,14 @@ def test_a_whole_record_without_an_end_of_line_is_kept(tmp_path: Path) -> None:
     assert path.read_text() == RECORD + RECORD.replace("a.png", "b.png")
 
 
+def test_a_record_from_before_a_field_was_computed_is_one_of_ours(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"photo": "a.png", "lines": []}\n{"photo": "b.png", "lines": [], "text": ""}\n')
+    schema = RecordSchema(["lines", "text"], computed_fields=["text"])
+    with open_result_file(path, schema, resume=True) as results:
+        assert results.done.total() == 2
+
+
 def test_an_endless_line_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonl_results, "_MAX_LINE_BYTES", 100)
     path = tmp_path / "out.jsonl"

@@ -3,19 +3,21 @@
 import dataclasses
 import io
 import sys
+import threading
 from collections.abc import Sequence
 
 import PIL.Image
 import pytest
 from PIL import ImageDraw, ImageFont
 
-from assistant.attachments.images import ImageLoader
+from assistant.attachments.images import ImageLoader, decode
 from assistant.errors import MissingExtraError
 from assistant.events import SkillResult
 from assistant.messages import Image, user
 from assistant.models.scripted import ScriptedModel
-from skills import ocr, read
+from skills import ocr, read, text_engine
 from skills.ocr import Line, OcrResult, asks_for_text, quote_rows
+from skills.slash_commands import SlashCommandRouter
 from tests.fakes.conversation import RecordingStore, notices, reply_text
 from tests.fakes.images import encoded
 from tests.fakes.skills import make_image, make_text_image, run_turns
@@ -41,7 +43,8 @@ def menu() -> OcrResult:
 
 def test_text_is_read_in_reading_order(menu: OcrResult) -> None:
     assert [line.text for line in menu.lines] == ["CAFE ROMA", "Coffee", "2.50", "Closed on Monday"]
-    assert str(menu) == "CAFE ROMA\nCoffee  2.50\nClosed on Monday"
+    assert str(menu) == menu.text == "CAFE ROMA\nCoffee  2.50\nClosed on Monday"
+    assert menu.model_dump()["text"] == menu.text
     assert all(0.9 < line.score <= 1 for line in menu.lines)
 
 
@@ -175,7 +178,7 @@ def test_the_engine_prints_nothing(capfd: pytest.CaptureFixture[str], menu: OcrR
 
 def test_a_missing_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    ocr.text_engine.cache_clear()
+    text_engine.load_engine.cache_clear()
     with pytest.raises(MissingExtraError, match=r"^Reading the words in pictures needs rapidocr"):
         read(make_image())
 
@@ -254,6 +257,26 @@ def test_ocr_answers_for_a_model_that_cannot_read(bundled_model: ScriptedModel) 
     assert [event.result.rows for event in first if isinstance(event, SkillResult)] == [["STOP"]]
     assert bundled_model.prompts == []
     assert [reply for _, reply, _ in store.turns] == ["It says `STOP`."] * 2
+
+
+def test_esc_during_a_large_image_keeps_what_was_read_of_the_others(
+    bundled_model: ScriptedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = threading.Event()
+
+    def decode_and_stop(photo: Image) -> PIL.Image.Image:
+        if photo.name == "long.png":
+            stop.set()
+        return decode(photo)
+
+    monkeypatch.setattr(ocr, "decode", decode_and_stop)
+    respond = SlashCommandRouter(lambda: bundled_model)(
+        user("Read these.", make_text_image((40, 40, "ONE")), make_image(900, 900, name="long.png")), ()
+    )
+    assert respond is not None
+    results = [each.result for each in respond(stop) if isinstance(each, SkillResult)]
+    assert [result.text for result in results if isinstance(result, OcrResult)] == ["ONE"]
+    assert len(results) == 1
 
 
 def test_an_image_without_text_gets_a_reply_that_says_so(bundled_model: ScriptedModel) -> None:
