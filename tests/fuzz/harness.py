@@ -10,11 +10,13 @@ A fault is anything but a result or an error of the program's own in at most thr
 
 import os
 import random
+import sys
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
@@ -32,6 +34,8 @@ MAX_SECS = 10.0
 WAITING_FACTOR = 6.0
 """An input may take this many times `MAX_SECS` on the clock: other programs take their share of the processor."""
 MAX_BYTES = 2 * 10**9
+LIMIT_BYTES = 3 * MAX_BYTES
+"""Memory that inputs get: an input that wants all of it ends with an error, and not with the machine."""
 MAX_LINES = 3
 SEEDS = Path(__file__).parent / "seeds"
 
@@ -70,7 +74,7 @@ def fuzz(kind: str, make_input: Callable[[random.Random], T], use: Callable[[T],
     count = int(os.environ.get("FUZZ_INPUTS", DEFAULT_INPUTS))
     first = int(os.environ.get("FUZZ_FIRST", "0"))
     report = Report(kind)
-    with _MemoryWatch() as watch:
+    with _limited_memory(), _MemoryWatch() as watch:
         for number in [*kept_seeds(kind), *range(first, first + count)]:
             value = make_input(random.Random(f"{kind} {number}"))
             if description := _use_one(report, watch, use, value):
@@ -109,6 +113,22 @@ def _use_one(report: Report, watch: "_MemoryWatch", use: Callable[[T], object], 
     if (growth := watch.growth()) > MAX_BYTES:
         description = f"it took {growth / 1e9:.1f} GB. {description}"
     return description
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Refuse memory beyond `LIMIT_BYTES` more than this process has, where the system can."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().data + LIMIT_BYTES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 class _MemoryWatch:

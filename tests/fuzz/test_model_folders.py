@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from assistant.messages import Image, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local import template_limits
 from assistant.models.local.model import LocalModel
-from assistant.models.replies import stream_reply
+from assistant.models.replies import stream_text
 from tests.fakes.tiny_models import make_image, make_llava
+from tests.fuzz.folder_changes import change_json, change_weights
 from tests.fuzz.harness import fuzz, mutate_bytes, odd_json, odd_text
 
 JSON_FILES = ("config.json", "config.json", "processor_config.json", "tokenizer_config.json", "tokenizer.json")
 SMALL_FILES = (*JSON_FILES, "generation_config.json", "chat_template.jinja")
-ODD_NUMBERS = (0, -1, 1, 3, 7, 2**16, 10**6, 2**31, 2**63, 10**30, 0.5, -0.5, 1e300)
 SNIPPETS = (
     *(
         "{{ messages }}",
@@ -47,51 +46,6 @@ class Change:
 
     name: str
     content: bytes | None
-
-
-def odd_value(rng: random.Random) -> object:
-    return rng.choice(ODD_NUMBERS) if rng.random() < 0.5 else odd_json(rng, ("model_type", "size", "content"), 2)
-
-
-def change_json(rng: random.Random, data: bytes) -> bytes:
-    """Replace, remove or add values anywhere in a JSON file."""
-    root = json.loads(data)
-    for _ in range(rng.randint(1, 3)):
-        place = root
-        while True:
-            inner = [
-                each
-                for each in (place.values() if isinstance(place, dict) else place)
-                if each and isinstance(each, dict | list)
-            ]
-            if not inner or rng.random() < 0.4:
-                break
-            place = rng.choice(inner)
-        if isinstance(place, dict):
-            names = [*place, odd_text(rng, 1)]
-            name = rng.choice(names)
-            if rng.random() < 0.2:
-                place.pop(name, None)
-            else:
-                place[name] = odd_value(rng)
-        elif isinstance(place, list):
-            place[rng.randrange(len(place) + 1) :][:1] = [odd_value(rng)]
-            place.insert(rng.randrange(len(place) + 1), odd_value(rng))
-    return json.dumps(root).encode(errors="replace")
-
-
-def change_weights(rng: random.Random, data: bytes) -> bytes:
-    """Damage the header or the tensors of a safetensors file."""
-    size = struct.unpack("<Q", data[:8])[0]
-    if rng.random() < 0.3:
-        return mutate_bytes(rng, data[: 8 + size]) + data[8 + size :]
-    if rng.random() < 0.2:
-        return struct.pack("<Q", rng.choice((0, 2**20, 10 * 2**30, 2**63))) + data[8:]
-    if rng.random() < 0.3:
-        kept = rng.randrange(len(data))
-        return data[:kept]
-    header = change_json(rng, data[8 : 8 + size])
-    return struct.pack("<Q", len(header)) + header + data[8 + size :]
 
 
 def make_change(files: dict[str, bytes], rng: random.Random) -> Change:
@@ -130,7 +84,7 @@ def load_and_ask(original: Path, folder: Path, image: Image, changes: list[Chang
     model = LocalModel.load(str(folder), device="cpu", quantize="none")
     try:
         for message in (user("What is it?", image), user("And?")):
-            text = "".join(stream_reply(model, [message], GenerationOptions(max_tokens=8), threading.Event()))
+            text = "".join(stream_text(model, [message], GenerationOptions(max_tokens=8), threading.Event()))
             text.encode()
     finally:
         model.close()
