@@ -1,4 +1,5 @@
 """A conversation and its turns.
 
-Reading order: `session`, `context_window`, `turn_log`, `commands`, `model_command`.
+Reading order: `session`, `turn`, `context_window`, `turn_log`, `current_model`, `commands`, `model_command`,
+`set_command`.
 """

@@ -9,21 +9,27 @@ turn is kept with the text that was handed out. A prompt that is too long is tri
 """
 
 import asyncio
-import gc
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from assistant.async_bridge import ThreadStream
 from assistant.conversation.commands import is_literal, parse_help_command, show_help, without_backslash
 from assistant.conversation.context_window import ContextWindow
+from assistant.conversation.current_model import CurrentModel, ModelSource
 from assistant.conversation.model_command import parse_model_command, run_model_command
 from assistant.conversation.model_thread import ModelThread, PausableReply
 from assistant.conversation.set_command import OptionChoices, parse_set_command
+from assistant.conversation.turn import (
+    ModelRouter,
+    ReplySoFar,
+    ResponseSink,
+    Router,
+    Turn,
+    TurnItem,
+    TurnOutcome,
+)
 from assistant.conversation.turn_log import TurnLog, TurnStore
-from assistant.errors import ConfigError, ContextOverflow, HistoryError, ModelError, ParleyError
+from assistant.errors import ContextOverflow, HistoryError
 from assistant.events import (
     Event,
     Notice,
@@ -34,110 +40,10 @@ from assistant.events import (
     TurnFinished,
     Usage,
 )
-from assistant.messages import Message, Reasoning, assistant, user
-from assistant.models.base import ChatModel, CoreSharer, GenerationOptions, ReplyItem
+from assistant.messages import Message, Reasoning, user
+from assistant.models.base import ChatModel, GenerationOptions
 from assistant.models.replies import ending_notice, stream_reply
 from assistant.progress import Progress
-
-TurnItem = ReplyItem | SkillResult | Notice
-"""An item of the reply, or an event beside it."""
-
-Responder = Callable[[threading.Event], Generator[TurnItem, None, Usage]]
-"""Answers a message in place of the model: yields text of the reply and other events, and returns the usage.
-
-It runs on the model's thread and ends soon after its argument, the stop event, is set.
-"""
-
-
-class Router(Protocol):
-    """Decide what answers a message, and describe the commands."""
-
-    def help_lines(self, topic: str) -> Sequence[str]:
-        """Return sentences about the command that `topic` names, or about all commands."""
-        ...
-
-    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool) -> Responder | None:
-        """Return the responder for `message`, which follows `earlier`, or None for the model.
-
-        Args:
-            message: Message to answer.
-            earlier: Conversation before it.
-            commands: Whether a text like "/caption" is a command; False for spoken words.
-
-        Raises:
-            SkillError: The command cannot be run.
-        """
-        ...
-
-
-class ModelSource(Protocol):
-    """Fetches and loads models by name, for a session that changes its model."""
-
-    def fetch(self, name: str, progress: Progress) -> None:
-        """Download the model called `name` if needed. Raises `ParleyError`."""
-        ...
-
-    def load(self, name: str, progress: Progress) -> ChatModel:
-        """Load the model called `name`. Raises `ParleyError`."""
-        ...
-
-
-class ResponseSink(Protocol):
-    """Output that takes longer than writing the reply, such as speech."""
-
-    async def finish(self) -> None:
-        """Wait until the complete reply is delivered. Cancelled when the turn is stopped."""
-        ...
-
-    def delivered_text(self) -> str:
-        """Return the part of the reply that has been delivered."""
-        ...
-
-
-@dataclass(frozen=True)
-class TurnOutcome:
-    """The part of a turn that the conversation keeps.
-
-    Attributes:
-        reply: The reply as kept, or None if the turn left no trace. `reply.interrupted` tells whether it was stopped.
-        usage: Tokens and times of the reply.
-    """
-
-    reply: Message | None = None
-    usage: Usage = field(default_factory=Usage)
-
-
-class Turn:
-    """One turn. Iterate it for its events, inside `contextlib.aclosing`, so that leaving early ends it at once."""
-
-    def __init__(self, run: Callable[["Turn"], AsyncGenerator[Event, None]], *, is_command: bool = False) -> None:
-        self.outcome = TurnOutcome()
-        """The kept part of the turn, also after a stop or an error. Final once the stream has ended."""
-        self.is_command = is_command
-        """True for an instruction to the session such as `/model NAME`. It is not part of the conversation."""
-        self._writing: PausableReply | None = None
-        self._paused = False
-        self._events = run(self)
-
-    def pause(self, *, paused: bool) -> None:
-        """Let the model wait, which leaves the processor to others, or go on. What is written already still arrives."""
-        if paused != self._paused:
-            self._paused = paused
-            if self._writing is not None:
-                self._writing.pause(paused=paused)
-
-    def on_writing(self, reply: PausableReply) -> None:
-        """Begin to write the reply; the session calls this. It waits if the turn is paused."""
-        self._writing = reply
-        if self._paused:
-            reply.pause(paused=True)
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events
-
-    async def aclose(self) -> None:
-        """Stop the turn. The model stops within one token; the text handed out so far is kept."""
-        await self._events.aclose()
 
 
 class Session:
@@ -174,16 +80,19 @@ class Session:
             models: Source of other models; None means that the model cannot be changed.
             model_name: Name by which `models` loaded `model`.
         """
-        self.model = model
+        self._current = CurrentModel(model, models, model_name)
         self._choices = OptionChoices(options or GenerationOptions(), option_origins)
         self._notices = [] if notices is None else notices
         self._log = TurnLog(messages, store, self._notices.append)
         self._context = ContextWindow(system)
-        self._router: Router = router or _ModelRouter()
-        self._models = models
-        self._model_name = model_name
+        self._router: Router = router or ModelRouter()
         self._lock = asyncio.Lock()
         self._thread = ModelThread()
+
+    @property
+    def model(self) -> ChatModel:
+        """The model that answers."""
+        return self._current.model
 
     @property
     def options(self) -> GenerationOptions:
@@ -252,8 +161,7 @@ class Session:
 
     def share_cores(self, *, shared: bool) -> None:
         """Let the model leave a core of the processor to others, such as speech, or take it back. Does not wait."""
-        if isinstance(self.model, CoreSharer):
-            self.model.share_cores(shared=shared)
+        self._current.share_cores(shared=shared)
 
     async def _run_turn(
         self,
@@ -264,7 +172,7 @@ class Session:
         turn: Turn,
     ) -> AsyncGenerator[Event, None]:
         async with self._lock:
-            reply_so_far = _ReplySoFar()
+            reply_so_far = ReplySoFar()
             stream: ThreadStream[TurnItem, Usage] | None = None
             kept = interrupted = True
             trim = self._context.trim
@@ -305,7 +213,7 @@ class Session:
                 yield late_notice
             yield TurnFinished(reply, usage)
 
-    def _events(self, item: TurnItem, reply: "_ReplySoFar") -> Iterator[Event]:
+    def _events(self, item: TurnItem, reply: ReplySoFar) -> Iterator[Event]:
         """Yield the events for one item of the responder, and add it to `reply`."""
         match item:
             case str():
@@ -336,18 +244,8 @@ class Session:
         async with self._lock:
             await self._thread.close(self.model)
 
-    def _replace(self, build: Callable[[], ChatModel]) -> None:
-        self.model.close()
-        # Layers refer to each other in cycles; without this they are still in memory while the next model loads.
-        gc.collect()
-        self.model = build()
-        self._context.reset()
-
     async def change_model(self, name: str, progress: Progress) -> str:
-        """Load another model in place of the current one.
-
-        The new model is downloaded before the current one is freed, since both may not fit into memory. If loading
-        fails, the current one is loaded again.
+        """Load another model in place of the current one: see `CurrentModel.change`.
 
         Args:
             name: Name of the model as `--model` takes it; empty to ask which model answers.
@@ -362,49 +260,14 @@ class Session:
         """
         if not name:
             return f"{self.model.info.name} answers. Another is chosen with /model NAME, as --model takes it."
-        if self._models is None:
-            raise ConfigError("The model of this conversation cannot be changed: start another one with --model.")
         async with self._lock:
-            await self._thread.run(partial(self._change, self._models, name, progress))
+            before = self.model
+            try:
+                await self._thread.run(partial(self._current.change, name, progress))
+            finally:
+                if self.model is not before:
+                    # Another model may have a longer context.
+                    self._context.reset()
+        # The new model has read nothing of the conversation.
+        self.prepare()
         return f"{self.model.info.name} answers from here on."
-
-    def _change(self, models: ModelSource, name: str, progress: Progress) -> None:
-        models.fetch(name, progress)
-        try:
-            self._replace(partial(models.load, name, progress))
-        except ParleyError as error:
-            self._replace(partial(models.load, self._model_name, progress))
-            raise ModelError(f"{error} {self.model.info.name} answers on.") from error
-        self._model_name = name
-
-
-class _ModelRouter:
-    """Route every message to the model."""
-
-    def help_lines(self, topic: str) -> Sequence[str]:  # noqa: ARG002 - there is one command
-        return ["/model NAME lets another model answer.", "/set NAME VALUE changes how replies are generated."]
-
-    def __call__(self, message: Message, earlier: Sequence[Message], *, commands: bool) -> None:
-        """Return None: the model answers."""
-
-
-@dataclass
-class _ReplySoFar:
-    """What has been handed out of a reply."""
-
-    text: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-
-    @property
-    def has_begun(self) -> bool:
-        return bool(self.text or self.reasoning)
-
-    def take_text_for_reasoning(self) -> None:
-        """Handle `TextWasReasoning`."""
-        self.reasoning += self.text
-        self.text.clear()
-
-    def message(self, sink: ResponseSink | None, *, interrupted: bool) -> Message:
-        """Return the reply to keep: as far as it was delivered, if it was interrupted."""
-        text = sink.delivered_text() if interrupted and sink is not None else "".join(self.text)
-        return assistant(text, reasoning="".join(self.reasoning).strip(), interrupted=interrupted)

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import aclosing
 
-from assistant.conversation.session import Session, Turn
+from assistant.conversation.session import Session
+from assistant.conversation.turn import Turn
 from assistant.errors import ContextOverflow, HistoryError, ModelError
 from assistant.events import Event, Notice, TextDelta, Usage
 from assistant.messages import Image, Message, user

@@ -7,7 +7,8 @@ from contextlib import aclosing, suppress
 
 import pytest
 
-from assistant.conversation.session import Session, TurnOutcome
+from assistant.conversation.session import Session
+from assistant.conversation.turn import TurnOutcome
 from assistant.errors import ContextOverflow, EmptyReply, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta, TurnFinished, Usage
 from assistant.messages import Image, Message, assistant, system, user
