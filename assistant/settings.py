@@ -4,131 +4,45 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import Field, PrivateAttr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.config_file import closest_name, expand_home, read_config
 from assistant.errors import ConfigError, first_line
-from assistant.languages import language_code
-from assistant.parsing import ParseError, decode_text, parse_json, read_bounded
-from assistant.text_cleaning import clean_line, valid_unicode
+from assistant.generation_rules import wrong_value
+from assistant.parsing import ParseError, decode_text, read_bounded
+from assistant.setting_values import (
+    EXPECTED,
+    BaseUrl,
+    Device,
+    FilePath,
+    Float,
+    FolderPath,
+    HotWords,
+    Language,
+    Line,
+    MaxTokens,
+    MinP,
+    ModelName,
+    PresencePenalty,
+    RepetitionPenalty,
+    Seed,
+    StopStrings,
+    Temperature,
+    Text,
+    TopK,
+    TopP,
+)
+from assistant.text_cleaning import clean_line
 
 ENVIRONMENT_PREFIX = "PARLEY_"
 # What is read from the environment beside the settings: see `parley.cli.options` and `assistant.models.remote.model`.
 _OTHER_VARIABLES = frozenset({"PARLEY_CONFIG", "PARLEY_API_KEY"})
 
-# For error messages: those of pydantic are about types and parsers.
-_EXPECTED = {
-    "model": '"auto", "pocket", "pocket-small", a name that `parley models` lists, a folder or a hub id',
-    "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
-    "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
-    "compile": '"auto", "on" or "off"',
-    "detail": '"auto", "low" or "high"',
-    "system": "text",
-    "max_tokens": "a whole number from 1 up to 2147483647",
-    "temperature": "a number from 0 to 2",
-    "seed": "a whole number from 0 up to 9223372036854775807",
-    "top_p": "a number above 0 and up to 1",
-    "top_k": "a whole number from 0 up to 1000000",
-    "min_p": "a number from 0 to 1",
-    "repetition_penalty": "a number from 0.1 to 2",
-    "presence_penalty": "a number from -2 to 2",
-    "stop": "up to 16 texts of 1 to 200 characters, as a list or as one text",
-    "allow_urls": "true or false",
-    "max_image_megapixels": "a number above 0 and up to 100",
-    "data_dir": "a folder",
-    "cache_dir": "a folder",
-    "backend": '"auto", "local" or "remote"',
-    "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
-    "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
-    "voice": '"auto", "hibari", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", "xtts" or '
-    '"xtts:SPEAKER_OR_WAV", or the .onnx file of a Piper voice',
-    "xtts_licence_accepted": "true or false",
-    "language": '"auto", a code like "en" or a name like "english"',
-    "hotwords": "up to 100 names or words of up to 60 characters, as a list or with commas between them",
-    "microphone": 'text: "default", a number, or a part of one name that `parley devices` lists',
-    "speaker": 'text: "default", a number, or a part of one name that `parley devices` lists',
-    "headphones": "true or false",
-    "empathy": "true or false",
-    "call_log": "a file",
-    "keep_audio": "a folder",
-    "record": "a file or a folder",
-}
-# Servers take four to sixteen.
-_MAX_STOP_STRINGS, _MAX_STOP_CHARACTERS = 16, 200
-# More words do not fit into what Whisper reads before it listens.
-_MAX_HOT_WORDS, _MAX_HOT_WORD_CHARACTERS = 100, 60
 # Invalid values that messages do not repeat: an address may hold a password.
 _SECRET = frozenset({"base_url"})
-
-
-FolderPath = Annotated[Path, AfterValidator(expand_home)]
-FilePath = FolderPath
-
-
-def _valid_text(value: object) -> object:
-    """Return a text without lone surrogates, which bytes other than UTF-8 in the environment become."""
-    if isinstance(value, str) and "\0" in value:
-        raise ValueError("a NUL character")
-    return valid_unicode(value) if isinstance(value, str) else value
-
-
-def _no_bool(value: object) -> object:
-    """Refuse true and false, which Python counts as the numbers 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("true or false in place of a number")  # noqa: TRY004 - the error that pydantic expects
-    return value
-
-
-def _hot_words(value: object) -> tuple[str, ...]:
-    """Return the words of a list, or of a text with commas between them: the command line and the environment."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("no list of words")
-    words = tuple(dict.fromkeys(word for part in parts if (word := clean_line(part, _MAX_HOT_WORD_CHARACTERS + 1))))
-    if len(words) > _MAX_HOT_WORDS or any(len(word) > _MAX_HOT_WORD_CHARACTERS for word in words):
-        raise ValueError("too many words, or too long ones")
-    return words
-
-
-def _stop_strings(value: object) -> tuple[str, ...]:
-    """Return the texts of a list, or of a text that is one, or is a list in JSON: the environment and `/set`."""
-    if isinstance(value, str):
-        try:
-            listed = parse_json(value) if value.lstrip().startswith("[") else value
-        except ParseError:
-            listed = value
-        value = listed if isinstance(listed, list) else (value,)
-    if not isinstance(value, list | tuple) or len(value) > _MAX_STOP_STRINGS:
-        raise ValueError("no list of texts, or too many")
-    for text in value:
-        if not isinstance(text, str) or not 0 < len(text) <= _MAX_STOP_CHARACTERS or "\0" in text:
-            raise ValueError("no text, an empty or a long one")
-    return tuple(dict.fromkeys(map(valid_unicode, value)))
-
-
-Integer = Annotated[int, BeforeValidator(_no_bool)]
-Float = Annotated[float, BeforeValidator(_no_bool)]
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_valid_text)]
-Text = Annotated[str, BeforeValidator(_valid_text)]
-
-
-def _expand_home(model: str) -> str:
-    return str(expand_home(Path(model))) if model.startswith("~") else model
-
-
-def _normalize_base_url(address: str) -> str:
-    """Return `address` with "http://" and "/v1" where it has no scheme or path."""
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    is_http = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    has_extras = parts.username is not None or parts.query or parts.fragment
-    if not is_http or has_extras or " " in address or not address.isprintable():
-        raise ValueError("no address of a server")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/chat/completions') or '/v1'}"
-
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
 """Settings that are None where what the makers of a model have set applies."""
@@ -141,11 +55,11 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, use_attribute_docstrings=True
     )
 
-    model: Annotated[Line, AfterValidator(_expand_home)] = "auto"
+    model: ModelName = "auto"
     """Model: "auto" (chosen for the machine), "pocket" or "pocket-small" (the bundled ones), a name in the catalog, a
     folder, or an id on the hub or on the server."""
 
-    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Device = "auto"
     """Device of the model: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
 
     quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
@@ -160,32 +74,32 @@ class Settings(BaseSettings):
     system: Text | None = None
     """System instructions of every conversation. `load` reads "@FILE" from that file; "@@" begins a text with "@"."""
 
-    max_tokens: Annotated[Integer, Field(ge=1, lt=2**31)] = 512
+    max_tokens: MaxTokens = 512
     """Longest reply, in tokens."""
 
-    temperature: Annotated[Float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    temperature: Temperature | None = None
     """Sampling temperature: 0 always takes the likeliest token, 1 samples from the model's distribution. None, here and
     in the options of sampling below, is what the makers of the model have set."""
 
-    top_p: Annotated[Float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    top_p: TopP | None = None
     """Sample from the likeliest tokens that together have this probability; 1 keeps all."""
 
-    top_k: Annotated[Integer, Field(ge=0, le=10**6)] | None = None
+    top_k: TopK | None = None
     """Sample from this many of the likeliest tokens; 0 keeps all."""
 
-    min_p: Annotated[Float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    min_p: MinP | None = None
     """Sample from tokens with at least this share of the likeliest token's probability; 0 keeps all."""
 
-    repetition_penalty: Annotated[Float, Field(ge=0.1, le=2, allow_inf_nan=False)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     """Makes tokens of the conversation less likely; 1 is none."""
 
-    presence_penalty: Annotated[Float, Field(ge=-2, le=2, allow_inf_nan=False)] | None = None
+    presence_penalty: PresencePenalty | None = None
     """Makes tokens that the reply holds already less likely; 0 is none."""
 
-    stop: Annotated[tuple[str, ...], BeforeValidator(_stop_strings), NoDecode] = ()
+    stop: StopStrings = ()
     """Texts that end a reply where one of them begins."""
 
-    seed: Annotated[Integer, Field(ge=0, lt=2**63)] | None = None
+    seed: Seed | None = None
     """Seed that makes sampling repeatable; no effect at temperature 0."""
 
     allow_urls: bool = False
@@ -203,23 +117,23 @@ class Settings(BaseSettings):
     backend: Literal["auto", "local", "remote"] = "auto"
     """Backend: "local" (this process), "remote" (a server), or "auto" (remote if `base_url` is set)."""
 
-    base_url: Annotated[Line, AfterValidator(_normalize_base_url)] | None = None
+    base_url: BaseUrl | None = None
     """Address of a server with OpenAI's chat completions, like "http://localhost:8000/v1"."""
 
-    whisper: Annotated[Line, AfterValidator(_expand_home)] = "auto"
+    whisper: ModelName = "auto"
     """Whisper model: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
 
-    voice: Annotated[Line, AfterValidator(_expand_home)] = "auto"
+    voice: ModelName = "auto"
     """Voice: "auto", "hibari" (the bundled one), "piper" or a .onnx file of Piper, "espeak" or "espeak:de",
     "coqui:VOICE", "xtts" or "xtts:VOICE"."""
 
     xtts_licence_accepted: bool = False
     """You have accepted the license of XTTS-v2, which allows no commercial use."""
 
-    language: Annotated[Line, AfterValidator(str.lower), AfterValidator(language_code)] = "auto"
+    language: Language = "auto"
     """Spoken language: "auto" (detected from the first words), a code like "en", or an English name."""
 
-    hotwords: Annotated[tuple[str, ...], BeforeValidator(_hot_words), NoDecode] = ()
+    hotwords: HotWords = ()
     """Names and unusual words that speech recognition is told of, the most important first."""
 
     microphone: Line = "default"
@@ -306,7 +220,7 @@ def load(
         settings._origins = {name: origin for name, origin in origins.items() if origin != "default"}  # noqa: SLF001
         return LoadedSettings(settings, origins)
     except ValidationError as error:
-        raise ConfigError(_message(error, origins)) from error
+        raise _wrong_setting(error, origins) from error
 
 
 def parse_value(name: str, value: object, where: str) -> Any:
@@ -319,7 +233,7 @@ def parse_value(name: str, value: object, where: str) -> Any:
         values: dict[str, Any] = {name: value}
         return getattr(Settings(**values), name)
     except ValidationError as error:
-        raise ConfigError(f"{where} is {clean_line(repr(value), 100)}, but it should be {_EXPECTED[name]}.") from error
+        raise wrong_value(where, value, EXPECTED[name]) from error
 
 
 def unknown_variables() -> list[str]:
@@ -361,7 +275,7 @@ def _instructions(text: str, folder: Path) -> str:
         raise ConfigError(f"The instructions cannot be read from {name} ({error}): {advice}.") from error
 
 
-def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
+def _wrong_setting(error: ValidationError, origins: Mapping[str, str]) -> ConfigError:
     first = error.errors(include_url=False)[0]
     key = str(first["loc"][0])
     match origins[key]:
@@ -372,9 +286,9 @@ def _message(error: ValidationError, origins: Mapping[str, str]) -> str:
         case file:
             where = f"{key} in {file}"
     if key in _SECRET:
-        return f"{where} should be {_EXPECTED[key]}."
+        return ConfigError(f"{where} should be {EXPECTED[key]}.")
     value = first["input"]
     if isinstance(value, tuple) and len(value) == 1:
         # An option that may be repeated was given once.
         [value] = value
-    return f"{where} is {clean_line(repr(value), 100)}, but it should be {_EXPECTED[key]}."
+    return wrong_value(where, value, EXPECTED[key])

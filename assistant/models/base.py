@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from assistant.events import TextWasReasoning, Usage
-from assistant.messages import Message, Reasoning, ToolCall
 from assistant.generation_rules import RANGES, STOP_STRINGS, stop_strings, wrong_value
+from assistant.messages import Message, Reasoning, ToolCall
 from assistant.text_cleaning import clean_line
 
 if TYPE_CHECKING:

@@ -81,7 +81,7 @@ class _StopStrings:
 
     def __init__(self, strings: Sequence[str]) -> None:
         self.found = False
-        self._strings = [string for string in strings if string]
+        self._strings = list(strings)
         self._pattern = re.compile("|".join(map(re.escape, self._strings))) if self._strings else None
         self._held = ""
 

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import click
 
+from assistant.generation_rules import RANGES, NumberRange
 from parley.cli.options import as_json_option
+from parley.cli.parameter_types import ChoiceParam, NumberParam
 from parley.cli.terminal import notify, write_json, write_out
 
 # A missing file is no usage error: it is reported like any other file that cannot be read.
 _FILE = click.Path(path_type=Path)
+_SAMPLES = NumberRange(10, 10**6, whole=True)
 
 
 @click.command()
-@click.argument("task", type=click.Choice(["caption", "vqa", "emotion", "transcribe"]))
+@click.argument("task", type=ChoiceParam(["caption", "vqa", "emotion", "transcribe"]))
 @click.argument("predictions", type=_FILE)
 @click.argument("references", type=_FILE)
 @as_json_option
@@ -22,8 +25,10 @@ _FILE = click.Path(path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw the scores to this file, such as a .png.",
 )
-@click.option("--samples", type=click.IntRange(min=10), default=1000, show_default=True, help="Bootstrap samples.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Make intervals repeatable.")
+@click.option("--samples", type=NumberParam(_SAMPLES), default=1000, show_default=True, help="Bootstrap samples.")
+@click.option(
+    "--seed", type=NumberParam(RANGES["seed"]), default=0, show_default=True, help="Make intervals repeatable."
+)
 def evaluate(
     task: str, predictions: Path, references: Path, as_json: bool, plot: Path | None, samples: int, seed: int
 ) -> None:

@@ -1,6 +1,5 @@
 """Options that `parley` and its commands share, and the settings that follow from them."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from assistant.text_cleaning import clean_line
-from parley.cli.terminal import decode_argument, notify
+from parley.cli.parameter_types import SettingParam, TextParam
+from parley.cli.terminal import notify
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -22,28 +21,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _VARIABLES_CHECKED = "parley.variables_checked"
 
 
-class DeviceParam(click.ParamType[str]):
-    """A device for a model. Checked here, so that a mistyped one is a usage error before anything is loaded."""
-
-    name = "device"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)):
-            self.fail(
-                f"{clean_line(str(value), 40)!r} is no device: choose auto, cpu, mps, cuda or cuda:1.", param, ctx
-            )
-        return str(value)
-
-
-class TextParam(click.ParamType[str]):
-    """Text for the model, as valid Unicode."""
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
-        return decode_argument(str(value))
-
-
 SETTINGS_OPTIONS = {
     "model": click.option(
         "--model",
@@ -51,45 +28,53 @@ SETTINGS_OPTIONS = {
         metavar="MODEL",
         help="auto, pocket, one of `parley models`, a folder, a .gguf file, a hub or server id.",
     ),
-    "device": click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1."),
+    "device": click.option("--device", type=SettingParam("device"), help="auto, cpu, mps, cuda or cuda:1."),
     "quantize": click.option(
-        "--quantize", type=click.Choice(["auto", "none", "int8", "nf4", "bf16", "fp16"]), help="How weights are stored."
+        "--quantize",
+        type=SettingParam("quantize", "auto", "none", "int8", "nf4", "bf16", "fp16"),
+        help="How weights are stored.",
     ),
     "compile": click.option(
-        "--compile", type=click.Choice(["auto", "on", "off"]), help="Whether decoding is compiled."
+        "--compile", type=SettingParam("compile", "auto", "on", "off"), help="Whether decoding is compiled."
     ),
     "detail": click.option(
-        "--detail", type=click.Choice(["auto", "low", "high"]), help="Resolution at which images are read."
+        "--detail", type=SettingParam("detail", "auto", "low", "high"), help="Resolution at which images are read."
     ),
     "system": click.option(
         "--system", "-s", type=TextParam(), metavar="TEXT", help="Instructions for the whole conversation."
     ),
     "max_tokens": click.option(
-        "--max-tokens", type=click.IntRange(min=1), metavar="N", help="Longest reply, in tokens."
+        "--max-tokens", type=SettingParam("max_tokens"), metavar="N", help="Longest reply, in tokens."
     ),
     "temperature": click.option(
-        "--temperature", type=click.FloatRange(0, 2), metavar="T", help="0 always takes the likeliest token."
+        "--temperature", type=SettingParam("temperature"), metavar="T", help="0 always takes the likeliest token."
     ),
     "top_p": click.option(
         "--top-p",
-        type=click.FloatRange(0, 1, min_open=True),
+        type=SettingParam("top_p"),
         metavar="P",
         help="Sample from the likeliest tokens with this probability together.",
     ),
     "top_k": click.option(
-        "--top-k", type=click.IntRange(0, 10**6), metavar="K", help="Sample from so many of the likeliest tokens."
+        "--top-k", type=SettingParam("top_k"), metavar="K", help="Sample from so many of the likeliest tokens."
     ),
     "min_p": click.option(
         "--min-p",
-        type=click.FloatRange(0, 1),
+        type=SettingParam("min_p"),
         metavar="P",
         help="Sample from tokens with this share of the likeliest one's probability.",
     ),
     "repetition_penalty": click.option(
-        "--repetition-penalty", type=click.FloatRange(0.1, 2), metavar="X", help="Against repetition; 1 is none."
+        "--repetition-penalty",
+        type=SettingParam("repetition_penalty"),
+        metavar="X",
+        help="Against repetition; 1 is none.",
     ),
     "presence_penalty": click.option(
-        "--presence-penalty", type=click.FloatRange(-2, 2), metavar="X", help="Against words used before; 0 is none."
+        "--presence-penalty",
+        type=SettingParam("presence_penalty"),
+        metavar="X",
+        help="Against words used before; 0 is none.",
     ),
     "stop": click.option(
         "--stop",
@@ -99,15 +84,13 @@ SETTINGS_OPTIONS = {
         metavar="TEXT",
         help="End the reply before this text; may be repeated.",
     ),
-    "seed": click.option(
-        "--seed", type=click.IntRange(min=0, max=2**63 - 1), metavar="N", help="Make sampling repeatable."
-    ),
+    "seed": click.option("--seed", type=SettingParam("seed"), metavar="N", help="Make sampling repeatable."),
     "allow_urls": click.option(
         "--allow-urls/--no-urls", default=None, help="Whether images may be downloaded from the web."
     ),
     "backend": click.option(
         "--backend",
-        type=click.Choice(["auto", "local", "remote"]),
+        type=SettingParam("backend", "auto", "local", "remote"),
         help="Where the model runs: this program or a server.",
     ),
     "base_url": click.option(

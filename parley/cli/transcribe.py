@@ -10,8 +10,10 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from assistant.errors import AttachmentError, SkillError, VoiceError
+from assistant.generation_rules import NumberRange
 from assistant.progress import Progress, no_progress
-from parley.cli.options import DeviceParam, load_settings
+from parley.cli.options import SETTINGS_OPTIONS, load_settings
+from parley.cli.parameter_types import NumberParam
 from parley.cli.progress import ProgressLine, format_duration
 from parley.cli.terminal import decode_argument, is_terminal, notify, write_json, write_out
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from voice.audio.decode import AudioFile
     from voice.stt.base import Segment, SpeechToText, Transcript
 
+_TRACKS = NumberRange(1, 10**6, whole=True)
 SttLoader = Callable[[], "SpeechToText"]
 """Return the speech recognizer. The first call loads it."""
 
@@ -35,9 +38,9 @@ SttLoader = Callable[[], "SpeechToText"]
 @click.option("--whisper", metavar="MODEL", help="auto, base (the bundled one), a name, a folder or a hub id.")
 @click.option("--hotwords", metavar="WORDS", help="Names and unusual words that may be said, with commas between them.")
 @click.option(
-    "--track", type=click.IntRange(1), metavar="NUMBER", help="Audio track of a video; else the main one is chosen."
+    "--track", type=NumberParam(_TRACKS), metavar="NUMBER", help="Audio track of a video; else the main one is chosen."
 )
-@click.option("--device", type=DeviceParam(), help="auto, cpu, mps, cuda or cuda:1.")
+@SETTINGS_OPTIONS["device"]
 @click.pass_context
 def transcribe(
     ctx: click.Context, /, files: tuple[str, ...], output_format: str | None, track: int | None, **options: Any

@@ -7,7 +7,6 @@ from assistant.errors import ConfigError
 from assistant.models.base import GenerationOptions
 from assistant.models.gguf.metadata import GgufMetadata
 from assistant.settings import parse_value
-from assistant.text_cleaning import valid_unicode
 
 # A GGUF file rarely holds the generation config of the model that it was made of. By the start of its name, or of its
 # architecture: temperature, top_p, top_k, repetition penalty as published beside the weights.
@@ -28,7 +27,6 @@ _LLAMA_NAMES = {"repetition_penalty": "repeat_penalty"}
 _SAMPLERS = ["penalties", "temperature", "top_k", "top_p", "min_p"]
 _SEEDS = 2**32 - 1
 """Number of seeds; the one above means a random one."""
-_MAX_INT = 2**31 - 1
 
 
 def recommended(metadata: GgufMetadata) -> dict[str, float]:
@@ -49,14 +47,14 @@ def recommended(metadata: GgufMetadata) -> dict[str, float]:
 def to_request(options: GenerationOptions, recommendation: dict[str, float]) -> dict[str, Any]:
     """Return the fields of a request to llama.cpp for `options`."""
     request: dict[str, Any] = {
-        "max_tokens": min(max(options.max_tokens, 1), _MAX_INT),
+        "max_tokens": options.max_tokens,
         "samplers": _SAMPLERS,
-        "stop": [valid_unicode(text) for text in options.stop if text],
+        "stop": list(options.stop),
     }
     if options.seed is not None:
         request["seed"] = options.seed % _SEEDS
     for name, off in _OFF.items():
         chosen = getattr(options, name)
         value = recommendation.get(name, off) if chosen is None else chosen
-        request[_LLAMA_NAMES.get(name, name)] = min(int(value), _MAX_INT) if name == "top_k" else value
+        request[_LLAMA_NAMES.get(name, name)] = int(value) if name == "top_k" else value
     return request
