@@ -13,21 +13,14 @@ from dataclasses import fields, replace
 from assistant.config_file import closest_name
 from assistant.errors import ConfigError
 from assistant.events import Event, Notice
-from assistant.models.base import ChatModel, GenerationOptions, ModelDefaults
+from assistant.models.base import ChatModel, GenerationOptions, ImageDefaults, ModelDefaults
 from assistant.parsing import ParseError, parse_json
 from assistant.text_cleaning import clean_line, to_json
 
 _SET_COMMAND = re.compile(r"/set(?:\s+(.*))?", re.DOTALL)
 _NAMES = tuple(each.name for each in fields(GenerationOptions))
 # What None is where a model's makers have set nothing.
-_UNSET = {
-    "temperature": "0",
-    "top_p": "1",
-    "top_k": "0",
-    "min_p": "0",
-    "repetition_penalty": "1",
-    "presence_penalty": "0",
-}
+_UNSET = {"temperature": 0, "top_p": 1, "top_k": 0, "min_p": 0, "repetition_penalty": 1, "presence_penalty": 0}
 
 
 def parse_set_command(text: str) -> str | None:
@@ -85,12 +78,19 @@ class OptionChoices:
         value = getattr(self.current, option)
         origin = "/set" if option in self._changed else self._origins.get(option, "default")
         if value is None and option in _UNSET:
-            origin = f"left to {model.info.name}"
-            if isinstance(model, ModelDefaults):
-                value = getattr(model.defaults, option)
-                origin = "default" if value is None else f"the makers of {model.info.name}"
-                value = _UNSET[option] if value is None else value
+            value, origin = _left_to(model, option)
+            about_images = getattr(model.image_defaults, option) if isinstance(model, ImageDefaults) else None
+            if about_images not in (None, value):
+                origin = f"{origin}; {_shown(about_images)} while there is an image in the conversation"
         return f"{option}: {_shown(value)} ({origin})" if value not in (None, ()) else f"{option}: not set ({origin})"
+
+
+def _left_to(model: ChatModel, option: str) -> tuple[float | None, str]:
+    """Return the value of an option of sampling that is not set, as `model` has it, and where it comes from."""
+    if not isinstance(model, ModelDefaults):
+        return None, f"left to {model.info.name}"
+    value = getattr(model.defaults, option)
+    return (_UNSET[option], "default") if value is None else (value, f"the makers of {model.info.name}")
 
 
 def _unquoted(value: str) -> str:

@@ -172,3 +172,15 @@ def test_the_bundled_model_tells_what_its_language_model_wants() -> None:
     assert isinstance(model, ModelDefaults)
     assert model.defaults == ModelWithDefaults.defaults
     assert PocketModel(ScriptedModel(), load_vision).defaults == GenerationOptions()
+
+
+def test_what_applies_with_an_image_is_told_as_well() -> None:
+    def load_vision() -> Vision:
+        raise AssertionError("nothing is looked at")
+
+    session = Session(PocketModel(ModelWithDefaults(), load_vision))
+    with_image = "while there is an image in the conversation"
+    assert run(session, "/set temperature") == [f"temperature: 0.6 (the makers of scripted; 0.0 {with_image})"]
+    assert run(session, "/set repetition_penalty") == ["repetition_penalty: 1 (default)"]
+    assert run(session, "/set top_k") == ["top_k: 20 (the makers of scripted)"]
+    assert run(session, "/set temperature 0.4") == ["temperature: 0.4 (/set)"]

@@ -29,6 +29,15 @@ def test_config_prints_the_origin_of_each_value(tmp_path: Path, monkeypatch: pyt
     assert lines["top_p"] == ["as", "the", "model's", "makers", "set", "it", "default"]
 
 
+@pytest.mark.parametrize(("model", "told"), [("pocket", True), ("auto", True), ("pocket-small", False)])
+def test_config_tells_what_the_bundled_model_takes_with_images(model: str, told: bool) -> None:
+    lines = run("--model", model, "config").stdout.splitlines()
+    [temperature] = [line for line in lines if line.startswith("temperature ")]
+    assert ("as the model's makers set it (pocket takes 0 while there is an image)" in temperature) is told
+    [chosen] = [line for line in run("--temperature", "1", "config").stdout.splitlines() if line.startswith("temperat")]
+    assert chosen.split()[1:] == ["1.0", "command", "line"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["config"], ["ask", "?", "--json"], ["history", "list"], ["history"], ["models"], ["caption", "x.png"]],
