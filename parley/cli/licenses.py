@@ -27,8 +27,8 @@ def ask_for_license(settings: "Settings") -> None:
     package is missing. Loading the voice reports an error in these cases.
 
     Raises:
-        ConfigError: There is no such voice.
-        VoiceError: The audio file to clone does not exist, or the acceptance cannot be recorded.
+        ConfigError: There is no such voice, or no such audio file to clone.
+        VoiceError: The acceptance cannot be recorded.
     """
     from voice.tts.registry import parse_voice_name
 

@@ -10,6 +10,7 @@ import click
 from assistant.formatting import format_bytes
 from assistant.text_cleaning import clean_line
 from parley.cli.options import as_json_option, load_settings
+from parley.cli.parameter_types import ChoiceParam
 from parley.cli.progress import ProgressLine
 from parley.cli.table import format_table
 from parley.cli.terminal import notify, write_json, write_out
@@ -79,6 +80,9 @@ def pull(ctx: click.Context, model: str) -> None:
         if model in BUNDLED_MODELS:
             folder = fetch_bundled(model, load_settings(ctx).settings, progress, full_check=True)
         else:
+            from assistant.models.names import find_folder
+
+            find_folder(model)
             from assistant.models.local.checkpoint import fetch_checkpoint
 
             folder = fetch_checkpoint(model, progress)
@@ -94,7 +98,9 @@ def rm(ctx: click.Context, model: str) -> None:
         freed_bytes = _delete_bundled(model, load_settings(ctx).settings.cache_dir)
     else:
         from assistant.models import catalog, hub
+        from assistant.models.names import find_folder
 
+        find_folder(model)
         entry = catalog.find(model)
         freed_bytes = hub.remove(entry.repository if entry else model)
     write_out(f"Deleted {model} ({format_bytes(freed_bytes)})\n")
@@ -119,7 +125,7 @@ def use(ctx: click.Context, model: str) -> None:
 
 
 @click.command("pull")
-@click.argument("model", type=click.Choice([*BUNDLED_MODELS, "whisper", "voice"]))
+@click.argument("model", type=ChoiceParam([*BUNDLED_MODELS, "whisper", "voice"]))
 @click.pass_context
 def pull_bundled(ctx: click.Context, model: str) -> None:
     """Download a bundled model ahead of time.
@@ -149,16 +155,15 @@ def pull_bundled(ctx: click.Context, model: str) -> None:
 def list_models(settings: "Settings") -> list[ModelRow]:
     """Return the bundled models, the catalog, and other vision models in the cache."""
     from assistant.models import catalog, hub
-    from assistant.models.local.placement import choose_device
     from assistant.models.memory import RESERVED_FRACTION, free_bytes
 
-    placement = choose_device(settings.device, settings.quantize)
-    available = free_bytes(placement.device) * (1 - RESERVED_FRACTION)
+    device, quantize = _placement(settings)
+    available = free_bytes(device) * (1 - RESERVED_FRACTION)
     cached_models = {model.repository: model for model in hub.list_cached()}
     rows = _bundled_rows(settings.cache_dir)
     for entry in catalog.CATALOG:
-        quantization = entry.quantization_for(placement.quantization)
-        memory_bytes = entry.memory_bytes(quantization, placement.device_type)
+        quantization = entry.quantization_for(quantize)
+        memory_bytes = entry.memory_bytes(quantization, device.partition(":")[0])
         cached = cached_models.pop(entry.repository, None)
         rows.append(
             ModelRow(
@@ -174,6 +179,19 @@ def list_models(settings: "Settings") -> list[ModelRow]:
     for name, cached in cached_models.items():
         rows.append(ModelRow(name, cached_bytes=cached.size, note=_note(complete=cached.complete)))
     return rows
+
+
+def _placement(settings: "Settings") -> tuple[str, str]:
+    """Return device and quantization like `choose_device`, which imports torch, without it where there is no GPU."""
+    from assistant.models.quantization import choose_quantization
+    from parley.factory.models import needs_no_gpu
+
+    if needs_no_gpu(settings):
+        return "cpu", choose_quantization("cpu", settings.quantize)
+    from assistant.models.local.placement import choose_device
+
+    placement = choose_device(settings.device, settings.quantize)
+    return placement.device, placement.quantization
 
 
 def _bundled_rows(cache_dir: "Path") -> list[ModelRow]:
@@ -193,21 +211,20 @@ def _bundled_rows(cache_dir: "Path") -> list[ModelRow]:
 
 
 def _check_name(model: str) -> str:
-    """Return `model`, a folder or GGUF file as an absolute path. Raises `ModelError` if there can be no such model."""
+    """Return `model`, a folder or GGUF file as an absolute path. Raises `ConfigError` if there can be no such model."""
     from pathlib import Path
 
-    from assistant.errors import ModelError
-    from assistant.models import catalog
+    from assistant.models.names import BUNDLED, find_folder, unknown_model
 
-    with suppress(OSError):  # such as a name that is too long for a file
-        if Path(model).is_dir() or (model.lower().endswith(".gguf") and Path(model).is_file()):
-            return str(Path(model).resolve())
-    if model in ("auto", *BUNDLED_MODELS) or catalog.find(model) or model.count("/") == 1:
+    if model in ("auto", *BUNDLED):
         return model
-    raise ModelError(
-        f"There is no model {clean_line(model, 80)}: choose one that `parley models` lists, a folder, a GGUF "
-        "file, or an id on the hub."
-    )
+    with suppress(OSError):  # such as a name that is too long for a file
+        if model.lower().endswith(".gguf"):
+            if not Path(model).is_file():
+                raise unknown_model(model)
+            return str(Path(model).resolve())
+    folder = find_folder(model)
+    return model if folder is None else str(folder.resolve())
 
 
 def _note(required_packages: tuple[str, ...] = (), *, gated: bool = False, complete: bool = True) -> str:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from assistant.generation_rules import NumberRange
 from assistant.text_cleaning import clean_text
-from parley.cli.options import SETTINGS_OPTIONS, TextParam, as_json_option
+from parley.cli.options import SETTINGS_OPTIONS, as_json_option
+from parley.cli.parameter_types import ChoiceParam, NumberParam, TextParam
 from parley.cli.suggestions import is_picture, is_picture_file, shorten
 from parley.cli.terminal import notify, write_json, write_out
 from skills import registry
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 _MODEL_SETTINGS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
 _JOBS_OPTION = click.option(
     "--jobs",
-    type=click.IntRange(1, 256),
+    type=NumberParam(NumberRange(1, 256, whole=True)),
     help="How many at a time, for a server or the bundled model. [default: 1 of a server, else what suits]",
 )
 _BATCH_OPTIONS = (
@@ -33,7 +35,7 @@ _BATCH_OPTIONS = (
     click.option("--retry-errors", is_flag=True, help="Continue that file, and try again the files that failed."),
     click.option(
         "--on-error",
-        type=click.Choice(["skip", "stop"]),
+        type=ChoiceParam(["skip", "stop"]),
         default="skip",
         show_default=True,
         help="What to do after a file that failed.",
@@ -148,7 +150,7 @@ def _click_parameter(parameter: "Parameter", *, takes_many: bool) -> Callable[[A
             attributes = {"is_flag": True, "default": None, "help": parameter.help}
         case "choice":
             help_text = _with_default(parameter)
-            attributes = {"type": click.Choice(parameter.choices), "default": None, "help": help_text}
+            attributes = {"type": ChoiceParam(parameter.choices), "default": None, "help": help_text}
         case "texts":
             help_text = f"{parameter.help} May be repeated.".strip()
             attributes = {"multiple": True, "type": TextParam(), "metavar": "TEXT", "help": help_text}
@@ -178,5 +180,5 @@ def _describe(skill: "Skill[..., Any]") -> dict[str, Any]:
         }
         for parameter in skill.parameters
     ]
-    fields = list(skill.result_type.model_fields)
+    fields = [*skill.result_type.model_fields, *skill.result_type.model_computed_fields]
     return {"name": skill.name, "summary": skill.summary, "inputs": inputs, "result": fields}

@@ -12,7 +12,8 @@ import click
 
 from assistant.errors import MissingExtraError, VoiceError
 from parley.cli.licenses import ask_for_license
-from parley.cli.options import DeviceParam, TextParam, load_settings
+from parley.cli.options import load_settings
+from parley.cli.parameter_types import SettingParam, TextParam
 from parley.cli.progress import ProgressLine
 from parley.cli.terminal import notify
 
@@ -35,7 +36,7 @@ _READ_BYTES = 4096
 @click.option("--clone", metavar="FILE", help="Clone the voice in this recording with XTTS (same as xtts:FILE).")
 @click.option("--language", "-l", metavar="CODE", help="auto, or the language of the text: en, de, german, …")
 @click.option("--speaker", metavar="NAME", default="default", help="Where to play: a number or part of a name.")
-@click.option("--device", type=DeviceParam(), help="Where a Coqui voice runs: auto, cpu, cuda or cuda:1.")
+@click.option("--device", type=SettingParam("device"), help="Where a Coqui voice runs: auto, cpu, cuda or cuda:1.")
 @click.pass_context
 def speak(
     ctx: click.Context, /, words: tuple[str, ...], output: str | None, speaker: str, clone: str | None, **options: Any
@@ -88,7 +89,7 @@ def speak(
 
 
 def _clone_voice_name(ctx: click.Context, clone: str) -> str:
-    """Return the name of the voice that clones the one in the audio file `clone`. Raises `VoiceError` without it."""
+    """Return the name of the voice that clones the one in the audio file `clone`. Raises `ConfigError` without it."""
     from voice.tts import xtts
 
     if not clone.lower().endswith(xtts.AUDIO_SUFFIXES):

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.errors import ConfigError, MissingExtraError, ModelError, ParleyError
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.bundled import (
@@ -22,6 +22,8 @@ from parley.factory.bundled import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from assistant.models.catalog import CatalogEntry
     from assistant.models.local.model import LocalModel
     from assistant.settings import Settings
@@ -48,7 +50,7 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
 
     Raises:
         ModelError: The model cannot be loaded.
-        ConfigError: The settings contradict each other.
+        ConfigError: There can be no model of this name, or the settings contradict each other.
     """
     if is_remote(settings):
         return connect_model(settings, progress, on_notice)
@@ -56,9 +58,7 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
     if name == SCRIPTED_MODEL:
         return _build_scripted(settings.model, token_delay)
 
-    from assistant.models.gguf.files import find_gguf
-
-    if (file := find_gguf(settings.model)) is not None:
+    if (file := _find_file(settings.model)) is not None:
         from assistant.models.gguf.model import GgufModel
 
         return GgufModel.load(file, progress=progress, on_notice=on_notice)
@@ -80,13 +80,50 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
                 return load_pocket(settings, progress, on_notice)
             except (ModelError, MissingExtraError) as error:
                 # Such as a machine without a network that has the small one already.
-                on_notice(f"{error} Until then {POCKET_SMALL} answers.")
-                source = POCKET_SMALL
+                return _load_small_instead(partial(_load_small, settings, progress, load, quantize), error, on_notice)
     if source == POCKET:
         return load_pocket(settings, progress, on_notice)
     if source == POCKET_SMALL:
-        source = str(assemble_pocket(settings, progress))
+        return _load_small(settings, progress, load, quantize)
     return load(source, quantize)
+
+
+def _load_small(
+    settings: "Settings", progress: Progress, load: "Callable[[str, str], ChatModel]", quantize: str
+) -> ChatModel:
+    progress(f"loading {POCKET_SMALL}", 0, 0)
+    return load(str(assemble_pocket(settings, progress)), quantize)
+
+
+def _load_small_instead(load_small: "Callable[[], ChatModel]", reason: ParleyError, on_notice: OnNotice) -> ChatModel:
+    """Load the small bundled model, as the large one could not be because of `reason`.
+
+    Raises:
+        ModelError: It cannot be loaded either. The message tells both reasons: what helps one may not help the other.
+    """
+    try:
+        model = load_small()
+    except (ModelError, MissingExtraError) as error:
+        raise ModelError(f"Neither bundled model can be loaded. {POCKET}: {reason} {POCKET_SMALL}: {error}") from error
+    on_notice(f"{reason} Until then {POCKET_SMALL} answers.")
+    return model
+
+
+def _find_file(name: str) -> Path | None:
+    """Return the GGUF file that a model's name means, or None for another kind of model. Imports nothing heavy.
+
+    Raises:
+        ConfigError: There can be no model of this name.
+    """
+    from assistant.models.gguf.files import find_gguf
+    from assistant.models.names import find_folder
+
+    file = find_gguf(name)
+    if file is None and name != "auto" and name not in BUNDLED_MODELS:
+        find_folder(name)
+    if file is not None and not file.exists():
+        raise ConfigError(f"There is no file {file}: check the path.")
+    return file
 
 
 def _load_local(
@@ -137,10 +174,9 @@ class ModelLoader:
         if name in BUNDLED_MODELS:
             fetch_bundled(name, settings, progress)
             return
-        from assistant.models.gguf.files import find_gguf
-        from assistant.models.local import checkpoint
+        if _find_file(name) is None:
+            from assistant.models.local import checkpoint
 
-        if find_gguf(name) is None:
             checkpoint.fetch_and_validate(name, progress)
 
     def load(self, name: str, progress: Progress = no_progress) -> ChatModel:
@@ -179,7 +215,7 @@ def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
     """
     from assistant.models import catalog, memory
 
-    if settings.device == "auto" and not _has_gpu_driver():
+    if needs_no_gpu(settings):
         return None
     from assistant.models.local.placement import choose_device
 
@@ -189,8 +225,22 @@ def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
     return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
 
 
+def needs_no_gpu(settings: "Settings") -> bool:
+    """Return True if the CPU is chosen, or there is nothing else. Asking torch takes seconds.
+
+    Raises:
+        ConfigError: The CPU does not support the quantization.
+    """
+    from assistant.models.quantization import choose_quantization
+
+    if settings.device == "cpu" or (settings.device == "auto" and not _has_gpu_driver()):
+        choose_quantization("cpu", settings.quantize)
+        return True
+    return False
+
+
 def _has_gpu_driver() -> bool:
-    """Return False if there can be no GPU that torch runs CUDA code on. Asking torch takes seconds."""
+    """Return False if there can be no GPU that torch runs CUDA code on."""
     if Path("/dev/kfd").exists():  # AMD
         return True
     try:

@@ -55,7 +55,7 @@ class VoiceEngine:
         is_installed: Tell whether the engine's package or program is there, without importing it.
         argument: Whether a name has a part after the colon.
         suffix: Ending of names that are the argument themselves, such as files.
-        check: Raise `VoiceError` for an argument that cannot be used, before a license is asked about.
+        check: Raise `ConfigError` for an argument that cannot be used, before a license is asked about.
         require: Raise `MissingExtraError` if the engine cannot be imported, before a license is asked about.
         license: Terms to accept first, if any.
         languages: Codes of the languages that its voices speak; empty if that depends on the voice.

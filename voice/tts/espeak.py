@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
-from assistant.errors import MissingExtraError, VoiceError, first_line
+from assistant.errors import ConfigError, MissingExtraError, VoiceError, first_line
 from assistant.languages import suggest
 from assistant.text_language import scripts_of_language
 from voice.tts.engine import VoiceEngine, is_english
@@ -41,7 +41,8 @@ class Espeak:
 
         Raises:
             MissingExtraError: The program is not installed.
-            VoiceError: It has no such voice, or cannot be run.
+            ConfigError: It has no such voice.
+            VoiceError: It cannot be run.
         """
         program = shutil.which(PROGRAM)
         if program is None:
@@ -54,11 +55,9 @@ class Espeak:
             # The language is the second column of the table, whose first line is a heading.
             rows = _run(program, "--voices").stdout.decode(errors="replace").splitlines()[1:]
             codes = dict.fromkeys(row.split()[1] for row in rows if len(row.split()) > 1)
-            raise VoiceError(
-                f"espeak-ng has no voice {voice!r}: {suggest(voice, codes)}"
-                if codes
-                else f"espeak-ng cannot speak with the voice {voice!r} or any other: install it again."
-            )
+            if not codes:
+                raise VoiceError(f"espeak-ng cannot speak with the voice {voice!r} or any other: install it again.")
+            raise ConfigError(f"espeak-ng has no voice {voice!r}: {suggest(voice, codes)}")
         return cls(program, voice)
 
     def synthesize(self, sentence: str) -> "Iterator[Samples]":

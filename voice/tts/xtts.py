@@ -63,7 +63,7 @@ class Xtts:
 
         Raises:
             MissingExtraError: coqui-tts is not installed, or FFmpeg is missing to read the audio file.
-            ConfigError: The model knows no such speaker or language.
+            ConfigError: There is no such audio file, or the model knows no such speaker or language.
             VoiceError: The folder or the audio file cannot be used, or the download failed.
         """
         reference = reference_audio(voice)
@@ -106,10 +106,10 @@ class Xtts:
 
 
 def reference_audio(voice: str) -> Path | None:
-    """Return the audio file that `voice` names, None if it names a speaker. Raises `VoiceError` for a missing file."""
+    """Return the audio file that `voice` names, None if it names a speaker. Raises `ConfigError` for a missing file."""
     path = expand_user(voice) if voice.lower().endswith(AUDIO_SUFFIXES) else None
     if path is not None and not path.is_file():
-        raise VoiceError(f"There is no recording {voice}: name a file with a few seconds of the voice to clone.")
+        raise ConfigError(f"There is no recording {voice}: name a file with a few seconds of the voice to clone.")
     return path
 
 

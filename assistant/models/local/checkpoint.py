@@ -4,12 +4,10 @@ Checkpoints are data: weights come from safetensors only, and code in a model's 
 """
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from assistant.attachments.file_lookup import expand_user
 from assistant.errors import MissingExtraError, ModelError
 from assistant.formatting import format_bytes
 from assistant.models import catalog, hub
@@ -17,6 +15,7 @@ from assistant.models.local.load_errors import reason, silence_libraries, transl
 from assistant.models.local.lora import LoraAdapter
 from assistant.models.local.placement import Placement
 from assistant.models.memory import linear_layers_outside_decoder
+from assistant.models.names import find_folder
 from assistant.progress import Progress, no_progress
 
 IMAGE_ADAPTER_FILE = "picture_adapter.safetensors"
@@ -31,7 +30,6 @@ _MAX_LAYERS = 2000
 _MAX_UNCHECKED_PARAMETERS = 100_000_000
 # Pixels.
 _MAX_IMAGE_SIDE = 10_000
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 # Block sizes of bitsandbytes' nf4 kernel for the CPU.
 _CPU_NF4_ROWS, _CPU_NF4_COLUMNS = 32, 64
 _PACKAGE_HINTS = {
@@ -50,6 +48,7 @@ def fetch_and_validate(source: str, progress: Progress = no_progress) -> None:
         progress: Reports the bytes fetched.
 
     Raises:
+        ConfigError: There can be no model of this name.
         ModelError: The model does not exist, cannot be fetched or cannot be used.
         MissingExtraError: It needs a package that is not installed.
     """
@@ -67,26 +66,6 @@ def fetch_checkpoint(source: str, progress: Progress = no_progress) -> Path:
     entry = catalog.find(source)
     repository, revision = (entry.repository, entry.revision) if entry else (source, "main")
     return hub.fetch(repository, revision, progress, lambda folder: _check_small_files(folder, source))
-
-
-def find_folder(source: str) -> Path | None:
-    """Return the local folder that `source` names, None for a name in the catalog or a hub id.
-
-    Raises:
-        ModelError: It names neither.
-    """
-    folder = expand_user(source)
-    # Not the methods of `Path`, which raise errors for names that no file can have.
-    if source and os.path.isdir(folder):  # noqa: PTH112
-        return folder
-    if source and os.path.lexists(folder):
-        raise ModelError(f"{source} is a file: name the folder of a model, with its config.json in it.")
-    if catalog.find(source) or (_HUB_ID.fullmatch(source) and not source.startswith(".")):
-        return None
-    raise ModelError(
-        f"There is no model folder {source}: give a folder that exists, a name that "
-        "`parley models` lists, or an id on the hub, like owner/name."
-    )
 
 
 def check_folder(folder: Path) -> None:

@@ -14,7 +14,6 @@ from assistant.models.local.checkpoint import (
     check_folder,
     check_weight_bytes,
     fetch_checkpoint,
-    find_folder,
     is_pocket,
     read_adapter,
     read_config,
@@ -34,6 +33,7 @@ from assistant.models.local.load_errors import reason, silence_libraries, transl
 from assistant.models.local.placement import Placement, choose_device, plan_memory, resolve_quantization
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import profile_of
+from assistant.models.names import find_folder
 from assistant.progress import Progress, no_progress
 
 # Bytes. A graph with its weights is one protobuf message, and those are limited to 2 GiB.
@@ -97,6 +97,7 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
         detail: One of `image_detail.LEVELS`.
 
     Raises:
+        ConfigError: There can be no model of this name.
         ModelError: The model cannot be used, or does not fit into memory. Checked before weights are read.
         MissingExtraError: It needs a package that is not installed.
     """

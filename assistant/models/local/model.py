@@ -102,7 +102,7 @@ class LocalModel:
             on_notice: Receives a sentence each time the model has to reduce what it does.
 
         Raises:
-            ConfigError: The device or the quantization is not available here.
+            ConfigError: There can be no model of this name, or the device or the quantization is not available here.
             ModelError: The model cannot be fetched, loaded or run.
             MissingExtraError: It needs a package that is not installed.
         """

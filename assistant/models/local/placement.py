@@ -32,13 +32,7 @@ from assistant.models.memory import (
     precision_for,
     with_pixels,
 )
-
-QUANTIZATIONS = {
-    "cpu": ("none", "int8", "nf4", "bf16"),
-    "cuda": ("none", "nf4", "int8", "bf16", "fp16"),
-    "mps": ("none", "bf16", "fp16"),
-}
-"""Choices of `--quantize` on each type of device, besides "auto"."""
+from assistant.models.quantization import QUANTIZATIONS, choose_quantization
 
 # Tokens. A context below this is reported: a few images and questions fill it.
 _SHORT_CONTEXT = 8192
@@ -116,16 +110,7 @@ def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "
         raise ConfigError(f"No CUDA device can be used here{because}: choose --device auto or cpu.")
     if chosen.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("No mps device can be used here: choose --device auto or cpu.")
-    if quantize not in {"auto", *(name for names in QUANTIZATIONS.values() for name in names)}:
-        raise ConfigError(f"There is no quantization {quantize}: choose auto, none, int8, nf4, bf16 or fp16.")
-    choices = QUANTIZATIONS[chosen.type]
-    if quantize not in ("auto", *choices):
-        raise ConfigError(
-            f"{quantize} is not available on {chosen.type}: choose --quantize auto, {', '.join(choices[:-1])} "
-            f"or {choices[-1]}."
-        )
-    if quantize == "auto" and chosen.type != "cuda":
-        quantize = "int8" if chosen.type == "cpu" else "none"
+    quantize = choose_quantization(chosen.type, quantize)
     default = torch.float32 if chosen.type == "cpu" else torch.bfloat16
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}.get(quantize, default)
     # On a machine without an NVIDIA GPU a missing driver is no news.

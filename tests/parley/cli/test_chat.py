@@ -189,5 +189,5 @@ def test_line_can_choose_another_model() -> None:
 def test_a_name_that_is_too_long_for_a_file_is_an_unknown_model() -> None:
     session = start_session(Settings(model="scripted"), save=False)
     repl = Repl(session, f"/model {'x' * 5000}", "Hello")
-    assert repl.notices[0].startswith("line 1: There is no model folder xxx")
+    assert repl.notices[0].startswith("line 1: There is no model xxx")
     assert repl.output == "You said: Hello\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.errors import MissingExtraError, VoiceError
+from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from voice.tts.espeak import PROGRAM, Espeak, language_code
 
 needs_espeak = pytest.mark.skipif(shutil.which(PROGRAM) is None, reason="needs espeak-ng")
@@ -23,7 +23,7 @@ def test_a_voice_has_its_language() -> None:
 
 @needs_espeak
 def test_an_unknown_voice_is_an_error_that_names_others() -> None:
-    with pytest.raises(VoiceError, match=r"no voice 'xx': choose one of its \d+ codes, of ISO 639, like .*\bde\b"):
+    with pytest.raises(ConfigError, match=r"no voice 'xx': choose one of its \d+ codes, of ISO 639, like .*\bde\b"):
         Espeak.load("xx")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assistant.errors import MissingExtraError, VoiceError
+from assistant.errors import ConfigError, MissingExtraError, VoiceError
 from voice.tts import piper
 
 needs_piper = pytest.mark.skipif(not piper.is_installed(), reason="needs piper-tts")
@@ -22,7 +22,7 @@ def test_a_missing_package_is_an_error_that_says_how_to_install_it(
 
 @needs_piper
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(VoiceError, match=r"no file .*voice\.onnx"):
+    with pytest.raises(ConfigError, match=r"no file .*voice\.onnx"):
         piper.Piper.load(tmp_path / "voice.onnx")
 
 

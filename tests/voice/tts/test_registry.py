@@ -84,5 +84,5 @@ def test_xtts_needs_its_license_accepted_by_an_answer_or_a_setting(
 
 
 def test_a_missing_recording_is_reported_before_a_package_or_a_license() -> None:
-    with pytest.raises(VoiceError, match=r"There is no recording gone\.wav"):
+    with pytest.raises(ConfigError, match=r"There is no recording gone\.wav"):
         load_voice(settings(voice="xtts:gone.wav"))

@@ -47,7 +47,7 @@ class TestWithThePackage:
         [
             ({"voice": "Eve"}, ConfigError, "no speaker 'Eve': choose one of Ada"),
             ({"language": "fr"}, ConfigError, "does not speak 'fr': choose one of en, de"),
-            ({"voice": "gone.wav"}, VoiceError, "There is no recording"),
+            ({"voice": "gone.wav"}, ConfigError, "There is no recording"),
         ],
     )
     def test_unknown_speakers_languages_and_recordings_are_errors(
