@@ -26,7 +26,6 @@ from tui.kept_draft import KeptDraft
 from tui.screens.chat import ChatScreen
 from tui.skill_commands import Palette, SkillCommands
 from tui.text_filter import TextFilter
-from tui.turn_view import percentage
 from tui.voice_controller import VoiceController
 
 if TYPE_CHECKING:
@@ -211,7 +210,7 @@ class ParleyApp(App[None]):
     @on(ChatScreen.RetryRequested)
     @work(exclusive=True, group="load")
     async def _load(self) -> None:
-        self._chat.show_loading("loading …")
+        self._chat.show_progress("loading", 0, 0)
         try:
             self._session = await run_in_daemon_thread(partial(self._build_session, self._report))
         except ParleyError as error:
@@ -237,12 +236,9 @@ class ParleyApp(App[None]):
 
     @on(BuildProgressed)
     def _show_progress(self, event: BuildProgressed) -> None:
-        state = f"{event.label} {percentage(event.done_bytes, event.total_bytes)}"
-        if not event.for_voice:
-            self._chat.show_loading(state)
-        elif self._voice.is_on:
-            # Turned off meanwhile, the building thread reports until it is done.
-            self._chat.show_voice_status(f"voice: {state}")
+        # Turned off meanwhile, the thread that builds voice reports until it is done.
+        if not event.for_voice or self._voice.is_on:
+            self._chat.show_progress(event.label, event.done_bytes, event.total_bytes, for_voice=event.for_voice)
 
     # Voice
 

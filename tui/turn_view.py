@@ -57,7 +57,7 @@ class TurnView:
                 await self.add_user_message(user(text, *images))
                 await self.begin_reply()
             case LoadProgress(label, done_bytes, total_bytes):
-                self._status.state = f"{label} {percentage(done_bytes, total_bytes)}"
+                self._status.show_progress(label, done_bytes, total_bytes)
             case SkillResult():
                 self._answered_by_skill = True
             case TextDelta(text):
@@ -75,6 +75,13 @@ class TurnView:
                 if self._reply is not None and interrupted:
                     await self._reply.replace_text(text)
                 await self.finish(interrupted=interrupted)
+
+    def show_stopping(self) -> None:
+        """Show at once that the turn is being stopped."""
+        if self._typed:
+            self._status.state = "stopping …"
+        if self._reply is not None:
+            self._reply.show_stopping()
 
     async def finish(self, *, interrupted: bool) -> None:
         """Complete the reply, marked as stopped if it was interrupted."""
@@ -100,8 +107,3 @@ class TurnView:
             self._status.state = "writing … (Esc stops)"
         if self._reply is not None:
             await self._reply.write(text)
-
-
-def percentage(done_bytes: int, total_bytes: int) -> str:
-    """Return progress for the status bar, "…" if the total is unknown (0)."""
-    return f"{100 * done_bytes // total_bytes} %" if total_bytes else "…"

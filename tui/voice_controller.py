@@ -49,6 +49,8 @@ class VoiceController:
         """Turn voice on or off. If `muted`, only push to talk is listened to."""
         if self._task is not None:
             await self.stop()
+            # The call has left the model a core fewer, and replies that are kept only as far as they were heard.
+            self._screen.prepare()
         else:
             self._task = asyncio.create_task(self._run(muted=muted))
             self._task.add_done_callback(self._on_done)
@@ -93,7 +95,7 @@ class VoiceController:
             conversation.muted = muted
 
         try:
-            screen.show_voice_status("voice: loading …")
+            screen.show_progress("loading", 0, 0, for_voice=True)
             voice_session = await self._built_voice_session()
             await voice_session.run(
                 await self._wait_for_session(),
@@ -104,6 +106,7 @@ class VoiceController:
             )
         except ParleyError as error:
             screen.show_notice(f"{error} Typing goes on as before.", failure=True)
+            screen.prepare()
         finally:
             screen.voice = None
             screen.show_voice_state()

@@ -2,18 +2,22 @@
 
 import asyncio
 import re
+import threading
+from collections.abc import Generator, Sequence
 
 import pytest
 from textual import events
 
 from assistant.errors import ModelError
 from assistant.events import Usage
-from assistant.messages import assistant, user
+from assistant.messages import Message, assistant, user
+from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
-from tests.fakes.conversation import FailingModel, RecordingStore
-from tests.fakes.tui import MakeApp, RunApp, UnfinishedModel
+from tests.fakes.conversation import FailingModel, RecordingStore, StallingModel
+from tests.fakes.tui import WAIT_SECS, MakeApp, RunApp, UnfinishedModel
 from tui.screens.chat import ChatScreen
 from tui.widgets.assistant_message import AssistantMessage
+from tui.widgets.prompt import Prompt
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
 
@@ -126,6 +130,83 @@ async def test_second_message_stays_in_the_input_while_a_reply_is_written(make_a
         await person.expect_text("ready", "StatusBar")
         await person.press("enter")
         await person.expect_text("Second.", "AssistantMessage")
+
+
+async def test_message_that_was_not_sent_is_selected_so_that_the_next_one_replaces_it(
+    make_app: MakeApp, run_app: RunApp
+) -> None:
+    model = UnfinishedModel("First word …", "Third.")
+    async with run_app(make_app(model)) as person:
+        await person.send("first")
+        await person.expect_text("First word", "AssistantMessage")
+        await person.send("second")
+        await person.expect_text("One message at a time", "Composer")
+        assert person.app.screen.query_one(Prompt).selected_text == "second"
+        await person.press(*"third")
+        await person.wait_until(lambda: person.input == "third", lambda: person.input)
+        await person.press("escape")
+        await person.expect_text("ready", "StatusBar")
+        await person.press("enter")
+        await person.expect_text("Third.", "AssistantMessage")
+        assert model.prompts[-1][-1].text == "third"
+        await person.press("up", "up")
+        await person.wait_until(lambda: person.input == "second", lambda: person.input)
+
+
+async def test_message_that_fails_does_not_join_the_one_typed_since(make_app: MakeApp, run_app: RunApp) -> None:
+    model = StallingModel("", "Better.")
+    app = make_app(model)
+    async with run_app(app) as person:
+        await person.send("first")
+        await person.wait_until(model.stalled.is_set)
+        await person.type("second")
+        screen = person.app.screen
+        assert isinstance(screen, ChatScreen)
+        running = screen._current_turn
+        assert running is not None
+        await screen._composer.restore(running.submitted)
+        await person.expect_text("↑ brings back what was not sent", "Composer")
+        assert person.input == "second"
+        assert screen._composer.unsent_text(with_submitted=False) == "first\nsecond"
+        await person.press("up")
+        await person.wait_until(lambda: person.input == "first", lambda: person.input)
+        await person.press("down")
+        await person.wait_until(lambda: person.input == "second", lambda: person.input)
+
+
+async def test_esc_is_acknowledged_before_the_model_has_stopped(make_app: MakeApp, run_app: RunApp) -> None:
+    model = DeafModel("Never said.", "Next.")
+    async with run_app(make_app(model)) as person:
+        await person.send("Go")
+        await person.expect_text("thinking", "StatusBar")
+        await person.wait_until(model.begun.is_set)
+        await person.press("escape")
+        await person.expect_text("stopping …", "AssistantMessage")
+        await person.expect_text("stopping …", "StatusBar")
+        await person.send("And now?")
+        await person.expect_text("still being stopped", "Composer")
+        assert person.input == "And now?"
+        model.may_end.set()
+        await person.expect_text("ready", "StatusBar")
+        await person.expect_text("■ stopped", "AssistantMessage")
+        assert "stopping" not in person.read()
+        await person.press("enter")
+        await person.expect_text("Next.", "AssistantMessage")
+
+
+class DeafModel(ScriptedModel):
+    """Does not notice its first stop event before `may_end` is set, as in the middle of a long prompt."""
+
+    def __init__(self, *replies: str) -> None:
+        super().__init__(*replies)
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def stream(
+        self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
+    ) -> Generator[str, None, Usage]:
+        self.begun.set()
+        assert self.may_end.wait(WAIT_SECS)
+        return (yield from super().stream(messages, options, stop))
 
 
 async def test_blank_message_is_not_sent(make_app: MakeApp, run_app: RunApp) -> None:

@@ -88,10 +88,13 @@ class ChatScreen(Screen[None]):
 
     # The session
 
-    def show_loading(self, state: str) -> None:
-        """Show how far building the session is, for instance "loading …"."""
-        self._build_failed = False
-        self._status.state = state
+    def show_progress(self, label: str, done: int, total: int, *, for_voice: bool = False) -> None:
+        """Show how far building the session is, or with `for_voice` the voice session."""
+        if for_voice:
+            self._status.show_progress(f"voice: {label}", done, total, for_voice=True)
+        else:
+            self._build_failed = False
+            self._status.show_progress(label, done, total)
 
     async def show_build_failure(self, reason: str) -> None:
         """Show why there is no session. A queued message returns to the input."""
@@ -113,7 +116,7 @@ class ChatScreen(Screen[None]):
             (submitted, view), self._queued = self._queued, None
             await self._start_turn(session, submitted, view)
         else:
-            self._prepare()
+            self.prepare()
 
     async def shutdown(self) -> bool:
         """Stop the turn that runs, and return True if there is one. Its reply is kept as far as it was shown."""
@@ -158,7 +161,7 @@ class ChatScreen(Screen[None]):
             self._queue(submitted, view)
 
     @on(Composer.AttachmentsChanged)
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Let the model look at the conversation and the attached images while the question is being typed."""
         if self._session is not None:
             self._session.prepare(user("", *self._composer.attached))
@@ -208,7 +211,7 @@ class ChatScreen(Screen[None]):
         else:
             await running.view.remove()
             await self._composer.restore(running.submitted)
-        self._prepare()
+        self.prepare()
 
     def _show_error(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
@@ -236,12 +239,19 @@ class ChatScreen(Screen[None]):
         """Begin to stop the reply being written or spoken; False if there is none."""
         if (reply := self._running_reply) is not None:
             reply.task.cancel()
-            self._status.state = "stopping …"
+            reply.view.show_stopping()
+            self._composer.show_stopping()
         elif self.voice is not None and self.voice.replying:
-            self.call_later(self.voice.interrupt)
+            self.show_voice_status("stopping …")
+            self._spoken_turn.show_stopping()
+            self.call_later(self._interrupt, self.voice)
         else:
             return False
         return True
+
+    async def _interrupt(self, voice: SpokenConversation) -> None:
+        await voice.interrupt()
+        self.show_voice_state()
 
     @property
     def _running_reply(self) -> _RunningTurn | None:

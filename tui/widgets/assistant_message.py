@@ -39,6 +39,8 @@ class AssistantMessage(Vertical):
         self._reasoning = ReasoningFold(reasoning) if reasoning else None
         self._markdown = Markdown(self.text, parser_factory=make_parser, open_links=False)
         self._more = Static(classes="more")
+        self._mark = Static("■ stopped", classes="stopped")
+        self._mark.display = interrupted
         self._stream: MarkdownStream | None = None
 
     def recipe(self) -> Callable[[], Widget]:
@@ -58,8 +60,7 @@ class AssistantMessage(Vertical):
         yield Static("…", classes="waiting")
         yield self._markdown
         yield self._more
-        if self._interrupted:
-            yield _stopped_mark()
+        yield self._mark
 
     def on_mount(self) -> None:
         self._show_left_out()
@@ -108,6 +109,12 @@ class AssistantMessage(Vertical):
         self._show_left_out()
         await self._markdown.update(self.text)
 
+    def show_stopping(self) -> None:
+        """Show that the reply is being stopped: the model may take seconds to notice."""
+        self.remove_class("-waiting")
+        self._mark.update("■ stopping …")
+        self._mark.display = True
+
     async def finish(self, *, interrupted: bool = False) -> None:
         """Render what is still pending, and mark the reply if it was stopped."""
         self.remove_class("-waiting")
@@ -118,14 +125,10 @@ class AssistantMessage(Vertical):
             if is_reread_whole(self.text) and self.is_attached:
                 await self._markdown.update(self.text)
         self._interrupted = self._interrupted or interrupted
-        if interrupted and self.is_attached:
-            await self.mount(_stopped_mark())
+        self._mark.update("■ stopped")
+        self._mark.display = self._interrupted
 
     def _show_left_out(self) -> None:
         self._more.display = bool(self._left_out)
         if self._left_out:
             self._more.update(left_out(self._left_out))
-
-
-def _stopped_mark() -> Static:
-    return Static("■ stopped", classes="stopped")

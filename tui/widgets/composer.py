@@ -46,9 +46,12 @@ class Composer(Vertical):
         self._hint = Static(classes="hint", markup=False)
         self._chips = VerticalGroup()
         self._prompt = Prompt()
-        self._busy = False
+        self._busy_because = ""
+        """Why no message can be sent now, as a sentence; empty if one can."""
         self._submitted_text = ""
         """The text of the message that waits for `release` or `restore`."""
+        self._set_aside: list[str] = []
+        """Texts that were not sent, and could not return to the prompt because of what has been typed since."""
         self._hint_is_about_text = False
         # Images are loaded on other threads. This keeps what follows in the order of the keys.
         self._load_lock = asyncio.Lock()
@@ -75,13 +78,12 @@ class Composer(Vertical):
 
     def unsent_text(self, *, with_submitted: bool) -> str:
         """Return the text in the prompt, and before it that of the message on its way if `with_submitted`."""
-        texts = [self._submitted_text if with_submitted else "", self._prompt.text]
+        texts = [*self._set_aside, self._submitted_text if with_submitted else "", self._prompt.text]
         return "\n".join(text for text in texts if text.strip())
 
     def restore_draft(self, text: str) -> None:
         """Put back what was typed and not sent when the app ended."""
-        self._prompt.restore(text)
-        self._show_hint("This is what you had not sent the last time.")
+        self._return(text, "This is what you had not sent the last time.")
 
     def add_earlier_history(self, texts: Sequence[str]) -> None:
         """Let the arrow keys bring back `texts`, the messages of a resumed conversation."""
@@ -93,17 +95,24 @@ class Composer(Vertical):
         self._show_hint()
 
     async def restore(self, submitted: Submitted) -> None:
-        """Put back a message that was not answered, before anything typed since."""
+        """Put back a message that was not answered."""
         self.release()
         await self._add_chips(submitted.attached)
-        self._prompt.restore(submitted.typed_text)
+        self._return(submitted.typed_text)
+
+    def show_stopping(self) -> None:
+        """Say from now on that the message before is being stopped, if another one is sent meanwhile."""
+        if self._busy_because:
+            self._busy_because = "The reply before is still being stopped: send this again in a moment."
 
     @on(Prompt.Submitted)
     def _submit(self, submitted: Prompt.Submitted) -> None:
-        if self._busy:
-            self._reject(submitted.text, "One message at a time: Esc stops the one before.")
+        if submitted.text in self._set_aside:
+            self._set_aside.remove(submitted.text)
+        if self._busy_because:
+            self._return(submitted.text, self._busy_because)
         else:
-            self._busy = True
+            self._busy_because = "One message at a time: Esc stops the one before."
             self._submitted_text = submitted.text
             self._build_message(submitted.text)
 
@@ -114,7 +123,7 @@ class Composer(Vertical):
                 typed = await asyncio.to_thread(read_typed_text, typed_text, self._image_loader)
             except AttachmentError as error:
                 self._allow_next()
-                self._reject(typed_text, str(error))
+                self._return(typed_text, str(error))
                 return
             if text := typed.text.strip():
                 await self._post(text, typed_text, typed.images, typed.notices)
@@ -167,13 +176,15 @@ class Composer(Vertical):
             self.post_message(self.AttachmentsChanged())
 
     def _allow_next(self) -> None:
-        self._busy = False
-        self._submitted_text = ""
+        self._busy_because = self._submitted_text = ""
 
-    def _reject(self, typed_text: str, reason: str) -> None:
-        """Return a text that could not be sent to the prompt."""
-        self._prompt.restore(typed_text)
-        self._show_hint(reason)
+    def _return(self, typed_text: str, hint: str = "") -> None:
+        """Return a text that was not sent to the prompt, or keep it aside if there is another one by now."""
+        if not self._prompt.restore(typed_text):
+            self._set_aside.append(typed_text)
+            hint = f"{hint} ↑ brings back what was not sent.".strip()
+        if hint:
+            self._show_hint(hint)
 
     def _show_hint(self, text: str = "") -> None:
         self._hint_is_about_text = bool(self._prompt.text)

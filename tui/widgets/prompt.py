@@ -66,11 +66,20 @@ class Prompt(TextArea):
         self.move_cursor(self.document.end)
         self.focus()
 
-    def restore(self, text: str) -> None:
-        """Put back a text that was sent, above anything typed since."""
-        if text:
-            self.load_text(f"{text}\n{self.text}" if self.text else text)
-            self.move_cursor(self.document.end)
+    def restore(self, text: str) -> bool:
+        """Put back a text that was sent, selected: Enter sends it again, and typing replaces it.
+
+        The arrow keys bring it back in any case. If something has been typed since, that stays as it is, so that no two
+        messages become one: returns False then.
+        """
+        if not text:
+            return True
+        self.add_to_history(text)
+        if self.text:
+            return False
+        self._show(text)
+        self.select_all()
+        return True
 
     def on_key(self, event: events.Key) -> None:
         # Not as bindings: Textual runs those out of order with the letters, which would garble fast typing.
@@ -90,9 +99,11 @@ class Prompt(TextArea):
         if select or not self.navigator.is_first_wrapped_line(self.cursor_location):
             super().action_cursor_up(select)
         elif self._history_index is None:
-            if self._history:
+            # A message that returned is in both places.
+            earlier = self._history[:-1] if self._history[-1:] == [self.text] else self._history
+            if earlier:
                 self._draft = self.text
-                self._recall(len(self._history) - 1)
+                self._recall(len(earlier) - 1)
         elif self._history_index > 0:
             self._recall(self._history_index - 1)
 

@@ -1,5 +1,8 @@
 """The status bar: state, model, and what the last reply took."""
 
+import time
+from dataclasses import dataclass
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.reactive import reactive
@@ -10,15 +13,31 @@ from assistant.models.base import ModelInfo
 from assistant.text_cleaning import clean_line
 
 _MAX_NAME = 60
+_TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Something that is being fetched or loaded: in percent, or by the seconds it has taken if the total is unknown."""
+
+    label: str
+    percent: int | None
+    since: float
+
+    def __str__(self) -> str:
+        if self.percent is not None:
+            return f"{self.label} {self.percent} %"
+        seconds = int(time.monotonic() - self.since)
+        return f"{self.label} … {seconds} s" if seconds else f"{self.label} …"
 
 
 class StatusBar(Widget):
     """One line: the state on the left; the model, its device and speed on the right, as many of them as fit."""
 
-    state: reactive[str] = reactive("starting …")
+    state: reactive[str | Loading] = reactive("starting …")
     """State of the typed conversation, such as "ready" or "loading …"."""
 
-    voice: reactive[str] = reactive("")
+    voice: reactive[str | Loading] = reactive("")
     """State of the spoken conversation, such as "listening"; empty if there is none."""
 
     model: reactive[ModelInfo | None] = reactive(None)
@@ -27,8 +46,25 @@ class StatusBar(Widget):
     usage: reactive[Usage | None] = reactive(None)
     """Tokens and times of the last reply."""
 
+    def on_mount(self) -> None:
+        self.set_interval(_TICK_SECONDS, self._tick)
+
+    def show_progress(self, label: str, done: int, total: int, *, for_voice: bool = False) -> None:
+        """Show how far something is; a `total` of 0 is unknown. The seconds count on by themselves."""
+        shown = self.voice if for_voice else self.state
+        since = shown.since if isinstance(shown, Loading) and shown.label == label else time.monotonic()
+        loading = Loading(label, 100 * done // total if total else None, since)
+        if for_voice:
+            self.voice = loading
+        else:
+            self.state = loading
+
+    def _tick(self) -> None:
+        if any(isinstance(shown, Loading) and shown.percent is None for shown in (self.state, self.voice)):
+            self.refresh()
+
     def render(self) -> Content:
-        left = clean_line(f"{self.state} · {self.voice}" if self.voice else self.state, self.size.width or 1)
+        left = clean_line(f"{self.state} · {self.voice}" if self.voice else str(self.state), self.size.width or 1)
         right = " · ".join(_fit(self._facts(), self.size.width - cell_len(left) - 2))
         padding = " " * max(2, self.size.width - cell_len(left) - cell_len(right))
         return Content.assemble((left, "bold"), padding, right)
