@@ -70,6 +70,21 @@ build_model(Settings(model="pocket"))
     assert not loaded_by(program) & {"torch", "transformers", "onnxruntime", "cv2"}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["['--device', 'cpu', 'models']", "['models', 'use', 'gone']", "['ask', 'hi', '-m', 'gone']", "['gone']"],
+)
+@pytest.mark.usefixtures("unset")
+def test_lists_and_wrong_names_need_no_model_libraries(arguments: str) -> None:
+    program = (
+        "import sys\n"
+        f"sys.argv = ['parley', *{arguments}]\n"
+        "from parley.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+    )
+    assert not loaded_by(program) & {"torch", "transformers", "numpy", "textual"}
+
+
 def test_the_runtime_of_small_models_has_no_telemetry() -> None:
     found = importlib.util.find_spec("onnxruntime")
     assert found is not None

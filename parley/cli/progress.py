@@ -5,6 +5,7 @@ pipes and log files is no line per event, so that half of this module would stay
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Self
@@ -14,39 +15,63 @@ from parley.cli.terminal import is_terminal, notify, one_line, write_error
 
 _BAR_WIDTH = 24
 _REDRAW_SECONDS = 0.1
+_SECONDS_EVERY = 0.5
 _NOTIFY_SECONDS = 30.0
 
 
 class ProgressLine:
-    """A `Progress` callback: a bar on a terminal, elsewhere one line for each label. A context manager."""
+    """A `Progress` callback: a bar on a terminal, elsewhere one line for each label. A context manager.
+
+    Where the total is unknown, a terminal shows the seconds instead, which go on while nothing is reported.
+    """
 
     def __init__(self, format_amount: Callable[[int], str] = format_bytes) -> None:
         """Create a progress line. `format_amount` formats amounts that are not bytes."""
         self._format_amount = format_amount
         self._label = ""
-        self._drawn_at = 0.0
-        self._bar_open = False
+        self._begun_at = self._drawn_at = 0.0
+        self._bar_open = self._counts_seconds = False
         self._on_terminal = is_terminal(sys.stderr)
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
+        if self._on_terminal:
+            threading.Thread(target=self._count_seconds, name="progress", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end_bar()
+        self._ended.set()
+        with self._lock:
+            self._end_bar()
 
     def __call__(self, label: str, done: int, total: int) -> None:
         """Show that `done` of `total` bytes are done; a total of 0 is unknown."""
-        if label != self._label:
-            self._end_bar()
-            self._label = label
-            self._drawn_at = 0.0
-            if not self._on_terminal:
-                notify(f"{label}{f' ({self._format_amount(total)})' if total else ''}")
         now = time.monotonic()
-        if self._on_terminal and (now - self._drawn_at >= _REDRAW_SECONDS or done == total):
-            self._drawn_at = now
-            self._bar_open = True
-            _redraw(_bar(label, done, total, self._format_amount))
+        with self._lock:
+            if label != self._label:
+                self._end_bar()
+                self._label, self._begun_at, self._drawn_at = label, now, 0.0
+                if not self._on_terminal:
+                    notify(f"{label}{f' ({self._format_amount(total)})' if total else ''}")
+            self._counts_seconds = not done and not total
+            if self._on_terminal and (now - self._drawn_at >= _REDRAW_SECONDS or done == total):
+                self._drawn_at = now
+                self._bar_open = True
+                self._redraw(done, total)
+
+    def _count_seconds(self) -> None:
+        while not self._ended.wait(_SECONDS_EVERY):
+            with self._lock:
+                if self._bar_open and self._counts_seconds and not self._ended.is_set():
+                    self._redraw(0, 0)
+
+    def _redraw(self, done: int, total: int) -> None:
+        if self._counts_seconds:
+            seconds = int(time.monotonic() - self._begun_at)
+            _redraw(f"{self._label} …  {format_elapsed(seconds)}" if seconds else f"{self._label} …")
+        else:
+            _redraw(_bar(self._label, done, total, self._format_amount))
 
     def _end_bar(self) -> None:
         if self._bar_open:

@@ -4,11 +4,10 @@ import ctypes
 import os
 import threading
 from copy import copy
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.errors import ConfigError, MissingExtraError, ModelError, ParleyError
+from assistant.errors import ConfigError, MissingExtraError, ModelError
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.bundled import (
@@ -22,8 +21,6 @@ from parley.factory.bundled import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from assistant.models.catalog import CatalogEntry
     from assistant.models.local.model import LocalModel
     from assistant.settings import Settings
@@ -63,47 +60,47 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
 
         return GgufModel.load(file, progress=progress, on_notice=on_notice)
 
-    load = partial(_load_local, settings, progress, on_notice)
     source, quantize = settings.model, settings.quantize
     if source == "auto" and (entry := best_catalog_entry(settings)) is not None:
+        progress(f"loading {entry.name}", 0, 0)
         try:
-            return load(entry.name, quantize)
+            return _load_local(settings, progress, on_notice, entry.name, quantize)
         except (ModelError, MissingExtraError) as error:
             # The hub is unreachable, or another process has taken the memory that was free.
             on_notice(f"{error} Until then the bundled model answers instead of {entry.name}.")
             # The quantization was chosen for the other model and may not suit the bundled one.
             quantize = "auto"
-    if source == "auto":
-        source = choose_bundled(on_notice)
-        if source == POCKET:
-            try:
-                return load_pocket(settings, progress, on_notice)
-            except (ModelError, MissingExtraError) as error:
-                # Such as a machine without a network that has the small one already.
-                return _load_small_instead(partial(_load_small, settings, progress, load, quantize), error, on_notice)
-    if source == POCKET:
-        return load_pocket(settings, progress, on_notice)
-    if source == POCKET_SMALL:
-        return _load_small(settings, progress, load, quantize)
-    return load(source, quantize)
+    if source == "auto" or source in BUNDLED_MODELS:
+        return _load_bundled(settings, progress, on_notice, quantize)
+    progress(f"loading {Path(source).name}", 0, 0)
+    return _load_local(settings, progress, on_notice, source, quantize)
 
 
-def _load_small(
-    settings: "Settings", progress: Progress, load: "Callable[[str, str], ChatModel]", quantize: str
-) -> ChatModel:
-    progress(f"loading {POCKET_SMALL}", 0, 0)
-    return load(str(assemble_pocket(settings, progress)), quantize)
-
-
-def _load_small_instead(load_small: "Callable[[], ChatModel]", reason: ParleyError, on_notice: OnNotice) -> ChatModel:
-    """Load the small bundled model, as the large one could not be because of `reason`.
+def _load_bundled(settings: "Settings", progress: Progress, on_notice: OnNotice, quantize: str) -> ChatModel:
+    """Load the bundled model that `settings` name, or for "auto" the large one where memory allows and it can be had.
 
     Raises:
-        ModelError: It cannot be loaded either. The message tells both reasons: what helps one may not help the other.
+        ModelError: It cannot be loaded; of "auto" neither can, and the message tells both reasons.
     """
+
+    def load_small() -> ChatModel:
+        progress(f"loading {POCKET_SMALL}", 0, 0)
+        return _load_local(settings, progress, on_notice, str(assemble_pocket(settings, progress)), quantize)
+
+    chosen = choose_bundled(on_notice) if settings.model == "auto" else settings.model
+    if chosen == POCKET_SMALL:
+        return load_small()
+    try:
+        return load_pocket(settings, progress, on_notice)
+    except (ModelError, MissingExtraError) as error:
+        # Such as a machine without a network that has the small one already.
+        if settings.model != "auto":
+            raise
+        reason = error
     try:
         model = load_small()
     except (ModelError, MissingExtraError) as error:
+        # What helps one, such as some room on the disk, may not be enough for the other.
         raise ModelError(f"Neither bundled model can be loaded. {POCKET}: {reason} {POCKET_SMALL}: {error}") from error
     on_notice(f"{reason} Until then {POCKET_SMALL} answers.")
     return model

@@ -69,7 +69,7 @@ class GgufModel:
             name: Name for people; by default that of the file.
             context_tokens: Longest prompt and reply together; by default 8,192, or less if the model was trained so.
             threads: CPU threads; by default one for each core that is free, see `free_cores`.
-            progress: Reports bytes loaded.
+            progress: Receives what is being loaded.
             on_notice: Receives a sentence if little memory makes the context shorter.
 
         Raises:
@@ -85,9 +85,9 @@ class GgufModel:
         context = _affordable_context(metadata, wanted, name)
         if context < wanted:
             on_notice(f"Memory is short: {name} remembers {context} tokens of a conversation instead of {wanted}.")
-        progress(f"Loading {name}", 0, metadata.file_bytes)
+        # llama.cpp does not say how far it is.
+        progress(f"loading {name}", 0, 0)
         server = LlamaServer(file, ServerOptions(context, threads or free_cores(), threads or available_cores()))
-        progress(f"Loading {name}", metadata.file_bytes, metadata.file_bytes)
         return cls(server, metadata, ModelInfo(name, "cpu", metadata.quantization, context))
 
     def stream(

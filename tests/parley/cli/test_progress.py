@@ -33,6 +33,30 @@ def test_progress_on_a_terminal_is_a_bar() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_without_a_total_moves_while_nothing_is_reported() -> None:
+    import pty
+
+    program = (
+        "import time\n"
+        "from parley.cli.progress import ProgressLine\n"
+        "with ProgressLine() as progress:\n"
+        "    progress('loading pocket', 0, 0)\n"
+        "    time.sleep(2.1)\n"
+        "    progress('loading pocket', 0, 0)\n"
+        "print('done')\n"
+    )
+    leader, follower = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", program], stderr=follower, stdout=subprocess.DEVNULL) as process:
+        os.close(follower)
+        drawn = Screen(leader).read_all()
+        assert process.wait(30) == 0
+    states = drawn.removesuffix("\r\n").split("\r\x1b[K")[1:]
+    assert states[0] == "loading pocket …"
+    assert states[-1].endswith(" s")
+    assert "%" not in drawn
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_progress_elsewhere_is_a_line_for_each_label(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressLine() as progress:
         for done in range(0, 50_000_001, 1_000_000):

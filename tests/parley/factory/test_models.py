@@ -1,5 +1,7 @@
 """Models and clients for skills, built from settings."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -70,6 +72,25 @@ def test_a_model_for_one_question_at_a_time_refuses_several_workers(monkeypatch:
     assert len(build_vision_clients(Settings(model="somebody/vlm"), threading.Event(), max_clients=9)) == 1
 
 
+@pytest.mark.parametrize("name", ["gone", "a/b/c", "", "./gone", "gone.gguf", "pockt"])
+def test_a_name_that_no_model_has_is_found_before_anything_heavy_is_imported(name: str) -> None:
+    program = (
+        "import sys\n"
+        "from assistant.errors import ConfigError\n"
+        "from assistant.settings import Settings\n"
+        "from parley.factory.models import ModelLoader, build_model\n"
+        "settings = Settings().model_copy(update={'model': sys.argv[1]})\n"
+        "for load in (lambda: build_model(settings), lambda: ModelLoader(settings).fetch(sys.argv[1])):\n"
+        "    try:\n"
+        "        load()\n"
+        "    except ConfigError as error:\n"
+        "        assert str(error).startswith('There is no '), error\n"
+        "print([heavy for heavy in ('torch', 'transformers', 'huggingface_hub') if heavy in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, name], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.skipif(Path("/dev/kfd").exists(), reason="needs a machine without an AMD GPU")
 def test_a_machine_without_a_gpu_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_driver(name: str) -> object:
@@ -128,6 +149,25 @@ class TestBundledModels:
         )
         with pytest.raises(ModelError, match="cannot be reached"):
             self.load("pocket")
+
+    def test_a_disk_too_full_for_either_is_told_of_both(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail_large(*_: object) -> ScriptedModel:
+            raise ModelError("There is too little room for the language model: it needs 1.3 GB.")
+
+        def fail_small(*_: object) -> Path:
+            raise ModelError("The bundled model takes 620 MB and the cache has 500 MB left.")
+
+        self.free(monkeypatch, 8)
+        monkeypatch.setattr("parley.factory.models.load_pocket", fail_large)
+        monkeypatch.setattr("parley.factory.models.assemble_pocket", fail_small)
+        notices: list[str] = []
+        with pytest.raises(ModelError) as raised:
+            build_model(Settings(model="auto"), on_notice=notices.append)
+        assert str(raised.value) == (
+            "Neither bundled model can be loaded. pocket: There is too little room for the language model: it needs "
+            "1.3 GB. pocket-small: The bundled model takes 620 MB and the cache has 500 MB left."
+        )
+        assert notices == []
 
     def test_each_is_loaded_by_name_whatever_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free(monkeypatch, 1)
