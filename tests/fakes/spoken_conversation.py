@@ -33,7 +33,7 @@ from voice.emotion import DetectedEmotion
 from voice.options import FrontEnd, SpeechEngines, State, VoiceOptions
 from voice.recordings import RecordingOutput
 from voice.turns.endpointing import EndOfTurnModel
-from voice.turns.vad import UserPaused
+from voice.turns.vad import TurnEvent, UserPaused
 
 TIMEOUT_SECONDS = 60.0
 """Longer than a busy machine needs for anything here."""
@@ -255,8 +255,8 @@ class ConversationHarness:
     def _record_timeouts(self) -> None:
         set_silence_timeout = self._detector.set_silence_timeout
 
-        def record(pause: UserPaused, seconds: float) -> None:
-            set_silence_timeout(pause, seconds)
+        def record(pause: UserPaused, seconds: float) -> list[TurnEvent]:
             self.timeouts.append(seconds)
+            return set_silence_timeout(pause, seconds)
 
         self._detector.set_silence_timeout = record  # type: ignore[method-assign]

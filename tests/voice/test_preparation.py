@@ -34,6 +34,19 @@ async def test_the_question_is_prepared_with_its_images_before_the_silence_is_lo
     assert model.prompts == [(user("What is in this picture, and", *images),)]
 
 
+async def test_a_question_that_is_over_when_its_words_are_known_is_answered_without_being_prepared_first() -> None:
+    model = AttentiveModel("It is noon.")
+    harness = ConversationHarness(transcripts=("What time is it?",), model=model, end_of_turn=lambda _: 0.9)
+    async with harness.running():
+        harness.start_speaking(0)
+        harness.be_silent(20)
+        await harness.timeout_set(1)
+        # No frame comes any more: the turn ends with the silence that there was.
+        await harness.answer()
+    assert model.prompts == [(user("What time is it?"),)]
+    assert user("What time is it?") not in model.prepared
+
+
 async def test_words_over_a_reply_that_only_show_attention_prepare_nothing() -> None:
     model = AttentiveModel("One two three four five. Six.")
     harness = ConversationHarness(transcripts=("Count.", "Mm-hm."), model=model)

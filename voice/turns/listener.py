@@ -145,7 +145,8 @@ class UserTurnListener:
 
     async def _set_silence_timeout(self, pause: UserPaused, utterance: Utterance) -> None:
         seconds = await self._endpointer.decide(pause.samples, utterance)
-        self._detector.set_silence_timeout(pause, seconds)
+        self._handle(self._detector.set_silence_timeout(pause, seconds))
+        # If the turn is over now, its answer begins: to prepare its prompt first would delay that.
         if utterance is self.utterance and (transcript := utterance.known_transcript) is not None:
             self._on_words(utterance, transcript)
 

@@ -155,10 +155,15 @@ class UserTurnDetector:
         )
         return [event for event in events if event is not None]
 
-    def set_silence_timeout(self, pause: UserPaused, seconds: float) -> None:
-        """End the turn after `seconds` of silence in `pause`. Ignored if the user has resumed speaking."""
-        if pause is self._pause:
-            self._timeout_frames = _frames(min(seconds, self.params.stop_secs))
+    def set_silence_timeout(self, pause: UserPaused, seconds: float) -> list[TurnEvent]:
+        """End the turn after `seconds` of silence in `pause`. Ignored if the user has resumed speaking.
+
+        Returns the end of the turn if there have been so many: the next frame would come 16 ms later on average.
+        """
+        if pause is not self._pause:
+            return []
+        self._timeout_frames = _frames(min(seconds, self.params.stop_secs))
+        return [self._end_turn()] if self._silence_frames >= self._timeout_frames else []
 
     def flush(self) -> list[TurnEvent]:
         """Close the open turn at the end of the audio."""

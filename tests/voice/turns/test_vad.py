@@ -123,8 +123,10 @@ def test_silence_timeout_that_has_passed_ends_the_turn_at_once() -> None:
     detector = UserTurnDetector(loudness)
     *_, paused = detector.process(audio((0.9, 1), (0, 1.5)))
     assert isinstance(paused, UserPaused)
-    detector.set_silence_timeout(paused, 0.4)
-    assert [type(event) for event in detector.process(audio((0, 0.1)))] == [UserStoppedSpeaking]
+    (ended,) = detector.set_silence_timeout(paused, 0.4)
+    assert isinstance(ended, UserStoppedSpeaking)
+    assert ended.samples.size == pytest.approx(2.5 * SECOND, abs=FRAME_SAMPLES)
+    assert detector.process(audio((0, 0.1))) == []
 
 
 def test_silence_timeout_of_one_pause_does_not_count_in_the_next() -> None:
@@ -133,10 +135,9 @@ def test_silence_timeout_of_one_pause_does_not_count_in_the_next() -> None:
     *_, second = detector.process(audio((0.9, 1), (0, 0.5)))
     assert isinstance(first, UserPaused)
     assert isinstance(second, UserPaused)
-    detector.set_silence_timeout(first, 0.4)
+    assert detector.set_silence_timeout(first, 0.4) == []
     assert detector.process(audio((0, 1))) == []
-    detector.set_silence_timeout(second, 0.4)
-    assert [type(event) for event in detector.process(audio((0, 0.1)))] == [UserStoppedSpeaking]
+    assert [type(event) for event in detector.set_silence_timeout(second, 0.4)] == [UserStoppedSpeaking]
 
 
 @pytest.mark.parametrize(("silence", "paused"), [(0.0, False), (0.5, True)])
