@@ -30,6 +30,8 @@ _MAX_LAYERS = 2000
 _MAX_UNCHECKED_PARAMETERS = 100_000_000
 # Pixels.
 _MAX_IMAGE_SIDE = 10_000
+# Tokens of an image. Vocabularies, whose numbers are looked at as well, have up to 300,000.
+_MAX_COUNT = 10**6
 # Block sizes of bitsandbytes' nf4 kernel for the CPU.
 _CPU_NF4_ROWS, _CPU_NF4_COLUMNS = 32, 64
 _PACKAGE_HINTS = {
@@ -176,7 +178,16 @@ def read_processor(folder: Path, source: str) -> Any:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"The processor of {source} cannot be read: {reason(error)}.") from error
     _check_image_sizes(getattr(processor, "image_processor", None), source)
+    _check_counts(processor, source)
     return processor
+
+
+def _check_counts(processor: Any, source: str) -> None:
+    """Refuse a processor that would write gigabytes of image tokens into a prompt. Raises `ModelError`."""
+    # Numbers of tokens and their ids are all that is set on the processor itself.
+    for name, value in vars(processor).items():
+        if isinstance(value, int | float) and value > _MAX_COUNT:
+            raise ModelError(f"The processor of {source} has {value:g} as its {name}, which is too much: check it.")
 
 
 def _check_image_sizes(image_processor: Any, source: str) -> None:
