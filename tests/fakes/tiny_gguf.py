@@ -76,6 +76,8 @@ def make_header(path: Path, entries: Mapping[str, object]) -> Path:
             writer.add_array(key, value)
         elif isinstance(value, str):
             writer.add_string(key, value)
+        elif isinstance(value, bool):
+            writer.add_bool(key, value)
         elif isinstance(value, int):
             writer.add_uint32(key, value)
     writer.write_header_to_file()

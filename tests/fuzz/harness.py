@@ -107,6 +107,8 @@ def _use_one(report: Report, watch: "_MemoryWatch", use: Callable[[T], object], 
         outcome = type(error).__name__
         description = "".join(traceback.format_exception(error)[-4:])
     report.outcomes[outcome] += 1
+    if outcome in ("OutOfMemory", "MemoryError"):
+        description = f"it wants more than {LIMIT_BYTES / 1e9:.0f} GB. {description}"
     processor_secs, secs = time.process_time() - processor_start, time.monotonic() - start
     if processor_secs > MAX_SECS or secs > WAITING_FACTOR * MAX_SECS:
         description = f"it took {secs:.1f} s, {processor_secs:.1f} s of the processor. {description}"

@@ -209,6 +209,8 @@ def _default_spinning() -> Iterator[None]:
 
 
 def _import_llama() -> Any:
+    # Where llama.cpp ends the process, it would start a debugger, which prints a hundred lines.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     try:
         try:
             with _default_spinning():

@@ -24,6 +24,8 @@ _TEXT_TYPE = 1
 _SPECIAL_TYPES = frozenset({2, 3})
 _MAX_ENTRIES = 65_536
 _MAX_NAME = 80
+_MAX_LAYERS = 512
+"""llama.cpp ends the process for a model with more, or with none."""
 # Names that llama.cpp gives to `general.file_type`. Others are called "unknown".
 _FILE_TYPES = {
     0: "f32", 1: "f16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1", 10: "q2_k", 11: "q3_k_s", 12: "q3_k_m",
@@ -71,11 +73,11 @@ def read_metadata(file: Path) -> GgufMetadata:
                 raise ModelError(f"{file} is not a GGUF file: choose another model.")
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 entries, specials = _Reader(data).read_entries()
+            return _interpret(entries, specials, size)
     except OSError as error:
         raise ModelError(f"{file} cannot be read: {first_line(error)}.") from error
     except (struct.error, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise ModelError(f"The GGUF file {file} is damaged: get a fresh copy of it.") from error
-    return _interpret(entries, specials, size)
 
 
 class _Reader:
@@ -145,14 +147,18 @@ class _Reader:
 
 
 def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_bytes: int) -> GgufMetadata:
+    """Return what the entries mean. Raises `ValueError` for what would end llama.cpp, and this process with it."""
     architecture = _text(entries.get("general.architecture"))
 
     def size(name: str) -> int:
         value = entries.get(f"{architecture}.{name}")
         # A few architectures have one number for each layer.
         value = max(value, default=0) if isinstance(value, tuple) else value
-        return value if isinstance(value, int) and value > 0 else 0
+        return value if type(value) is int and value > 0 else 0
 
+    layers = entries.get(f"{architecture}.block_count", 1)
+    if isinstance(layers, int) and not 0 < layers <= _MAX_LAYERS:
+        raise ValueError("impossible number of layers")
     file_type = entries.get("general.file_type")
     heads = size("attention.head_count") or 1
     kv_heads = size("attention.head_count_kv") or heads

@@ -94,6 +94,18 @@ def test_an_entry_of_another_type_is_taken_for_missing(tmp_path: Path, key: str)
     assert replace(odd, file_bytes=0) == replace(missing, file_bytes=0)
 
 
+@pytest.mark.parametrize("layers", [0, 513, 2**32 - 1])
+def test_a_number_of_layers_that_ends_llama_cpp_is_damage(tmp_path: Path, layers: int) -> None:
+    entries = {"general.architecture": "llama", "llama.block_count": layers}
+    with pytest.raises(ModelError, match="is damaged"):
+        read_metadata(make_header(tmp_path / "odd.gguf", entries))
+
+
+def test_true_is_no_length_of_a_context(tmp_path: Path) -> None:
+    entries = {"general.architecture": "llama", "llama.context_length": True}
+    assert read_metadata(make_header(tmp_path / "odd.gguf", entries)).context_tokens == 0
+
+
 def test_an_unknown_architecture_is_refused(write_gguf: WriteGguf) -> None:
     with pytest.raises(ModelError, match=r"newer than this version"):
         GgufModel.load(write_gguf(architecture="perceptron"), threads=1)

@@ -147,6 +147,14 @@ def test_a_layer_that_the_vision_tower_does_not_have(folder: Path, layer: int) -
         list(reply)
 
 
+@pytest.mark.parametrize("count", [2**31, 1e300])
+def test_a_picture_cannot_stand_for_gigabytes_of_tokens(folder: Path, count: float) -> None:
+    config = json.loads((folder / "processor_config.json").read_text())
+    (folder / "processor_config.json").write_text(json.dumps(config | {"num_additional_image_tokens": count}))
+    with pytest.raises(ModelError, match="num_additional_image_tokens, which is too much"):
+        answer(folder)
+
+
 def test_an_index_cannot_lead_out_of_the_folder(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     (folder / "model.safetensors.index.json").write_text('{"metadata": {}, "weight_map": {"x": "../../etc/passwd"}}')
