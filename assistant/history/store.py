@@ -126,6 +126,18 @@ class History:
         self._report("parts of this conversation", odd)
         return conversation, messages
 
+    def instructions(self, id: str) -> str | None:
+        """Return the system instructions of the conversation `id`, None if it has none. Reads no messages."""
+
+        def system(connection: sqlite3.Connection) -> tuple[object] | None:
+            row: tuple[object] | None = connection.execute(
+                "SELECT system FROM conversations WHERE id = ?", (id,)
+            ).fetchone()
+            return row
+
+        row = self._database.read(system)
+        return row[0] if row is not None and isinstance(row[0], str) else None
+
     def search(self, query: str) -> Sequence[ConversationSummary]:
         """Return the conversations that contain all words of `query`, the best match first, with excerpts.
 

@@ -28,7 +28,7 @@ SETTINGS_OPTIONS = {
         metavar="MODEL",
         help="auto, pocket, one of `parley models`, a folder, a .gguf file, a hub or server id.",
     ),
-    "device": click.option("--device", type=SettingParam("device"), help="auto, cpu, mps, cuda or cuda:1."),
+    "device": click.option("--device", type=SettingParam("device"), help="auto, cpu, mps, xpu, cuda or cuda:1."),
     "quantize": click.option(
         "--quantize",
         type=SettingParam("quantize", "auto", "none", "int8", "nf4", "bf16", "fp16"),
@@ -75,6 +75,11 @@ SETTINGS_OPTIONS = {
         type=SettingParam("presence_penalty"),
         metavar="X",
         help="Against words used before; 0 is none.",
+    ),
+    "reasoning": click.option(
+        "--reasoning",
+        type=SettingParam("reasoning", "show", "hide", "off"),
+        help="What a model thinks before its reply: shown, hidden, or none asked for.",
     ),
     "stop": click.option(
         "--stop",
@@ -137,7 +142,7 @@ class ChatOptions(NamedTuple):
     """Options for a conversation.
 
     Attributes:
-        settings: Settings in force.
+        settings: Settings in force, with the instructions of the conversation to continue.
         resume: Id of the conversation to continue, or None for a new one.
         save: Whether turns are saved to the history.
     """
@@ -182,6 +187,9 @@ def resolve_options(ctx: click.Context, own: dict[str, Any]) -> ChatOptions:
 
         with history_with_notices(settings) as (history, _):
             resume = find_conversation(history, id_prefix)
+            if settings.system is None:
+                # Speech recognition is told of the names in them, as well as the model.
+                settings = settings.model_copy(update={"system": history.instructions(resume)})
     return ChatOptions(settings, resume, save=not given.get("no_history"))
 
 

@@ -2,12 +2,17 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 
+from assistant.errors import VoiceError
+from assistant.progress import Progress, no_progress
+from assistant.settings import Settings
 from tests.fakes.command_line import last_messages, run, saved_conversations
+from voice.voice_session import VoiceSession
 
 pytestmark = pytest.mark.usefixtures("scripted_machine")
 
@@ -32,6 +37,42 @@ def test_a_conversation_is_found_by_a_prefix_of_its_id(photo: Path) -> None:
     result = run("ask", "And this?", "--conversation", first[:-2], "--json")
     assert json.loads(result.stdout)["prompt_tokens"] == 16 + 3 + 8 + 2
     assert {conversation["id"]: conversation["turns"] for conversation in saved_conversations()}[first] == 2
+
+
+@pytest.mark.parametrize("command", ["voice", "app"])
+def test_names_in_resumed_instructions_are_told_to_speech_recognition(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str | None] = []
+
+    def build_voice_session(settings: Settings, progress: Progress) -> VoiceSession:
+        told.append(settings.system)
+        raise VoiceError("There is no microphone here.")
+
+    class App:
+        """Turns voice on and ends."""
+
+        exit_notices: tuple[str, ...] = ()
+        unsent_text, return_code = "", 0
+
+        def __init__(self, *_: object, build_voice_session: Callable[[Progress], VoiceSession], **__: object) -> None:
+            self.turn_voice_on = build_voice_session
+
+        def run(self) -> None:
+            with pytest.raises(VoiceError):
+                self.turn_voice_on(no_progress)
+
+    monkeypatch.setattr("parley.factory.voice.build_voice_session", build_voice_session)
+    monkeypatch.setattr("parley.cli.main.is_terminal", lambda *_: True)
+    monkeypatch.setattr("parley.cli.main.ensure_terminal_size", lambda: None)
+    monkeypatch.setattr("parley.cli.main.reserve_stderr", nullcontext)
+    monkeypatch.setattr("tui.app.ParleyApp", App)
+    monkeypatch.setenv("TERM", "xterm")
+    run("ask", "Hi", "--system", "You are Klara of Hottie.")
+    run("--continue", *(["voice"] if command == "voice" else []))
+    assert told == ["You are Klara of Hottie."]
+    run("--system", "You are Ada.", "--continue", *(["voice"] if command == "voice" else []))
+    assert told[1:] == ["You are Ada."]
 
 
 def test_instructions_are_resumed_with_the_conversation() -> None:
