@@ -29,7 +29,9 @@ class ChatServer(ThreadingHTTPServer):
         reports_usage: False to leave out the token counts.
         behaviors: Answer the next chat requests, one each; later ones are answered well.
         models_behavior: Answers every request for the list of models; None for the list.
-        requests: Chat requests received.
+        responses: Answers every request for a response; None if there is no such API.
+        requests: Chat requests received, and those for responses.
+        paths: Path of each of `requests`.
         headers: Headers of all requests received.
         silent: Set when a behavior has sent its last byte and waits for the client to leave.
         client_left: Set when a client closed its connection early.
@@ -50,7 +52,9 @@ class ChatServer(ThreadingHTTPServer):
         self.reports_usage = True
         self.behaviors: deque[Behavior] = deque()
         self.models_behavior: Behavior | None = None
+        self.responses: Behavior | None = None
         self.requests: list[dict[str, Any]] = []
+        self.paths: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.silent = threading.Event()
         self.client_left = threading.Event()
@@ -93,7 +97,10 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(request)
         self.server.headers.append(dict(self.headers))
-        if self.server.behaviors:
+        self.server.paths.append(self.path)
+        if self.path != "/v1/chat/completions":
+            (self.server.responses or not_found)(self)
+        elif self.server.behaviors:
             self.server.behaviors.popleft()(self)
         else:
             self.answer_chat(request)
@@ -228,6 +235,11 @@ def then_endless(behavior: Behavior, data: bytes) -> Behavior:
 def delta(finish_reason: str | None = None, **fields: object) -> dict[str, Any]:
     """Return an event with one choice."""
     return {"choices": [{"delta": fields, "finish_reason": finish_reason}]}
+
+
+def not_found(handler: Handler) -> None:
+    """Answer that there is no such path, as FastAPI does."""
+    handler.answer_json(404, {"detail": "Not Found"})
 
 
 def silent(handler: Handler) -> None:

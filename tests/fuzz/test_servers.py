@@ -27,7 +27,19 @@ KEYS = (
     *("choices", "delta", "content", "finish_reason", "index", "usage", "prompt_tokens", "completion_tokens"),
     *("prompt_tokens_details", "cached_tokens", "error", "message", "detail", "loc", "msg", "param", "object", "id"),
     *("role", "reasoning_content", "reasoning", "refusal", "tool_calls", "function", "name", "type", "text", "data"),
+    *("output", "summary", "response", "status", "incomplete_details", "summary_index", "item", "input_tokens"),
+    *("output_tokens", "input_tokens_details", "output_tokens_details", "call_id", "reason"),
     *("arguments", "max_model_len", "meta", "n_ctx", "context_length", "model", "created", "timings", "code"),
+)
+KINDS = (
+    *(
+        "output_text.delta",
+        "output_text.delta",
+        "reasoning_summary_text.delta",
+        "reasoning_text.delta",
+        "refusal.delta",
+    ),
+    *("reasoning_summary_part.added", "output_item.added", "output_item.done", "completed", "incomplete", "failed"),
 )
 REASONS = (None, None, "stop", "length", "tool_calls", "content_filter", "refusal", "", "null", "error", "eos", 7)
 MEDIA_TYPES = ("text/event-stream", "text/event-stream; charset=utf-16", "application/json", "text/html", "text/plain")
@@ -38,6 +50,8 @@ REFUSALS = (
     "'temperature' does not support 0 with this model",
     "max_tokens is too large: at most 3",
     "This model's maximum context length is 100 tokens. However, your request has 99 input tokens.",
+    "This model is only supported in v1/responses and not in v1/chat/completions.",
+    "Unsupported parameter: 'reasoning.summary' is not supported with this model.",
 )
 
 
@@ -67,10 +81,29 @@ def make_event(rng: random.Random) -> object:
     return event
 
 
+def make_response_event(rng: random.Random) -> object:
+    """Make an event of the responses API: usual, with odd parts, or anything."""
+    if rng.random() < 0.04:
+        return odd_json(rng, KEYS, 4)
+    text = odd_text(rng, 3) if rng.random() < 0.96 else odd_json(rng, KEYS, 2)
+    part = {"type": rng.choice(("output_text", "reasoning_text", "summary_text", "refusal")), "text": text}
+    kind = rng.choice(("message", "reasoning", "function_call"))
+    item = {"type": kind, "content": [part], "summary": [part], "name": text, "arguments": text}
+    response: dict[str, object] = {"status": rng.choice(("completed", "completed", "incomplete", "failed", 3))}
+    response["output"] = [item] * rng.choice((0, 1, 2)) if rng.random() < 0.8 else odd_json(rng, KEYS, 3)
+    response["usage"] = {"input_tokens": odd_json(rng, (), 1), "output_tokens": odd_json(rng, (), 1)}
+    event: dict[str, object] = {"type": f"response.{rng.choice(KINDS)}", "delta": text, "item": item}
+    event["response"] = response if rng.random() < 0.9 else odd_json(rng, KEYS, 3)
+    if rng.random() < 0.2:
+        event[rng.choice(KEYS)] = odd_json(rng, KEYS, 3)
+    return response | {"object": "response"} if rng.random() < 0.05 else event
+
+
 def make_stream(rng: random.Random) -> bytes:
     lines: list[str] = []
+    make = rng.choice((make_event, make_event, make_response_event))
     for _ in range(rng.randint(0, 8)):
-        data = json.dumps(make_event(rng), ensure_ascii=rng.random() < 0.5)
+        data = json.dumps(make(rng), ensure_ascii=rng.random() < 0.5)
         usual = rng.random() < 0.9
         prefix = "data: " if usual else rng.choice(("data:", "event: error\ndata: ", ": ", "id: 1\n", ""))
         lines.append(prefix + data + rng.choice(("\n\n", "\n\n", "\r\n\r\n", "\r\r")))
@@ -113,7 +146,9 @@ def make_server(rng: random.Random) -> list[Answer]:
     models = {"data": [{"id": "m", "max_model_len": odd_json(rng, (), 0), "meta": odd_json(rng, KEYS, 1)}]}
     usual = Answer(200, {"content-type": "application/json"}, [json.dumps(models).encode()])
     first = usual if rng.random() < 0.9 else make_answer(rng)
-    return [first, *(make_answer(rng) for _ in range(rng.randint(1, 3)))]
+    # Half of the servers have no chat completions.
+    no_chat = [] if rng.random() < 0.5 else [Answer(404, usual.headers, [b'{"detail": "Not Found"}'])]
+    return [first, *no_chat, *(make_answer(rng) for _ in range(rng.randint(1, 3)))]
 
 
 class Pieces(httpx2.AsyncByteStream):

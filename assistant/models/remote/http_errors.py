@@ -28,7 +28,7 @@ REDIRECTS = range(300, 400)
 _TLS_EXPECTED = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS", re.IGNORECASE)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Hosts that are asked without the proxy set in the environment: it is for other machines."""
-_ENDPOINTS = ("/models", "/chat/completions")
+_ENDPOINTS = ("/models", "/chat/completions", "/responses")
 
 
 class Redactor:

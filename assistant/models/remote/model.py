@@ -1,6 +1,6 @@
-"""A chat model on a server with OpenAI's chat completions: vLLM, SGLang, llama.cpp, Ollama, LM Studio and others.
+"""A chat model on a server with OpenAI's API: vLLM, SGLang, llama.cpp, Ollama, LM Studio and others.
 
-    messages -> JSON, images as data URLs -> POST /chat/completions -> events -> items -> usage
+    messages -> JSON, images as data URLs -> POST /chat/completions or /responses -> events -> items -> usage
                                   ^                   |
                                   +----- retry -------+ while no text has come and the error is retryable
 
@@ -19,7 +19,7 @@ from assistant.errors import ContextOverflow, ModelError, http_status
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo, ReplyItem
-from assistant.models.remote.dialect import Dialect
+from assistant.models.remote.dialect import Dialect, Negotiation
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
 from assistant.models.remote.http_errors import REDIRECTS
 from assistant.models.remote.openai_api import (
@@ -40,9 +40,6 @@ KEY_VARIABLE = "PARLEY_API_KEY"
 """The only source of the key: others can read a command line, and settings files are copied."""
 
 _UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-# Zero for an error that comes as an event.
-_INVALID_REQUEST = frozenset({0, 400, 422})
-_MAX_ADAPTATIONS = 10
 _PROGRESS_SECONDS = 0.3
 _MAX_LISTED_MODELS = 12
 # The API does not tell what a model can do, only its name.
@@ -126,10 +123,10 @@ class RemoteModel:
         response = StreamedReply(self._client, options.max_tokens)
         request = self._build_request(messages, options)
         retries = RetryPolicy(self._retry_delays)
-        dialects = [self._learned[0]]
+        negotiation = Negotiation(self._learned[0], request)
         while not stop.is_set():
             try:
-                reply = response.stream_once(dialects[-1].apply(request), stop)
+                reply = response.stream_once(negotiation.dialect, request, stop)
                 yield from opened(reply) if self._learned[0].opens_reasoning else reply
                 break
             except ServerError as error:
@@ -137,14 +134,12 @@ class RemoteModel:
                     raise
                 if (overflow := _context_overflow(error)) is not None:
                     _fit_max_tokens(request, *overflow)
-                elif (adapted := _adapted(dialects, error, request)) is not None:
-                    dialects.append(adapted)
-                else:
+                elif not negotiation.adapt(error):
                     self._raise_if_fixable(error)
                     retries.wait(error, stop.is_set)
             finally:
                 if response.accepted:
-                    self._learn(dialects[-1], request)
+                    self._learn(negotiation.dialect, request)
         return response.usage()
 
     def on_unopened_reasoning(self) -> None:
@@ -182,13 +177,6 @@ class RemoteModel:
                 f"The server at {self._client.base_url} has no model {self.info.name} ({message}): "
                 "name another with --model."
             ) from error
-
-
-def _adapted(dialects: Sequence[Dialect], error: ServerError, request: dict[str, Any]) -> Dialect | None:
-    """Return a dialect to try after `error`, None if it is about something else or enough has been tried."""
-    if error.status not in _INVALID_REQUEST or not error.body or len(dialects) > _MAX_ADAPTATIONS:
-        return None
-    return dialects[-1].adapted(error.body, request)
 
 
 def _list_models(

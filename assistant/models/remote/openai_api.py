@@ -99,6 +99,9 @@ def sampling_parameters(options: GenerationOptions) -> dict[str, Any]:
         "presence_penalty": options.presence_penalty,
         "stop": list(options.stop) or None,
         "seed": options.seed,
+        # The first is that of vLLM, SGLang and llama.cpp, the second that of OpenAI and Ollama.
+        "chat_template_kwargs": {"enable_thinking": False} if options.reasoning == "off" else None,
+        "reasoning_effort": "none" if options.reasoning == "off" else None,
     }
     return {name: value for name, value in parameters.items() if value is not None}
 

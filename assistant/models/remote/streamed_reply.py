@@ -1,21 +1,22 @@
 """One reply of a server: its events, until it is complete, stopped, too long, or has failed.
 
-    event ─▶ parse_chunk ─▶ text and reasoning, cut to the limit, and calls of tools ─▶ caller
-                 └────────▶ reason of the end, token counts, times ─▶ Usage
+    event ─▶ parser ─▶ text and reasoning, cut to the limit, and calls of tools ─▶ caller
+              └────────▶ reason of the end, token counts, times ─▶ Usage
 
 The end of a reply is [DONE], or soon after its finish reason: not every server closes the connection then.
 """
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from assistant.events import FinishReason, Usage
 from assistant.messages import Reasoning, ToolCall
 from assistant.models.base import ReplyItem
-from assistant.models.remote.chunks import END_OF_STREAM, Chunk, ServerUsage, parse_chunk
+from assistant.models.remote.chunks import END_OF_STREAM, Chunk, ServerUsage
+from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.http_errors import broken_off
 from assistant.models.remote.retries import ServerError
@@ -47,11 +48,13 @@ class StreamedReply:
         """True once text has been yielded."""
         return self._content.num_chunks > 0
 
-    def stream_once(self, request: dict[str, Any], stop: threading.Event) -> Generator[ReplyItem, None, None]:
+    def stream_once(
+        self, dialect: Dialect, request: dict[str, Any], stop: threading.Event
+    ) -> Generator[ReplyItem, None, None]:
         """Send the request once and yield the reply. Raises `ServerError` unless it is complete or stopped."""
         self._clock.new_content()
         try:
-            yield from self._read(request, stop)
+            yield from self._read(dialect, request, stop)
         except ServerError:
             # Nothing that follows a complete reply can make it incomplete.
             if not self._content.is_finished:
@@ -75,17 +78,20 @@ class StreamedReply:
             server.reasoning_tokens or content.num_reasoning_chunks,
         )
 
-    def _read(self, request: dict[str, Any], stop: threading.Event) -> Generator[ReplyItem, None, None]:
+    def _read(
+        self, dialect: Dialect, request: dict[str, Any], stop: threading.Event
+    ) -> Generator[ReplyItem, None, None]:
         def is_over() -> bool:
             return stop.is_set() or self._is_over()
 
-        with closing(self._client.stream_events("/chat/completions", request, is_over)) as events:
+        parse = dialect.event_parser()
+        with closing(self._client.stream_events(dialect.path, dialect.apply(request), is_over)) as events:
             for event in events:
                 self.accepted = True
                 if event.data.strip() == END_OF_STREAM:
                     self._content.finish("stop")
                     return
-                chunk = self._parse(event)
+                chunk = self._parse(parse, event)
                 if chunk.has_content:
                     self._clock.new_content(is_token=not chunk.finish_reason or bool(chunk.text))
                 for item in self._content.add(chunk):
@@ -107,10 +113,10 @@ class StreamedReply:
             )
         return False
 
-    def _parse(self, event: "httpx2.ServerSentEvent") -> Chunk:
+    def _parse(self, parse: Callable[[str, str], Chunk], event: "httpx2.ServerSentEvent") -> Chunk:
         server = f"The server at {self._client.base_url}"
         try:
-            chunk = parse_chunk(event.data, event.event)
+            chunk = parse(event.data, event.event)
         except ValueError as error:
             raise ServerError(
                 f"{server} sent an invalid chunk: check that it offers OpenAI's chat completions."

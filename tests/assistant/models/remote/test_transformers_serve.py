@@ -16,6 +16,7 @@ from assistant.errors import ModelError
 from assistant.messages import Image, assistant, user
 from assistant.models.base import GenerationOptions
 from assistant.models.local.model import LocalModel
+from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.model import RemoteModel
 from tests.fakes.generation import complete, complete_with_usage
 
@@ -77,6 +78,18 @@ def test_usage_is_counted_by_the_server(remote: RemoteModel) -> None:
     assert text
     assert usage.prompt_tokens > 5
     assert usage.reply_tokens == 5
+
+
+def test_responses_have_the_same_text_and_their_tokens_are_counted(
+    remote: RemoteModel, make_image: Callable[[int], Image]
+) -> None:
+    messages = [user("What is in this picture?", make_image(1)), assistant("A dog."), user("And now?")]
+    by_chat = complete(remote, *messages, max_tokens=24)
+    remote._learned[0] = Dialect().with_responses()
+    text, usage = complete_with_usage(remote.stream(messages, GenerationOptions(max_tokens=24), threading.Event()))
+    assert text == by_chat
+    assert usage.reply_tokens == 24
+    assert usage.prompt_tokens > 5
 
 
 def test_a_stream_closed_early_leaves_the_server_usable(remote: RemoteModel) -> None:
