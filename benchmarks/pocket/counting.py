@@ -15,7 +15,7 @@ _NUMBERS = {
     for word in words.split()
 }  # fmt: skip
 _ONE = set("man woman boy girl child kid baby toddler person lady guy player rider cyclist biker surfer skier".split())
-_ONE |= set("climber skateboarder snowboarder swimmer runner worker dancer adult teenager".split())
+_ONE |= set("climber skateboarder snowboarder swimmer runner worker dancer adult teenager friend".split())
 _MANY = {f"{word}s" for word in _ONE} | set("men women children people ladies babies".split())
 _ARTICLES = ("a", "an")
 # What is no number where no people follow: "No, …", "one of".
@@ -42,7 +42,6 @@ def supported_numbers(captions: Sequence[str]) -> set[int]:
         numbers |= {number for number in counted if number is not None}
         if counted and None not in counted:
             numbers.add(sum(number for number in counted if number is not None))
-        numbers |= {number for word in words if word not in _OTHERWISE and (number := _number(word))}
     return numbers
 
 
@@ -59,7 +58,10 @@ def _number_before(words: Sequence[str], index: int) -> int | None:
     if words[index] not in _ONE and words[index] not in _MANY:
         return None
     for word in reversed(words[max(index - _MAX_ADJECTIVES - 1, 0) : index]):
-        if (number := _number(word)) is not None:
+        if word in _ONE or word in _MANY:
+            return None
+        # "A group of people."
+        if (number := _number(word)) is not None and not (word in _ARTICLES and words[index] in _MANY):
             return number
     return None
 

@@ -118,7 +118,7 @@ class DescribedImages:
         if description is None or description.text or (vision := self._loaded_if_possible()) is None:
             return ""
         try:
-            return second_look.look_again(question, image, vision.model, stop)
+            return second_look.look_again(question, image, description.as_text(), vision.model, stop)
         except AttachmentError:
             return ""
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 from assistant.languages import language_name
+from assistant.models.pocket.translated_names import translated_names
 from assistant.text_language import language_of_text
 
 SENTENCE = re.compile(r".+?[.!?。！？](?=\s|$)|.+", re.DOTALL)
@@ -42,7 +43,9 @@ _ASKS_WHO = re.compile(
     r"""
       \bwho(?:m)?\s+(?:are\s+you|am\s+i\s+(?:talking|speaking)|is\s+speaking)\b | \bwhat\s+are\s+you\W*$
     | \b(?:made|created|developed|built|trained)\s+you\b | \byour\s+(?:name|makers?|developers?)\b
-    | \bintroduce\s+yourself\b
+    | \bintroduce\s+yourself\b | \bare\s+you\s+from\b | \bdo\s+you\s+(?:come\s+from|work|belong)\b
+    | \bwere\s+you\s+(?:made|created|developed|built|trained)\b
+    | ^\W*(?:(?:hello|hi|hey)\W+)?who\s+(?:is|am)\s+(?:on\s+the\s+(?:line|phone)|speaking|there)\b
     | (?:^|[.,!?]\s*)are\s+you\s+(?!able|all|aware|doing|familiar|going|ok|okay|ready|still|sure|there)
     | \bwer\s+(?:bist\s+du|sind\s+sie|hat\s+(?:dich|sie)\b) | \bmit\s+wem\b
     | \bwie\s+hei(?:\u00df|ss)(?:t\s+du|en\s+sie)\b
@@ -165,14 +168,21 @@ class AnswerLanguage:
         """Learn that a part of the prompt is in this language."""
         self._seen.add(language)
 
-    def hint(self, question: str) -> str:
-        """Return the hint for the next message of the user, or ""."""
+    def hint(self, question: str, seen: str = "") -> str:
+        """Return the hint for the next message of the user, or "".
+
+        Args:
+            question: The message.
+            seen: Description of the images that it is about, in English.
+        """
         self._current = _language_of_message(question) or self._current
         self._seen.add(self._current)
         others = self._seen - {"", self._current}
         if self._is_fixed or not self._current or not others or _LANGUAGE_WORDS.search(question):
             return ""
-        return f"({_ANSWER_IN.get(self._current) or f'Answer in {language_name(self._current)}.'})"
+        order = _ANSWER_IN.get(self._current) or f"Answer in {language_name(self._current)}."
+        names = translated_names(seen, self._current)
+        return f"({order} {names})" if names else f"({order})"
 
 
 def _language_of_message(text: str) -> str:

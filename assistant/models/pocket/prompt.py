@@ -120,11 +120,13 @@ class _WordedMessages:
     def _hints(self, question: str, *, is_new: bool) -> Iterator[str]:
         if self._who and asks_who(question):
             yield identity_hint(self._who)
-        if question and self._latest and self._age <= _MAX_AGE:
+        is_about_image = bool(question and self._latest and self._age <= _MAX_AGE)
+        if is_about_image:
             yield from self._picture_hints(question, is_new=is_new)
         if question:
             yield self._form
-            yield self._language.hint(question)
+            words = [self._seen[image.digest][1] for image in self._latest] if is_about_image else []
+            yield self._language.hint(question, "\n".join(words))
 
     def _picture_hints(self, question: str, *, is_new: bool) -> Iterator[str]:
         _, words = self._seen[self._latest[-1].digest]

@@ -202,8 +202,8 @@ def test_rules_for_every_reply_follow_each_question() -> None:
     assert second.text.endswith("Go on\n(End every reply with: Bye!)")
 
 
-def last_line(*messages: Message) -> str:
-    return build_prompt(messages, ScriptedWords(lambda _: "A dog runs."))[-1].text.rpartition("\n")[2]
+def last_line(*messages: Message, seen: str = "Something.") -> str:
+    return build_prompt(messages, ScriptedWords(lambda _: seen))[-1].text.rpartition("\n")[2]
 
 
 GERMAN = user("Was ist auf dem Bild zu sehen?", PHOTO)
@@ -219,6 +219,12 @@ def test_the_reply_is_in_the_language_of_the_question() -> None:
     assert last_line(GERMAN, assistant("Ein Hund."), user("And what is it doing there?")) == "(Answer in English.)"
     # A word or two are in the language of the question before.
     assert last_line(GERMAN, assistant("Ein Hund."), user("Farbe?")) == "(Antworte auf Deutsch.)"
+
+
+def test_things_have_their_names_in_the_language_of_the_question() -> None:
+    seen = "It shows a butterfly. The main thing is blue."
+    assert last_line(GERMAN, seen=seen) == "(Antworte auf Deutsch. butterfly = ein Schmetterling; blue = blau)"
+    assert last_line(user("What is this?", PHOTO), seen=seen) == "What is this?"
 
 
 def test_a_conversation_in_one_language_needs_no_word_about_it() -> None:

@@ -31,8 +31,8 @@ class Judge(ScriptedModel):
         return [(self._log_probabilities.get(each.strip("."), -9.0),) for each in candidates]
 
 
-def look(question: str, model: ScriptedModel) -> str:
-    return look_again(question, PHOTO, model, threading.Event())
+def look(question: str, model: ScriptedModel, seen: str = "") -> str:
+    return look_again(question, PHOTO, seen, model, threading.Event())
 
 
 @pytest.mark.parametrize("question", ["Is there a dog?", "Do you see a dog?", "are there dogs in it?"])
@@ -55,6 +55,19 @@ def test_the_small_model_may_abstain() -> None:
 
 def test_a_sure_number_is_told() -> None:
     assert look("How many dogs are there?", Judge("Two.", Two=-1e-6)) == "two"
+
+
+def test_people_are_counted_where_some_were_seen() -> None:
+    two = {"Two": -1e-6}
+    assert look("How many people are there?", Judge("Two.", **two), "A dog runs through water.") == ""
+    assert look("How many people are there?", Judge("Two.", **two), "A man and a dog run.") == "two"
+
+
+@pytest.mark.parametrize("question", ["Where do you work?", "Who am I talking to?", "When can I reach you?"])
+def test_a_question_about_the_speaker_is_not_about_the_picture(question: str) -> None:
+    model = Judge("I can't tell from the picture.")
+    assert look(question, model) == ""
+    assert not model.prompts
 
 
 def test_a_guessed_colour_is_not_told() -> None:
@@ -82,4 +95,4 @@ def test_a_model_without_scores_is_not_asked() -> None:
         stream = ScriptedModel().stream
         close = ScriptedModel().close
 
-    assert look_again("Is there a dog?", PHOTO, Plain(), threading.Event()) == ""
+    assert look_again("Is there a dog?", PHOTO, "", Plain(), threading.Event()) == ""
