@@ -3,13 +3,16 @@
 import math
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import cast
+from typing import Literal, cast, get_args
 
 from assistant.errors import ConfigError
 from assistant.text_cleaning import clean_line, valid_unicode
 
 # Servers take four to sixteen.
 MAX_STOP_STRINGS, MAX_STOP_CHARACTERS = 16, 200
+ReasoningMode = Literal["show", "hide", "off"]
+REASONING_MODES: tuple[ReasoningMode, ...] = get_args(ReasoningMode)
+
 STOP_STRINGS = f"up to {MAX_STOP_STRINGS} texts of 1 to {MAX_STOP_CHARACTERS} characters, as a list or as one text"
 """Words for what stop strings are."""
 

@@ -15,12 +15,13 @@ from assistant.text_cleaning import clean_line, valid_unicode
 
 EXPECTED = {
     "model": '"auto", "pocket", "pocket-small", a name that `parley models` lists, a folder or a hub id',
-    "device": '"auto", "cpu", "mps", "cuda" or "cuda:1"',
+    "device": '"auto", "cpu", "mps", "xpu", "cuda" or "cuda:1"',
     "quantize": '"auto", "none", "int8", "nf4", "bf16" or "fp16"',
     "compile": '"auto", "on" or "off"',
     "detail": '"auto", "low" or "high"',
     "system": "text",
     **{name: str(numbers) for name, numbers in RANGES.items()},
+    "reasoning": '"show", "hide" or "off"',
     "stop": STOP_STRINGS,
     "allow_urls": "true or false",
     "max_image_megapixels": "a number above 0 and up to 100",
@@ -114,7 +115,7 @@ FilePath = FolderPath
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), BeforeValidator(_valid_text)]
 Text = Annotated[str, BeforeValidator(_valid_text)]
 ModelName = Annotated[Line, AfterValidator(_expand_model)]
-Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")]
 BaseUrl = Annotated[Line, AfterValidator(_base_url)]
 Language = Annotated[Line, AfterValidator(str.lower), AfterValidator(language_code)]
 HotWords = Annotated[tuple[str, ...], BeforeValidator(_hot_words), NoDecode]

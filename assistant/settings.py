@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from assistant.config_file import closest_name, expand_home, read_config
 from assistant.errors import ConfigError, first_line
-from assistant.generation_rules import wrong_value
+from assistant.generation_rules import ReasoningMode, wrong_value
 from assistant.parsing import ParseError, decode_text, read_bounded
 from assistant.setting_values import (
     EXPECTED,
@@ -60,13 +60,13 @@ class Settings(BaseSettings):
     folder, or an id on the hub or on the server."""
 
     device: Device = "auto"
-    """Device of the model: "auto", "cpu", "mps", "cuda" or "cuda:1"."""
+    """Device of the model: "auto" (a GPU if there is one), "cpu", "mps", "xpu", "cuda" or "cuda:1"."""
 
     quantize: Literal["auto", "none", "int8", "nf4", "bf16", "fp16"] = "auto"
     """Format of the weights: "auto" (chosen for device and model), "none" (not quantized), or one of the others."""
 
     compile: Literal["auto", "on", "off"] = "auto"
-    """Decode with compiled code: "on", "off", or "auto" (on for CUDA)."""
+    """Decode with compiled code: "on", "off", or "auto" (off until its speed has been measured on a GPU)."""
 
     detail: Literal["auto", "low", "high"] = "auto"
     """Image resolution for local models: "auto" (what fits into memory), "low" or "high"."""
@@ -95,6 +95,9 @@ class Settings(BaseSettings):
 
     presence_penalty: PresencePenalty | None = None
     """Makes tokens that the reply holds already less likely; 0 is none."""
+
+    reasoning: ReasoningMode = "show"
+    """What a model thinks before its reply: "show" it, "hide" it, or "off" to ask the model for none."""
 
     stop: StopStrings = ()
     """Texts that end a reply where one of them begins."""

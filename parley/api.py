@@ -61,6 +61,7 @@ class SettingsOptions(TypedDict, total=False):
     min_p: float
     repetition_penalty: float
     presence_penalty: float
+    reasoning: Literal["show", "hide", "off"]
     stop: Sequence[str]
     seed: int
     allow_urls: bool

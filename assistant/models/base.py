@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from assistant.events import TextWasReasoning, Usage
-from assistant.generation_rules import RANGES, STOP_STRINGS, stop_strings, wrong_value
+from assistant.generation_rules import RANGES, REASONING_MODES, STOP_STRINGS, ReasoningMode, stop_strings, wrong_value
 from assistant.messages import Message, Reasoning, ToolCall
 from assistant.text_cleaning import clean_line
 
@@ -83,6 +83,8 @@ class GenerationOptions:
             none (Keskar et al. 2019).
         presence_penalty: Subtracted once from the logit of each token that the reply holds already; 0 is none.
         stop: Texts that end the reply where one of them begins.
+        reasoning: "show" what a model thinks before its reply, "hide" it, or "off" to ask the model for none. Models
+            that know no such request reason all the same, and it is hidden.
 
     Raises:
         ConfigError: One of them cannot have its value.
@@ -97,6 +99,7 @@ class GenerationOptions:
     repetition_penalty: float | None = None
     presence_penalty: float | None = None
     stop: tuple[str, ...] = ()
+    reasoning: ReasoningMode = "show"
 
     def __post_init__(self) -> None:
         for name, numbers in RANGES.items():
@@ -107,11 +110,13 @@ class GenerationOptions:
             object.__setattr__(self, "stop", stop_strings(self.stop))
         except ValueError as error:
             raise wrong_value("stop of GenerationOptions", self.stop, STOP_STRINGS) from error
+        if self.reasoning not in REASONING_MODES:
+            raise wrong_value("reasoning of GenerationOptions", self.reasoning, '"show", "hide" or "off"')
 
     @classmethod
     def greedy(cls, max_tokens: int) -> Self:
-        """Return options for tasks with one right answer: greedy, and no penalty that a model may come with."""
-        return cls(max_tokens, temperature=0, repetition_penalty=1, presence_penalty=0)
+        """Return options for short tasks: greedy, without reasoning, and without a penalty that a model may have."""
+        return cls(max_tokens, temperature=0, repetition_penalty=1, presence_penalty=0, reasoning="off")
 
 
 class ChatModel(Protocol):

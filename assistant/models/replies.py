@@ -88,6 +88,7 @@ class _ReplyReader:
     def __init__(self, model: ChatModel, options: GenerationOptions, *, request: str) -> None:
         self._model = model
         self._stop_strings = options.stop
+        self._shows_reasoning = options.reasoning == "show"
         self._request = request
         self._tags = ThinkTags()
         self._text = ReplyText(options.stop, request=request)
@@ -117,7 +118,7 @@ class _ReplyReader:
         """Yield what was held back, once the reply is complete."""
         for item in self._tags.flush():
             yield from self._show(item)
-        if reasoning := self._reasoning.flush():
+        if (reasoning := self._reasoning.flush()) and self._shows_reasoning:
             yield Reasoning(reasoning)
         if text := self._text.flush():
             yield text
@@ -142,7 +143,7 @@ class _ReplyReader:
                     yield text
             case Reasoning():
                 self._reasoning_items += 1
-                if reasoning := self._reasoning.push(item.text):
+                if (reasoning := self._reasoning.push(item.text)) and self._shows_reasoning:
                     yield Reasoning(reasoning)
             case ToolCall():
                 self._tools.append(item.name)
@@ -171,7 +172,7 @@ def empty_reply(model_name: str, usage: Usage, options: GenerationOptions) -> Em
             return EmptyReply(f"{model_name} called {called} although none was offered, and gave no text", ask_again)
         case "length" if usage.reasoning_tokens:
             problem = f"{model_name} only reasoned, and gave no answer within {_tokens(options.max_tokens)}"
-            return EmptyReply(problem, "raise --max-tokens")
+            return EmptyReply(problem, "raise --max-tokens, or choose --reasoning off")
         case "length":
             return EmptyReply(f"{model_name} gave no text within {_tokens(options.max_tokens)}", "raise --max-tokens")
     if usage.reasoning_tokens:

@@ -12,6 +12,7 @@ import click
 
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 from parley.cli.options import SETTINGS_OPTIONS, load_settings
+from parley.cli.outcomes import OutcomePrinter
 from parley.cli.progress import ProgressLine, RunProgress
 from parley.cli.terminal import notify, read_input, shown_name, write_json, write_out
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from assistant.settings import Settings
-    from skills.batch import Outcome
     from skills.definition import Dependency, Skill
     from skills.files import Source
     from skills.jsonl_results import ResultFile
@@ -39,6 +39,7 @@ _CHAT_ONLY_OPTIONS = {
     "--min-p": "min_p",
     "--repetition-penalty": "repetition_penalty",
     "--presence-penalty": "presence_penalty",
+    "--reasoning": "reasoning",
     "--stop": "stop",
     "--seed": "seed",
     "--continue": "resume_latest",
@@ -58,6 +59,8 @@ class RunOptions:
         retry_errors: As `resume`, but process files again whose record is an error.
         on_error: "skip" continues after a file that failed, "stop" ends the run.
         workers: Number of files processed at the same time; None for as many as suit the model.
+        batch_file: File for the questions of the skill, in place of results.
+        answers: Files with answers of a batch API, in place of a model.
     """
 
     as_json: bool
@@ -66,6 +69,8 @@ class RunOptions:
     retry_errors: bool
     on_error: str
     workers: int | None
+    batch_file: Path | None
+    answers: tuple[Path, ...]
 
 
 def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, Any]) -> bool:
@@ -83,7 +88,8 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
     try:
         skill.validate(values)
         if skill.has_check:
-            skill.check_usage(values, bundled=_asks_bundled_model(settings))
+            is_batch = bool(options.get("batch_file") or options.get("from_batch"))
+            skill.check_usage(values, bundled=not is_batch and _asks_bundled_model(settings))
     except SkillError as error:
         # Nothing but the command line has been looked at yet.
         raise SkillUsageError(str(error)) from error
@@ -102,8 +108,14 @@ def run_skill(ctx: click.Context, skill: "Skill[..., Any]", options: dict[str, A
         on_error=options["on_error"],
         # Skills without a model, and those with models for one thread, have no such option.
         workers=options.get("jobs"),
+        batch_file=options.get("batch_file"),
+        answers=tuple(options.get("from_batch") or ()),
     )
-    if run_options.resume and run_options.out is None:
+    if run_options.batch_file is not None:
+        results = {"--out": "out", "--json": "as_json", "--retry-errors": "retry_errors"}
+        if given := [option for option, name in results.items() if options[name]]:
+            raise click.UsageError(f"--batch-file writes requests and no results: leave {given[0]} out.", ctx)
+    elif run_options.resume and run_options.out is None:
         option = "--resume" if options["resume"] else "--retry-errors"
         raise click.UsageError(f"{option} goes on with a file: name it with --out.", ctx)
     return _SkillRun(skill, values, settings, run_options).run(files)
@@ -155,6 +167,8 @@ class _SkillRun:
         sources = find_sources(arguments, read_input, self._parameters, notify)
         self._refuse_conflicts(sources)
         self._values = _load_files(self._skill, self._values, self._settings)
+        if self._options.batch_file is not None:
+            return self._write_requests(sources, self._options.batch_file)
         with self._open_result_file() as result_file:
             remaining = list(_without_done(sources, result_file.done)) if result_file else sources
             if not remaining:
@@ -164,16 +178,22 @@ class _SkillRun:
                 _load_file(sources[0], self._parameters, self._settings)
             return self._process(remaining, len(sources), result_file)
 
+    def _write_requests(self, sources: "Sequence[Source]", target: Path) -> bool:
+        from parley.cli.batch_files import RequestRun, write_requests
+
+        options = self._options
+        stops_at_error = options.on_error == "stop"
+        run = RequestRun(self._skill.name, target, options.answers, options.resume, stops_at_error, options.workers)
+        return write_requests(run, sources, self._call_skill, self._settings)
+
     def _process(self, remaining: "Sequence[Source]", total: int, result_file: "ResultFile | None") -> bool:
         import threading
 
         from skills.batch import run_all
 
         stop = threading.Event()
-        dependencies = _build_dependencies(
-            self._skill, self._settings, stop, self._options.workers, max_workers=len(remaining)
-        )
-        printer = _OutcomePrinter(result_file, self._record_key, as_json=self._options.as_json, single=total == 1)
+        dependencies = self._build_dependencies(stop, len(remaining))
+        printer = OutcomePrinter(result_file, self._record_key, as_json=self._options.as_json, single=total == 1)
         progress = RunProgress(self._skill.name, total, already_done=total - len(remaining))
         all_succeeded = True
         # Closed at once by Ctrl-C and signals: otherwise files in the queue would be processed before the exit.
@@ -196,6 +216,14 @@ class _SkillRun:
         finally:
             progress.finish("Go on with --resume." if result_file else "")
         return all_succeeded
+
+    def _build_dependencies(self, stop: "threading.Event", max_workers: int) -> "Sequence[Dependency | None]":
+        options = self._options
+        if not options.answers:
+            return _build_dependencies(self._skill, self._settings, stop, options.workers, max_workers)
+        from parley.cli.batch_files import batch_clients
+
+        return batch_clients(self._settings, options.answers, stop, min(options.workers or 1, max_workers))
 
     def _call_skill(
         self, stop: "threading.Event", source: "Source", dependency: "Dependency | None"
@@ -247,44 +275,6 @@ class _SkillRun:
         fixed_fields = {name: value for name, value in given.items() if isinstance(value, str)}
         schema = RecordSchema(fields, self._record_key, fixed_fields, result_type.model_computed_fields)
         return open_result_file(options.out, schema, resume=options.resume, retry_errors=options.retry_errors)
-
-
-class _OutcomePrinter:
-    """Write outcomes to the results file or to standard output, and notices and errors to standard error."""
-
-    def __init__(self, result_file: "ResultFile | None", key: str, *, as_json: bool, single: bool) -> None:
-        self._result_file = result_file
-        self._key = key
-        self._as_json = as_json
-        self._single = single
-
-    def prints(self, outcome: "Outcome") -> bool:
-        """Return True if any of `outcome` appears on a terminal."""
-        return self._result_file is None or outcome.result is None or bool(outcome.notices)
-
-    def print(self, outcome: "Outcome", *, save: bool) -> None:
-        """Write `outcome`; to the results file only if `save`."""
-        from skills.definition import as_text
-        from skills.jsonl_results import make_record
-
-        name, result = shown_name(outcome.source.name), outcome.result
-        for notice in outcome.notices:
-            notify(notice)
-        if result is None:
-            notify(outcome.error if self._single or name in outcome.error else f"{name}: {outcome.error}")
-        record = make_record(outcome.source.name, result, outcome.error, key=self._key)
-        if self._result_file is not None:
-            if save:
-                self._result_file.write(record)
-        elif self._as_json:
-            write_json(record)
-        elif result is not None:
-            write_out(self._format_result(name, as_text(result)))
-
-    def _format_result(self, name: str, text: str) -> str:
-        if self._single:
-            return f"{text}\n"
-        return f"{name}: {text}\n" if "\n" not in text else f"{name}:\n{text}\n\n"
 
 
 def _without_done(sources: "Sequence[Source]", done: Counter[str]) -> "Iterator[Source]":

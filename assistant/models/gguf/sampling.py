@@ -51,6 +51,8 @@ def to_request(options: GenerationOptions, recommendation: dict[str, float]) -> 
         "samplers": _SAMPLERS,
         "stop": list(options.stop),
     }
+    if options.reasoning == "off":
+        request["chat_template_kwargs"] = {"enable_thinking": False}
     if options.seed is not None:
         request["seed"] = options.seed % _SEEDS
     for name, off in _OFF.items():

@@ -7,7 +7,6 @@ that, and nothing else does.
 
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 from assistant.errors import ModelError, first_line
@@ -17,6 +16,8 @@ from assistant.models.local.template_limits import TemplateLimitError, check_num
 # Inserted into a special token, either stops it from being one. A few tokenizers drop the first, which is invisible.
 _BREAKS = ("\N{ZERO WIDTH SPACE}", " ")
 _PROBE = "probe"
+# Templates of Qwen and Gemma know the first name, those of DeepSeek and Granite the second.
+_NO_REASONING = {"enable_thinking": False, "thinking": False}
 # What code in a template may raise. A TypeError comes from templates that know no content parts.
 _TEMPLATE_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
@@ -29,6 +30,7 @@ class ChatTemplate:
         self._processor = processor
         self._model_name = model_name
         self._tokenizer = processor.tokenizer
+        self._prompt_ends: dict[bool, str] = {}
         # Some models have their template on the tokenizer, others on the processor.
         self._template = getattr(processor, "chat_template", None) or self._tokenizer.chat_template
         if not self._template:
@@ -42,14 +44,23 @@ class ChatTemplate:
         self._special_pattern = _pattern(special)
         self._break = next((mark for mark in _BREAKS if self._breaks(mark, special)), _BREAKS[-1])
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """Return the prompt up to where the reply begins, with a placeholder for each image. Raises `ModelError`."""
-        return self._render([self._entry(message) for message in messages], add_generation_prompt=True)
+    def render(self, messages: Sequence[Message], *, reasoning: bool = True) -> str:
+        """Return the prompt up to where the reply begins, with a placeholder for each image. Raises `ModelError`.
 
-    @cached_property
-    def prompt_end(self) -> str:
-        """End of every rendered prompt: what the template writes after the user's message."""
-        return self._render([_text_entry("user", _PROBE)], add_generation_prompt=True).rpartition(_PROBE)[2]
+        Args:
+            messages: Conversation to answer.
+            reasoning: False to ask for a reply without reasoning, which not every template can.
+        """
+        entries = [self._entry(message) for message in messages]
+        return self._render(entries, add_generation_prompt=True, reasoning=reasoning)
+
+    def prompt_end(self, *, reasoning: bool) -> str:
+        """Return the end of every rendered prompt: what the template writes after the user's message."""
+        if reasoning not in self._prompt_ends:
+            entries = [_text_entry("user", _PROBE)]
+            prompt = self._render(entries, add_generation_prompt=True, reasoning=reasoning)
+            self._prompt_ends[reasoning] = prompt.rpartition(_PROBE)[2]
+        return self._prompt_ends[reasoning]
 
     def escape_special_tokens(self, text: str) -> str:
         """Insert a mark into everything in `text` that the tokenizer would parse as a special token."""
@@ -97,7 +108,9 @@ class ChatTemplate:
                     raise ModelError(f"{self._model_name} cannot listen to recordings: say it in words.")
         return {"role": message.role, "content": content}
 
-    def _render(self, conversation: list[dict[str, Any]], *, add_generation_prompt: bool) -> str:
+    def _render(
+        self, conversation: list[dict[str, Any]], *, add_generation_prompt: bool, reasoning: bool = True
+    ) -> str:
         from jinja2 import TemplateError
 
         try:
@@ -107,6 +120,7 @@ class ChatTemplate:
                     chat_template=self._template,
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
+                    **({} if reasoning else _NO_REASONING),
                 )
         except (TemplateError, TemplateLimitError, *_TEMPLATE_FAULTS) as error:
             raise ModelError(

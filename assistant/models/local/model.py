@@ -71,8 +71,6 @@ class LocalModel:
         self._tokenizer = loaded.processor.tokenizer
         self._template = ChatTemplate(loaded.processor, loaded.name)
         self._response_template = getattr(self._tokenizer, "response_template", None)
-        # Where the response is declared, the parser reads the end of the prompt itself.
-        self._opens_reasoning = not self._response_template and ends_with_opening_tag(self._template.prompt_end)
         self._eos_token_ids = self._template.eos_token_ids(loaded.generation.eos_token_ids)
         # Only the bundled model has this limit, in the configuration of its vision encoder.
         vision_config = getattr(loaded.config, "vision_config", None)
@@ -117,13 +115,16 @@ class LocalModel:
         first_token_seconds = 0.0
 
         # 1. Prefill: process the prompt, except for the prefix that is in the KV cache.
-        prompt, cached_tokens, logits = self._prefill(messages, self._reserved_tokens(options), stop)
+        reasoning = options.reasoning != "off"
+        prompt, cached_tokens, logits = self._prefill(
+            messages, self._reserved_tokens(options), stop, reasoning=reasoning
+        )
         prompt_tokens = len(prompt)
 
         # 2. Decode: sample a token, yield its text, compute the logits after it.
-        if self._opens_reasoning and logits is not None:
+        if logits is not None and self._opens_reasoning(reasoning=reasoning):
             yield OPENING_TAG
-        declared = self._declared_response()
+        declared = self._declared_response(reasoning=reasoning)
         sampler = self._sampler(options, prompt)
         detokenizer = Detokenizer(self._decode)
         lookup = PromptLookupDecoder(self._engine.decoder, self.info.context_tokens, enabled=sampler.takes_likeliest)
@@ -159,7 +160,8 @@ class LocalModel:
         self, messages: Sequence[Message], candidates: Sequence[str], stop: threading.Event
     ) -> list[tuple[float, ...]]:
         replies = [self._template.tokenize_reply(candidate) for candidate in candidates]
-        prompt, _, first_logits = self._prefill(messages, max(map(len, replies), default=0), stop)
+        longest = max(map(len, replies), default=0)
+        prompt, _, first_logits = self._prefill(messages, longest, stop, reasoning=False)
         if first_logits is None:
             return []
         later_logits = self._engine.run(lambda: self._engine.decoder.score_continuations(prompt, replies))
@@ -191,7 +193,8 @@ class LocalModel:
         decoder = self._engine.decoder
         if not isinstance(decoder, LlavaDecoder):
             return [_complete(self.stream(messages, options, stop)) for messages in conversations]
-        prompts = [self._build_prompt(messages, self._reserved_tokens(options)) for messages in conversations]
+        reasoning, reserved_tokens = options.reasoning != "off", self._reserved_tokens(options)
+        prompts = [self._build_prompt(messages, reserved_tokens, reasoning=reasoning) for messages in conversations]
         replies = [
             batch_generation.Reply(
                 prompt,
@@ -201,7 +204,7 @@ class LocalModel:
             )
             for prompt in prompts
         ]
-        opening = OPENING_TAG if self._opens_reasoning else ""
+        opening = OPENING_TAG if self._opens_reasoning(reasoning=reasoning) else ""
         batch_generation.generate(self._engine, decoder, replies, self._eos_token_ids, stop)
         return [BatchReply(opening + reply.text, reply.usage()) for reply in replies]
 
@@ -220,7 +223,7 @@ class LocalModel:
         self._engine.close()
 
     def _prefill(
-        self, messages: Sequence[Message], reserved_tokens: int, stop: threading.Event
+        self, messages: Sequence[Message], reserved_tokens: int, stop: threading.Event, *, reasoning: bool = True
     ) -> tuple[Prompt, int, Tensor | None]:
         """Process the prompt for `messages` and leave room for `reserved_tokens` after it.
 
@@ -232,23 +235,23 @@ class LocalModel:
             before.
         """
         try:
-            prompt = self._build_prompt(messages, reserved_tokens)
+            prompt = self._build_prompt(messages, reserved_tokens, reasoning=reasoning)
             return prompt, *self._engine.prefill(prompt, stop)
         except OutOfMemory:
             has_images = any(message.images for message in messages)
         if has_images and self._engine.loaded.image_encoder.lower_resolution():
             self._on_notice(f"{self.info.name} ran out of memory: it looks at pictures less closely from here on.")
-        prompt = self._build_prompt(messages, reserved_tokens)
+        prompt = self._build_prompt(messages, reserved_tokens, reasoning=reasoning)
         return prompt, *self._engine.prefill(prompt, stop)
 
-    def _build_prompt(self, messages: Sequence[Message], reserved_tokens: int) -> Prompt:
+    def _build_prompt(self, messages: Sequence[Message], reserved_tokens: int, *, reasoning: bool = True) -> Prompt:
         """Tokenize `messages`. Raises `ContextOverflow` if fewer than `reserved_tokens` are left after the prompt."""
         messages = keep_latest_images(messages, self._max_image_turns)
         images = [image for message in messages for image in message.images]
         # A processor is configured by the model's folder, and may fail on any picture.
         with translate_errors(self.info.name):
             prompt = self._engine.run(
-                lambda: self._engine.decoder.build_prompt(self._template.render(messages), images)
+                lambda: self._engine.decoder.build_prompt(self._template.render(messages, reasoning=reasoning), images)
             )
         limit = self.info.context_tokens - reserved_tokens
         if len(prompt) > limit:
@@ -266,10 +269,15 @@ class LocalModel:
     def _sampler(self, options: GenerationOptions, prompt: Prompt) -> Sampler:
         return Sampler(resolve(options, self.defaults), prompt.ids)
 
-    def _declared_response(self) -> DeclaredResponse | None:
+    def _opens_reasoning(self, *, reasoning: bool) -> bool:
+        # Where the response is declared, the parser reads the end of the prompt itself.
+        return not self._response_template and ends_with_opening_tag(self._template.prompt_end(reasoning=reasoning))
+
+    def _declared_response(self, *, reasoning: bool) -> DeclaredResponse | None:
         if not self._response_template:
             return None
-        return DeclaredResponse(self._response_template, self._template.prompt_end, self.info.name)
+        prompt_end = self._template.prompt_end(reasoning=reasoning)
+        return DeclaredResponse(self._response_template, prompt_end, self.info.name)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         # A declared response is marked by special tokens.

@@ -6,6 +6,8 @@ Models without such a declaration mark reasoning by tags in their text, which `t
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 from transformers.utils.chat_parsing import ResponseParser
@@ -32,23 +34,41 @@ class DeclaredResponse:
         Raises:
             ModelError: The template is invalid.
         """
+        self._parser: ResponseParser | None
         try:
             self._parser = ResponseParser(template, prefix=prompt)
         except Exception as error:  # files of a model may hold anything
             raise ModelError(f"The response template of {model_name} is invalid: {first_line(error)}.") from error
 
     def push(self, text: str) -> Iterator[ReplyItem]:
-        """Yield the items that the next text of the model completes."""
-        yield from _items(self._parser.feed(text))
+        """Yield the items that the next text of the model completes. An invalid call is left out."""
+        for kind, items in groupby(self._items(text), type):
+            if kind is str:
+                yield "".join(map(str, items))
+            else:
+                yield from items
+
+    def _items(self, text: str) -> Iterator[ReplyItem]:
+        # One by one: an error loses what was fed with it.
+        for character in text:
+            if self._parser is None:
+                yield character
+                continue
+            try:
+                events = self._parser.feed(character)
+            except ValueError:
+                # The parser cannot go on. What else comes is text.
+                self._parser = None
+                continue
+            yield from _items(events)
 
     def flush(self) -> Iterator[ReplyItem]:
         """Yield what was held back, once the reply is complete. A call that is cut off is no call."""
-        try:
-            _, events = self._parser.finalize()
-        except ValueError:
-            # A required field is missing, as in a reply that was stopped.
-            return
-        yield from _items(events)
+        # A ValueError: a call is invalid, or a required field is missing, as in a reply that was stopped.
+        with suppress(ValueError):
+            if self._parser is not None:
+                _, events = self._parser.finalize()
+                yield from _items(events)
 
 
 def _items(events: list[dict[str, Any]]) -> Iterator[ReplyItem]:

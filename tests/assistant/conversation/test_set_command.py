@@ -60,6 +60,7 @@ def test_every_option_is_listed_with_its_origin() -> None:
         "repetition_penalty: not set (left to scripted)",
         "presence_penalty: not set (left to scripted)",
         r'stop: "\n", "b" (my.toml)',
+        "reasoning: show (default)",
     ]
 
 

@@ -60,7 +60,7 @@ def test_a_reply_without_a_visible_character_is_an_error(chunks: tuple[str, ...]
 @pytest.mark.parametrize(
     ("reason", "detail", "reasoning", "message"),
     [
-        ("length", "", 64, r"scripted only reasoned, and gave no answer within 64 tokens: raise --max-tokens\."),
+        ("length", "", 64, r"scripted only reasoned, and gave no answer within 64 tokens: raise --max-tokens, or "),
         ("length", "", 0, r"scripted gave no text within 64 tokens: raise --max-tokens\."),
         ("stop", "", 5, "scripted only reasoned, and gave no answer: ask again, or raise --max-tokens"),
         ("content_filter", "", 0, "The content filter of the server of scripted withheld the reply: ask otherwise"),
