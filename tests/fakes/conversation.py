@@ -73,12 +73,16 @@ class PreparingModel(ScriptedModel):
 
 
 class AttentiveModel(ScriptedModel):
-    """Remember when it was paused, and which questions it prepared."""
+    """Remember when it was paused, whether it shares its cores, and which questions it prepared."""
 
     def __init__(self, *replies: str, token_seconds: float = 0.0) -> None:
         super().__init__(*replies, token_seconds=token_seconds)
         self.pauses: list[bool] = []
+        self.shares: list[bool] = []
         self.prepared: list[Message] = []
+
+    def share_cores(self, *, shared: bool) -> None:
+        self.shares.append(shared)
 
     def pause(self, *, paused: bool) -> None:
         self.pauses.append(paused)

@@ -14,6 +14,7 @@ from assistant.errors import VoiceError
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import Progress
 from tests.fakes.audio import Floats
+from tests.fakes.conversation import AttentiveModel
 from tests.fakes.speech import FakeAudioOutput, FakeSpeechToText, FakeTextToSpeech
 from tests.fakes.tui import WAIT_SECS, Person, RunApp, SlowModelSource, SnapCompare, hide_variations
 from tui.app import ParleyApp
@@ -87,6 +88,32 @@ async def test_f2_starts_and_ends_a_spoken_conversation(run_app: RunApp) -> None
         await person.expect_text("listening", "StatusBar")
     assert voice.runs == 2
     assert voice.closed
+
+
+async def test_the_next_prompt_is_prepared_after_a_call(run_app: RunApp) -> None:
+    voice = FakeVoiceSession("What is it?")
+    model = AttentiveModel("It is a cat.")
+    app = ParleyApp(lambda _: Session(model), build_voice_session=lambda _: voice)
+    async with run_app(app) as person:
+        await person.press("f2")
+        await person.expect_text("listening", "StatusBar")
+        voice.say(0)
+        await person.expect_text("It is a cat.", "AssistantMessage")
+        await person.expect_text("listening", "StatusBar")
+        count = len(model.prepared)
+        await person.press("f2")
+        await person.wait_until(lambda: len(model.prepared) > count)
+        assert model.prepared[-1].text == ""
+
+
+async def test_the_next_prompt_is_prepared_after_a_call_that_failed(run_app: RunApp) -> None:
+    model = AttentiveModel()
+    app = ParleyApp(lambda _: Session(model), build_voice_session=lambda _: FakeVoiceSession(failure="No microphone."))
+    async with run_app(app) as person:
+        await person.wait_until(lambda: model.prepared)
+        await person.press("f2")
+        await person.expect_text("No microphone.", "Notice")
+        await person.wait_until(lambda: len(model.prepared) > 1)
 
 
 async def test_model_can_be_changed_during_a_spoken_conversation(run_app: RunApp) -> None:

@@ -6,7 +6,14 @@ from assistant.conversation.session import Session
 from assistant.errors import ConfigError, ModelError
 from assistant.models.scripted import ScriptedModel
 from assistant.progress import no_progress
-from tests.fakes.conversation import FakeModelSource, OverflowingModel, ask, texts
+from tests.fakes.conversation import (
+    AttentiveModel,
+    FakeModelSource,
+    OverflowingModel,
+    PreparingModel,
+    ask,
+    texts,
+)
 
 
 async def test_the_new_model_is_fetched_first_and_loaded_once_the_old_one_is_freed() -> None:
@@ -24,6 +31,29 @@ async def test_the_new_model_is_fetched_first_and_loaded_once_the_old_one_is_fre
     assert steps == [("fetching", 1, 2)]
     assert texts(two.prompts[0]) == ["Count.", "One.", "Go on."]
     assert texts(session.messages) == ["Count.", "One.", "Go on.", "Two."]
+
+
+async def test_a_model_loaded_during_a_call_leaves_a_core_to_others_until_its_end() -> None:
+    one, two = AttentiveModel(), AttentiveModel()
+    session = Session(one, models=FakeModelSource(one, one=one, two=two), model_name="one")
+    session.share_cores(shared=True)
+    await session.change_model("two", no_progress)
+    assert (one.shares, two.shares) == ([True], [True])
+    session.share_cores(shared=False)
+    assert (one.shares, two.shares) == ([True], [True, False])
+    await session.change_model("one", no_progress)
+    assert one.shares == [True]
+    await session.close()
+
+
+async def test_a_new_model_reads_the_conversation_before_the_next_question() -> None:
+    one, two = ScriptedModel("One."), PreparingModel()
+    session = Session(one, models=FakeModelSource(one, one=one, two=two), model_name="one")
+    await ask(session, "Count.")
+    await session.change_model("two", no_progress)
+    assert two.begun.wait(30)
+    assert [(name, texts(prompt)) for name, prompt in two.calls] == [("prepare", ["Count.", "One.", ""])]
+    await session.close()
 
 
 async def test_a_larger_context_brings_back_what_was_left_out() -> None:
