@@ -167,11 +167,15 @@ def linear_layers_outside_decoder(config: "Any") -> list[str]:
 
 
 def free_bytes(device: str) -> int:
-    """Return the free memory in bytes of `device`: "cpu", "mps" or a CUDA device. A container's limit counts."""
-    if device.startswith("cuda"):
+    """Return the free memory in bytes of `device`: "cpu", "mps", or a CUDA or XPU device. A container's limit counts.
+
+    A chip of Apple has the memory of the machine.
+    """
+    if device.startswith(("cuda", "xpu")):
         import torch
 
-        return int(torch.cuda.mem_get_info(torch.device(device))[0])
+        backend = torch.cuda if device.startswith("cuda") else torch.xpu
+        return int(backend.mem_get_info(torch.device(device))[0])
     return free_memory()
 
 

@@ -5,7 +5,8 @@ from assistant.errors import ConfigError
 QUANTIZATIONS = {
     "cpu": ("none", "int8", "nf4", "bf16"),
     "cuda": ("none", "nf4", "int8", "bf16", "fp16"),
-    "mps": ("none", "bf16", "fp16"),
+    "xpu": ("none", "nf4", "int8", "bf16", "fp16"),
+    "mps": ("none", "nf4", "bf16", "fp16"),
 }
 """Choices of `--quantize` on each type of device, besides "auto"."""
 
@@ -24,6 +25,6 @@ def choose_quantization(device_type: str, quantize: str) -> str:
             f"{quantize} is not available on {device_type}: choose --quantize auto, {', '.join(choices[:-1])} "
             f"or {choices[-1]}."
         )
-    if quantize == "auto" and device_type != "cuda":
-        return "int8" if device_type == "cpu" else "none"
+    if quantize == "auto":
+        return {"cpu": "int8", "mps": "none"}.get(device_type, "auto")
     return quantize

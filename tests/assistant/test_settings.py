@@ -81,7 +81,10 @@ def test_home_is_expanded_in_folders_and_models(config: Path) -> None:
         ("seed = 9223372036854775808", "seed in {} is 9223372036854775808, but it should be a whole number from 0"),
         ("stop = ''", "stop in {} is '', but it should be up to 16 texts of 1 to 200 characters, as a list or"),
         ("stop = [1]", "stop in {} is [1], but it should be up to 16 texts of 1 to 200 characters, as a list or"),
-        ("device = 'tpu'", """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "xpu", "cuda" or "cuda:1"."""),
+        (
+            "device = 'tpu'",
+            """device in {} is 'tpu', but it should be "auto", "cpu", "mps", "xpu", "cuda" or "cuda:1".""",
+        ),
         (
             "quantize = 'int3'",
             """quantize in {} is 'int3', but it should be "auto", "none", "int8", "nf4",""",

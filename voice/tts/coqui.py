@@ -48,7 +48,7 @@ class Coqui:
 
         Args:
             source: A folder with a config.json and a checkpoint, or one of Coqui's names ("tts_models/en/vctk/vits").
-            device: "auto", "cpu", "cuda" or "cuda:1"; "mps" means the CPU.
+            device: "auto", "cpu", "cuda" or "cuda:1"; "mps" and "xpu" mean the CPU.
 
         Raises:
             MissingExtraError: coqui-tts is not installed.
@@ -171,8 +171,8 @@ def torch_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    # Some of the operators that voices need do not exist on MPS.
-    return "cpu" if device == "mps" else device
+    # Some of the operators that voices need do not exist on MPS, and nobody has tried XPU.
+    return "cpu" if device.startswith(("mps", "xpu")) else device
 
 
 def is_on_gpu(device: str) -> bool:

@@ -5,6 +5,7 @@ Checkpoints are data: weights come from safetensors only, and code in a model's 
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,21 @@ def fetch_and_validate(source: str, progress: Progress = no_progress) -> None:
     _check_small_files(folder, source)
 
 
-def fetch_checkpoint(source: str, progress: Progress = no_progress) -> Path:
+def fetch_checkpoint(source: str, progress: Progress = no_progress, check: Callable[[Any], object] = bool) -> Path:
     """Return the cached folder of a model from the catalog or the hub, and fetch it first if necessary.
 
-    Configuration and processor are checked before gigabytes of weights are fetched. Raises as `fetch_and_validate`.
+    Configuration and processor are checked before gigabytes of weights are fetched.
+
+    Args:
+        source: A name in the catalog, or a hub id.
+        progress: Reports the bytes fetched.
+        check: Called with transformers' configuration before the weights are fetched; raises to refuse the model.
+
+    Raises as `fetch_and_validate`, and what `check` raises.
     """
     entry = catalog.find(source)
     repository, revision = (entry.repository, entry.revision) if entry else (source, "main")
-    return hub.fetch(repository, revision, progress, lambda folder: _check_small_files(folder, source))
+    return hub.fetch(repository, revision, progress, lambda folder: _check_small_files(folder, source, check))
 
 
 def check_folder(folder: Path) -> None:
@@ -149,10 +157,11 @@ def check_weight_bytes(folder: Path, source: str, config: Any, num_parameters: i
 
     A configuration without sizes describes a model of 7 billion parameters. Raises `ModelError`.
     """
-    # A parameter that is not quantized takes two bytes or more.
+    # A parameter that is not quantized takes two bytes or more, one that is takes two bits or more.
     stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    possible = stored if getattr(config, "quantization_config", None) is None else 4 * stored
     # What is small is read, which says more exactly what is wrong.
-    if num_parameters > max(stored, _MAX_UNCHECKED_PARAMETERS) and getattr(config, "quantization_config", None) is None:
+    if num_parameters > max(possible, _MAX_UNCHECKED_PARAMETERS):
         raise ModelError(
             f"The config.json of {source} describes {num_parameters:,} parameters, and its weights take only "
             f"{format_bytes(stored)}: get a fresh copy of it."
@@ -178,11 +187,11 @@ def read_processor(folder: Path, source: str) -> Any:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f"The processor of {source} cannot be read: {reason(error)}.") from error
     _check_image_sizes(getattr(processor, "image_processor", None), source)
-    _check_counts(processor, source)
+    _check_token_counts(processor, source)
     return processor
 
 
-def _check_counts(processor: Any, source: str) -> None:
+def _check_token_counts(processor: Any, source: str) -> None:
     """Refuse a processor that would write gigabytes of image tokens into a prompt. Raises `ModelError`."""
     # Numbers of tokens and their ids are all that is set on the processor itself.
     for name, value in vars(processor).items():
@@ -216,6 +225,7 @@ def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
     options: dict[str, Any] = {"dtype": placement.dtype, "generation_config": GenerationConfig()}
     if placement.uses_bitsandbytes:
         options |= {"quantization_config": _bitsandbytes_config(config, placement)}
+    if placement.uses_bitsandbytes or placement.is_quantized_already:
         options |= {"device_map": {"": placement.device}}
     elif placement.quantization == "int8":
         # Keeping the dtype on disk until then halves the peak for 16-bit weights.
@@ -224,14 +234,18 @@ def read_weights(folder: Path, config: Any, placement: Placement) -> Any:
         folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
     )
     model, loading_info = loaded
+    if placement.is_quantized_already and all(weight.dtype.itemsize > 1 for weight in model.parameters()):
+        # It was unpacked, and what had never been packed is still in the dtype on disk.
+        model.to(placement.dtype)
     missing = sorted(loading_info["missing_keys"])
     if missing:
         raise ModelError(
             f"{folder} lacks {len(missing)} of the model's weights, {missing[0]} for one: get a fresh copy of it."
         )
-    if placement.device_type == "cpu" and placement.quantization == "nf4":
-        _check_cpu_nf4(model, folder)
-    on_device = placement.device == "cpu" or placement.uses_bitsandbytes
+    if placement.device_type == "cpu" and (placement.quantization == "nf4" or placement.is_quantized_already):
+        advice = "Choose the model without quantization" if placement.is_quantized_already else "Choose --quantize int8"
+        _check_cpu_nf4(model, folder, advice)
+    on_device = placement.device == "cpu" or placement.uses_bitsandbytes or placement.is_quantized_already
     return model.eval() if on_device else model.eval().to(placement.device)
 
 
@@ -253,21 +267,22 @@ def is_pocket(config: Any) -> bool:
     return getattr(getattr(config, "vision_config", None), "model_type", None) == _POCKET_VISION_TYPE
 
 
-def _check_small_files(folder: Path, source: str) -> None:
+def _check_small_files(folder: Path, source: str, check: Callable[[Any], object] = bool) -> None:
+    """Check all that is read beside the weights; `check` is called with the configuration."""
     with silence_libraries(), translate_errors(source):
-        read_config(folder, source)
+        check(read_config(folder, source))
         read_processor(folder, source)
 
 
-def _check_cpu_nf4(model: Any, folder: Path) -> None:
+def _check_cpu_nf4(model: Any, folder: Path, advice: str) -> None:
     # The kernel would fail an assertion at the first token.
-    for name, layer in model.get_decoder().named_modules():
+    for name, layer in model.named_modules():
         if hasattr(getattr(layer, "weight", None), "quant_state") and (
             layer.out_features % _CPU_NF4_ROWS or layer.in_features % _CPU_NF4_COLUMNS
         ):
             raise ModelError(
                 f"{folder} cannot be quantized to nf4 on the CPU: its layer {name} is {layer.out_features} by "
-                f"{layer.in_features}, no multiples of {_CPU_NF4_ROWS} and {_CPU_NF4_COLUMNS}. Choose --quantize int8."
+                f"{layer.in_features}, no multiples of {_CPU_NF4_ROWS} and {_CPU_NF4_COLUMNS}. {advice}."
             )
 
 

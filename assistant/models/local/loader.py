@@ -30,6 +30,7 @@ from assistant.models.local.llama import LlamaDecoder
 from assistant.models.local.llama_graph import LlamaSizes, is_plain_llama
 from assistant.models.local.llama_sessions import ADAPTED, LAYERS, GraphBuilder, KeptSessions, graph_builder
 from assistant.models.local.load_errors import reason, silence_libraries, translate_errors
+from assistant.models.local.own_quantization import check_own_quantization, keep_own_quantization
 from assistant.models.local.placement import Placement, choose_device, plan_memory, resolve_quantization
 from assistant.models.local.prompt_lookup import NUM_DRAFT_TOKENS
 from assistant.models.memory import profile_of
@@ -103,7 +104,9 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
     """
     # 1. Files: a local folder, or one in the cache.
     local_folder = find_folder(source)
-    folder = local_folder or fetch_checkpoint(source, progress)
+    folder = local_folder or fetch_checkpoint(
+        source, progress, lambda config: check_own_quantization(config, source, placement.device)
+    )
     check_folder(folder)
     with silence_libraries(), translate_errors(source):
         config = read_config(folder, source)
@@ -116,6 +119,7 @@ def load(source: str, placement: Placement, progress: Progress = no_progress, de
         if (folder / IMAGE_ADAPTER_FILE).is_file():
             placement = _placement_with_adapter(placement)
         check_weight_bytes(folder, source, config, profile.num_parameters)
+        placement = keep_own_quantization(placement, config, source, folder, profile)
         placement = resolve_quantization(placement, profile)
         plan = plan_memory(name, config, processor, profile, placement, detail)
 

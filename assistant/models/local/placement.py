@@ -1,15 +1,19 @@
 """Choose the device and precision of a model, and plan how much of its context and image size fits into memory.
 
-               CPU                        CUDA                             mps
+               CPU                        CUDA, ROCm and XPU               MPS
     auto       int8                       nf4, none for small models       none
     none       float32                    bfloat16                         bfloat16
     int8       Parley's own               bitsandbytes                     -
-    nf4        bitsandbytes (slow)        bitsandbytes                     -
+    nf4        bitsandbytes (slow)        bitsandbytes                     bitsandbytes
     bf16       yes (slow)                 yes                              yes
     fp16       -                          yes                              yes
 
 nf4 and int8 quantize only the decoder's linear layers. The vision tower is faster and more accurate unquantized, and
-the output layer decides between tokens with close logits.
+the output layer decides between tokens with close logits. A checkpoint that was quantized by its makers keeps its own
+quantization, whatever is chosen: see `own_quantization`.
+
+torch calls AMD's GPUs "cuda", too. Only CUDA on NVIDIA has the kernels that were measured by others; the rest follows
+from what bitsandbytes 0.50 has kernels for.
 """
 
 import warnings
@@ -25,6 +29,7 @@ from assistant.models.local import image_detail
 from assistant.models.memory import (
     MIN_CONTEXT,
     ModelProfile,
+    Precision,
     auto_quantization,
     estimate,
     free_bytes,
@@ -43,12 +48,14 @@ class Placement:
     """Device and precision of a model.
 
     Attributes:
-        device: "cpu", "mps" or a CUDA device.
+        device: "cpu", "mps", or a CUDA or XPU device.
         dtype: Type of everything that is not quantized.
-        quantization: A choice of `--quantize`; "auto" until `resolve_quantization`.
-        compile: "on", "off" or "auto" (on for CUDA).
+        quantization: A choice of `--quantize`, "auto" until `resolve_quantization`; or the method of a checkpoint that
+            is quantized already.
+        compile: "on", "off" or "auto".
         quantize_tower: Have bitsandbytes quantize the vision tower as well. Slower; for measurements only.
         notice: The reason why a GPU of this machine cannot be used, or an empty string.
+        own_weight_bytes: Bytes of a weight in a checkpoint that is quantized already; None for others.
     """
 
     device: str
@@ -57,21 +64,37 @@ class Placement:
     compile: str = "auto"
     quantize_tower: bool = False
     notice: str = ""
+    own_weight_bytes: float | None = None
 
     @property
     def device_type(self) -> str:
-        """The type of the device: "cpu", "cuda" or "mps"."""
+        """The type of the device: "cpu", "cuda", "xpu" or "mps"."""
         return self.device.partition(":")[0]
 
     @property
     def should_compile(self) -> bool:
-        """True if decode steps are to be compiled, where the model supports it."""
-        return self.compile == "on" or (self.compile == "auto" and self.device_type == "cuda")
+        """True if decode steps are to be compiled, where the model supports it.
+
+        "auto" means off until compiled code has run on a GPU and its speed is known.
+        """
+        return self.compile == "on"
+
+    @property
+    def is_quantized_already(self) -> bool:
+        """True if the checkpoint brings a quantization of its own."""
+        return self.own_weight_bytes is not None
 
     @property
     def uses_bitsandbytes(self) -> bool:
-        """True if bitsandbytes quantizes the weights."""
-        return self.quantization == "nf4" or (self.quantization == "int8" and self.device_type == "cuda")
+        """True if bitsandbytes quantizes the weights while they are loaded."""
+        return self.quantization == "nf4" or (self.quantization == "int8" and self.device_type in {"cuda", "xpu"})
+
+    @property
+    def precision(self) -> Precision:
+        """Bytes per value of weights, activations and KV cache."""
+        if self.own_weight_bytes is not None:
+            return Precision(self.own_weight_bytes, 2, 2)
+        return precision_for(self.quantization, self.device_type)
 
 
 @dataclass(frozen=True)
@@ -93,7 +116,7 @@ def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "
     """Choose the device and check that it supports `quantize`.
 
     Args:
-        device: "auto" (CUDA if available, else the CPU), "cpu", "mps" or a CUDA device.
+        device: "auto" (a GPU if there is one, else the CPU), "cpu", "mps", or a CUDA or XPU device.
         quantize: "auto" or one of `QUANTIZATIONS`.
         compile: "on", "off" or "auto".
 
@@ -101,20 +124,23 @@ def choose_device(device: str = "auto", quantize: str = "auto", compile: str = "
         ConfigError: The device or the quantization does not exist, or one does not support the other.
     """
     has_cuda, why_not = _find_cuda()
+    available = {"cuda": has_cuda, "xpu": torch.xpu.is_available(), "mps": torch.backends.mps.is_available()}
+    best = next((kind for kind, is_available in available.items() if is_available), "cpu")
     try:
-        chosen = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
+        chosen = torch.device(best if device == "auto" else device)
     except RuntimeError as error:
-        raise ConfigError(f"There is no device {device}: choose auto, cpu, mps or cuda.") from error
-    if chosen.type == "cuda" and not has_cuda:
-        because = f" ({why_not})" if why_not else ""
-        raise ConfigError(f"No CUDA device can be used here{because}: choose --device auto or cpu.")
-    if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("No mps device can be used here: choose --device auto or cpu.")
+        raise ConfigError(f"There is no device {device}: choose auto, cpu, mps, xpu or cuda.") from error
+    if chosen.type not in QUANTIZATIONS:
+        raise ConfigError(f"Models do not run on {device}: choose --device auto, cpu, mps, xpu or cuda.")
+    if not available.get(chosen.type, True):
+        because = f" ({why_not})" if why_not and chosen.type == "cuda" else ""
+        name = "mps" if chosen.type == "mps" else chosen.type.upper()
+        raise ConfigError(f"No {name} device can be used here{because}: choose --device auto or cpu.")
     quantize = choose_quantization(chosen.type, quantize)
     default = torch.float32 if chosen.type == "cpu" else torch.bfloat16
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16, "nf4": torch.bfloat16}.get(quantize, default)
     # On a machine without an NVIDIA GPU a missing driver is no news.
-    gpu_unused = device == "auto" and not has_cuda and why_not and "no NVIDIA driver" not in why_not
+    gpu_unused = device == "auto" and best == "cpu" and why_not and "no NVIDIA driver" not in why_not
     notice = f"The GPU is not used: {why_not}." if gpu_unused else ""
     return Placement(str(chosen), dtype, quantize, compile, notice=notice)
 
@@ -173,11 +199,12 @@ def plan_context(
     Raises:
         ModelError: That is too little for a conversation. The message says what would help.
     """
-    precision = precision_for(placement.quantization, placement.device_type)
+    precision = placement.precision
     fitting = min(context_tokens, max_context(profile, precision, free))
     if fitting < min(context_tokens, MIN_CONTEXT):
         needed = estimate(profile, precision, min(context_tokens, MIN_CONTEXT)).total
-        smaller = [other for other in QUANTIZATIONS[placement.device_type] if _fits(profile, other, placement, free)]
+        choices = () if placement.is_quantized_already else QUANTIZATIONS[placement.device_type]
+        smaller = [other for other in choices if _fits(profile, other, placement, free)]
         advice = f"choose --quantize {smaller[0]}, or" if smaller else "close other programs, or choose"
         raise ModelError(
             f"{name} takes about {format_bytes(needed)} in {placement.quantization} and {placement.device} has "

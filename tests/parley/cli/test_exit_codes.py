@@ -40,7 +40,7 @@ def _files(scripted_machine: None) -> None:
         (["ask", "hi", "-i", ""], "The path of a picture is empty"),
         (
             ["ask", "hi", "--device", "gpu"],
-            """--device is 'gpu', but it should be "auto", "cpu", "mps", "cuda" or "cuda:1".""",
+            """--device is 'gpu', but it should be "auto", "cpu", "mps", "xpu", "cuda" or "cuda:1".""",
         ),
         (
             ["ask", "hi", "--quantize", "int3"],

@@ -146,7 +146,8 @@ def test_devices_and_quantizations_that_do_not_exist_are_refused() -> None:
         ("toaster", "auto"),
         ("mps" if not torch.backends.mps.is_available() else "toaster", "auto"),
         ("cpu", "fp16"),
-        ("mps", "nf4"),
+        ("mps", "int8"),
+        ("meta", "auto"),
     ):
         with pytest.raises(ConfigError):
             choose_device(device, quantize)
