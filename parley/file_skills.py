@@ -101,7 +101,7 @@ def read(image: FilePath, *, assistant: Assistant | None = None) -> "OcrResult":
     """Read the words in an image.
 
     Returns:
-        The words row by row in `rows`, and each line with its score and box in `lines`.
+        The words in `text`, row by row in `rows`, and each line with its score and box in `lines`.
 
     Raises:
         TypeError: The call is wrong.

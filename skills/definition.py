@@ -147,7 +147,7 @@ class Skill(Generic[P, R]):
     def check(self, function: Callable[..., None]) -> Callable[..., None]:
         """Let `function` check values before a model is loaded; it raises `SkillUsageError`. A decorator.
 
-        It is called with the given values by name, and with `bundled`: whether the bundled model will answer.
+        It is called with the given values by name, and with `bundled`: True if the bundled model will answer.
         """
         self._check = function
         return function
