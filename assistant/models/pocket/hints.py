@@ -135,19 +135,18 @@ def form_hint(role: str) -> str:
     return f"({rules})" if rules and len(rules) <= _MAX_REPEATED else ""
 
 
-def description_hint(number: int, points: Sequence[str], question: str) -> str:
+def description_hint(number: int, sentences: Sequence[str], question: str) -> str:
     """Return the hint for a request to describe image `number`, whose description has these sentences.
 
-    Without any, "a cup of espresso" became six sentences on grinding coffee beans. "Two to four short sentences, one
-    for each statement: what it shows, what else is there, people, colours" gave one sentence to 5 of 20 dev photos and
-    "there are no people" to 3.
+    Without any, "a cup of espresso" became six sentences on grinding coffee beans. Of 20 dev photos (2026-11-30), "two
+    to four short sentences, one for each statement: what it shows, what else is there, people, colours" gave one
+    sentence to 5 and "there are no people" to 3; "one sentence for each of these points" with the points numbered gave
+    one sentence to 7, and added details to most. Asked to reply with the sentences themselves, the model does so.
     """
-    if not is_length_open(question) or not points:
+    if not is_length_open(question) or not sentences:
         return f"(Say only what is written in <image {number}>; add no other detail.)"
-    if len(points) == 1:
-        return f"(Write two short sentences. Say only what is written in <image {number}>; add no other detail.)"
-    listed = "\n".join(f"{count}. {point}" for count, point in enumerate(points, 1))
-    return f"(Write {len(points)} short sentences, one for each of these points, and add no other detail:\n{listed})"
+    count = f"these {len(sentences)} sentences" if len(sentences) > 1 else "this sentence"
+    return f"(Reply with {count}, in the language of the question, and with nothing else: {' '.join(sentences)})"
 
 
 def number_hint(number: int) -> str:

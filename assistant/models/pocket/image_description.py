@@ -81,7 +81,7 @@ class ImageDescription:
         main = self._main_sentence()
         sentences = [
             main,
-            f"{'Also visible' if main else 'Visible'}: {join_words(self.others)}." if self.others else "",
+            self._others_sentence(is_alone=not main),
             self._colour_sentence(),
             self._face_sentence(),
             self._text_sentence(),
@@ -92,14 +92,20 @@ class ImageDescription:
         form = "A drawing or graphic. " if self.is_drawn else ""
         caption = f"{self.caption} " if self.caption else ""
         if not self.kinds:
-            return form + (caption or ("" if self.others else "Something that is hard to make out.")).rstrip()
+            return form + (caption or ("" if self.others else "Something is hard to make out.")).rstrip()
         names = [with_article(kind.name) for kind in self.kinds]
         if self.kinds[0].certainty is Certainty.UNSURE:
-            return f"{form}{caption}Something that is hard to make out; it might be {join_words(names, 'or')}."
+            return f"{form}{caption}Something is hard to make out; it might be {join_words(names, 'or')}."
         if caption and _is_said(self.kinds[0].name, caption):
             return form + caption.rstrip()
         seen = "It shows" if self.kinds[0].certainty is Certainty.SURE else "It most likely shows"
         return f"{form}{caption}{seen} {names[0]}."
+
+    def _others_sentence(self, *, is_alone: bool) -> str:
+        if not self.others:
+            return ""
+        things = join_words(self.others)
+        return f"{things[0].upper()}{things[1:]} can {'' if is_alone else 'also '}be seen."
 
     def _colour_sentence(self) -> str:
         colours = self.colours
@@ -108,7 +114,10 @@ class ImageDescription:
         if colours.thing and colours.thing != colours.background:
             background = f" on {with_article(colours.background)} background" if colours.background else ""
             return f"The main thing is {colours.thing}{background}."
-        return f"Main colours: {join_words(colours.largest)}." if colours.largest else ""
+        if not colours.largest:
+            return ""
+        verb = "colours are" if len(colours.largest) > 1 else "colour is"
+        return f"The main {verb} {join_words(colours.largest)}."
 
     def _face_sentence(self) -> str:
         if not self.faces:

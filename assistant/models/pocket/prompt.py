@@ -137,8 +137,8 @@ class _WordedMessages:
             if seen:
                 yield f"(You look at image {self._count} again for this: {seen}.)"
         if asks_to_describe(question):
-            points = [] if has_text or len(self._latest) > 1 else SENTENCE.findall(words)
-            yield description_hint(self._count, [point.strip() for point in points], question)
+            sentences = [] if has_text or len(self._latest) > 1 else SENTENCE.findall(words)
+            yield description_hint(self._count, [each.strip() for each in sentences], question)
         elif asks_how_many(question) and not seen and not has_text:
             yield number_hint(self._count)
 

@@ -14,7 +14,7 @@ def test_a_sure_kind_is_said_without_doubt() -> None:
 
 def test_guesses_are_alternatives() -> None:
     text = ImageDescription(kinds("rocket", "tower", "drilling platform")).as_text()
-    assert text == "Something that is hard to make out; it might be a rocket, a tower or a drilling platform."
+    assert text == "Something is hard to make out; it might be a rocket, a tower or a drilling platform."
 
 
 def test_a_kind_that_the_caption_names_is_not_said_twice() -> None:
@@ -55,7 +55,7 @@ def test_no_finding_is_a_percentage() -> None:
 
 
 def test_nothing_found_is_hard_to_make_out() -> None:
-    assert ImageDescription().as_text() == "Something that is hard to make out."
+    assert ImageDescription().as_text() == "Something is hard to make out."
 
 
 def test_a_black_thing_on_black_is_not_mentioned() -> None:
@@ -68,4 +68,4 @@ def test_words_are_joined_as_in_a_sentence() -> None:
 
 
 def test_things_alone_are_visible() -> None:
-    assert ImageDescription(others=("a child", "a swing")).as_text() == "Visible: a child and a swing."
+    assert ImageDescription(others=("a child", "a swing")).as_text() == "A child and a swing can be seen."
