@@ -18,6 +18,7 @@ from tests.fakes.tui import WAIT_SECS, MakeApp, RunApp, UnfinishedModel
 from tui.screens.chat import ChatScreen
 from tui.widgets.assistant_message import AssistantMessage
 from tui.widgets.prompt import Prompt
+from tui.widgets.reasoning import ReasoningFold
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
 
@@ -493,3 +494,33 @@ async def test_narrow_status_bar_drops_the_least_important_facts(
         person.app.screen.query_one(StatusBar).usage = Usage(24, 0, 26, first_token_seconds=1, total_seconds=3)
         await person.expect_text(shown, "StatusBar")
         assert person.read("StatusBar").split("  ")[-1].strip() == shown
+
+
+async def test_reasoning_is_folded_and_opens_on_a_click(make_app: MakeApp, run_app: RunApp) -> None:
+    store = RecordingStore()
+    model = ScriptedModel("<think>It is red, I think.</think> Red.", token_seconds=0.01)
+    async with run_app(make_app(model, store=store)) as person:
+        await person.send("Which colour?")
+        await person.expect_text("Red.", "AssistantMessage Markdown")
+        await person.expect_text("Reasoned for", "ReasoningFold")
+        assert "It is red, I think." not in person.read("AssistantMessage Markdown")
+        fold = person.app.screen.query_one(ReasoningFold)
+        assert fold.collapsed
+        await person.click("ReasoningFold CollapsibleTitle")
+        await person.expect_text("It is red, I think.", "ReasoningFold")
+        assert store.turns == [("Which colour?", "Red.", False)]
+
+
+async def test_text_that_turns_out_to_be_reasoning_moves_into_the_fold(make_app: MakeApp, run_app: RunApp) -> None:
+    async with run_app(make_app(ScriptedModel("It is red. </think> Red.", token_seconds=0.01))) as person:
+        await person.send("Which colour?")
+        await person.expect_text("Red.", "AssistantMessage Markdown")
+        await person.wait_until(lambda: "It is" not in person.read("AssistantMessage Markdown"))
+        assert person.app.screen.query_one(ReasoningFold).text.strip() == "It is red."
+
+
+async def test_reasoning_of_a_resumed_conversation_is_folded(make_app: MakeApp, run_app: RunApp) -> None:
+    messages = [user("Which colour?"), assistant("Red.", reasoning="It is red.")]
+    async with run_app(make_app(ScriptedModel(), messages=messages)) as person:
+        await person.expect_text("Red.", "AssistantMessage Markdown")
+        assert person.app.screen.query_one(ReasoningFold).text == "It is red."

@@ -1,5 +1,7 @@
 """A reply on its way to the output: what counts as heard, and when it starts."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,21 @@ async def test_a_sentence_that_the_voice_cannot_read_is_left_out_and_reported_on
     assert voice.sentences == ["Hello you.", "Goodbye."]
     assert len(reports) == 1
     assert "This voice speaks English and cannot read “你好。”, which is Chinese" in reports[0]
+
+
+async def test_what_was_no_reply_is_not_spoken_on() -> None:
+    output = FakeAudioOutput(play_limit=0)
+    voice = FakeTextToSpeech()
+    synthesizer = SpeechSynthesizer(voice)
+    async with SpokenReply(synthesizer, output) as reply:
+        reply.write("It may be red. It may be green. ")
+        while not output.added_seconds:  # noqa: ASYNC110 - the fake has no event
+            await asyncio.sleep(0.01)
+        reply.discard()
+        assert output.added_seconds == 0
+        reply.write("It is red.")
+        output.play_limit = float("inf")
+        await reply.finish()
+        assert reply.delivered_text() == "It is red."
+    assert output.added_seconds == 0
+    synthesizer.close()

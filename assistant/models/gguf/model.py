@@ -1,7 +1,7 @@
 """Run a language model in a GGUF file: messages in, chunks of the reply out."""
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,10 @@ from assistant.models.gguf.metadata import GgufMetadata, read_metadata
 from assistant.models.gguf.reply import Reply, token_logprobs
 from assistant.models.gguf.requests import RequestBuilder, continuation, forced_reply
 from assistant.models.gguf.sampling import recommended, to_request
-from assistant.models.gguf.template import check_template
+from assistant.models.gguf.template import check_template, opens_reasoning
 from assistant.models.gguf.vocabulary import Vocabulary
 from assistant.models.memory import DEFAULT_CONTEXT, MIN_CONTEXT, free_bytes
+from assistant.models.think_tags import opened
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
 _KV_BYTES = 2
@@ -95,6 +96,16 @@ class GgufModel:
     ) -> Generator[ReplyItem, None, Usage]:
         self._begin()
         reply = Reply(self._max_prompt(options))
+        items = self._items(messages, options, reply, stop)
+        template = self._metadata.chat_template
+        if opens_reasoning(template, reasoning=options.reasoning != "off"):
+            items = opened(items)
+        yield from items
+        return reply.usage()
+
+    def _items(
+        self, messages: Sequence[Message], options: GenerationOptions, reply: Reply, stop: threading.Event
+    ) -> Iterator[ReplyItem]:
         request = self._requests.build(messages) | to_request(options, self._recommended)
         part: dict[str, Any] = request
         while not stop.is_set():
@@ -106,7 +117,6 @@ class GgufModel:
             if reply.is_finished or not self._server.is_interrupted or not self._wait_until_resumed(stop):
                 break
             part = continuation(request, reply)
-        return reply.usage()
 
     def prepare(self, messages: Sequence[Message], stop: threading.Event) -> None:
         self._begin()

@@ -93,6 +93,8 @@ def forced_reply(tokens: Sequence[int]) -> dict[str, Any]:
         "logprobs": True,
         "top_logprobs": 1,
         "grammar": f"root ::= {grammar}",
+        # The reply is scored as an answer.
+        "chat_template_kwargs": {"enable_thinking": False},
     }
 
 

@@ -37,6 +37,7 @@ class TestSaving:
         turns = [
             (messages.user("What is this?", CAT, DOG), messages.assistant("A cat\nand a dog.")),
             (Message("user", (recording,)), messages.assistant("", interrupted=True)),
+            (messages.user("Red?"), messages.assistant("Yes.", reasoning="It is red,\nI think.")),
         ]
         conversation = history.create("pocket", "Be brief.")
         for user, reply in turns:

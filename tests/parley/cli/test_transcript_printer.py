@@ -6,7 +6,17 @@ import pytest
 
 from assistant.conversation.session import Session
 from assistant.errors import ModelError
-from assistant.events import Event, Notice, SpeechFinished, TextDelta, TurnFinished, Usage, UserTranscript
+from assistant.events import (
+    Event,
+    Notice,
+    ReasoningDelta,
+    SpeechFinished,
+    TextDelta,
+    TextWasReasoning,
+    TurnFinished,
+    Usage,
+    UserTranscript,
+)
 from assistant.messages import assistant, user
 from assistant.models.scripted import ScriptedModel
 from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
@@ -83,3 +93,23 @@ def test_unsaved_turns_are_reported_once(reported: bool) -> None:
         asyncio.run(printer.run(session, user("What is it?")))
     [notice] = notices
     assert notice.startswith("The last turns are not saved.") != reported
+
+
+def test_reasoning_is_printed_apart_from_the_reply() -> None:
+    replies: list[str] = []
+    thoughts: list[str] = []
+    printer = TranscriptPrinter(replies.append, replies.append, write_reasoning=thoughts.append)
+    for event in (ReasoningDelta("\nIt is "), ReasoningDelta("red."), TextDelta("Red."), FINISHED):
+        printer(event)
+    assert "".join(replies) == "Red.\n"
+    assert "".join(thoughts) == "It is red.\n"
+    assert (printer.reasoning, printer.reply_text) == ("It is red.", "Red.")
+
+
+def test_text_that_was_reasoning_is_no_part_of_the_reply() -> None:
+    chunks: list[str] = []
+    printer = TranscriptPrinter(chunks.append, lambda text: chunks.append(f"[{text}]"))
+    for event in (TextDelta("It is red."), TextWasReasoning(), TextDelta("Red."), FINISHED):
+        printer(event)
+    assert "".join(chunks) == "It is red.\n[The text above was the model's reasoning; its reply begins here.]Red.\n"
+    assert (printer.reasoning, printer.reply_text) == ("It is red.", "Red.")
