@@ -22,8 +22,8 @@ Public names:
 
 Reading order: parameters, definition, call_check, vision_model, replies, registry; captioning, question_answering,
 text_questions, structured and emotions/; ocr and text_glance with text_engine, text_detection, text_regions and
-reading_order; slash_commands and slash_arguments for conversations; files, batch, batching and jsonl_results for many
-files; evaluation/ to score results.
+reading_order; slash_commands and slash_arguments for conversations; files, batch, batching, jsonl_results and
+openai_batch for many files; evaluation/ to score results.
 
 Public names are imported on first use, so that `import skills` loads nothing heavy.
 """

@@ -13,7 +13,7 @@ from assistant.messages import Image
 from assistant.models.reply_text import is_blank
 from assistant.text_cleaning import clean_line
 from skills.definition import skill
-from skills.replies import ask
+from skills.replies import ask, ask_each
 from skills.structured import json_objects
 from skills.vision_model import VisionModel
 
@@ -124,10 +124,9 @@ def _caption_regions(photo: Image, text: str, model: VisionModel, suffix: str) -
         reply = ask(model, _GROUNDING_PROMPT + suffix, photo, max_tokens=_MAX_GROUNDING_TOKENS)
         if regions := _parse_regions(reply, photo):
             return Caption(text=text, style="dense", model=name, regions=regions, regions_from="model")
-    regions = [
-        Region(box=box, text=ask(model, _TILE_PROMPT + suffix, tile, max_tokens=_MAX_TOKENS["dense"]))
-        for box, tile in tile_image(photo)
-    ]
+    boxes, tiles = zip(*tile_image(photo), strict=True)
+    texts = ask_each(model, [(_TILE_PROMPT + suffix, tile) for tile in tiles], max_tokens=_MAX_TOKENS["dense"])
+    regions = [Region(box=box, text=each) for box, each in zip(boxes, texts, strict=True)]
     return Caption(text=text, style="dense", model=name, regions=regions, regions_from="tiles")
 
 

@@ -79,7 +79,29 @@ class ResultFile:
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record. Raises `SkillError` if it cannot be written."""
-        _write_all(self._path, self._descriptor, f"{to_json(record)}\n".encode())
+        write_all(self._path, self._descriptor, f"{to_json(record)}\n".encode())
+
+
+@contextmanager
+def open_to_append(path: Path, *, resume: bool, option: str) -> Iterator[int]:
+    """Open a file that one run at a time appends to, and yield its descriptor.
+
+    Args:
+        path: The file. Its folder must exist.
+        resume: Continue an existing file.
+        option: Option that names the file, for messages.
+
+    Raises:
+        SkillError: The file exists and `resume` is False, is in use, or cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        raise SkillError(f"{path} is not a regular file: name another one, or leave {option} away.")
+    if not path.absolute().parent.is_dir():
+        raise SkillError(f"There is no folder {path.parent} for {path.name}: make it first.")
+    with _locked(path), _opened(path) as descriptor:
+        if os.fstat(descriptor).st_size > 0 and not resume:
+            raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
+        yield descriptor
 
 
 @contextmanager
@@ -97,15 +119,9 @@ def open_result_file(
     Raises:
         SkillError: The file exists and `resume` is False, belongs to another skill, is in use, or cannot be written.
     """
-    if path.exists() and not path.is_file():
-        raise SkillError(f"{path} is not a regular file: name another one, or leave --out away.")
-    if not path.absolute().parent.is_dir():
-        raise SkillError(f"There is no folder {path.parent} for {path.name}: make it first.")
-    with _locked(path), _opened(path) as descriptor:
+    with open_to_append(path, resume=resume, option="--out") as descriptor:
         done, failed = Counter[str](), Counter[str]()
         if os.fstat(descriptor).st_size > 0:
-            if not resume:
-                raise SkillError(f"{path} exists already: go on with --resume, or name another file.")
             done, failed = _repair(path, descriptor, schema)
             if failed.total() and retry_errors:
                 _remove_errors(path, descriptor)
@@ -164,13 +180,18 @@ def _repair(path: Path, descriptor: int, schema: RecordSchema) -> tuple[Counter[
             failed[identity] += is_error
             complete_bytes += len(line)
             if not line.endswith(b"\n"):
-                _write_all(path, descriptor, b"\n")
+                write_all(path, descriptor, b"\n")
                 complete_bytes += 1
+    cut_off(path, descriptor, complete_bytes)
+    return done, failed
+
+
+def cut_off(path: Path, descriptor: int, size: int) -> None:
+    """Cut the file off after `size` bytes. Raises `SkillError`."""
     try:
-        os.ftruncate(descriptor, complete_bytes)
+        os.ftruncate(descriptor, size)
     except OSError as error:
         raise _not_writable(path, error) from error
-    return done, failed
 
 
 def _is_cut_record(line: bytes, key: str) -> bool:
@@ -226,7 +247,8 @@ def _remove_errors(path: Path, descriptor: int) -> None:
         raise _not_writable(path, error) from error
 
 
-def _write_all(path: Path, descriptor: int, data: bytes) -> None:
+def write_all(path: Path, descriptor: int, data: bytes) -> None:
+    """Append `data` to the file. Raises `SkillError`."""
     try:
         while data:
             data = data[os.write(descriptor, data) :]

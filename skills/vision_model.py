@@ -3,13 +3,16 @@
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from assistant.errors import ContextOverflow, EmptyReply, SkillError
 from assistant.events import Usage
 from assistant.messages import Image, user
 from assistant.models.base import ChatModel, GenerationOptions, ModelInfo, Scorer, vision_model_of
 from assistant.models.replies import stream_text
+
+if TYPE_CHECKING:
+    from skills.openai_batch import BatchRequest
 
 _ENDS = (".", "!", "?", "…", "。", "}", "]")
 """Marks at the end of a reply that is whole although it is as long as allowed."""
@@ -43,6 +46,20 @@ class Cancelled(SkillError):
 
     def __init__(self) -> None:
         super().__init__("The skill was stopped before it was done.")
+
+
+class Unanswered(SkillError):
+    """Questions to be answered later, by a batch API.
+
+    Attributes:
+        requests: The questions.
+    """
+
+    def __init__(self, requests: "Sequence[BatchRequest]") -> None:
+        super().__init__(
+            "The batch has no answer to this yet: write what is missing with --batch-file beside --from-batch."
+        )
+        self.requests = requests
 
 
 class ScoringUnsupported(SkillError):

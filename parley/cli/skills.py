@@ -41,6 +41,19 @@ _BATCH_OPTIONS = (
         help="What to do after a file that failed.",
     ),
 )
+_BATCH_FILE_OPTIONS = (
+    click.option(
+        "--batch-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write the questions to the model to this OpenAI batch file, and ask nobody.",
+    ),
+    click.option(
+        "--from-batch",
+        type=click.Path(dir_okay=False, path_type=Path),
+        multiple=True,
+        help="Take the answers from this output of a batch API; may be repeated.",
+    ),
+)
 
 
 class _SkillCommand(click.Command):
@@ -80,6 +93,7 @@ def skill_command(name: str) -> click.Command:
         decorators += _BATCH_OPTIONS
         # Emotion models are used by one thread at a time.
         decorators += () if skill.needs_emotion_models else (_JOBS_OPTION,)
+        decorators += _BATCH_FILE_OPTIONS if skill.needs_model else ()
     needs_any_model = skill.needs_model or skill.needs_emotion_models
     decorators += [SETTINGS_OPTIONS[each] for each in (*(_MODEL_SETTINGS if needs_any_model else ()), "allow_urls")]
     decorated: Any = click.pass_context(run)

@@ -7,7 +7,6 @@
 The server holds the weights, the prompt cache and the queue of requests. The client holds only the key.
 """
 
-import re
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -28,6 +27,7 @@ from assistant.models.remote.openai_api import (
     parse_context_overflow,
     parse_models,
     sampling_parameters,
+    supports_grounding,
     to_openai_message,
 )
 from assistant.models.remote.retries import RETRY_DELAYS, IsCancelled, RetryPolicy, ServerError
@@ -42,8 +42,6 @@ KEY_VARIABLE = "PARLEY_API_KEY"
 _UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PROGRESS_SECONDS = 0.3
 _MAX_LISTED_MODELS = 12
-# The API does not tell what a model can do, only its name.
-_GROUNDING_MODELS = re.compile(r"qwen3[-_.]?vl", re.IGNORECASE)
 
 
 class RemoteModel:
@@ -66,8 +64,8 @@ class RemoteModel:
             retry_delays: Seconds before each further attempt after a retryable error.
             on_notice: Receives a sentence if the server refuses an option of the user.
         """
-        supports_grounding = _GROUNDING_MODELS.search(name) is not None
-        self.info = ModelInfo(name, client.host, "unknown", context_tokens, supports_grounding=supports_grounding)
+        draws_boxes = supports_grounding(name)
+        self.info = ModelInfo(name, client.host, "unknown", context_tokens, supports_grounding=draws_boxes)
         self._client = client
         self._id = valid_unicode(name)
         self._retry_delays = retry_delays

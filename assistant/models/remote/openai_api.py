@@ -24,6 +24,7 @@ MAX_IMAGE_SIDE = 2048
 """Pixels. Larger images are scaled down before they are sent, as OpenAI's own service does with them."""
 
 _JPEG_QUALITY = 95
+_GROUNDING_MODELS = re.compile(r"qwen3[-_.]?vl", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ def _read_model(value: Any) -> ServerModel:
     # llama.cpp also reports the context of the training, which is not the one it was started with.
     reported = (model.get("max_model_len"), model.get("context_length"), as_dict(model.get("meta")).get("n_ctx"))
     return ServerModel(as_text(model.get("id")), next(filter(None, map(as_count, reported)), 0))
+
+
+def supports_grounding(model_id: str) -> bool:
+    """Return True for a model that draws boxes: the API does not tell what a model can do, only its name."""
+    return _GROUNDING_MODELS.search(model_id) is not None
 
 
 def to_openai_message(message: Message, data_urls: Mapping[str, str]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """A real server: llama.cpp's own, with a tiny model, over the loopback."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import xllamacpp
 
@@ -15,6 +17,8 @@ from assistant.models.base import GenerationOptions
 from assistant.models.gguf.model import GgufModel
 from assistant.models.remote.dialect import Dialect
 from assistant.models.remote.model import RemoteModel
+from skills.openai_batch import BatchAnswers, BatchFileModel
+from skills.vision_model import Unanswered, VisionClient
 from tests.fakes.generation import complete, complete_with_usage
 from tests.fakes.tiny_gguf import make_gguf
 
@@ -74,6 +78,20 @@ def test_the_context_and_the_tokens_are_those_of_the_server(remote: RemoteModel)
         assert usage.reply_tokens == 20
         assert usage.prompt_tokens > 40
     assert usage.cached_tokens > 0
+
+
+def test_a_batch_file_has_the_answers_of_a_live_run(remote: RemoteModel, address: str, tmp_path: Path) -> None:
+    live = VisionClient(remote).ask("Hello", max_tokens=12)
+    with pytest.raises(Unanswered) as raised:
+        VisionClient(BatchFileModel(remote.info.name, BatchAnswers())).ask("Hello", max_tokens=12)
+    request = json.loads(raised.value.requests[0].line())
+    response = httpx2.post(f"{address}/chat/completions", json=request["body"], timeout=60, trust_env=False)
+    answer = {"status_code": response.status_code, "body": response.json()}
+    file = tmp_path / "answers.jsonl"
+    file.write_text(json.dumps({"custom_id": request["custom_id"], "response": answer, "error": None}) + "\n")
+    batch = VisionClient(BatchFileModel(remote.info.name, BatchAnswers([file])))
+    assert batch.ask("Hello", max_tokens=12) == live
+    assert batch.usage.reply_tokens == 12
 
 
 def test_a_prompt_beyond_the_context_is_told_from_other_errors(remote: RemoteModel) -> None:
