@@ -128,12 +128,14 @@ def _answer(session: "Session", message: "Message", notices: list[str] | None) -
     import asyncio
 
     from parley.cli.signals import run
-    from parley.cli.transcript_printer import TranscriptPrinter, warn_if_unsaved
+    from parley.cli.transcript_printer import TranscriptPrinter, hold_reply, warn_if_unsaved
 
     with asyncio.Runner() as runner:
         if notices is None:
             with warn_if_unsaved(session, notify) as notify_once:
-                printer = TranscriptPrinter(write_out, notify_once, write_reasoning=write_reasoning)
+                printer = TranscriptPrinter(
+                    write_out, notify_once, write_reasoning=write_reasoning, hold_reply=hold_reply(session.model)
+                )
                 run(runner, printer.run(session, message))
         else:
             try:

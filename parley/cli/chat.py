@@ -11,7 +11,7 @@ from assistant.messages import Message, user
 from assistant.progress import OnNotice
 from parley.cli.signals import run
 from parley.cli.terminal import MAX_INPUT_CHARACTERS, write_reasoning
-from parley.cli.transcript_printer import TranscriptPrinter, WriteText, warn_if_unsaved
+from parley.cli.transcript_printer import TranscriptPrinter, WriteText, hold_reply, warn_if_unsaved
 
 
 def run_repl(
@@ -43,7 +43,9 @@ def run_repl(
                 if len(line) > MAX_INPUT_CHARACTERS:
                     raise AttachmentError(f"It is longer than {MAX_INPUT_CHARACTERS:,} characters: shorten it.")
                 message = read_message(line, notify_once, image_loader)
-                printer = TranscriptPrinter(write, notify_once, write_reasoning=write_reasoning)
+                printer = TranscriptPrinter(
+                    write, notify_once, write_reasoning=write_reasoning, hold_reply=hold_reply(session.model)
+                )
                 run(runner, printer.run(session, message))
             except ParleyError as error:
                 all_answered = False

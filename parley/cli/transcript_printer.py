@@ -1,6 +1,7 @@
 """Print the events of a conversation as text: the transcript to one stream, notices to another."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 
@@ -18,7 +19,9 @@ from assistant.events import (
     UserTranscript,
 )
 from assistant.messages import Message
+from assistant.models.base import ChatModel, OpensReasoning
 from assistant.progress import OnNotice
+from parley.cli.terminal import is_terminal
 
 WriteText = Callable[[str], object]
 """Shows the next piece of text at once."""
@@ -41,6 +44,7 @@ class TranscriptPrinter:
         *,
         show_speakers: bool = False,
         write_reasoning: WriteText = lambda _: None,
+        hold_reply: bool = False,
     ) -> None:
         """Create a printer.
 
@@ -51,6 +55,8 @@ class TranscriptPrinter:
                 of a reply that is being spoken; otherwise it waits for the end of the reply.
             write_reasoning: Receives the reasoning before a reply, and a newline at its end. By default it is not
                 shown: it may be longer than everything else.
+            hold_reply: Write the reply at its end, for a program that reads it: what seems to be text may turn out to
+                be reasoning, and cannot be taken back.
         """
         self.reply_text = ""
         self.reasoning = ""
@@ -61,6 +67,7 @@ class TranscriptPrinter:
         self._show_speakers = show_speakers
         self._write_reasoning = write_reasoning
         self._reasoning_line_open = False
+        self._hold_reply = hold_reply
         self._line_open = False
         self._held_notices: list[str] = []
 
@@ -99,6 +106,8 @@ class TranscriptPrinter:
 
     def end_line(self) -> None:
         """End a line that is incomplete, then print the notices that waited for that."""
+        if self._hold_reply and self._line_open:
+            self._write(self.reply_text)
         if self._line_open:
             self._write("\n")
         self._line_open = False
@@ -116,6 +125,8 @@ class TranscriptPrinter:
     def _take_text_for_reasoning(self) -> None:
         self.reasoning += self.reply_text
         self.reply_text = ""
+        if self._hold_reply:
+            return
         self._held_notices.append("The text above was the model's reasoning; its reply begins here.")
         self.end_line()
 
@@ -129,13 +140,19 @@ class TranscriptPrinter:
             text = text.replace("\n", " ")
             if not self._line_open:
                 text = f"Parley: {text.lstrip()}"
-        self._write(text)
+        if not self._hold_reply:
+            self._write(text)
         self._line_open = True
 
     def _print_notice(self, text: str) -> None:
         self._held_notices.append(text)
         if self._show_speakers or not self._line_open:
             self.end_line()
+
+
+def hold_reply(model: ChatModel) -> bool:
+    """Return True if a program reads the output, and `model` may take text back that turns out to be reasoning."""
+    return isinstance(model, OpensReasoning) and not is_terminal(sys.stdout)
 
 
 @contextmanager

@@ -113,3 +113,19 @@ def test_text_that_was_reasoning_is_no_part_of_the_reply() -> None:
         printer(event)
     assert "".join(chunks) == "It is red.\n[The text above was the model's reasoning; its reply begins here.]Red.\n"
     assert (printer.reasoning, printer.reply_text) == ("It is red.", "Red.")
+
+
+def test_a_program_that_reads_the_reply_gets_no_reasoning() -> None:
+    chunks: list[str] = []
+    printer = TranscriptPrinter(chunks.append, lambda text: chunks.append(f"[{text}]"), hold_reply=True)
+    for event in (TextDelta("It is red."), TextWasReasoning(), TextDelta("Re"), TextDelta("d."), FINISHED):
+        printer(event)
+    assert chunks == ["Red.", "\n"]
+
+
+def test_a_held_reply_that_is_stopped_is_printed_as_far_as_it_came() -> None:
+    chunks: list[str] = []
+    printer = TranscriptPrinter(chunks.append, chunks.append, hold_reply=True)
+    printer(TextDelta("A cat"))
+    printer.end_line()
+    assert "".join(chunks) == "A cat\n"

@@ -54,7 +54,7 @@ def test_reasoning_text_and_calls_are_told_apart() -> None:
     assert reply.add(chunk(content="Red.")) == ["Red."]
     piece = {"index": 0, "id": "a", "function": {"name": "weather", "arguments": '{"city": '}}
     assert reply.add(chunk(tool_calls=[piece])) == []
-    end = {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": '"Oslo"}'}}]}}]}
+    end: dict[str, Any] = {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": '"Oslo"}'}}]}}]}
     end["choices"][0]["finish_reason"] = "tool_calls"
     assert reply.add(end) == [ToolCall("weather", '{"city": "Oslo"}', "a")]
     assert reply.usage().finish_reason == "tool_calls"
