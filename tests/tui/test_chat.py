@@ -166,7 +166,7 @@ async def test_message_that_fails_does_not_join_the_one_typed_since(make_app: Ma
         running = screen._current_turn
         assert running is not None
         await screen._composer.restore(running.submitted)
-        await person.expect_text("↑ brings back what was not sent", "Composer")
+        await person.expect_text("↑ brings back", "Composer")
         assert person.input == "second"
         assert screen._composer.unsent_text(with_submitted=False) == "first\nsecond"
         await person.press("up")

@@ -99,7 +99,10 @@ async def test_text_typed_after_a_wrong_path_is_kept(make_app: MakeApp, run_app:
         await person.paste("/nowhere/a.png")
         await person.expect_text("a.png does not exist", "Composer")
         await person.press("enter", "a", "b")
-        await person.wait_until(lambda: person.input == "/nowhere/a.png\nab")
+        await person.expect_text("↑ brings back", "Composer")
+        assert person.input == "ab"
+        await person.press("up")
+        await person.wait_until(lambda: person.input == "/nowhere/a.png")
 
 
 async def test_name_without_a_file_is_sent_as_text_with_a_notice(make_app: MakeApp, run_app: RunApp) -> None:
