@@ -10,6 +10,7 @@ from assistant import __version__
 from assistant.stderr import reserve_stderr
 from parley.cli.ask import ask
 from parley.cli.devices import devices
+from parley.cli.doctor import doctor
 from parley.cli.evaluate import evaluate
 from parley.cli.group import SKILLS_SECTION, ParleyGroup
 from parley.cli.history import history
@@ -52,7 +53,7 @@ root.add_section("Voice", voice, transcribe, speak, devices)
 root.add_section(SKILLS_SECTION, list_skills, evaluate)
 root.add_section("Models", models, pull_bundled)
 root.add_section("History", history)
-root.add_section("Settings", config, completion, licences)
+root.add_section("Settings", config, doctor, completion, licences)
 
 
 def _open_app(chosen: ChatOptions) -> None:

@@ -1,6 +1,5 @@
 """Build language models and the clients that skills use to ask them."""
 
-import ctypes
 import os
 import threading
 from copy import copy
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import ConfigError, MissingExtraError, ModelError
+from assistant.hardware import gpu_backend
 from assistant.models.base import ChatModel
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.bundled import (
@@ -212,12 +212,13 @@ def best_catalog_entry(settings: "Settings") -> "CatalogEntry | None":
     """
     from assistant.models import catalog, memory
 
-    if needs_no_gpu(settings):
+    # A chip of Apple shares the machine's memory with everything else, and llama.cpp runs the bundled model on it.
+    if needs_no_gpu(settings) or (settings.device == "auto" and gpu_backend() == "mps"):
         return None
     from assistant.models.local.placement import choose_device
 
     placement = choose_device(settings.device, settings.quantize)
-    if placement.device_type != "cuda":
+    if placement.device_type not in {"cuda", "xpu"}:
         return None
     return catalog.best_fit(memory.free_bytes(placement.device), placement.quantization)
 
@@ -230,21 +231,10 @@ def needs_no_gpu(settings: "Settings") -> bool:
     """
     from assistant.models.quantization import choose_quantization
 
-    if settings.device == "cpu" or (settings.device == "auto" and not _has_gpu_driver()):
+    if settings.device == "cpu" or (settings.device == "auto" and gpu_backend() is None):
         choose_quantization("cpu", settings.quantize)
         return True
     return False
-
-
-def _has_gpu_driver() -> bool:
-    """Return False if there can be no GPU that torch runs CUDA code on."""
-    if Path("/dev/kfd").exists():  # AMD
-        return True
-    try:
-        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
 
 
 def connect_model(settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice) -> ChatModel:

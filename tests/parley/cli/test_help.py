@@ -72,7 +72,7 @@ def test_commands_are_grouped_in_order_of_use() -> None:
         "Skills": ["caption", "emotion", "read", "vqa", "skills", "evaluate"],
         "Models": ["models", "pull"],
         "History": ["history"],
-        "Settings": ["config", "completion", "licences"],
+        "Settings": ["config", "doctor", "completion", "licences"],
     }
 
 

@@ -91,14 +91,20 @@ def test_a_name_that_no_model_has_is_found_before_anything_heavy_is_imported(nam
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.skipif(Path("/dev/kfd").exists(), reason="needs a machine without an AMD GPU")
 def test_a_machine_without_a_gpu_is_known_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_driver(name: str) -> object:
-        raise OSError(f"{name}: cannot open shared object file")
-
     monkeypatch.setattr("assistant.models.local.placement.choose_device", lambda *_: pytest.fail("torch was asked"))
-    monkeypatch.setattr("ctypes.CDLL", no_driver)
-    assert best_catalog_entry(Settings()) is None
+    for backend in (None, "mps"):
+        monkeypatch.setattr("parley.factory.models.gpu_backend", lambda found=backend: found)
+        assert best_catalog_entry(Settings()) is None
+
+
+def test_a_gpu_of_intel_gets_the_largest_model_that_fits_like_one_of_nvidia(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parley.factory.models.gpu_backend", lambda: "xpu")
+    monkeypatch.setattr("torch.xpu.is_available", lambda: True)
+    monkeypatch.setattr("torch.xpu.mem_get_info", lambda _: (12 * 10**9, 16 * 10**9))
+    entry = best_catalog_entry(Settings())
+    assert entry is not None
+    assert entry.name == "qwen3-vl-8b"
 
 
 class TestBundledModels:
