@@ -24,6 +24,7 @@ from assistant.models.base import (
     ReplyItem,
 )
 from assistant.models.pocket.described_images import DescribedImages, Vision
+from assistant.models.pocket.hints import asks_who
 from assistant.models.pocket.prompt import UNSEEN, build_prompt, wants_few_sentences
 from assistant.models.pocket.sentence_limit import MAX_SENTENCES, stream_sentences
 from assistant.progress import OnNotice, no_notice
@@ -103,8 +104,9 @@ class PocketModel:
 
 
 def _faithful(options: GenerationOptions, messages: Sequence[Message]) -> GenerationOptions:
-    """Return options that keep to the words for an image, unless others were chosen."""
-    if not any(message.had_image for message in messages):
+    """Return options that keep to the words for an image, or to those of the role, unless others were chosen."""
+    is_about_role = bool(messages) and asks_who(messages[-1].text)
+    if not is_about_role and not any(message.had_image for message in messages):
         return options
     return replace(options, **{name: value for name, value in FAITHFUL.items() if getattr(options, name) is None})
 

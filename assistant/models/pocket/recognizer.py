@@ -7,10 +7,11 @@ from pathlib import Path
 
 import PIL.Image
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from assistant.models.pocket.efficientnet import VARIANTS, EfficientNetLite
+from assistant.errors import ModelError, first_line
+from assistant.models.pocket.efficientnet import IMAGENET_CLASSES, VARIANTS, EfficientNetLite
 from assistant.models.pocket.vision_encoder import WordHead
 
 _PREFIXES = ("vision_tower.tower.", "vision_tower.word_head.")
@@ -42,10 +43,22 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: Path) -> "Recognizer":
-        """Load the classifiers from the folder of the assembled model."""
+        """Load the classifiers from the folder of the assembled model. Raises `ModelError` if it is damaged."""
+        try:
+            return cls._load(folder)
+        except (LookupError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The files of the bundled model in {folder} are damaged ({first_line(error)}): delete that folder, "
+                "and it is put together again."
+            ) from error
+
+    @classmethod
+    def _load(cls, folder: Path) -> "Recognizer":
         config = json.loads((folder / "config.json").read_bytes())["vision_config"]
         names = json.loads((folder / "names.json").read_bytes())
         tower, head = EfficientNetLite(config["variant"]), WordHead(config["vocabulary"], config["word_hidden"])
+        if (len(names["classes"]), len(names["words"])) != (IMAGENET_CLASSES, config["vocabulary"]):
+            raise ValueError("names.json is of another model")
         with safe_open(folder / "model.safetensors", "pt") as weights:
             keys = list(weights.keys())
             for module, prefix in zip((tower, head), _PREFIXES, strict=True):

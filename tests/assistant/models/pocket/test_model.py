@@ -156,7 +156,7 @@ def test_the_time_that_looking_takes_counts_as_waiting_for_the_first_word() -> N
     assert 0 < usage.first_token_seconds <= usage.total_seconds
 
 
-def test_replies_about_images_are_greedy_unless_something_else_was_chosen() -> None:
+def test_replies_about_images_and_about_itself_are_greedy_unless_something_else_was_chosen() -> None:
     class Recording(ScriptedModel):
         def stream(
             self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -169,7 +169,9 @@ def test_replies_about_images_are_greedy_unless_something_else_was_chosen() -> N
     complete(pocket, user("Hi"))
     complete(pocket, user("What is it?", PHOTO))
     complete(pocket, user("What is it?", PHOTO), temperature=0.5, repetition_penalty=1.2)
-    assert chosen == [(None, None), (0.0, 1.0), (0.5, 1.2)]
+    # Sampled with a penalty for the words of the role, "Who made you?" is answered by the names of companies.
+    complete(pocket, user("Who made you?"))
+    assert chosen == [(None, None), (0.0, 1.0), (0.5, 1.2), (0.0, 1.0)]
 
 
 def test_closing_frees_both_models() -> None:
