@@ -33,6 +33,7 @@ BENCHMARKS = {
         "reading",
         "loops",
         "app",
+        "typed-stream",
     )
 }
 
