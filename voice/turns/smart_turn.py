@@ -29,6 +29,14 @@ SMART_TURN = WheelAsset(
 _SECONDS = 8
 _SAMPLES = _SECONDS * SAMPLE_RATE
 
+_REPEATED_SECONDS = 0.1
+"""Length of the end of a pause that is repeated behind it: the network is surer behind 0.3 s than behind the 0.2 s
+after which it is asked.
+
+Of 41 sentences of five actors, 88 % sound complete (0.5 or more) with it and 85 % without; of their beginnings, cut off
+in the middle, 71 % and 78 %. With 0.2 s it is 93 % and 85 %.
+"""
+
 
 class SmartTurn:
     """The loaded network. Not thread-safe; a call takes 30 to 100 ms."""
@@ -58,9 +66,17 @@ class SmartTurn:
 
     def __call__(self, samples: "Samples") -> float:
         """Return the probability in [0, 1] that the turn in `samples`, which end in a pause, is complete."""
-        features = self._extract_features(_normalized(samples), padding=0)
+        features = self._extract_features(_normalized(_prolonged(samples)), padding=0)
         (probability,) = self._session.run(None, {"input_features": features[None]})
         return float(probability[0, 0])
+
+
+def _prolonged(samples: "Samples") -> "Samples":
+    """Return samples that end in a pause with a longer one."""
+    import numpy as np
+
+    # Backwards, so that there is no step in it.
+    return np.concatenate([samples, samples[::-1][: round(_REPEATED_SECONDS * SAMPLE_RATE)]])
 
 
 def _normalized(samples: "Samples") -> "Samples":

@@ -9,6 +9,7 @@ from assistant.errors import ModelError, VoiceError
 from assistant.settings import load
 from benchmarks.utterances import full_text, quiet_room, synthesize, synthesize_broken_off
 from parley.factory.voice import build_end_of_turn_model, build_tts
+from tests.fakes.audio import Floats
 from voice.turns import smart_turn
 from voice.turns.smart_turn import SmartTurn
 
@@ -33,6 +34,29 @@ def test_failed_download_is_a_notice_and_silence_decides(monkeypatch: pytest.Mon
     assert notices == [
         "The package index cannot be reached: connect and try again. Until then silence decides when a turn is over."
     ]
+
+
+class NoNetwork:
+    """Stands for an ONNX Runtime session: notes what it is given."""
+
+    def __init__(self) -> None:
+        self.features: list[Floats] = []
+
+    def run(self, _: None, inputs: dict[str, Floats]) -> list[Floats]:
+        self.features.append(inputs["input_features"])
+        return [np.full((1, 1), 0.5, np.float32)]
+
+
+def test_the_network_hears_a_longer_pause_than_there_has_been() -> None:
+    network = NoNetwork()
+    model = SmartTurn(network)
+    speech = np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32)
+    for pause in (0.2, 0.3):
+        model(np.concatenate([speech, np.zeros(round(pause * 16_000), np.float32)]))
+    # Frames of 10 ms, at the end of the eight seconds.
+    loudness = [each[0].mean(axis=0) for each in network.features]
+    pauses = [800 - np.flatnonzero(each > (each.max() + each.min()) / 2)[-1] for each in loudness]
+    assert pauses == [pytest.approx(30, abs=3), pytest.approx(40, abs=3)]
 
 
 @pytest.mark.slow
