@@ -97,7 +97,9 @@ class Timestamps:
 def measure(runs: int) -> list[Figure]:
     """Return each stage and their sum over all questions and over `runs` interruptions, and the speed of writing."""
     settings = load({"model": "pocket"}).settings
-    engines = SpeechEngines(build_stt(settings), build_tts(settings), build_end_of_turn_model(settings))
+    engines = SpeechEngines(
+        build_stt(settings, word_times=False), build_tts(settings), build_end_of_turn_model(settings)
+    )
     session = Session(build_model(settings), options=GenerationOptions(_REPLY_TOKENS, temperature=0))
     try:
         return asyncio.run(measure_with(session, engines, [full_text(question) for question in QUESTIONS], runs))

@@ -58,7 +58,7 @@ def measure_ends(runs: int) -> list[Figure]:
     """
     utterances = UTTERANCES[: UTTERANCES_PER_RUN * runs]
     settings = load({"voice": "piper"}).settings
-    tts, stt = build_tts(settings), build_stt(settings)
+    tts, stt = build_tts(settings), build_stt(settings, word_times=False)
     end_of_turn = SmartTurn.load(fetch_bundled(settings.cache_dir, no_progress))
     params = VadParams()
     figures = []

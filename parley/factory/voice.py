@@ -44,11 +44,13 @@ _MAX_AUDIO_SECONDS = 120
 """Skills use this much of an audio file."""
 
 
-def build_stt(settings: "Settings", progress: Progress = no_progress, names: "Sequence[str]" = ()) -> "SpeechToText":
+def build_stt(
+    settings: "Settings", progress: Progress = no_progress, names: "Sequence[str]" = (), *, word_times: bool = True
+) -> "SpeechToText":
     """Load the Whisper model that `settings` select; download and assemble it first if needed.
 
     Blocks for a second, and on first use for as long as the download takes. `names` may be said, beside the hot words
-    of the settings.
+    of the settings. Without `word_times`, which a conversation does not need, segments hold no words.
 
     Raises:
         ModelError: A download failed.
@@ -63,7 +65,7 @@ def build_stt(settings: "Settings", progress: Progress = no_progress, names: "Se
         source = settings.whisper
         # faster-whisper downloads from the hub without reporting progress.
         progress(f"loading Whisper {Path(source).name}", 0, 0)
-    stt = Whisper.load(source, device=settings.device, hot_words=(*settings.hotwords, *names))
+    stt = Whisper.load(source, device=settings.device, hot_words=(*settings.hotwords, *names), word_times=word_times)
     if settings.language not in ("auto", *stt.languages):
         raise ConfigError(unknown_language_message(settings.language, stt.languages))
     return stt
@@ -129,7 +131,7 @@ def build_voice_session(settings: "Settings", progress: Progress = no_progress) 
     notices: list[str] = []
     tts = build_tts(settings, progress, notices.append)
     engines = SpeechEngines(
-        build_stt(settings, progress, names_in(settings.system or "")),
+        build_stt(settings, progress, names_in(settings.system or ""), word_times=False),
         tts,
         build_end_of_turn_model(settings, progress, notices.append),
         build_emotion_detector(settings) if settings.empathy else None,

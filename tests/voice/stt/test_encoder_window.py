@@ -9,7 +9,13 @@ import pytest
 from faster_whisper import WhisperModel
 
 from tests.fakes.audio import Floats
-from voice.stt.encoder_window import MARGIN_SECONDS, MIN_LOGPROB, WindowedWhisperModel, window_frames
+from voice.stt.encoder_window import (
+    GREEDY_LOGPROB,
+    MARGIN_SECONDS,
+    MIN_LOGPROB,
+    WindowedWhisperModel,
+    window_frames,
+)
 
 PADDED = 3000
 EOT = 50_257
@@ -29,6 +35,7 @@ class FakeEngine:
     encoded: list[int] = field(default_factory=list)
     decoded: list[str] = field(default_factory=list)
     temperatures: list[list[float]] = field(default_factory=list)
+    beams: list[int] = field(default_factory=list)
     prompts: list[list[int]] = field(default_factory=list)
     refuses_below: int = 0
 
@@ -42,6 +49,7 @@ class FakeEngine:
         self.decoded.append(encoded)
         self.prompts.append(prompt)
         self.temperatures.append(options.temperatures)
+        self.beams.append(options.beam_size)
         return self.results.pop(0)
 
 
@@ -49,6 +57,7 @@ class FakeEngine:
 class Options:
     temperatures: list[float]
     no_speech_threshold: float = 0.6
+    beam_size: int = 5
     max_new_tokens: int | None = None
 
 
@@ -151,10 +160,30 @@ def test_what_is_not_clearly_understood_is_decoded_from_the_padded_window(
     doubtful: Any, model: WindowedWhisperModel, engine: FakeEngine
 ) -> None:
     good = result(0.0, 2.0, logprob=-0.3)
-    engine.results = [doubtful, good]
+    engine.results = [doubtful, doubtful, good]
     assert decode(model, model.encode(window(200))) is good
-    assert engine.decoded == [f"{window_frames(200, PADDED)} frames", "3000 frames"]
-    assert engine.temperatures == [[0.0], [0.0, 0.4]]
+    cut = f"{window_frames(200, PADDED)} frames"
+    assert engine.decoded == [cut, cut, "3000 frames"]
+    assert engine.temperatures == [[0.0], [0.0], [0.0, 0.4]]
+    assert engine.beams == [1, 5, 5]
+
+
+def test_what_is_clear_is_searched_for_once_and_without_a_beam(model: WindowedWhisperModel, engine: FakeEngine) -> None:
+    clear = result(0.0, 2.0, logprob=GREEDY_LOGPROB)
+    engine.results = [clear]
+    assert decode(model, model.encode(window(200))) is clear
+    assert engine.beams == [1]
+
+
+@pytest.mark.parametrize("doubtful", [result(0.0, 2.0, logprob=GREEDY_LOGPROB - 0.01), result(0.0, 2.0, repeats=200)])
+def test_what_is_less_clear_is_searched_for_with_a_beam_in_the_same_window(
+    doubtful: Any, model: WindowedWhisperModel, engine: FakeEngine
+) -> None:
+    better = result(0.0, 2.0, logprob=MIN_LOGPROB)
+    engine.results = [doubtful, better]
+    assert decode(model, model.encode(window(200))) is better
+    assert engine.beams == [1, 5]
+    assert engine.encoded == [window_frames(200, PADDED)]
 
 
 def test_an_engine_that_insists_on_30_s_is_given_30_s(model: WindowedWhisperModel, engine: FakeEngine) -> None:
@@ -197,7 +226,7 @@ def test_a_last_word_without_its_sentence_is_heard_without_hot_words(
 
 def test_what_is_doubtful_behind_the_last_word_was_not_said(model: WindowedWhisperModel, engine: FakeEngine) -> None:
     model.begin()
-    engine.results = [result(2.0), result(0.2, logprob=-0.9)]
+    engine.results = [result(2.0), *[result(0.2, logprob=-0.9)] * 2]
     decode(model, model.encode(window(200)))
     assert decode(model, model.encode(window(40)))[1] < -10
     assert PADDED not in engine.encoded
