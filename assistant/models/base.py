@@ -254,7 +254,9 @@ class BatchModel(Protocol):
     def generate_batch(
         self, conversations: Sequence[Sequence[Message]], options: GenerationOptions, stop: threading.Event
     ) -> list[BatchReply]:
-        """Return the reply to each of `conversations`: the same as `stream` would give alone, up to rounding.
+        """Return the reply to each of `conversations`: the text of `replies.stream_reply` alone, up to rounding.
+
+        A reply ends at a stop string or a loop, and may have no text.
 
         Token for token the same where the arithmetic of a token does not depend on the others computed with it, as with
         int8 on a CPU. Elsewhere a near tie between two tokens can be decided differently.

@@ -77,6 +77,32 @@ def stream_text(
     return usage
 
 
+class WholeReply:
+    """Reads a reply of which only the text is wanted, at its end, like `stream_text`. It may have none."""
+
+    def __init__(self, model: ChatModel, messages: Sequence[Message], options: GenerationOptions) -> None:
+        """Begin to read the reply of `model` to `messages`."""
+        self._reader = _ReplyReader(model, options, request=messages[-1].text if messages else "")
+        self._texts: list[str] = []
+
+    def push(self, item: ReplyItem) -> bool:
+        """Add an item. Return False if the reply ends here: what follows would be thrown away."""
+        self._collect(self._reader.push(item))
+        return not self._reader.ending
+
+    def finish(self, usage: Usage) -> tuple[str, Usage]:
+        """Return the text, and the usage of the model with what it cannot know."""
+        self._collect(self._reader.flush())
+        return "".join(self._texts), self._reader.completed(usage)
+
+    def _collect(self, items: Iterable[ReplyItem]) -> None:
+        for item in items:
+            if isinstance(item, str):
+                self._texts.append(item)
+            elif isinstance(item, TextWasReasoning):
+                self._texts.clear()
+
+
 def only_text(items: Iterable[ReplyItem]) -> Iterator[str]:
     """Yield the text among the items of a model, such as one that does not reason."""
     return (item for item in items if isinstance(item, str))

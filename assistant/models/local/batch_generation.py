@@ -7,10 +7,12 @@ from functools import partial
 from torch import Tensor
 
 from assistant.events import FinishReason, Usage
+from assistant.models.base import BatchReply
 from assistant.models.local.decoders.llava import LlavaDecoder
 from assistant.models.local.engine import Engine
 from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.sampling import Detokenizer, Sampler
+from assistant.models.replies import WholeReply
 
 MAX_BATCH = 8
 """Sequences per step. A step of eight takes twice as long as a step of one. Sixteen would double the memory (20 MB a
@@ -21,30 +23,34 @@ sequence) and gain little.
 class Reply:
     """One reply of a batch, as far as it has been generated."""
 
-    def __init__(self, prompt: Prompt, max_new_tokens: int, sampler: Sampler, detokenizer: Detokenizer) -> None:
+    def __init__(
+        self, prompt: Prompt, max_new_tokens: int, sampler: Sampler, detokenizer: Detokenizer, whole: WholeReply
+    ) -> None:
         self.prompt = prompt
-        self.text = ""
-        self.num_tokens = 0
-        self.finish_reason: FinishReason = "stop"
         self.last_token = 0
+        self._num_tokens = 0
+        self._finish_reason: FinishReason = "stop"
         self._max_new_tokens = max_new_tokens
         self._sampler = sampler
         self._detokenizer = detokenizer
+        self._whole = whole
 
-    def usage(self) -> Usage:
-        """Return the token counts, and the reason why the reply ends."""
-        return Usage(len(self.prompt), 0, self.num_tokens, finish_reason=self.finish_reason)
+    def finish(self) -> BatchReply:
+        """Return the reply as far as it has been generated."""
+        usage = Usage(len(self.prompt), 0, self._num_tokens, finish_reason=self._finish_reason)
+        return BatchReply(*self._whole.finish(usage))
 
     def advance(self, logits: Tensor, eos_token_ids: Collection[int]) -> bool:
         """Sample a token from `logits` (vocab_size,) and add its text. Return False if the reply is complete."""
         self.last_token = self._sampler(logits)
         if self.last_token in eos_token_ids:
             return False
-        self.text += self._detokenizer.push(self.last_token)
-        self.num_tokens += 1
-        if self.num_tokens < self._max_new_tokens:
+        self._num_tokens += 1
+        if not self._whole.push(self._detokenizer.push(self.last_token)):
+            return False
+        if self._num_tokens < self._max_new_tokens:
             return True
-        self.finish_reason = "length"
+        self._finish_reason = "length"
         return False
 
 

@@ -31,6 +31,7 @@ from assistant.models.local.prompt_cache import Prompt
 from assistant.models.local.prompt_lookup import PromptLookupDecoder
 from assistant.models.local.response_parser import DeclaredResponse
 from assistant.models.local.sampling import Detokenizer, Sampler, resolve
+from assistant.models.replies import ModelStop, WholeReply
 from assistant.models.think_tags import OPENING_TAG, ends_with_opening_tag
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 
@@ -192,21 +193,25 @@ class LocalModel:
     ) -> list[BatchReply]:
         decoder = self._engine.decoder
         if not isinstance(decoder, LlavaDecoder):
-            return [_complete(self.stream(messages, options, stop)) for messages in conversations]
+            return [self._complete(messages, options, stop) for messages in conversations]
         reasoning, reserved_tokens = options.reasoning != "off", self._reserved_tokens(options)
         prompts = [self._build_prompt(messages, reserved_tokens, reasoning=reasoning) for messages in conversations]
+        wholes = [WholeReply(self, messages, options) for messages in conversations]
+        if self._opens_reasoning(reasoning=reasoning):
+            for whole in wholes:
+                whole.push(OPENING_TAG)
         replies = [
             batch_generation.Reply(
                 prompt,
                 self._max_new_tokens(prompt, options),
                 self._sampler(options, prompt),
                 Detokenizer(self._decode),
+                whole,
             )
-            for prompt in prompts
+            for prompt, whole in zip(prompts, wholes, strict=True)
         ]
-        opening = OPENING_TAG if self._opens_reasoning(reasoning=reasoning) else ""
         batch_generation.generate(self._engine, decoder, replies, self._eos_token_ids, stop)
-        return [BatchReply(opening + reply.text, reply.usage()) for reply in replies]
+        return [reply.finish() for reply in replies]
 
     def hidden_states(self, texts: Sequence[str], layers: Sequence[int]) -> "list[NDArray[np.float32]]":
         decoder = self._engine.decoder
@@ -266,6 +271,17 @@ class LocalModel:
         """Return the length of the longest reply to `prompt` in tokens."""
         return min(options.max_tokens, self.info.context_tokens - len(prompt))
 
+    def _complete(self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event) -> BatchReply:
+        """Return the reply to one conversation."""
+        whole, model_stop = WholeReply(self, messages, options), ModelStop(stop)
+        stream = self.stream(messages, options, model_stop)
+        while True:
+            try:
+                if not whole.push(next(stream)):
+                    model_stop.end_reply()
+            except StopIteration as end:
+                return BatchReply(*whole.finish(end.value))
+
     def _sampler(self, options: GenerationOptions, prompt: Prompt) -> Sampler:
         return Sampler(resolve(options, self.defaults), prompt.ids)
 
@@ -284,17 +300,6 @@ class LocalModel:
         skipped = not self._response_template
         text: str = self._tokenizer.decode(tokens, skip_special_tokens=skipped, clean_up_tokenization_spaces=False)
         return text
-
-
-def _complete(stream: Generator[ReplyItem, None, Usage]) -> BatchReply:
-    chunks: list[str] = []
-    while True:
-        try:
-            item = next(stream)
-        except StopIteration as end:
-            return BatchReply("".join(chunks), end.value)
-        if isinstance(item, str):
-            chunks.append(item)
 
 
 def _token_logprobs(

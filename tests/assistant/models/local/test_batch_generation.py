@@ -1,17 +1,18 @@
 """Conversations answered in a batch get the replies that each would get alone."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from assistant.errors import ContextOverflow
+from assistant.errors import ContextOverflow, EmptyReply
+from assistant.events import Usage
 from assistant.messages import Image, Message, assistant, system, user
 from assistant.models.base import BatchModel, GenerationOptions
 from assistant.models.local.model import LocalModel
-from assistant.models.replies import only_text
-from tests.fakes.generation import complete_with_usage
+from assistant.models.replies import stream_text
 from tests.fakes.tiny_models import clear_caches
 
 WORDS = ("What is in this picture?", "A dog", "runs over the grass, and a child looks on.", "Who? 日本 😀")
@@ -38,7 +39,10 @@ def single(models: tuple[LocalModel, LocalModel]) -> LocalModel:
 
 
 def alone(model: LocalModel, messages: Sequence[Message], options: GenerationOptions) -> str:
-    return "".join(only_text(model.stream(messages, options, threading.Event())))
+    try:
+        return "".join(stream_text(model, messages, options, threading.Event()))
+    except EmptyReply:
+        return ""
 
 
 def batch(
@@ -85,9 +89,40 @@ def test_each_reply_says_why_it_ends(model: LocalModel) -> None:
     options = GenerationOptions(max_tokens=3)
     replies = model.generate_batch(conversations, options, threading.Event())
     for messages, reply in zip(conversations, replies, strict=True):
-        _, usage = complete_with_usage(model.stream(messages, options, threading.Event()))
+        usage = end_of(stream_text(model, messages, options, threading.Event()))
         assert (reply.usage.finish_reason, reply.usage.reply_tokens) == (usage.finish_reason, usage.reply_tokens)
     assert "length" in {reply.usage.finish_reason for reply in replies}
+
+
+def test_a_reply_ends_at_a_stop_string_as_it_does_alone(
+    model: LocalModel, single: LocalModel, make_image: Callable[[int], Image]
+) -> None:
+    whole = GenerationOptions(max_tokens=24)
+    conversations = make_conversations(make_image)[:5]
+    texts = [alone(single, messages, whole) for messages in conversations]
+    longest = max(texts, key=len)
+    middle = longest[len(longest) // 2 : len(longest) // 2 + 2]
+    options = replace(whole, stop=(middle,))
+    replies = model.generate_batch(conversations, options, threading.Event())
+    assert [reply.text for reply in replies] == [alone(single, messages, options) for messages in conversations]
+    assert [reply.text for reply in replies] != texts
+    for messages, reply, text in zip(conversations, replies, texts, strict=True):
+        assert middle not in reply.text
+        if reply.text:
+            usage = end_of(stream_text(single, messages, options, threading.Event()))
+            assert (reply.usage.finish_reason, reply.usage.reply_tokens) == (usage.finish_reason, usage.reply_tokens)
+        if middle in text[: len(text) // 2]:
+            assert reply.usage.reply_tokens < 24
+
+
+def end_of(stream: Generator[str, None, Usage]) -> Usage:
+    """Read a reply to its end and return its usage."""
+    while True:
+        try:
+            next(stream)
+        except StopIteration as end:
+            usage: Usage = end.value
+            return usage
 
 
 def test_replies_may_outgrow_the_capacity_reserved_first(model: LocalModel, single: LocalModel) -> None:
