@@ -55,13 +55,19 @@ sys.stdin.read()
 
 @dataclass(frozen=True)
 class Speed:
-    """One timed reply."""
+    """One timed reply. Both speeds are in tokens a second."""
 
     first_token_seconds: float
     prefill: float
-    """Tokens a second."""
+    """Of the tokens of the prompt that no cache held."""
     decode: float
-    """Tokens a second."""
+    """Between the first piece of text and the last: what comes after that, such as the end, has no text to time."""
+
+
+def speed(started: float, pieces: Sequence[float], prefilled: int) -> Speed:
+    """Return the speed of a reply from the times of its pieces of text, each of them one token."""
+    seconds = pieces[0] - started
+    return Speed(seconds, prefilled / seconds, (len(pieces) - 1) / (pieces[-1] - pieces[0]))
 
 
 Ask = Callable[[str], Speed]
@@ -74,15 +80,17 @@ def prompt(number: int) -> str:
 
 def ask_model(model: ChatModel, text: str) -> Speed:
     """Time a reply of a model in this process."""
+    started = time.monotonic()
     stream = model.stream([user(text)], GenerationOptions(max_tokens=REPLY_TOKENS, temperature=0), threading.Event())
+    pieces: list[float] = []
     while True:
         try:
             next(stream)
         except StopIteration as end:
             usage = end.value
             break
-    seconds = usage.first_token_seconds
-    return Speed(seconds, (usage.prompt_tokens - usage.cached_tokens) / seconds, usage.tokens_per_second)
+        pieces.append(time.monotonic())
+    return speed(started, pieces, usage.prompt_tokens - usage.cached_tokens)
 
 
 @contextmanager
@@ -116,19 +124,18 @@ def ask_server(address: str, key: str, text: str) -> Speed:
     started = time.monotonic()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     connection.request("POST", "/v1/chat/completions", json.dumps(request), headers)
-    first = latest = 0.0
-    usage: dict[str, int] = {}
+    pieces: list[float] = []
+    prefilled = 0
     for line in connection.getresponse():
         if not line.startswith(b"data: {"):
             continue
         chunk = json.loads(line[6:])
         if any(choice["delta"].get("content") for choice in chunk["choices"]):
-            latest = time.monotonic()
-            first = first or latest
-        usage = chunk.get("usage") or usage
+            pieces.append(time.monotonic())
+        if timings := chunk.get("timings"):
+            prefilled = timings["prompt_n"]
     connection.close()
-    decode = (usage["completion_tokens"] - 1) / (latest - first)
-    return Speed(first - started, usage["prompt_tokens"] / (first - started), decode)
+    return speed(started, pieces, prefilled)
 
 
 @contextmanager
