@@ -78,6 +78,8 @@ def make_header(path: Path, entries: Mapping[str, object]) -> Path:
             writer.add_string(key, value)
         elif isinstance(value, bool):
             writer.add_bool(key, value)
+        elif isinstance(value, float):
+            writer.add_float32(key, value)
         elif isinstance(value, int):
             writer.add_uint32(key, value)
     writer.write_header_to_file()

@@ -17,9 +17,10 @@ from assistant.models.gguf.metadata import read_metadata
 from assistant.models.gguf.model import GgufModel
 from assistant.models.local import template_limits
 from assistant.models.replies import stream_text
+from tests.fakes.gguf_parts import take_apart
 from tests.fakes.isolated import Isolated
 from tests.fakes.tiny_gguf import make_gguf
-from tests.fuzz.gguf_changes import make_file, take_apart
+from tests.fuzz.gguf_changes import make_file
 from tests.fuzz.harness import fuzz
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="measures memory as POSIX does")]

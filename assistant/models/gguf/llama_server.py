@@ -24,6 +24,7 @@ _PREFILL_CHUNK = 128
 _CACHE_MIB = 256
 """Memory for the prompts of earlier conversations, beside the current one."""
 _SILENT = -1
+_ALL_OPTIONS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,9 @@ def _start(file: Path, options: ServerOptions) -> Any:
     params.cache_ram_mib = _CACHE_MIB
     params.verbosity = _SILENT
     params.warmup = False
+    # Requests say how to sample, and `metadata` reads what a file recommends. llama.cpp would take any value of it, and
+    # end the process for some.
+    params.sampling.user_sampling_config = _ALL_OPTIONS
     params.ui = params.endpoint_slots = params.endpoint_metrics = params.endpoint_props = False
     with tempfile.TemporaryDirectory(prefix="llama-") as folder:
         params.hostnames = [str(Path(folder) / "socket.sock")]

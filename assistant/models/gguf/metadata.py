@@ -8,6 +8,7 @@ of 150,000 tokens, because it makes several arrays of each; this takes 0.1 s.
 
 import mmap
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,19 @@ _TEXT_TYPE = 1
 _SPECIAL_TYPES = frozenset({2, 3})
 _MAX_ENTRIES = 65_536
 _MAX_NAME = 80
-_MAX_LAYERS = 512
-"""llama.cpp ends the process for a model with more, or with none."""
+_ROPE_SCALINGS = ("none", "linear", "yarn", "longrope")
+_MAX_DIMENSIONS = 4
+# Types of tensors: integers of 8 to 64 bits, and float64.
+_NO_WEIGHTS = frozenset({24, 25, 26, 27, 28})
+# Values out of these ranges end llama.cpp, and this process with it.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "block_count": (1, 512),
+    # As short as a prompt can be.
+    "context_length": (16, 2**31 - 1),
+    "attention.layer_norm_rms_epsilon": (0, 1),
+    "attention.layer_norm_epsilon": (0, 1),
+    "attention.group_norm_epsilon": (0, 1),
+}
 # Names that llama.cpp gives to `general.file_type`. Others are called "unknown".
 _FILE_TYPES = {
     0: "f32", 1: "f16", 2: "q4_0", 3: "q4_1", 7: "q8_0", 8: "q5_0", 9: "q5_1", 10: "q2_k", 11: "q3_k_s", 12: "q3_k_m",
@@ -92,14 +104,15 @@ class _Reader:
         (version,) = self._unpack("I")
         if version not in _VERSIONS:
             raise ValueError("unknown version")
-        _, count = self._unpack("QQ")
-        if count > _MAX_ENTRIES:
+        tensors, count = self._unpack("QQ")
+        if max(tensors, count) > _MAX_ENTRIES:
             raise ValueError("too many entries")
         entries: dict[str, Any] = {}
         for _ in range(count):
             key = self._string().decode(errors="replace")
             (kind,) = self._unpack("I")
             entries[key] = self._value(kind)
+        self._check_tensors(tensors)
         types = entries.pop("tokenizer.ggml.token_type", ())
         texts = entries.setdefault("tokenizer.ggml.tokens", [])
         # Arrays of strings are lists, others tuples.
@@ -111,6 +124,17 @@ class _Reader:
             if kind in _SPECIAL_TYPES or (kind != _TEXT_TYPE and text.startswith(b"<|"))
         }
         return entries, frozenset(text for text in special if len(text) > 1)
+
+    def _check_tensors(self, count: int) -> None:
+        """Raise `ValueError` for weights of a type that llama.cpp cannot multiply by: it calls what is not there."""
+        for _ in range(count):
+            name = self._string()
+            (dimensions,) = self._unpack("I")
+            if dimensions > _MAX_DIMENSIONS:
+                raise ValueError("too many dimensions")
+            *_, kind, _ = self._unpack(f"{dimensions}QIQ")
+            if kind in _NO_WEIGHTS and name.endswith(b".weight"):
+                raise ValueError("weights of an impossible type")
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:
@@ -156,9 +180,15 @@ def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_byt
         value = max(value, default=0) if isinstance(value, tuple) else value
         return value if type(value) is int and value > 0 else 0
 
-    layers = entries.get(f"{architecture}.block_count", 1)
-    if isinstance(layers, int) and not 0 < layers <= _MAX_LAYERS:
-        raise ValueError("impossible number of layers")
+    for name, (least, most) in _RANGES.items():
+        value = entries.get(f"{architecture}.{name}", least)
+        if isinstance(value, int | float) and not least <= value <= most:
+            raise ValueError(f"impossible {name}")
+    if entries.get(f"{architecture}.rope.scaling.type", "none") not in _ROPE_SCALINGS:
+        raise ValueError("impossible scaling of positions")
+    experts, used = size("expert_count"), size("expert_used_count")
+    if used > experts or (experts and not used):
+        raise ValueError("impossible number of experts")
     file_type = entries.get("general.file_type")
     heads = size("attention.head_count") or 1
     kv_heads = size("attention.head_count_kv") or heads

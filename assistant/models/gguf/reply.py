@@ -122,7 +122,11 @@ def token_logprobs(answer: dict[str, Any]) -> tuple[float, ...]:
     """Return the log-probability of each token of a whole answer. Raises `ContextOverflow` and `ModelError`."""
     if "error" in answer:
         raise _error(answer["error"], 0)
-    return tuple(float(token["logprob"]) for token in answer["choices"][0]["logprobs"]["content"])
+    found = [token["logprob"] for token in answer["choices"][0]["logprobs"]["content"]]
+    if None in found:
+        # JSON has no NaN.
+        raise ModelError("The model computes no probabilities: its weights are damaged, get a fresh copy of it.")
+    return tuple(map(float, found))
 
 
 def _error(error: dict[str, Any], max_prompt: int) -> ModelError:

@@ -12,7 +12,7 @@ from assistant.models.local.template_limits import TemplateLimitError, check_num
 from assistant.models.think_tags import ends_with_opening_tag
 
 _ROLES = ("system", "user", "assistant", "user")
-_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+_FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 
 def check_template(template: str, model_name: str) -> None:
@@ -52,6 +52,10 @@ def _render(template: str, **variables: bool) -> str:
 
     messages = [{"role": role, "content": "Hello"} for role in _ROLES]
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    with suppress(TemplateError, *_FAULTS), time_limit():
-        return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **variables)
+    try:
+        with suppress(TemplateError, *_FAULTS), time_limit():
+            return environment.from_string(template).render(messages=messages, add_generation_prompt=True, **variables)
+    except RecursionError as error:
+        # llama.cpp has no limit for it, and ends the process.
+        raise TemplateLimitError("it calls itself without end") from error
     return ""

@@ -9,6 +9,7 @@ import pytest
 from assistant.errors import ModelError
 from assistant.models.gguf.metadata import read_metadata
 from assistant.models.gguf.model import GgufModel
+from tests.fakes.gguf_parts import take_apart
 from tests.fakes.tiny_gguf import END, END_OF_TEXT, LAYERS, START, TEMPLATE, WIDTH, make_header
 
 WriteGguf = Callable[..., Path]
@@ -94,16 +95,34 @@ def test_an_entry_of_another_type_is_taken_for_missing(tmp_path: Path, key: str)
     assert replace(odd, file_bytes=0) == replace(missing, file_bytes=0)
 
 
-@pytest.mark.parametrize("layers", [0, 513, 2**32 - 1])
-def test_a_number_of_layers_that_ends_llama_cpp_is_damage(tmp_path: Path, layers: int) -> None:
-    entries = {"general.architecture": "llama", "llama.block_count": layers}
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("block_count", 0),
+        ("block_count", 513),
+        ("context_length", 0),
+        ("context_length", 2**32 - 1),
+        ("attention.layer_norm_rms_epsilon", -1e38),
+        ("attention.layer_norm_rms_epsilon", float("nan")),
+        ("context_length", True),
+        ("rope.scaling.type", "odd"),
+        ("expert_count", 2),
+        ("expert_used_count", 2),
+    ],
+)
+def test_a_value_that_ends_llama_cpp_is_damage(tmp_path: Path, key: str, value: object) -> None:
+    entries = {"general.architecture": "llama", f"llama.{key}": value}
     with pytest.raises(ModelError, match="is damaged"):
         read_metadata(make_header(tmp_path / "odd.gguf", entries))
 
 
-def test_true_is_no_length_of_a_context(tmp_path: Path) -> None:
-    entries = {"general.architecture": "llama", "llama.context_length": True}
-    assert read_metadata(make_header(tmp_path / "odd.gguf", entries)).context_tokens == 0
+def test_weights_of_whole_numbers_are_damage(write_gguf: WriteGguf) -> None:
+    parts = take_apart(write_gguf().read_bytes())
+    parts.tensors[2] = replace(parts.tensors[2], kind=26)
+    file = write_gguf()
+    file.write_bytes(parts.pack())
+    with pytest.raises(ModelError, match="is damaged"):
+        read_metadata(file)
 
 
 def test_an_unknown_architecture_is_refused(write_gguf: WriteGguf) -> None:
@@ -153,6 +172,7 @@ def test_little_memory_makes_the_context_shorter_and_says_so(
         "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
         "{{ 'x' * 9999999999 }}",
         "{{ 2 ** 9999999 }}",
+        "{% macro a(x) %}{{ a(x) }}{% endmacro %}{{ a(1) }}",
     ],
 )
 def test_a_chat_template_that_takes_all_time_or_memory_is_refused(

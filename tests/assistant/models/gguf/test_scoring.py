@@ -10,6 +10,7 @@ from assistant.errors import ModelError
 from assistant.messages import user
 from assistant.models.base import GenerationOptions, Scorer
 from assistant.models.gguf.model import GgufModel
+from assistant.models.gguf.reply import token_logprobs
 from assistant.models.gguf.vocabulary import Vocabulary
 from tests.fakes.generation import complete, complete_with_usage
 
@@ -79,3 +80,9 @@ def test_other_tokenizers_are_refused() -> None:
 def test_an_empty_reply_is_refused(load_model: LoadModel) -> None:
     with pytest.raises(ModelError, match="empty reply"):
         score(load_model(), "")
+
+
+def test_a_model_whose_weights_are_damaged_gives_no_probabilities() -> None:
+    answer = {"choices": [{"logprobs": {"content": [{"logprob": -1.5}, {"logprob": None}]}}]}
+    with pytest.raises(ModelError, match="its weights are damaged"):
+        token_logprobs(answer)
