@@ -1,10 +1,12 @@
 """Types of the values of settings: what each accepts, and words for it in error messages."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic_settings import NoDecode
 
 from assistant.config_file import expand_home
@@ -29,6 +31,9 @@ EXPECTED = {
     "cache_dir": "a folder",
     "backend": '"auto", "local" or "remote"',
     "base_url": "the address of a server without user name or password, like http://localhost:8000/v1",
+    "openai_env": "true or false",
+    "servers": "tables like [servers.NAME] in the settings file, with base_url and, where needed, key_env and model. A "
+    "NAME has up to 40 letters, digits, dots, hyphens and underscores, and is none of a model that Parley brings along",
     "whisper": '"auto", "base", a folder, a hub id or another name of faster-whisper\'s',
     "voice": '"auto", "hibari", "piper", "espeak" or "espeak:de", "coqui:FOLDER_OR_NAME", "xtts" or '
     '"xtts:SPEAKER_OR_WAV", or the .onnx file of a Piper voice',
@@ -44,6 +49,15 @@ EXPECTED = {
     "record": "a file or a folder",
 }
 """Values of each setting in words: those of pydantic are about types and parsers."""
+
+_SERVER_EXPECTED = {
+    "base_url": EXPECTED["base_url"],
+    "key_env": "the name of the environment variable that holds the key",
+    "model": "the name of a model on that server",
+}
+_SERVER_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,39}", re.ASCII)
+_NAMES_OF_MODELS = frozenset({"auto", "pocket", "pocket-small", "scripted"})
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 # More words do not fit into what Whisper reads before it listens.
 _MAX_HOT_WORDS, _MAX_HOT_WORD_CHARACTERS = 100, 60
@@ -99,6 +113,24 @@ def _hot_words(value: object) -> tuple[str, ...]:
     return words
 
 
+def _servers(value: object) -> object:
+    """Check the names in a table of tables."""
+    if not isinstance(value, Mapping) or not all(isinstance(each, Mapping | Server) for each in value.values()):
+        raise ValueError("no tables")
+    if any(not _SERVER_NAME.fullmatch(name) or name in _NAMES_OF_MODELS for name in value):
+        raise ValueError("no name of a server")
+    return value
+
+
+def describe_wrong_server(place: tuple[Any, ...], origin: str) -> str:
+    """Return what is wrong with the value at ("servers", NAME, KEY), which may be a secret, as a sentence."""
+    name, key = clean_line(str(place[1]), 40), clean_line(str(place[2]), 40)
+    where = f"servers.{name}.{key} in {origin}"
+    if key not in _SERVER_EXPECTED:
+        return f"{where} is no setting of a server: there are {', '.join(_SERVER_EXPECTED)}."
+    return f"{where} should be {_SERVER_EXPECTED[key]}."
+
+
 def _stop_strings(value: object) -> tuple[str, ...]:
     """Return stop strings; a text may also be a list of them in JSON: the environment and `/set`."""
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -117,6 +149,25 @@ Text = Annotated[str, BeforeValidator(_valid_text)]
 ModelName = Annotated[Line, AfterValidator(_expand_model)]
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")]
 BaseUrl = Annotated[Line, AfterValidator(_base_url)]
+
+
+class Server(BaseModel):
+    """A server with OpenAI's API.
+
+    Attributes:
+        base_url: Its address.
+        key_env: Environment variable that holds its key; None sends no key.
+        model: The model of the server that its name alone stands for; None if it has only one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: BaseUrl
+    key_env: Annotated[str, StringConstraints(pattern=_VARIABLE)] | None = None
+    model: Line | None = None
+
+
+Servers = Annotated[Mapping[str, Server], BeforeValidator(_servers), NoDecode]
 Language = Annotated[Line, AfterValidator(str.lower), AfterValidator(language_code)]
 HotWords = Annotated[tuple[str, ...], BeforeValidator(_hot_words), NoDecode]
 StopStrings = Annotated[tuple[str, ...], BeforeValidator(_stop_strings), NoDecode]

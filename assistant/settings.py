@@ -29,11 +29,13 @@ from assistant.setting_values import (
     PresencePenalty,
     RepetitionPenalty,
     Seed,
+    Servers,
     StopStrings,
     Temperature,
     Text,
     TopK,
     TopP,
+    describe_wrong_server,
 )
 from assistant.text_cleaning import clean_line
 
@@ -42,7 +44,7 @@ ENVIRONMENT_PREFIX = "PARLEY_"
 _OTHER_VARIABLES = frozenset({"PARLEY_CONFIG", "PARLEY_API_KEY"})
 
 # Invalid values that messages do not repeat: an address may hold a password.
-_SECRET = frozenset({"base_url"})
+_SECRET = frozenset({"base_url", "servers"})
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
 """Settings that are None where what the makers of a model have set applies."""
@@ -118,10 +120,16 @@ class Settings(BaseSettings):
     """Folder for downloaded and assembled models; may be deleted at any time."""
 
     backend: Literal["auto", "local", "remote"] = "auto"
-    """Backend: "local" (this process), "remote" (a server), or "auto" (remote if `base_url` is set)."""
+    """Backend: "local" (this process), "remote" (a server), or "auto" (remote if a server is named)."""
 
     base_url: BaseUrl | None = None
     """Address of a server with OpenAI's chat completions, like "http://localhost:8000/v1"."""
+
+    openai_env: bool = False
+    """Use the server and the key that OPENAI_BASE_URL and OPENAI_API_KEY name, or OpenAI's own."""
+
+    servers: Servers = {}
+    """Servers by name: `model = "NAME/MODEL"` is a model on one of them, "NAME" the model that it names or has."""
 
     whisper: ModelName = "auto"
     """Whisper model: "auto" or "base" (the bundled one), a folder, a hub id, or a name like "small"."""
@@ -288,6 +296,8 @@ def _wrong_setting(error: ValidationError, origins: Mapping[str, str]) -> Config
             where = f"{ENVIRONMENT_PREFIX}{key.upper()} in the environment"
         case file:
             where = f"{key} in {file}"
+    if len(first["loc"]) > 2:
+        return ConfigError(describe_wrong_server(first["loc"], origins[key]))
     if key in _SECRET:
         return ConfigError(f"{where} should be {EXPECTED[key]}.")
     value = first["input"]

@@ -68,6 +68,7 @@ class SettingsOptions(TypedDict, total=False):
     max_image_megapixels: float
     backend: Literal["auto", "local", "remote"]
     base_url: str
+    openai_env: bool
     data_dir: str | Path
     cache_dir: str | Path
 

@@ -286,7 +286,7 @@ def _hub() -> Facts:
 def _servers(settings: Settings) -> Facts:
     if not settings.base_url:
         return {"configured": []}
-    from assistant.models.remote.model import KEY_VARIABLE
+    from parley.factory.servers import KEY_VARIABLE
 
     return {
         "configured": [{"address": _without_secrets(settings.base_url), "reachable": answers(settings.base_url)}],

@@ -26,7 +26,7 @@ SETTINGS_OPTIONS = {
         "--model",
         "-m",
         metavar="MODEL",
-        help="auto, pocket, one of `parley models`, a folder, a .gguf file, a hub or server id.",
+        help="auto, pocket, one of `parley models`, a folder, a .gguf file, a hub or server id, SERVER/MODEL.",
     ),
     "device": click.option("--device", type=SettingParam("device"), help="auto, cpu, mps, xpu, cuda or cuda:1."),
     "quantize": click.option(
@@ -100,6 +100,11 @@ SETTINGS_OPTIONS = {
     ),
     "base_url": click.option(
         "--base-url", metavar="URL", help="Server with OpenAI's API, like http://localhost:8000/v1."
+    ),
+    "openai_env": click.option(
+        "--openai-env/--no-openai-env",
+        default=None,
+        help="Use OPENAI_BASE_URL and OPENAI_API_KEY, or OpenAI's own server.",
     ),
 }
 """The options of the settings for models and sampling, by the name of the setting. Voice commands have their own."""
@@ -212,7 +217,7 @@ def _merge_options(ctx: click.Context, own: dict[str, Any]) -> dict[str, Any]:
         name: value
         for options in (ctx.find_root().params, own)
         for name, value in options.items()
-        if value is not None and (value or name == "allow_urls" or not isinstance(value, bool))
+        if value is not None and (value or name in {"allow_urls", "openai_env"} or not isinstance(value, bool))
     }
 
 

@@ -1,5 +1,6 @@
 """`parley config` and `parley completion`."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -45,6 +46,8 @@ def _unset_options(settings: "Settings") -> dict[str, str]:
 def _shown(value: object, unset: str) -> str:
     if value is None:
         return unset
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} ({server.base_url})" for name, server in value.items()) or "none"
     if not isinstance(value, tuple):
         return str(value)
     return ", ".join(part if part.isprintable() else to_json(part) for part in value) or "none"

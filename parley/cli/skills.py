@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skills.definition import Skill
     from skills.parameters import Parameter
 
-_MODEL_SETTINGS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url")
+_MODEL_SETTINGS = ("model", "device", "quantize", "compile", "detail", "backend", "base_url", "openai_env")
 _JOBS_OPTION = click.option(
     "--jobs",
     type=NumberParam(NumberRange(1, 256, whole=True)),

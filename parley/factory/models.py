@@ -1,6 +1,5 @@
 """Build language models and the clients that skills use to ask them."""
 
-import os
 import threading
 from copy import copy
 from pathlib import Path
@@ -19,6 +18,7 @@ from parley.factory.bundled import (
     fetch_bundled,
     load_pocket,
 )
+from parley.factory.servers import SCRIPTED_MODEL, chosen_server, connect_model
 
 if TYPE_CHECKING:
     from assistant.models.catalog import CatalogEntry
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from skills.vision_model import VisionClient
 
 # Torch and pydantic are imported where they are used, so that commands that need neither start at once.
-
-SCRIPTED_MODEL = "scripted"
-"""Name of the model that repeats the user's words, for tests; "scripted:0.1" waits 0.1 seconds before each token."""
 
 _MAX_TOKEN_DELAY = 3600
 """Longest delay of the scripted model, in seconds: `threading.Event.wait` overflows on much larger values."""
@@ -185,8 +182,8 @@ class ModelLoader:
 
 
 def is_remote(settings: "Settings") -> bool:
-    """Return True if a server runs the model, and not this process."""
-    return settings.backend == "remote" or (settings.backend == "auto" and settings.base_url is not None)
+    """Return True if a server runs the model, and not this process. Raises `ConfigError` if settings name two."""
+    return settings.backend == "remote" or chosen_server(settings) is not None
 
 
 def selects_bundled_model(settings: "Settings") -> bool:
@@ -235,36 +232,6 @@ def needs_no_gpu(settings: "Settings") -> bool:
         choose_quantization("cpu", settings.quantize)
         return True
     return False
-
-
-def connect_model(settings: "Settings", progress: Progress = no_progress, on_notice: OnNotice = no_notice) -> ChatModel:
-    """Connect to the model on the server at `settings.base_url`. Blocks until the server answers.
-
-    Raises:
-        ModelError: The server does not answer or does not have the model.
-        ConfigError: No address is set.
-    """
-    if settings.base_url is None:
-        raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
-    from assistant.models.remote.model import KEY_VARIABLE, RemoteModel
-
-    return RemoteModel.connect(
-        settings.base_url,
-        model=None if _is_local_name(settings.model) else settings.model,
-        key=os.environ.get(KEY_VARIABLE) or None,
-        progress=progress,
-        on_notice=on_notice,
-    )
-
-
-def _is_local_name(model: str) -> bool:
-    """Return True for a model of this machine, such as one that `parley models use` chose before a server was set."""
-    from assistant.models import catalog
-
-    if model in ("auto", *BUNDLED_MODELS) or any(entry.name == model for entry in catalog.CATALOG):
-        return True
-    # `Path.is_dir` raises an error for a name that no file can have.
-    return os.path.isdir(model) or model.lower().endswith(".gguf")  # noqa: PTH112
 
 
 def build_vision_client(settings: "Settings", progress: Progress = no_progress) -> "VisionClient":

@@ -48,15 +48,24 @@ class ApiClient:
         host: Host name and port, for display.
         words: Cleans what is quoted of the server's words.
         read_timeout: Seconds without a byte after which a request fails.
+        key_variable: Environment variable that holds the key, for messages; empty if the settings name none.
     """
 
-    def __init__(self, base_url: str, key: str | None = None, *, read_timeout: float = READ_TIMEOUT) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        read_timeout: float = READ_TIMEOUT,
+        key_variable: str = "PARLEY_API_KEY",
+    ) -> None:
         """Create a client; nothing is sent yet.
 
         Args:
             base_url: Address of the API.
             key: API key, sent with every request and removed from every message of the server.
             read_timeout: Seconds without a byte after which a request fails.
+            key_variable: Environment variable that holds the key, for messages.
 
         Raises:
             ConfigError: `base_url` is not a URL, or `key` not a possible header value.
@@ -68,6 +77,7 @@ class ApiClient:
         self.host = self._url.netloc.decode()
         self.words = Redactor(key)
         self.read_timeout = read_timeout
+        self.key_variable = key_variable
         self._headers = {"User-Agent": f"parley/{__version__}", "Accept-Encoding": "identity"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"

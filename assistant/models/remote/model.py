@@ -36,9 +36,6 @@ from assistant.models.think_tags import opened
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from assistant.text_cleaning import clean_line, valid_unicode
 
-KEY_VARIABLE = "PARLEY_API_KEY"
-"""The only source of the key: others can read a command line, and settings files are copied."""
-
 _UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PROGRESS_SECONDS = 0.3
 _MAX_LISTED_MODELS = 12
@@ -81,6 +78,7 @@ class RemoteModel:
         *,
         model: str | None = None,
         key: str | None = None,
+        key_variable: str = "PARLEY_API_KEY",
         progress: Progress = no_progress,
         read_timeout: float = READ_TIMEOUT,
         retry_delays: tuple[float, ...] = RETRY_DELAYS,
@@ -92,6 +90,7 @@ class RemoteModel:
             base_url: Address of the API, usually ending in `/v1`.
             model: Id of the model; necessary only if the server has several.
             key: API key.
+            key_variable: Environment variable that holds the key, for messages; empty if the settings name none.
             progress: Called repeatedly during the wait; an exception it raises ends the wait.
             read_timeout: Seconds without a byte from the server after which a request fails.
             retry_delays: Seconds before each further attempt after a retryable error.
@@ -101,7 +100,7 @@ class RemoteModel:
             ModelError: The server does not answer, or does not have the model.
             ConfigError: `base_url` or `key` is invalid.
         """
-        client = ApiClient(base_url, key, read_timeout=read_timeout)
+        client = ApiClient(base_url, key, read_timeout=read_timeout, key_variable=key_variable)
         reported = time.monotonic()
 
         def report() -> bool:
@@ -235,12 +234,16 @@ def _fit_max_tokens(request: dict[str, Any], prompt_tokens: int, context_tokens:
 def _unauthorized(client: ApiClient, error: ServerError) -> ModelError:
     message = client.words.error_message(error.body)
     quoted = f" ({message})" if message else ""
+    variable = client.key_variable
     if error.status == HTTPStatus.UNAUTHORIZED:
-        return ModelError(
-            f"The server at {client.base_url} requires a valid API key{quoted}: set it in the environment as "
-            f"{KEY_VARIABLE}."
+        remedy = (
+            f"set it in the environment as {variable}"
+            if variable
+            else ("name the environment variable that holds it as key_env of the server in the settings file")
         )
+        return ModelError(f"The server at {client.base_url} requires a valid API key{quoted}: {remedy}.")
+    key = f"the API key in {variable}" if variable else "key_env of the server in the settings file"
     return ModelError(
-        f"The server at {client.base_url} answered {http_status(error.status)}{quoted}: check the API key in "
-        f"{KEY_VARIABLE} and what it may be used for."
+        f"The server at {client.base_url} answered {http_status(error.status)}{quoted}: check {key} and what it may be "
+        "used for."
     )

@@ -18,13 +18,14 @@ OWN_PARAMETERS = ("reasoning", "store")
 _LEAST_LIMIT = 16
 """OpenAI refuses a smaller limit. The reply is cut to the one asked for in any case."""
 # It has no stop strings, at which `replies` ends a reply anyway, and reports its token counts unasked.
-_NOT_OFFERED = frozenset({"messages", "stream_options", "stop"})
+_NOT_OFFERED = frozenset({"messages", "stream_options", "stop", "reasoning_effort"})
 _INCOMPLETE: dict[str, FinishReason] = {"content_filter": "content_filter"}
 
 
 def to_responses(request: dict[str, Any], omitted: frozenset[str]) -> dict[str, Any]:
     """Return a request for chat completions, with its limit under `LIMIT_NAME`, as one for responses."""
-    own = {"store": False, "reasoning": {"summary": "auto"}}
+    effort = request.get("reasoning_effort")
+    own = {"store": False, "reasoning": {"effort": effort} if effort else {"summary": "auto"}}
     result = {
         **{name: value for name, value in request.items() if name not in _NOT_OFFERED},
         "input": [_to_item(message) for message in request["messages"]],

@@ -103,6 +103,14 @@ def test_the_request_has_the_conversation_in_the_words_of_the_other_api(server: 
     assert last == {"role": "user", "content": "Hello there."}
 
 
+def test_a_reply_without_reasoning_is_asked_for_in_the_words_of_the_other_api(server: ChatServer) -> None:
+    server.behaviors.append(not_found)
+    server.responses = HI
+    reply(connect(server), reasoning="off")
+    assert server.requests[-1]["reasoning"] == {"effort": "none"}
+    assert "reasoning_effort" not in server.requests[-1]
+
+
 def test_refused_parameters_are_left_out_here_too(server: ChatServer) -> None:
     def strict(handler: Handler) -> None:
         sent = handler.server.requests[-1]
