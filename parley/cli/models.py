@@ -10,7 +10,7 @@ import click
 from assistant.formatting import format_bytes
 from assistant.text_cleaning import clean_line
 from parley.cli.options import as_json_option, load_settings
-from parley.cli.parameter_types import ChoiceParam
+from parley.cli.parameter_types import ChoiceParam, TextParam
 from parley.cli.progress import ProgressLine
 from parley.cli.table import format_table
 from parley.cli.terminal import notify, write_json, write_out
@@ -51,21 +51,28 @@ class ModelRow:
     note: str = ""
 
 
+_search_option = click.option(
+    "--search", type=TextParam(), metavar="TEXT", help="List those with all these words in their name."
+)
+
+
 @click.group(invoke_without_command=True)
+@_search_option
 @as_json_option
 @click.pass_context
-def models(ctx: click.Context, as_json: bool) -> None:
-    """List, download, delete and choose models."""
+def models(ctx: click.Context, search: str | None, as_json: bool) -> None:
+    """List, download, delete and choose models, or list those of a server."""
     if ctx.invoked_subcommand is None:
-        _print_rows(list_models(load_settings(ctx).settings), as_json=as_json)
+        _list_found(load_settings(ctx).settings, search or "", as_json=as_json)
 
 
 @models.command("list")
+@_search_option
 @as_json_option
 @click.pass_context
-def list_(ctx: click.Context, as_json: bool) -> None:
-    """List the catalog and other models in the cache."""
-    _print_rows(list_models(load_settings(ctx).settings), as_json=as_json)
+def list_(ctx: click.Context, search: str | None, as_json: bool) -> None:
+    """List the catalog and other models in the cache, or the models of the server in use."""
+    _list_found(load_settings(ctx).settings, search or "", as_json=as_json)
 
 
 @models.command()
@@ -150,6 +157,30 @@ def pull_bundled(ctx: click.Context, model: str) -> None:
             case _:
                 folder = fetch_bundled(model, settings, progress, full_check=True)
     write_out(f"{folder}\n")
+
+
+def _list_found(settings: "Settings", search: str, *, as_json: bool) -> None:
+    from assistant.errors import ModelError
+    from assistant.models.name_search import closest, matches
+    from parley.factory.servers import chosen_server, list_server_models
+
+    if chosen_server(settings) is not None:
+        with ProgressLine() as progress:
+            rows = [
+                ModelRow(model.id, note=f"context {model.context_tokens:,} tokens" if model.context_tokens else "")
+                for model in list_server_models(settings, progress)
+            ]
+    else:
+        rows = list_models(settings)
+    found = [row for row in rows if matches(search, row.name)]
+    if search and not found:
+        close = [clean_line(name, 80) for name in closest(search, [row.name for row in rows])]
+        hint = f"the closest are {', '.join(close)}" if close else "`parley models` lists all"
+        raise ModelError(f"None of {len(rows):,} models has {clean_line(search, 60)} in its name: {hint}.")
+    _print_rows(found, as_json=as_json)
+    if settings.servers and not as_json:
+        names = ", ".join(settings.servers)
+        notify(f"Servers in the settings file: {names}. `parley -m NAME models` lists the models of one.")
 
 
 def list_models(settings: "Settings") -> list[ModelRow]:
@@ -255,6 +286,10 @@ def _print_rows(rows: list[ModelRow], *, as_json: bool) -> None:
         write_json(described, indent=2)
         return
     fits = {True: "yes", False: "no", None: "?"}
+    if not any(row.memory_bytes or row.cached_bytes for row in rows):
+        # Of models on a server no more is known.
+        write_out("\n".join(format_table([(clean_line(row.name, 300), row.note) for row in rows])) + "\n")
+        return
     cells = [("model", "held as", "memory", "fits here", "on the disk", "licence", "")]
     for row in rows:
         memory = format_bytes(row.memory_bytes) if row.memory_bytes else "?"

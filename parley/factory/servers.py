@@ -15,6 +15,7 @@ from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from parley.factory.bundled import BUNDLED_MODELS
 
 if TYPE_CHECKING:
+    from assistant.models.remote.openai_api import ServerModel
     from assistant.settings import Settings
 
 SCRIPTED_MODEL = "scripted"
@@ -83,7 +84,7 @@ def connect_model(settings: "Settings", progress: Progress = no_progress, on_not
     """
     server = chosen_server(settings)
     if server is None:
-        raise ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
+        raise _no_address()
     from assistant.models.remote.model import RemoteModel
 
     return RemoteModel.connect(
@@ -94,6 +95,20 @@ def connect_model(settings: "Settings", progress: Progress = no_progress, on_not
         progress=progress,
         on_notice=on_notice,
     )
+
+
+def list_server_models(settings: "Settings", progress: Progress = no_progress) -> "list[ServerModel]":
+    """Return the models of the server that `settings` choose, in its order. Raises as `connect_model`."""
+    from assistant.models.remote.http_client import ApiClient
+    from assistant.models.remote.model_list import list_models
+    from assistant.models.remote.retries import RetryPolicy
+
+    server = chosen_server(settings)
+    if server is None:
+        raise _no_address()
+    client = ApiClient(server.base_url, server.key(), key_variable=server.key_variable)
+    progress(f"asking the server at {client.base_url}", 0, 0)
+    return list_models(client, RetryPolicy(), lambda: False, required=True)
 
 
 def batch_model(settings: "Settings") -> str:
@@ -113,6 +128,10 @@ def batch_model(settings: "Settings") -> str:
         )
     entry = catalog.find(model)
     return model if entry is None else entry.repository
+
+
+def _no_address() -> ConfigError:
+    return ConfigError("--backend remote needs the address of a server: --base-url http://localhost:8000/v1.")
 
 
 def _means_openai(settings: "Settings") -> bool:

@@ -14,31 +14,27 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from assistant.errors import ContextOverflow, ModelError, http_status
+from assistant.errors import ContextOverflow
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo, ReplyItem
 from assistant.models.remote.dialect import Dialect, Negotiation
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
-from assistant.models.remote.http_errors import REDIRECTS
+from assistant.models.remote.model_list import UNAUTHORIZED, list_models, missing_model, select_model, unauthorized
 from assistant.models.remote.openai_api import (
-    ServerModel,
     data_url,
     parse_context_overflow,
-    parse_models,
     sampling_parameters,
     supports_grounding,
     to_openai_message,
 )
-from assistant.models.remote.retries import RETRY_DELAYS, IsCancelled, RetryPolicy, ServerError
+from assistant.models.remote.retries import RETRY_DELAYS, RetryPolicy, ServerError
 from assistant.models.remote.streamed_reply import StreamedReply
 from assistant.models.think_tags import opened
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
-from assistant.text_cleaning import clean_line, valid_unicode
+from assistant.text_cleaning import valid_unicode
 
-_UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PROGRESS_SECONDS = 0.3
-_MAX_LISTED_MODELS = 12
 
 
 class RemoteModel:
@@ -51,6 +47,7 @@ class RemoteModel:
         context_tokens: int = 0,
         retry_delays: tuple[float, ...] = RETRY_DELAYS,
         on_notice: OnNotice = no_notice,
+        listed: Sequence[str] = (),
     ) -> None:
         """Use the model `name` on the server.
 
@@ -60,6 +57,7 @@ class RemoteModel:
             context_tokens: Longest prompt and reply together; 0 if unknown.
             retry_delays: Seconds before each further attempt after a retryable error.
             on_notice: Receives a sentence if the server refuses an option of the user.
+            listed: Ids of all models there, to suggest one of.
         """
         draws_boxes = supports_grounding(name)
         self.info = ModelInfo(name, client.host, "unknown", context_tokens, supports_grounding=draws_boxes)
@@ -67,6 +65,7 @@ class RemoteModel:
         self._id = valid_unicode(name)
         self._retry_delays = retry_delays
         self._on_notice = on_notice
+        self._listed = listed
         # A list, so that copies of this model, which ask the same server, learn together.
         self._learned = [Dialect()]
         self._data_urls: dict[str, str] = {}
@@ -110,9 +109,10 @@ class RemoteModel:
                 progress(f"asking the server at {client.base_url}", 0, 0)
             return False
 
-        models = _list_models(client, RetryPolicy(retry_delays), report, required=model is None)
-        selected = _select_model(models, model, client.base_url)
-        return cls(client, selected.id, selected.context_tokens, retry_delays, on_notice)
+        models = list_models(client, RetryPolicy(retry_delays), report, required=model is None)
+        selected = select_model(models, model, client.base_url)
+        listed = [each.id for each in models]
+        return cls(client, selected.id, selected.context_tokens, retry_delays, on_notice, listed)
 
     def stream(
         self, messages: Sequence[Message], options: GenerationOptions, stop: threading.Event
@@ -166,51 +166,11 @@ class RemoteModel:
 
     def _raise_if_fixable(self, error: ServerError) -> None:
         """Raise a more helpful `ModelError` if the key or the model's name is wrong."""
-        if error.status in _UNAUTHORIZED:
-            raise _unauthorized(self._client, error)
+        if error.status in UNAUTHORIZED:
+            raise unauthorized(self._client, error)
         message = self._client.words.error_message(error.body)
         if error.status == HTTPStatus.NOT_FOUND and self.info.name in message:
-            raise ModelError(
-                f"The server at {self._client.base_url} has no model {self.info.name} ({message}): "
-                "name another with --model."
-            ) from error
-
-
-def _list_models(
-    client: ApiClient, retries: RetryPolicy, is_cancelled: IsCancelled, *, required: bool
-) -> list[ServerModel]:
-    """Return the models of a server; empty if it has no list and none is `required`."""
-    while True:
-        try:
-            return parse_models(client.get("/models", is_cancelled))
-        except ServerError as error:
-            if error.status in _UNAUTHORIZED:
-                raise _unauthorized(client, error) from error
-            if error.status and not required:
-                return []
-            if error.status and not error.retryable and error.status not in REDIRECTS:
-                raise ModelError(f"{error} If the address is right, name the model with --model.") from error
-            retries.wait(error, is_cancelled)
-        except ValueError as error:
-            raise ModelError(
-                f"The server at {client.base_url} has no list of models under /models: check that it offers OpenAI's "
-                "chat completions; most addresses end in /v1."
-            ) from error
-
-
-def _select_model(models: Sequence[ServerModel], name: str | None, base_url: str) -> ServerModel:
-    """Return the model called `name`, or the only chat model."""
-    if name is not None:
-        # A model that is not listed may still exist, under a shorter name or not loaded yet: the server decides.
-        return next((model for model in models if name in (model.id, clean_line(model.id))), ServerModel(id=name))
-    chat_models = [model for model in models if model.is_chat_model]
-    if len(chat_models) == 1:
-        return chat_models[0]
-    if not chat_models:
-        raise ModelError(f"The server at {base_url} has no model loaded: load one there, or name it with --model.")
-    names = ", ".join(clean_line(model.id, 80) for model in chat_models[:_MAX_LISTED_MODELS])
-    more = f" and {len(chat_models) - _MAX_LISTED_MODELS} more" if len(chat_models) > _MAX_LISTED_MODELS else ""
-    raise ModelError(f"The server at {base_url} has several models: choose with --model one of {names}{more}.")
+            raise missing_model(self._client, self.info.name, self._listed, message) from error
 
 
 def _context_overflow(error: ServerError) -> tuple[int, int] | None:
@@ -229,21 +189,3 @@ def _fit_max_tokens(request: dict[str, Any], prompt_tokens: int, context_tokens:
     if not prompt_tokens or available >= max_tokens or available < min_response:
         raise ContextOverflow(prompt_tokens, max(0, context_tokens - min_response))
     request["max_tokens"] = available
-
-
-def _unauthorized(client: ApiClient, error: ServerError) -> ModelError:
-    message = client.words.error_message(error.body)
-    quoted = f" ({message})" if message else ""
-    variable = client.key_variable
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        remedy = (
-            f"set it in the environment as {variable}"
-            if variable
-            else ("name the environment variable that holds it as key_env of the server in the settings file")
-        )
-        return ModelError(f"The server at {client.base_url} requires a valid API key{quoted}: {remedy}.")
-    key = f"the API key in {variable}" if variable else "key_env of the server in the settings file"
-    return ModelError(
-        f"The server at {client.base_url} answered {http_status(error.status)}{quoted}: check {key} and what it may be "
-        "used for."
-    )

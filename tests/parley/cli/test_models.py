@@ -66,6 +66,15 @@ class TestList:
         assert (rows["pocket"]["held"], rows["pocket"]["licence"]) == ("q4_k_m", "Apache-2.0")
         assert rows["gemma-3-4b"]["note"] == "terms to accept on the hub"
 
+    def test_the_list_is_searched(self, server: HubServer) -> None:
+        assert [line.split()[0] for line in run("models", "--search", "VL 8b").stdout.splitlines()[1:]] == [
+            "qwen3-vl-8b",
+            "internvl3.5-8b",
+        ]
+        missing = run("models", "--search", "qwen4")
+        assert missing.exit_code == 1
+        assert "has qwen4 in its name: the closest are qwen3-vl-" in missing.stderr
+
     def test_memory_depends_on_the_quantization(self, server: HubServer) -> None:
         whole = {row["name"]: row for row in json.loads(run("--quantize", "none", "models", "--json").stdout)}
         assert whole["qwen3-vl-8b"]["memory"] > 4 * 8.7 * GB

@@ -69,6 +69,70 @@ def test_a_server_model_is_chosen_by_name(server: ChatServer) -> None:
     assert server.requests[-1]["model"] == "large"
 
 
+def test_a_wrong_name_among_hundreds_is_answered_with_the_closest(server: ChatServer) -> None:
+    server.models = [f"owner/model-{number}" for number in range(300)] + ["qwen/qwen3-vl-8b-instruct"]
+    result = run("ask", "Hello", "--base-url", server.url, "-m", "qwen3-vl-8b-instrukt")
+    assert result.exit_code == 1
+    assert "did you mean qwen/qwen3-vl-8b-instruct" in result.stderr
+    assert "`parley models --search TEXT` searches all 301." in result.stderr
+    server.models = ["large", "small"]
+    assert "choose with --model one of large, small." in run("ask", "Hi", "--base-url", server.url, "-m", "tiny").stderr
+
+
+def test_the_models_of_a_server_are_listed_and_searched(server: ChatServer) -> None:
+    server.models = [f"owner/model-{number}" for number in range(300)] + ["qwen/Qwen3-VL"]
+    listed = run("--base-url", server.url, "models", "--json")
+    assert [row["name"] for row in json.loads(listed.stdout)] == server.models
+    found = run("--base-url", server.url, "models", "--search", "vl QWEN")
+    assert found.stdout.split() == ["qwen/Qwen3-VL", "context", "512", "tokens"]
+    missing = run("--base-url", server.url, "models", "list", "--search", "qwen2-vl")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert "None of 301 models has qwen2-vl in its name: the closest are qwen/Qwen3-VL" in missing.stderr
+    several = run("ask", "Hello", "--base-url", server.url)
+    assert "and 289 more, which `parley models --search TEXT` finds." in several.stderr
+
+
+def test_a_named_server_answers_and_a_conversation_changes_to_it_and_back(server: ChatServer, tmp_path: Path) -> None:
+    server.models = ["large", "small"]
+    file = tmp_path / "config.toml"
+    file.write_text(f'model = "scripted"\n[servers.box]\nbase_url = "{server.url}"\nmodel = "small"\n')
+    asked = run("--config", str(file), "ask", "Hello", "-m", "box/large", "--json")
+    assert json.loads(asked.stdout)["model"] == "large"
+    talk = run("--config", str(file), stdin="One\n/model box\nTwo\n/model box/nobody\nThree\n/model scripted\nFour\n")
+    assert talk.stdout.splitlines()[0] == "You said: One"
+    assert talk.stdout.splitlines()[-1] == "You said: Four"
+    assert [*dict.fromkeys(request["model"] for request in server.requests)] == ["large", "small", "nobody"]
+    assert f"box ({server.url})" in run("--config", str(file), "config").stdout
+    assert run("--config", str(file), "models", "use", "box/large").exit_code == 0
+    assert file.read_text().startswith('model = "box/large"\n[servers.box]')
+
+
+def test_a_missing_key_of_a_named_server_is_asked_for_by_its_variable(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.toml"
+    monkeypatch.setenv("BOX_KEY", KEY)
+    refusal = error_response(401, "No.")
+    for key_env, remedy in (
+        ('key_env = "BOX_KEY"', "set it in the environment as BOX_KEY"),
+        ("", "name the environment variable that holds it as key_env of the server in the settings file"),
+    ):
+        file.write_text(f'[servers.box]\nbase_url = "{server.url}"\n{key_env}\n')
+        server.models_behavior = refusal
+        result = run("--config", str(file), "ask", "Hello", "-m", "box")
+        assert result.exit_code == 1
+        assert remedy in result.stderr
+        assert ("Authorization" in server.headers[-1]) == bool(key_env)
+
+
+def test_openai_s_variables_are_used_when_asked_for(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("PARLEY_API_KEY", "sk-other")
+    assert run("ask", "Hello", "--openai-env").stdout == "It is a red square.\n"
+    assert {headers["Authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+
+
 def test_a_line_that_fails_stops_no_other(server: ChatServer) -> None:
     server.behaviors.extend([chat_server.cut_off, error_response(400, "No.")])
     result = run("--base-url", server.url, stdin="Count.\nWhat?\nAnd this?\n")
