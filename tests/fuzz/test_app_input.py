@@ -150,7 +150,7 @@ async def _use(app: ParleyApp, model: ScriptedModel, pilot: Pilot[None], value: 
         for line in app.screen._compositor.render_strips(app.size):
             assert all(character >= " " and not "\x7f" <= character <= "\x9f" for character in line.text), line.text
         # The next input finds the app as a user would who begins anew.
-        while app._chat._current_turn is not None or app._chat._composer._busy:
+        while app._chat._current_turn is not None or app._chat._composer._busy_because:
             app.post_message(events.Key("escape", "\x1b"))
             await pilot.pause(0.005)
         model._script.clear()

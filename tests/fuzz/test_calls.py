@@ -8,7 +8,7 @@ import asyncio
 import random
 import tempfile
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from assistant.conversation.session import Session
-from assistant.errors import HistoryError, ModelError, VoiceError
-from assistant.events import Event, TextDelta, Usage, UserTranscript
+from assistant.errors import HistoryError, ModelError, ParleyError, VoiceError
+from assistant.events import Event, TextDelta, TextWasReasoning, Usage, UserTranscript
 from assistant.messages import Image, Message
 from assistant.models.base import GenerationOptions
 from assistant.models.scripted import ScriptedModel
@@ -309,8 +309,7 @@ def check(call: Call) -> None:
     assert [line["kept"] for line in kept] == [message.text for message in messages[1::2]]
     for message in messages[1::2]:
         assert message.text.strip() or message.interrupted
-    shown = "".join(event.text for event in call.events if isinstance(event, TextDelta))
-    assert "".join(line["text"] for line in replies.values()) == shown
+    assert "".join(line["text"] for line in replies.values()) == shown_text(call.events)
     assert not call.speaker.added_seconds, "nothing is left to play"
     saved = [(turn[0], turn[1]) for turn in call.store.turns]
     texts = [message.text for message in messages]
@@ -322,13 +321,33 @@ def check(call: Call) -> None:
         assert saved == pairs[: len(saved)]
 
 
+def shown_text(events: Iterable[object]) -> str:
+    """Return the text of all replies, without what turned out to be reasoning."""
+    shown, begin = "", 0
+    for event in events:
+        match event:
+            case UserTranscript():
+                begin = len(shown)
+            case TextDelta(text):
+                shown += text
+            case TextWasReasoning():
+                shown = shown[:begin]
+    return shown
+
+
 def use(script: Script) -> None:
     before = threading.active_count()
+
+    def check_threads() -> None:
+        assert threading.active_count() <= before, [thread.name for thread in threading.enumerate()]
+
     with tempfile.TemporaryDirectory() as folder:
         try:
             run_virtually(play(script, Path(folder)))
-        finally:
-            assert threading.active_count() <= before, [thread.name for thread in threading.enumerate()]
+        except ParleyError:
+            check_threads()
+            raise
+        check_threads()
 
 
 def test_calls(monkeypatch: pytest.MonkeyPatch) -> None:
