@@ -284,12 +284,14 @@ def _hub() -> Facts:
 
 
 def _servers(settings: Settings) -> Facts:
-    if not settings.base_url:
-        return {"configured": []}
     from parley.factory.servers import KEY_VARIABLE
 
+    named = [server.base_url for server in settings.servers.values()]
+    addresses = [*dict.fromkeys([settings.base_url, *named] if settings.base_url else named)]
+    if not addresses:
+        return {"configured": []}
     return {
-        "configured": [{"address": _without_secrets(settings.base_url), "reachable": answers(settings.base_url)}],
+        "configured": [{"address": _without_secrets(each), "reachable": answers(each)} for each in addresses],
         "has_key": bool(os.environ.get(KEY_VARIABLE)),
     }
 

@@ -23,10 +23,11 @@ from assistant.errors import SkillError, first_line
 from assistant.events import Usage
 from assistant.messages import Image, Message, Reasoning, Text
 from assistant.models.base import GenerationOptions, ModelInfo, ReplyItem
+from assistant.models.data_urls import data_url
 from assistant.models.remote.chunks import parse_chunk
 from assistant.models.remote.http_errors import find_message
 from assistant.models.remote.json_values import as_count, as_dict, as_text, parse_json
-from assistant.models.remote.openai_api import data_url, supports_grounding, to_openai_message
+from assistant.models.remote.openai_api import supports_grounding, to_openai_message
 from assistant.models.tool_call_deltas import ToolCallDeltas
 from assistant.text_cleaning import clean_line, to_json
 from skills.jsonl_results import cut_off, open_to_append, write_all

@@ -165,6 +165,7 @@ def _print_json(session: "Session", printer: "TranscriptPrinter", notices: list[
             "prompt_tokens": usage.prompt_tokens,
             "cached_tokens": usage.cached_tokens,
             "reply_tokens": usage.reply_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
             "seconds_to_first_token": round(usage.first_token_seconds, 3),
             "tokens_per_second": round(usage.tokens_per_second, 2),
             "interrupted": not printer.finished,

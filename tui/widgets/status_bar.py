@@ -82,6 +82,10 @@ class StatusBar(Widget):
             used = self.usage.prompt_tokens + self.usage.reply_tokens
             if self.model.context_tokens:
                 facts.append((3, f"context {100 * used // self.model.context_tokens} %"))
+            if self.usage.cached_tokens:
+                facts.append((6, f"{self.usage.cached_tokens:,} of {self.usage.prompt_tokens:,} tokens cached"))
+            if self.usage.reasoning_tokens:
+                facts.append((7, f"{self.usage.reasoning_tokens:,} of {self.usage.reply_tokens:,} tokens reasoning"))
         return facts
 
 

@@ -18,11 +18,11 @@ from assistant.errors import ContextOverflow
 from assistant.events import Usage
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo, ReplyItem
+from assistant.models.data_urls import data_url
 from assistant.models.remote.dialect import Dialect, Negotiation
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
 from assistant.models.remote.model_list import UNAUTHORIZED, list_models, missing_model, select_model, unauthorized
 from assistant.models.remote.openai_api import (
-    data_url,
     parse_context_overflow,
     sampling_parameters,
     supports_grounding,

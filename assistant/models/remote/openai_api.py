@@ -4,26 +4,17 @@ vLLM, SGLang, llama.cpp, Ollama, LM Studio and `transformers serve` agree on req
 to report the length of its context, and a prompt that exceeds it.
 """
 
-import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
-import PIL.Image
-
-from assistant.attachments.images import decode
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
 from assistant.models.base import GenerationOptions
 from assistant.models.remote.json_values import as_count, as_dict, as_list, as_text, parse_json
 
-MAX_IMAGE_SIDE = 2048
-"""Pixels. Larger images are scaled down before they are sent, as OpenAI's own service does with them."""
-
-_JPEG_QUALITY = 95
 _GROUNDING_MODELS = re.compile(r"qwen3[-_.]?vl", re.IGNORECASE)
 
 
@@ -110,24 +101,6 @@ def sampling_parameters(options: GenerationOptions) -> dict[str, Any]:
         "reasoning_effort": "none" if options.reasoning == "off" else None,
     }
     return {name: value for name, value in parameters.items() if value is not None}
-
-
-def data_url(image: Image) -> str:
-    """Encode `image` as a data URL: upright, on white, at most `MAX_IMAGE_SIDE` pixels wide and high.
-
-    Re-encoded from the pixels, because servers read fewer formats than Parley, ignore EXIF rotation, and need not learn
-    where a photo was taken. Raises `AttachmentError` if the image cannot be decoded.
-    """
-    pixels = decode(image)
-    pixels.thumbnail((MAX_IMAGE_SIDE, MAX_IMAGE_SIDE), PIL.Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    if image.media_type == "image/jpeg":
-        subtype = "jpeg"
-        pixels.save(data, "JPEG", quality=_JPEG_QUALITY)
-    else:
-        subtype = "png"
-        pixels.save(data, "PNG")
-    return f"data:image/{subtype};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 _OVERFLOW = re.compile(

@@ -83,6 +83,7 @@ def test_json_is_one_object(photo: Path) -> None:
         "prompt_tokens": 19,
         "cached_tokens": 0,
         "reply_tokens": 8,
+        "reasoning_tokens": 0,
         "interrupted": False,
         "notices": [],
     }

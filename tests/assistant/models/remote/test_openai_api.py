@@ -7,7 +7,8 @@ import PIL.Image
 import pytest
 
 from assistant.attachments.images import ImageLoader
-from assistant.models.remote.openai_api import MAX_IMAGE_SIDE, data_url, parse_context_overflow
+from assistant.models.data_urls import MAX_IMAGE_SIDE, data_url
+from assistant.models.remote.openai_api import parse_context_overflow
 
 
 def test_a_photo_is_sent_upright_scaled_down_and_without_metadata() -> None:
