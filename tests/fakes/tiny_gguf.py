@@ -68,6 +68,61 @@ def make_gguf(
     return path
 
 
+def make_projector(path: Path, *, width: int = WIDTH, seed: int = 0) -> Path:
+    """Write a vision encoder with random weights, of Gemma 3's kind, and return its path.
+
+    Args:
+        path: The new file.
+        width: Of the hidden states that it makes, which is that of the model it belongs to.
+        seed: Of the weights.
+    """
+    random = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_type("mmproj")
+    writer.add_bool("clip.has_vision_encoder", True)
+    writer.add_string("clip.projector_type", "gemma3")
+    sizes = {"image_size": 32, "patch_size": 8, "embedding_length": WIDTH, "feed_forward_length": FEED_FORWARD}
+    sizes |= {
+        "block_count": LAYERS,
+        "attention.head_count": HEADS,
+        "projection_dim": width,
+        "projector.scale_factor": 2,
+    }
+    for name, size in sizes.items():
+        writer.add_uint32(f"clip.vision.{name}", size)
+    writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-5)
+    for name in ("image_mean", "image_std"):
+        writer.add_array(f"clip.vision.{name}", [0.5] * 3)
+    writer.add_bool("clip.use_gelu", True)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+
+    def add(name: str, *shape: int, scale: float = 1.0, bias: bool = True) -> None:
+        weight = random.standard_normal(shape, dtype=np.float32) * np.float32(scale / np.sqrt(np.prod(shape[1:])))
+        writer.add_tensor(f"{name}.weight", weight if len(shape) > 1 else np.ones(shape, np.float32))
+        if bias:
+            writer.add_tensor(f"{name}.bias", np.zeros(shape[0], np.float32))
+
+    add("v.patch_embd", WIDTH, 3, 8, 8, scale=8)
+    add("v.position_embd", 16, WIDTH, bias=False)
+    for layer in range(LAYERS):
+        block = f"v.blk.{layer}"
+        for name in ("ln1", "ln2"):
+            add(f"{block}.{name}", WIDTH)
+        for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+            add(f"{block}.{name}", WIDTH, WIDTH)
+        add(f"{block}.ffn_up", FEED_FORWARD, WIDTH)
+        add(f"{block}.ffn_down", WIDTH, FEED_FORWARD)
+    add("v.post_ln", WIDTH)
+    # So large that an image changes the reply.
+    add("mm.input_projection", WIDTH, width, scale=8, bias=False)
+    add("mm.soft_emb_norm", WIDTH, bias=False)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 def make_header(path: Path, entries: Mapping[str, object]) -> Path:
     """Write a file without weights, whose entries may have odd types, and return its path."""
     writer = gguf.GGUFWriter(path, "llama")

@@ -61,4 +61,6 @@ class ReasoningFold(Collapsible):
 
 
 def _title(seconds: float | None) -> str:
-    return "Reasoning" if seconds is None else f"Reasoned for {seconds:.0f} s"
+    if seconds is None:
+        return "Reasoning"
+    return f"Reasoned for {seconds:.0f} s" if seconds >= 1 else "Reasoned for less than 1 s"

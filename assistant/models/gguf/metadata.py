@@ -61,6 +61,7 @@ class GgufMetadata:
         file_bytes: Size of the file.
         tokenizer: Kind of tokenizer, such as "gpt2" for byte-level BPE.
         tokens: All tokens, as the file spells them.
+        width: Of the hidden states.
     """
 
     architecture: str
@@ -74,22 +75,57 @@ class GgufMetadata:
     file_bytes: int
     tokenizer: str = ""
     tokens: tuple[bytes, ...] = field(default=(), repr=False)
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class ProjectorMetadata:
+    """The header of the vision encoder of a model, an "mmproj" file.
+
+    Attributes:
+        width: Of the hidden states that it makes of an image.
+        file_bytes: Size of the file.
+    """
+
+    width: int
+    file_bytes: int
 
 
 def read_metadata(file: Path) -> GgufMetadata:
     """Read the header of `file`. Raises `ModelError` if it is no GGUF file, is damaged, or cannot be read."""
+    entries, specials, size = _read(file)
+    try:
+        return _interpret(entries, specials, size)
+    except ValueError as error:
+        raise _damaged(file) from error
+
+
+def read_projector(file: Path) -> ProjectorMetadata:
+    """Read the header of a vision encoder. Raises `ModelError` if `file` is none, is damaged, or cannot be read."""
+    entries, _, size = _read(file)
+    width = entries.get("clip.vision.projection_dim")
+    if entries.get("general.architecture") != "clip" or type(width) is not int:
+        raise ModelError(f"{file} is no vision encoder: it should be the mmproj file of a model.")
+    return ProjectorMetadata(width, size)
+
+
+def _read(file: Path) -> tuple[dict[str, Any], frozenset[str], int]:
+    """Return the entries of a file, its special tokens, and its size. Raises `ModelError`."""
     try:
         with file.open("rb") as opened:
             size = file.stat().st_size
             if opened.read(len(_MAGIC)) != _MAGIC:
                 raise ModelError(f"{file} is not a GGUF file: choose another model.")
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                entries, specials = _Reader(data).read_entries()
-            return _interpret(entries, specials, size)
+                return *_Reader(data).read_entries(), size
     except OSError as error:
         raise ModelError(f"{file} cannot be read: {first_line(error)}.") from error
     except (struct.error, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise ModelError(f"The GGUF file {file} is damaged: get a fresh copy of it.") from error
+        raise _damaged(file) from error
+
+
+def _damaged(file: Path) -> ModelError:
+    return ModelError(f"The GGUF file {file} is damaged: get a fresh copy of it.")
 
 
 class _Reader:
@@ -210,6 +246,7 @@ def _interpret(entries: dict[str, Any], special_tokens: frozenset[str], file_byt
         file_bytes=file_bytes,
         tokenizer=_text(entries.get("tokenizer.ggml.model")),
         tokens=tuple(entries["tokenizer.ggml.tokens"]),
+        width=size("embedding_length"),
     )
 
 

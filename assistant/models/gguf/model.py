@@ -1,4 +1,4 @@
-"""Run a language model in a GGUF file: messages in, chunks of the reply out."""
+"""Run a language model or a vision-language model in GGUF files: messages in, chunks of the reply out."""
 
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -14,8 +14,9 @@ from assistant.events import Usage
 from assistant.formatting import format_bytes
 from assistant.messages import Message
 from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelInfo, ReplyItem
+from assistant.models.gguf.files import find_projector
 from assistant.models.gguf.llama_server import LlamaServer, ServerOptions, available_cores
-from assistant.models.gguf.metadata import GgufMetadata, read_metadata
+from assistant.models.gguf.metadata import GgufMetadata, read_metadata, read_projector
 from assistant.models.gguf.reply import Reply, token_logprobs
 from assistant.models.gguf.requests import RequestBuilder, continuation, forced_reply
 from assistant.models.gguf.sampling import recommended, to_request
@@ -42,7 +43,7 @@ class GgufModel:
         self._server = server
         self._alone = self._wanted = server.options
         self._recommended = recommended(metadata)
-        self._requests = RequestBuilder(info.name, metadata.special_tokens)
+        self._requests = RequestBuilder(info.name, metadata.special_tokens, sees=server.options.projector is not None)
         self._metadata = metadata
         self._running = threading.Event()
         """Not set while the reply is paused."""
@@ -57,9 +58,11 @@ class GgufModel:
         cls,
         path: str | Path,
         *,
+        projector: str | Path | None = None,
         name: str | None = None,
         context_tokens: int | None = None,
         threads: int | None = None,
+        max_image_tokens: int | None = None,
         progress: Progress = no_progress,
         on_notice: OnNotice = no_notice,
     ) -> "GgufModel":
@@ -67,9 +70,11 @@ class GgufModel:
 
         Args:
             path: The file.
+            projector: File with its vision encoder; by default the "mmproj" file that fits, in the same folder.
             name: Name for people; by default that of the file.
             context_tokens: Longest prompt and reply together; by default 8,192, or less if the model was trained so.
             threads: CPU threads; by default one for each core that is free, see `free_cores`.
+            max_image_tokens: Most tokens of an image, for encoders that take any resolution.
             progress: Receives what is being loaded.
             on_notice: Receives a sentence if little memory makes the context shorter.
 
@@ -83,12 +88,17 @@ class GgufModel:
         check_template(metadata.chat_template, name)
         # llama.cpp itself goes no further than the training.
         wanted = min(context_tokens or DEFAULT_CONTEXT, metadata.context_tokens or DEFAULT_CONTEXT)
-        context = _affordable_context(metadata, wanted, name)
+        encoder = Path(projector) if projector else find_projector(file, metadata.width)
+        encoder_bytes = read_projector(encoder).file_bytes if encoder else 0
+        context = _affordable_context(metadata, wanted, name, encoder_bytes)
         if context < wanted:
             on_notice(f"Memory is short: {name} remembers {context} tokens of a conversation instead of {wanted}.")
         # llama.cpp does not say how far it is.
         progress(f"loading {name}", 0, 0)
-        server = LlamaServer(file, ServerOptions(context, threads or free_cores(), threads or available_cores()))
+        server = LlamaServer(
+            file,
+            ServerOptions(context, threads or free_cores(), threads or available_cores(), encoder, max_image_tokens),
+        )
         return cls(server, metadata, ModelInfo(name, "cpu", metadata.quantization, context))
 
     def stream(
@@ -194,13 +204,13 @@ def free_cores() -> int:
     return max(available_cores() - int(max(used - own, 0) + 0.3), 1)
 
 
-def _affordable_context(metadata: GgufMetadata, wanted: int, name: str) -> int:
+def _affordable_context(metadata: GgufMetadata, wanted: int, name: str, encoder_bytes: int) -> int:
     """Return the longest context up to `wanted` tokens that fits into free memory, at least `MIN_CONTEXT`.
 
     Raises `ModelError` if not even that fits: the machine would begin to swap, or end some program.
     """
     free = free_bytes("cpu")
-    fixed = metadata.file_bytes + _WORKSPACE_BYTES
+    fixed = metadata.file_bytes + encoder_bytes + _WORKSPACE_BYTES
     token_bytes = metadata.kv_values * _KV_BYTES or 1
     context = min(wanted, (free - fixed) // token_bytes)
     if context < min(wanted, MIN_CONTEXT):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from assistant.errors import ModelError
 from assistant.messages import Audio, Image, Message, Text
+from assistant.models.data_urls import data_url
 
 if TYPE_CHECKING:
     from assistant.models.gguf.reply import Reply
@@ -26,27 +27,45 @@ _LAST_WORD = re.compile(r"\s+\S{0,40}\s*\Z|\S{0,2}\s*\Z")
 class RequestBuilder:
     """Builds requests from messages for one model."""
 
-    def __init__(self, model_name: str, special_tokens: Collection[str]) -> None:
+    def __init__(self, model_name: str, special_tokens: Collection[str], *, sees: bool = False) -> None:
+        """Create a builder.
+
+        Args:
+            model_name: Name for errors.
+            special_tokens: Texts that are escaped in messages.
+            sees: True if the model has a vision encoder.
+        """
         self._model_name = model_name
+        self._sees = sees
+        self._data_urls: dict[str, str] = {}
         # One that holds the mark would be found again after it is broken, for ever.
         longest_first = sorted((each for each in special_tokens if _BREAK not in each), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def build(self, messages: Sequence[Message]) -> dict[str, Any]:
-        """Return a request for the reply to `messages`. Raises `ModelError` for images and audio."""
+        """Return a request for the reply to `messages`. Raises `ModelError` for audio, and images if it cannot see."""
+        images = {image.digest: image for message in messages for image in message.images}
+        if images and not self._sees:
+            raise ModelError(
+                f"{self._model_name} cannot see pictures: choose a vision-language model, or put its mmproj file into "
+                "the same folder."
+            )
+        # Images still in the conversation are encoded once; the others are forgotten.
+        self._data_urls = {digest: self._data_urls.get(digest) or data_url(image) for digest, image in images.items()}
         return _STREAMED | {"messages": [{"role": each.role, "content": self._content(each)} for each in messages]}
 
-    def _content(self, message: Message) -> str:
-        texts = []
+    def _content(self, message: Message) -> str | list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = []
         for part in message.parts:
             match part:
                 case Text():
-                    texts.append(self._escape(part.text))
+                    parts.append({"type": "text", "text": self._escape(part.text)})
                 case Image():
-                    raise ModelError(f"{self._model_name} cannot see pictures: choose a vision-language model.")
+                    parts.append({"type": "image_url", "image_url": {"url": self._data_urls[part.digest]}})
                 case Audio():
                     raise ModelError(f"{self._model_name} cannot listen to recordings: say it in words.")
-        return "\n".join(texts)
+        # Every template takes a plain text.
+        return parts if message.images else "\n".join(part["text"] for part in parts)
 
     def _escape(self, text: str) -> str:
         """Insert a mark into everything in `text` that the tokenizer would parse as a special token."""
