@@ -21,6 +21,7 @@ BENCHMARKS = {
     for name in (
         "start",
         "decode",
+        "families",
         "barge-in",
         "batches",
         "echo",

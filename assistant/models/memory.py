@@ -136,19 +136,36 @@ def profile_of(config: "Any") -> ModelProfile:
     matrices = [layer.weight.numel() for layer in model.get_decoder().modules() if isinstance(layer, nn.Linear)]
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     text = config.get_text_config()
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    kv_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    layer_types = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
-    sliding = sum("sliding" in layer_type for layer_type in layer_types)
+    kv_values, window_kv_values = _kv_values(text)
     return ModelProfile(
         decoder_linear_params=sum(matrices),
         other_params=num_parameters - sum(matrices),
         largest_matrix=max(matrices, default=0),
-        kv_values=2 * kv_heads * head_dim * (len(layer_types) - sliding),
+        kv_values=kv_values,
         activation_values=_activation_values(text, getattr(config, "vision_config", None)),
-        window_kv_values=2 * kv_heads * head_dim * sliding,
+        window_kv_values=window_kv_values,
         window=getattr(text, "sliding_window", None) or 0,
     )
+
+
+def _kv_values(text: "Any") -> tuple[int, int]:
+    """Count keys and values of one token in layers with full attention, and in those with a sliding window.
+
+    Linear attention and convolutions keep a state of the same few megabytes however long the context is. Layers that
+    share the keys of another keep none.
+    """
+    types = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    full = windowed = 0
+    for index, kind in enumerate(types[: len(types) - (getattr(text, "num_kv_shared_layers", None) or 0)]):
+        # Gemma 4's layers have heads of two sizes.
+        layer = text.per_layer_config[index] if text.is_heterogeneous else text
+        head_dim = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
+        values = 2 * (getattr(layer, "num_key_value_heads", None) or layer.num_attention_heads) * head_dim
+        if "sliding" in kind:
+            windowed += values
+        elif "linear" not in kind and "attention" in kind:
+            full += values
+    return full, windowed
 
 
 def with_pixels(profile: ModelProfile, config: "Any", pixels: int) -> ModelProfile:

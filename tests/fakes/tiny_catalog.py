@@ -44,6 +44,12 @@ _INTERNVL_TEMPLATE = (
     "{{ part['text'] }}{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+_GEMMA4_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}{{ '<image>' }}{% else %}{{ part['text'] }}"
+    "{% endif %}{% endfor %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 
 
 def make_qwen3_vl(folder: Path) -> Path:
@@ -128,6 +134,126 @@ def make_internvl(folder: Path) -> Path:
         chat_template=_INTERNVL_TEMPLATE,
     ).save_pretrained(folder)
     return folder
+
+
+def make_qwen3_5(folder: Path) -> Path:
+    """Save a Qwen3.5: as Qwen3-VL, with three layers of linear attention for each layer of full attention."""
+    from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor
+
+    tokenizer = make_tokenizer(
+        image_token="<|image_pad|>",
+        video_token="<|video_pad|>",
+        vision_start_token="<|vision_start|>",
+        vision_end_token="<|vision_end|>",
+    )
+    linear = {"linear_key_head_dim": 16, "linear_value_head_dim": 16}
+    linear |= {"linear_num_key_heads": 2, "linear_num_value_heads": 4}
+    rope = {"rope_type": "default", "rope_theta": 1e7, "mrope_interleaved": True, "mrope_section": [2, 1, 1]}
+    tower = {**_TOWER, "depth": 2, "num_heads": 2, "out_hidden_size": 64, "num_position_embeddings": 16}
+    text = {**_TEXT, **linear, "rope_parameters": {**rope, "partial_rotary_factor": 0.5}}
+    config = _shrunk("qwen3.5-9b", text, tower)
+    for name in ("image", "video", "vision_start", "vision_end"):
+        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    pixels: Any = {"shortest_edge": 4 * 32 * 32, "longest_edge": 16 * 32 * 32}
+    _save(folder, config, len(tokenizer))
+    Qwen3VLProcessor(
+        image_processor=Qwen2VLImageProcessor(patch_size=16, size=pixels),
+        tokenizer=tokenizer,
+        video_processor=Qwen3VLVideoProcessor(patch_size=16, size=pixels),
+        chat_template=_QWEN_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def make_lfm3_vl(folder: Path) -> Path:
+    """Save an LFM3-VL: short convolutions, sliding windows and full attention in turn."""
+    from transformers import Lfm3VlProcessor, Qwen2VLImageProcessor, Qwen3VLVideoProcessor
+
+    tokenizer = make_tokenizer(
+        image_token="<|image_pad|>",
+        video_token="<|video_pad|>",
+        vision_start_token="<|vision_start|>",
+        vision_end_token="<|vision_end|>",
+    )
+    config = shrunk_lfm3_vl()
+    for name in ("image", "video", "vision_start", "vision_end"):
+        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    pixels: Any = {"shortest_edge": 4 * 32 * 32, "longest_edge": 16 * 32 * 32}
+    _save(folder, config, len(tokenizer))
+    Lfm3VlProcessor(
+        image_processor=Qwen2VLImageProcessor(patch_size=16, size=pixels),
+        tokenizer=tokenizer,
+        video_processor=Qwen3VLVideoProcessor(patch_size=16, size=pixels),
+        chat_template=_QWEN_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def shrunk_lfm3_vl() -> Any:
+    """Return the configuration of the tiny LFM3-VL."""
+    from transformers import Lfm3VlConfig
+
+    layers = ["conv", "sliding_attention", "full_attention", "conv"]
+    text = {**_TEXT, "model_type": "lfm3", "layer_types": layers, "sliding_window": 16}
+    tower = {**_TOWER, "num_hidden_layers": 3, "num_key_value_heads": 2}
+    return Lfm3VlConfig(text_config=text, vision_config=tower, projector_hidden_size=48)
+
+
+def make_gemma4(folder: Path, *, bidirectional: bool = False) -> Path:
+    """Save a Gemma 4: per-layer inputs, shared keys and values, and sliding windows.
+
+    Images are attended to in both directions if `bidirectional`, as in the larger models of the family.
+    """
+    from transformers import (
+        Gemma4AudioFeatureExtractor,
+        Gemma4ImageProcessor,
+        Gemma4Processor,
+        Gemma4VideoProcessor,
+    )
+
+    tokenizer = make_tokenizer(
+        boi_token="<|image>",
+        eoi_token="<image|>",
+        audio_token="<|audio|>",
+        boa_token="<|audio>",
+        eoa_token="<audio|>",
+        video_token="<|video|>",
+    )
+    config = shrunk_gemma4(bidirectional=bidirectional)
+    for name in ("boi", "eoi", "image", "video", "boa", "audio"):
+        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    config.eoa_token_index = tokenizer.eoa_token_id
+    config.text_config.vocab_size_per_layer_input = len(tokenizer)
+    _save(folder, config, len(tokenizer))
+    Gemma4Processor(
+        feature_extractor=Gemma4AudioFeatureExtractor(),
+        image_processor=Gemma4ImageProcessor(patch_size=8, pooling_kernel_size=2, max_soft_tokens=70),
+        tokenizer=tokenizer,
+        video_processor=Gemma4VideoProcessor(patch_size=8, pooling_kernel_size=2, max_soft_tokens=70),
+        image_seq_length=70,
+        chat_template=_GEMMA4_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def shrunk_gemma4(*, bidirectional: bool = False) -> Any:
+    """Return the configuration of the tiny Gemma 4."""
+    from transformers import Gemma4Config
+
+    layers = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"]
+    text = {
+        **_TEXT,
+        "layer_types": layers,
+        "sliding_window": 16,
+        "global_head_dim": 32,
+        "num_kv_shared_layers": 2,
+        "hidden_size_per_layer_input": 8,
+        "pad_token_id": 0,
+        "use_bidirectional_attention": "vision" if bidirectional else None,
+    }
+    tower = {**_TOWER, "num_hidden_layers": 2, "num_key_value_heads": 2, "head_dim": 16, "patch_size": 8}
+    tower |= {"pooling_kernel_size": 2, "position_embedding_size": 64}
+    return Gemma4Config(text_config=text, vision_config=tower, audio_config=None)
 
 
 def _shrunk(name: str, text: dict[str, Any], tower: dict[str, Any], **more: Any) -> Any:

@@ -1,10 +1,11 @@
 """Image resolution: how many pixels of an image the model is given, and so how many tokens it takes.
 
-            at most                   Qwen3-VL        InternVL3.5             SmolVLM2                LLaVA, Gemma 3
-    low     512 x 512 pixels          256 tokens      1 tile                  1 tile                  one size,
-    high    2,048 x 2,048 pixels      4,096 tokens    12 tiles + thumbnail    4 x 4 + thumbnail       whatever is asked
+            at most                 Qwen3-VL, 3.5   InternVL3.5             SmolVLM2               Gemma 4
+    low     512 x 512 pixels        256 tokens      1 tile                  1 tile                 70 tokens
+    high    2,048 x 2,048 pixels    4,096 tokens    12 tiles + thumbnail    4 x 4 + thumbnail      280 tokens
     auto    the highest that fits into memory, of these two and three steps between them
 
+LLaVA and Gemma 3 have one size, whatever is asked.
 Each family's image processor has its own options for this. An image is never made larger than the family would make it.
 """
 
@@ -19,6 +20,8 @@ LOW_PIXELS, HIGH_PIXELS = 2**18, 2**22
 _AUTO_PIXELS = (HIGH_PIXELS, 2**21, 2**20, 2**19, LOW_PIXELS)
 # Larger images take minutes to prefill on a CPU, however much memory there is.
 _MAX_CPU_PIXELS = 2**20
+# Numbers of tokens that Gemma 4 was trained with.
+_SOFT_TOKENS = (70, 140, 280, 560, 1120)
 # Pixels per token of the family with the most tokens per image.
 _PIXELS_PER_TOKEN = 32 * 32
 # A context should hold this many images and the text about them.
@@ -44,6 +47,10 @@ def processor_options(image_processor: Any, pixels: int) -> dict[str, Any]:
         # Despite their names, these two are areas.
         largest = min(size["longest_edge"], pixels)
         return {"size": {"shortest_edge": min(size["shortest_edge"], largest), "longest_edge": largest}}
+    if largest := getattr(image_processor, "max_soft_tokens", None):
+        side = image_processor.patch_size * image_processor.pooling_kernel_size
+        fitting = [tokens for tokens in _SOFT_TOKENS if tokens <= min(largest, pixels // side**2)]
+        return {"max_soft_tokens": max(fitting, default=min(largest, _SOFT_TOKENS[0]))}
     if getattr(image_processor, "crop_to_patches", False):
         return {"max_patches": max(1, min(image_processor.max_patches, pixels // (size["height"] * size["width"])))}
     if getattr(image_processor, "do_image_splitting", False):

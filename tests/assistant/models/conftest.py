@@ -75,6 +75,30 @@ def internvl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_catalog.make_internvl(tmp_path_factory.mktemp("internvl") / "tiny-internvl")
 
 
+@pytest.fixture(scope="session")
+def qwen3_5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Qwen3.5."""
+    return tiny_catalog.make_qwen3_5(tmp_path_factory.mktemp("qwen3-5") / "tiny-qwen3-5")
+
+
+@pytest.fixture(scope="session")
+def lfm3_vl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An LFM3-VL."""
+    return tiny_catalog.make_lfm3_vl(tmp_path_factory.mktemp("lfm3-vl") / "tiny-lfm3-vl")
+
+
+@pytest.fixture(scope="session")
+def gemma4_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Gemma 4."""
+    return tiny_catalog.make_gemma4(tmp_path_factory.mktemp("gemma4") / "tiny-gemma4")
+
+
+@pytest.fixture(scope="session")
+def large_gemma4_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Gemma 4 that attends to images in both directions, as those above 4 B do."""
+    return tiny_catalog.make_gemma4(tmp_path_factory.mktemp("large-gemma4") / "tiny-large-gemma4", bidirectional=True)
+
+
 @pytest.fixture
 def chat_server() -> Iterator[ChatServer]:
     """A server on the loopback whose model says 300 words."""

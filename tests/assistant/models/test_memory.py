@@ -45,6 +45,11 @@ def test_the_catalog_has_the_profiles_of_the_real_models(entry: Any, real_config
         ("qwen3-vl-2b", 2_127_532_032),
         ("qwen3-vl-4b", 4_437_815_808),
         ("qwen3-vl-8b", 8_767_123_696),
+        # Without the layers that predict several tokens at once.
+        ("qwen3.5-2b", 2_274_069_824 - 60_828_160),
+        ("qwen3.5-4b", 4_659_865_088 - 120_599_552),
+        ("qwen3.5-9b", 9_653_104_368 - 243_290_624),
+        ("qwen3.8-27b", 27_781_427_952 - 424_699_392),
         ("smolvlm2-500m", 507_482_304),
         ("smolvlm2-2.2b", 2_246_784_880),
         ("gemma-3-4b", 4_300_079_472),
@@ -96,6 +101,14 @@ def test_sliding_window_layers_stop_growing() -> None:
     precision = precision_for("bf16", "cuda")
     grown = [estimate(profile, precision, tokens).cache for tokens in (50 + WINDOW_SLACK, 150 + WINDOW_SLACK)]
     assert grown[1] - grown[0] == 2 * 10 * 100
+
+
+def test_only_full_attention_takes_memory_for_every_token(real_configs: dict[str, Any]) -> None:
+    # Eight of 32 layers have keys of four heads of 256; the rest keep a state of one size.
+    assert profile_of(real_configs["qwen3.5-9b"]).kv_values == 8 * 2 * 4 * 256
+    # Of 24 layers with keys of two heads, four have heads of 512 and see everything, the others of 256 in a window.
+    gemma = profile_of(real_configs["gemma-4-e4b"])
+    assert (gemma.kv_values, gemma.window_kv_values) == (4 * 2 * 2 * 512, 20 * 2 * 2 * 256)
 
 
 def test_a_model_that_does_not_fit_is_refused_with_advice() -> None:

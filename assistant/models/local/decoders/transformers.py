@@ -8,7 +8,7 @@ Three kinds of forward pass, by what the family allows:
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Families whose images can be encoded apart from the prompt and whose KV cache can be cropped at any token. The others
 # prefill every prompt completely, until a test shows that a warm cache changes none of their replies.
-PREFIX_CACHEABLE = frozenset({"gemma3", "internvl", "llava", "qwen3_vl", "smolvlm"})
+PREFIX_CACHEABLE = frozenset({"gemma3", "gemma4", "internvl", "llava", "qwen3_vl", "smolvlm"})
 
 
 class TransformersDecoder:
@@ -40,8 +40,9 @@ class TransformersDecoder:
         self._image_token: int | None = getattr(model.config, "image_token_id", None)
         self._prefix_cacheable = model.config.model_type in PREFIX_CACHEABLE and kv_cache.is_croppable(model.config)
         parameters = signature(model.forward).parameters
-        # Gemma attends to an image's tokens in both directions, so that no image can be processed in parts.
-        self._bidirectional_images = "token_type_ids" in parameters
+        # Gemma 3, and Gemma 4 above 4 B, attend to an image's tokens in both directions, so that no image can be
+        # processed in parts. They are told which tokens are an image's under this name.
+        self._image_mask_name = _image_mask_name(model.config, parameters)
         # The Qwen-VL families use M-RoPE: positions in time, height and width. Positions are computed here, because the
         # model itself stores the offset of the last prompt and is wrong once another prompt came in between.
         self._get_rope_index: Callable[..., tuple[Tensor, Tensor]] | None = getattr(
@@ -70,7 +71,7 @@ class TransformersDecoder:
         keys, spans = image_token_keys(ids, self._image_token, encoded)
         grids = [image.grid_thw for image in encoded if image.grid_thw is not None]
         positions, rope_delta = self._mrope_positions(ids, torch.cat(grids) if grids else None)
-        atomic_spans = spans if self._bidirectional_images else []
+        atomic_spans = spans if self._image_mask_name else []
         return Prompt(ids, keys, atomic_spans, images=encoded, positions=positions, rope_delta=rope_delta)
 
     def crop(self, prompt: Prompt, length: int) -> int:  # noqa: ARG002 - one set of weights serves every prompt
@@ -157,9 +158,9 @@ class TransformersDecoder:
         if not features:
             return {}
         arguments: dict[str, Any] = {"mm_encoder_outputs": {"image": self._image_encoder.as_encoder_output(features)}}
-        if self._bidirectional_images:
+        if self._image_mask_name:
             # The model tells images apart by counting from the first token of the prompt.
-            arguments["token_type_ids"] = self._image_token_mask(prompt.ids[:end])
+            arguments[self._image_mask_name] = self._image_token_mask(prompt.ids[:end])
         return arguments
 
     def _build_atomic_prompt(self, text: str, images: Sequence[Image]) -> Prompt:
@@ -235,6 +236,14 @@ class TransformersDecoder:
         first = max(start, prompt.positions.shape[-1]) + prompt.rope_delta
         in_reply = torch.arange(first, max(first, end + prompt.rope_delta), device=in_prompt.device).expand(3, 1, -1)
         return {"position_ids": torch.cat((in_prompt, in_reply), dim=-1)}
+
+
+def _image_mask_name(config: Any, parameters: Collection[str]) -> str:
+    """Return the argument that marks image tokens for bidirectional attention; empty for families without that."""
+    if "token_type_ids" in parameters:
+        return "token_type_ids"
+    bidirectional = getattr(config.get_text_config(), "use_bidirectional_attention", None) == "vision"
+    return "mm_token_type_ids" if bidirectional else ""
 
 
 def _is_text_token(prompt: Prompt, index: int) -> bool:

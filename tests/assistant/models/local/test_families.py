@@ -20,6 +20,9 @@ from assistant.models.local.model import LocalModel
 from tests.fakes.generation import complete
 from tests.fakes.tiny_models import decoder_of, make_llava
 
+GPU_STACK = ("qwen3_vl", "qwen3_5", "smolvlm2", "internvl", "gemma4", "large_gemma4", "lfm3_vl")
+"""Families whose processors need torchvision."""
+
 INT8_TOLERANCE = 0.2
 """Relative error, of random weights that are larger than trained ones."""
 
@@ -61,7 +64,7 @@ def generate(folder: Path, messages: list[Message], change: Callable[[Any], obje
         "llava",
         "qwen",
         "gemma",
-        *(pytest.param(family, marks=pytest.mark.gpu_stack) for family in ("qwen3_vl", "smolvlm2", "internvl")),
+        *(pytest.param(family, marks=pytest.mark.gpu_stack) for family in GPU_STACK),
     ]
 )
 def folder(request: pytest.FixtureRequest) -> Path:
