@@ -11,7 +11,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from logging import ERROR
@@ -39,6 +39,7 @@ _CHUNK_BYTES = 8 * 2**20
 _HUB_TIMEOUT = 8.0
 """Seconds in which the hub has to answer the first request."""
 _PROGRESS_SECONDS = 0.3
+_ANSWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,28 @@ def fetch(repository: str, revision: str, progress: "Progress", check: Callable[
         weights = sorted(name for name in listed if _is_weight(name))
         _check_files(repository, list(listed), weights)
         check(folder)
-        total = sum(listed[name].size for name in weights)
-        _check_disk_space(repository, total, folder)
-        done = 0
-        for name in weights:
-            _fetch_weights(repository, name, folder, _ByteProgress(progress, f"fetching {repository}", done, total))
-            done += listed[name].size
+        fetch_files(repository, folder, {name: listed[name].size for name in weights}, progress)
     return folder
+
+
+def fetch_files(repository: str, folder: Path, sizes: Mapping[str, int], progress: "Progress") -> None:
+    """Download large files into the snapshot `folder`, in this order. Call it inside `translate_errors`.
+
+    Args:
+        repository: Hub id.
+        folder: Its snapshot in the cache.
+        sizes: Bytes of each file, by its name.
+        progress: Progress callback; an exception it raises stops the download.
+
+    Raises:
+        ModelError: The disk has not enough room, or a file is not what the hub announced.
+    """
+    total = sum(sizes.values())
+    _check_disk_space(repository, total, folder)
+    done = 0
+    for name, size in sizes.items():
+        _fetch_weights(repository, name, folder, _ByteProgress(progress, f"fetching {repository}", done, total))
+        done += size
 
 
 def ask_hub(repository: str, revision: str, progress: "Progress") -> None:
@@ -149,6 +165,24 @@ def _unreachable(repository: str, problem: str) -> ModelError:
         f"{repository} is not on this machine, and the hub at {hub} {problem}: check the network, or name a local "
         "folder."
     )
+
+
+def answers(address: str) -> bool:
+    """Return True if a web server answers at `address` within two seconds, whatever it says."""
+    import httpx2
+
+    found = threading.Event()
+
+    def ask() -> None:
+        with suppress(httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError):
+            httpx2.head(address, timeout=_ANSWER_SECONDS)
+            found.set()
+
+    # Looking up a name cannot be limited, so it may be left behind.
+    thread = threading.Thread(target=ask, daemon=True, name="answers")
+    thread.start()
+    thread.join(_ANSWER_SECONDS)
+    return found.is_set()
 
 
 def list_cached() -> list[CachedModel]:

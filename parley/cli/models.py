@@ -79,13 +79,17 @@ def list_(ctx: click.Context, search: str | None, as_json: bool) -> None:
 @click.argument("model")
 @click.pass_context
 def pull(ctx: click.Context, model: str) -> None:
-    """Download MODEL: a name from the list, or an id on the hub.
+    """Download MODEL: a name from the list, an id on the hub, or hub:owner/name:Q4_K_M for GGUF files there.
 
     An interrupted download is continued. Prints the model's folder or file.
     """
+    from assistant.models.gguf.hub_files import fetch_gguf, parse_hub_name
+
     with ProgressLine() as progress:
         if model in BUNDLED_MODELS:
             folder = fetch_bundled(model, load_settings(ctx).settings, progress, full_check=True)
+        elif (on_hub := parse_hub_name(model)) is not None:
+            folder, _ = fetch_gguf(on_hub, progress)
         else:
             from assistant.models.names import find_folder
 
@@ -105,11 +109,16 @@ def rm(ctx: click.Context, model: str) -> None:
         freed_bytes = _delete_bundled(model, load_settings(ctx).settings.cache_dir)
     else:
         from assistant.models import catalog, hub
+        from assistant.models.gguf.hub_files import parse_hub_name
         from assistant.models.names import find_folder
 
-        find_folder(model)
-        entry = catalog.find(model)
-        freed_bytes = hub.remove(entry.repository if entry else model)
+        if (on_hub := parse_hub_name(model)) is not None:
+            repository = on_hub.repository
+        else:
+            find_folder(model)
+            entry = catalog.find(model)
+            repository = entry.repository if entry else model
+        freed_bytes = hub.remove(repository)
     write_out(f"Deleted {model} ({format_bytes(freed_bytes)})\n")
 
 
@@ -117,7 +126,7 @@ def rm(ctx: click.Context, model: str) -> None:
 @click.argument("model")
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
-    """Use MODEL from now on: "auto", a name from the list, a folder, a GGUF file, or an id on the hub."""
+    """Use MODEL from now on: "auto", a name from the list, a folder, a GGUF file, or a model on the hub."""
     from assistant.config_file import save_setting
     from assistant.settings import ENVIRONMENT_PREFIX
     from parley.factory.models import is_remote
@@ -164,7 +173,8 @@ def _list_found(settings: "Settings", search: str, *, as_json: bool) -> None:
     from assistant.models.name_search import closest, matches
     from parley.factory.servers import chosen_server, list_server_models
 
-    if chosen_server(settings) is not None:
+    is_served = chosen_server(settings) is not None
+    if is_served:
         with ProgressLine() as progress:
             rows = [
                 ModelRow(model.id, note=f"context {model.context_tokens:,} tokens" if model.context_tokens else "")
@@ -178,9 +188,14 @@ def _list_found(settings: "Settings", search: str, *, as_json: bool) -> None:
         hint = f"the closest are {', '.join(close)}" if close else "`parley models` lists all"
         raise ModelError(f"None of {len(rows):,} models has {clean_line(search, 60)} in its name: {hint}.")
     _print_rows(found, as_json=as_json)
-    if settings.servers and not as_json:
+    if settings.servers and not is_served and not as_json:
         names = ", ".join(settings.servers)
         notify(f"Servers in the settings file: {names}. `parley -m NAME models` lists the models of one.")
+    if not (is_served or search or as_json):
+        from parley.factory.recommendation import describe, recommend
+
+        if (entry := recommend(settings)) is not None:
+            notify(describe(entry))
 
 
 def list_models(settings: "Settings") -> list[ModelRow]:
@@ -245,9 +260,10 @@ def _check_name(model: str) -> str:
     """Return `model`, a folder or GGUF file as an absolute path. Raises `ConfigError` if there can be no such model."""
     from pathlib import Path
 
+    from assistant.models.gguf.hub_files import parse_hub_name
     from assistant.models.names import BUNDLED, find_folder, unknown_model
 
-    if model in ("auto", *BUNDLED):
+    if model in ("auto", *BUNDLED) or parse_hub_name(model) is not None:
         return model
     with suppress(OSError):  # such as a name that is too long for a file
         if model.lower().endswith(".gguf"):

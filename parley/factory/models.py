@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Torch and pydantic are imported where they are used, so that commands that need neither start at once.
 
+# Most tokens of an image for GGUF models that take any resolution. On a CPU, a thousand take half a minute.
+_IMAGE_TOKENS = {"low": 256, "auto": 1024, "high": None}
 _MAX_TOKEN_DELAY = 3600
 """Longest delay of the scripted model, in seconds: `threading.Event.wait` overflows on much larger values."""
 
@@ -52,10 +54,14 @@ def build_model(settings: "Settings", progress: Progress = no_progress, on_notic
     if name == SCRIPTED_MODEL:
         return _build_scripted(settings.model, token_delay)
 
-    if (file := _find_file(settings.model)) is not None:
+    if (found := _gguf_files(settings.model, progress)) is not None:
         from assistant.models.gguf.model import GgufModel
 
-        return GgufModel.load(file, progress=progress, on_notice=on_notice)
+        file, projector = found
+        tokens = _IMAGE_TOKENS[settings.detail]
+        return GgufModel.load(
+            file, projector=projector, max_image_tokens=tokens, progress=progress, on_notice=on_notice
+        )
 
     source, quantize = settings.model, settings.quantize
     if source == "auto" and (entry := best_catalog_entry(settings)) is not None:
@@ -101,6 +107,19 @@ def _load_bundled(settings: "Settings", progress: Progress, on_notice: OnNotice,
         raise ModelError(f"Neither bundled model can be loaded. {POCKET}: {reason} {POCKET_SMALL}: {error}") from error
     on_notice(f"{reason} Until then {POCKET_SMALL} answers.")
     return model
+
+
+def _gguf_files(name: str, progress: Progress) -> "tuple[Path, Path | None] | None":
+    """Return the GGUF file that a model's name means and its vision encoder if that is known, fetched if needed.
+
+    None for another kind of model. Raises as `build_model` does.
+    """
+    from assistant.models.gguf.hub_files import fetch_gguf, parse_hub_name
+
+    if (on_hub := parse_hub_name(name)) is not None:
+        return fetch_gguf(on_hub, progress)
+    file = _find_file(name)
+    return None if file is None else (file, None)
 
 
 def _find_file(name: str) -> Path | None:
@@ -168,7 +187,7 @@ class ModelLoader:
         if name in BUNDLED_MODELS:
             fetch_bundled(name, settings, progress)
             return
-        if _find_file(name) is None:
+        if _gguf_files(name, progress) is None:
             from assistant.models.local import checkpoint
 
             checkpoint.fetch_and_validate(name, progress)

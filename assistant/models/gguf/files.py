@@ -10,7 +10,8 @@ from assistant.models.gguf.metadata import read_projector
 
 _SUFFIX = ".gguf"
 # The part of a vision-language model that encodes images, which is no model of its own.
-_PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
+PROJECTOR = re.compile(r"mmproj", re.IGNORECASE)
+"""Names of vision encoders."""
 # Formats of a vision encoder, the best for a processor first: float32 is no better, and twice as large.
 _FORMATS = ("q8_0", "f16", "bf16", "f32")
 # llama.cpp finds the other parts of a split model beside the first.
@@ -36,7 +37,7 @@ def find_gguf(name: str) -> Path | None:
         files = sorted(each for each in path.iterdir() if each.suffix.lower() == _SUFFIX)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {first_line(error)}.") from error
-    models = [each for each in files if not _PROJECTOR.search(each.name) and not _LATER_PART.search(each.name)]
+    models = [each for each in files if not PROJECTOR.search(each.name) and not _LATER_PART.search(each.name)]
     if len(models) > 1:
         names = ", ".join(each.name for each in models[:5])
         raise ModelError(f"{path} holds several models ({names}): choose one of these files.")
@@ -58,14 +59,14 @@ def find_projector(model: Path, width: int) -> Path | None:
         return None
     fitting = []
     for file in names:
-        if _PROJECTOR.search(file.name) and file != model:
+        if PROJECTOR.search(file.name) and file != model:
             with suppress(ModelError):
                 if read_projector(file).width == width:
                     fitting.append(file)
-    return max(fitting, key=lambda file: _likeness(file.name, model.name), default=None)
+    return max(fitting, key=lambda file: likeness(file.name, model.name), default=None)
 
 
-def _likeness(projector: str, model: str) -> tuple[int, int, str]:
+def likeness(projector: str, model: str) -> tuple[int, int, str]:
     """Return how well a vision encoder goes with a model: by their names, then by the format of its weights."""
     words = [set(re.findall(r"[a-z]+|\d+", name.lower())) - {"mmproj", "gguf"} for name in (projector, model)]
     format_ = next((rank for rank, word in enumerate(_FORMATS) if word in projector.lower()), len(_FORMATS))
