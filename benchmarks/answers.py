@@ -101,6 +101,8 @@ def measure(runs: int) -> list[Figure]:
         build_stt(settings, word_times=False), build_tts(settings), build_end_of_turn_model(settings)
     )
     session = Session(build_model(settings), options=GenerationOptions(_REPLY_TOKENS, temperature=0))
+    # As in every call.
+    session.share_cores(shared=True)
     try:
         return asyncio.run(measure_with(session, engines, [full_text(question) for question in QUESTIONS], runs))
     finally:

@@ -79,7 +79,8 @@ def measure(runs: int) -> list[Figure]:
                 label = f"{kind}, {len(clips)} clips, {'clean' if noise is None else f'noise at {noise} dB'}"
                 figures += compare(label, clips, noise, engines, file)
         figures += first_words([*people, *synthetic], engines, file, runs)
-    return [*figures, *one_utterance(stt, plain, synthesize(UTTERANCE, tts), runs), *measure_hot_words(tts, stt)]
+    in_call = build_stt(settings, word_times=False)
+    return [*figures, *one_utterance(in_call, plain, synthesize(UTTERANCE, tts), runs), *measure_hot_words(tts, stt)]
 
 
 def compare(

@@ -116,6 +116,14 @@ def test_a_model_whose_file_is_gone_keeps_its_cores(tmp_path: Path, monkeypatch:
     model.close()
 
 
+def test_a_prompt_is_processed_on_free_cores_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 3)
+    monkeypatch.setattr("assistant.models.gguf.model.free_cores", lambda: 1)
+    model = GgufModel.load(make_gguf(tmp_path / "tiny.gguf"))
+    assert (model._server.options.threads, model._server.options.prefill_threads) == (1, 1)
+    model.close()
+
+
 def test_cores_that_others_keep_busy_are_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assistant.models.gguf.model.available_cores", lambda: 4)
     monkeypatch.setattr("psutil.cpu_count", lambda: 4)
