@@ -22,14 +22,15 @@ from urllib.parse import urlsplit
 
 from assistant import __version__, hardware
 from assistant.errors import ParleyError, first_line
+from assistant.models.hub import answers
 from assistant.settings import Settings
 
 Facts = dict[str, Any]
 """One section of the report. The names are keys of `parley doctor --json`."""
 
 _PROBE_SECONDS = 2.5
-# Of those, for a server's answer: what looks up its name cannot be limited.
-_ANSWER_SECONDS = 2.0
+# More than this would not all answer in that time.
+_MAX_SERVERS = 8
 # Names as the index has them, with the module to import and what they are needed for.
 _PACKAGES = (
     *(("torch", "torch", "chat"), ("transformers", "transformers", "chat"), ("safetensors", "safetensors", "chat")),
@@ -114,7 +115,7 @@ def find_missing(facts: Mapping[str, Facts]) -> list[Missing]:
             needed = package["for"] == "chat" and not (remote and name in _LOCAL_PACKAGES)
             found.append(Missing(f"{name} {problem} ({package['for']})", needed, package["remedy"]))
     found += [
-        Missing(f"the server at {server['address']} does not answer", remote, "start it, or see --base-url")
+        Missing(f"the server at {server['address']} does not answer", server["in_use"], "start it, or see --base-url")
         for server in facts.get("servers", {}).get("configured", [])
         if not server["reachable"]
     ]
@@ -284,27 +285,21 @@ def _hub() -> Facts:
 
 
 def _servers(settings: Settings) -> Facts:
-    from parley.factory.servers import KEY_VARIABLE
+    from parley.factory.servers import chosen_server
 
-    named = [server.base_url for server in settings.servers.values()]
-    addresses = [*dict.fromkeys([settings.base_url, *named] if settings.base_url else named)]
-    if not addresses:
-        return {"configured": []}
-    return {
-        "configured": [{"address": _without_secrets(each), "reachable": answers(each)} for each in addresses],
-        "has_key": bool(os.environ.get(KEY_VARIABLE)),
-    }
-
-
-def answers(address: str) -> bool:
-    """Return True if a web server answers at `address`, whatever it says."""
-    import httpx2
-
-    try:
-        httpx2.head(address, timeout=_ANSWER_SECONDS)
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError):
-        return False
-    return True
+    chosen = chosen_server(settings)
+    addresses = [chosen.base_url] if chosen else []
+    addresses += [server.base_url for server in settings.servers.values() if server.base_url not in addresses]
+    described = [
+        {
+            "address": _without_secrets(address),
+            "reachable": answers(address),
+            "in_use": number == 0 and chosen is not None,
+        }
+        for number, address in enumerate(addresses[:_MAX_SERVERS])
+    ]
+    has_key = bool(chosen and os.environ.get(chosen.key_variable))
+    return {"configured": described, "has_key": has_key}
 
 
 def _packages() -> Facts:

@@ -11,6 +11,7 @@ from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from assistant.text_cleaning import valid_unicode
 from parley.factory.emotion import EmotionBackends
 from parley.factory.models import ModelLoader, build_model
+from parley.factory.recommendation import recommend_once
 from parley.factory.voice import load_audio
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def start_session(
     notices = [] if notices is None else notices
     history = open_history(settings, notices.append)
     model = build_model(settings, progress, notices.append)
+    if save:
+        recommend_once(settings, notices.append)
     return build_session(settings, model, history, resume=resume, save=save, notices=notices)
 
 

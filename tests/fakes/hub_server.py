@@ -22,6 +22,8 @@ class HubServer(ThreadingHTTPServer):
         requests: Method and path of every request.
         ranges: Range headers of requests that do not start at the beginning of a file.
         gated: Repositories whose files are refused.
+        vanished: Revisions that are gone.
+        announced: Sizes that are told of files, where they are not those of the files.
         damaged: Files that are sent with other bytes than announced.
         cut_after: Bytes of a weight file after which the connection is closed, once.
     """
@@ -34,6 +36,8 @@ class HubServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []
         self.ranges: list[str] = []
         self.gated: set[str] = set()
+        self.vanished: set[str] = set()
+        self.announced: dict[str, int] = {}
         self.damaged: set[str] = set()
         self.cut_after: int | None = None
 
@@ -67,6 +71,8 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(404, "RepoNotFound", "Repository not found")
         elif repository in self.server.gated and "/resolve/" in path:
             self.refuse(403, "GatedRepo", "Access to this model is restricted")
+        elif any(f"/{revision}" in path for revision in self.server.vanished):
+            self.refuse(404, "RevisionNotFound", "Invalid rev id")
         elif path.startswith(f"{_API}{repository}/revision/"):
             self.send_json(
                 {"id": repository, "sha": COMMIT, "siblings": [], "private": False, "tags": [], "downloads": 0}
@@ -78,10 +84,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def file_info(self, file: Path) -> dict[str, Any]:
         data = file.read_bytes()
-        plain = {"type": "file", "path": file.name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324
+        size = self.server.announced.get(file.name, len(data))
+        plain = {"type": "file", "path": file.name, "size": size, "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324
         if file.suffix != ".safetensors":
             return plain
-        return {**plain, "lfs": {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 100}}
+        return {**plain, "lfs": {"oid": hashlib.sha256(data).hexdigest(), "size": size, "pointerSize": 100}}
 
     def send_file(self, file: Path, *, with_body: bool) -> None:
         if not file.is_file():

@@ -198,6 +198,42 @@ def test_a_full_disk_is_reported_with_the_folder(server: HubServer, monkeypatch:
         hub.fetch(REPOSITORY, "main", no_progress)
 
 
+def test_a_model_of_two_terabytes_is_refused_before_its_weights_are_fetched(server: HubServer) -> None:
+    server.announced["model.safetensors"] = 2 * 10**12
+    with pytest.raises(ModelError, match=r"takes 2000\.0 GB more and the cache, .*cache, has .* left: make room there"):
+        fetch_checkpoint(REPOSITORY)
+    assert "model.safetensors" not in server.fetched()
+
+
+def test_a_revision_that_has_vanished_is_named(server: HubServer) -> None:
+    server.vanished.add("5" * 40)
+    with pytest.raises(ModelError, match=rf"The hub has no revision {'5' * 40} of {REPOSITORY} any more: update"):
+        hub.fetch(REPOSITORY, "5" * 40, no_progress)
+
+
+def test_half_a_model_without_the_hub_is_not_taken_for_a_whole_one(
+    server: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(folder / "model.safetensors", folder / "model-00002-of-00002.safetensors")
+    found = hub.fetch(REPOSITORY, "main", no_progress)
+    (found / "model-00002-of-00002.safetensors").resolve().unlink()
+    (found / "model-00002-of-00002.safetensors").unlink()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert hub.cached_folder(REPOSITORY, "main") is None
+    with pytest.raises(ModelError, match=f"{REPOSITORY} is not .*on this machine, and HF_HUB_OFFLINE is set"):
+        LocalModel.load(REPOSITORY, device="cpu")
+
+
+def test_a_quantized_model_that_cannot_run_here_is_refused_before_its_weights_are_fetched(
+    server: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.models.local.own_quantization.find_spec", lambda _: None)
+    change_config(folder, quantization_config={"quant_method": "awq", "bits": 4})
+    with pytest.raises(MissingExtraError, match="quantized by AWQ, which needs gptqmodel"):
+        LocalModel.load(REPOSITORY, device="cpu")
+    assert "model.safetensors" not in server.fetched()
+
+
 def test_the_cache_is_listed_and_emptied(server: HubServer, folder: Path, tmp_path: Path) -> None:
     assert hub.list_cached() == []
     hub.fetch(REPOSITORY, COMMIT, no_progress)

@@ -12,12 +12,12 @@ import pytest
 
 from assistant.errors import VoiceError
 from assistant.hardware import Cpu, Gpu
+from assistant.models.hub import answers
 from parley import doctor
 from tests.fakes.chat_server import ChatServer
 from tests.fakes.command_line import run
 from tests.fakes.http_server import running
 
-ANSWERS = doctor.answers
 SECTIONS = "parley processor memory gpu folders audio programs hub servers packages uses missing".split()
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine", "away_from_the_net")
@@ -109,13 +109,16 @@ def test_a_file_in_the_place_of_the_cache_is_named(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_missing_and_its_password_is_not_told(
     server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parley.doctor.answers", ANSWERS)
+    monkeypatch.setattr("parley.doctor.answers", answers)
     monkeypatch.setenv("PARLEY_API_KEY", "secret-key")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     result = run("--base-url", server.url, "doctor", "--json")
     found = json.loads(result.stdout)
-    assert found["servers"] == {"configured": [{"address": server.url, "reachable": True}], "has_key": True}
+    assert found["servers"] == {
+        "configured": [{"address": server.url, "reachable": True, "in_use": True}],
+        "has_key": True,
+    }
     assert found["hub"]["has_token"] is True
     assert found["uses"]["server"] is True
     assert "secret" not in result.stdout

@@ -87,6 +87,12 @@ def truncate(name: str, size: int) -> Damage:
         (lambda folder: (folder / "tokenizer.json").unlink(), "processor"),
         (lambda folder: (folder / "chat_template.jinja").unlink(), "no chat template"),
         (lambda folder: (folder / "chat_template.jinja").write_text("{% for"), "chat template"),
+        (
+            lambda folder: (folder / "chat_template.jinja").write_text(
+                "{% if not tools %}{{ raise_exception('Give me tools!') }}{% endif %}"
+            ),
+            "chat template.*Give me tools",
+        ),
         (lambda folder: (folder / "chat_template.jinja").write_text("{{ 'a' + messages[0]['content'] }}"), "template"),
         (lambda folder: (folder / "picture_adapter.safetensors").write_bytes(b"xx"), "damaged"),
     ],
