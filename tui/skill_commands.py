@@ -8,6 +8,7 @@ from functools import cache, partial
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.css.query import NoMatches
+from textual.widgets import Input
 from textual.worker import Worker
 
 from skills import registry
@@ -16,8 +17,15 @@ from tui.screens.chat import ChatScreen
 _gather_commands = CommandPalette._gather_commands.__wrapped__  # type: ignore[attr-defined] # noqa: SLF001
 
 
+_MAX_CHARACTERS = 200
+
+
 class Palette(CommandPalette):
     """Textual's palette, which ends the app if keys or results reach it after it has been closed."""
+
+    def on_mount(self) -> None:
+        """Limit what is typed. A key takes as long as the text is: 12,000 characters held up the app for minutes."""
+        self.query_one(Input).max_length = _MAX_CHARACTERS
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Close the palette once, however often that is asked for."""

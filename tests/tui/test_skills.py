@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from assistant.conversation.session import Session
 from assistant.history.store import History
@@ -86,6 +87,15 @@ async def test_palette_that_is_closed_at_once_leaves_the_app_alone(run_app: RunA
             await person.press(*keys)
         await person.wait_until(lambda: len(person.app.screen_stack) == 1)
         assert person.app._exception is None
+
+
+async def test_palette_takes_no_more_than_a_line(run_app: RunApp, tmp_path: Path) -> None:
+    async with run_app(app_with_skills(ScriptedModel("Here."), tmp_path)) as person:
+        await person.open_palette()
+        search = person.app.screen.query_one(Input)
+        search.insert_text_at_cursor("a" * 150)
+        search.insert_text_at_cursor("b" * 150)
+        assert search.value == "a" * 150
 
 
 async def test_palette_lists_skills_of_other_packages(
