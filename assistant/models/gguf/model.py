@@ -193,8 +193,8 @@ def free_cores() -> int:
 
     Threads that decode wait for each other some hundred times a token. On two cores, tokens a second of 1.5 billion
     parameters (2026-11-30): two threads 27, beside a busy program 9; one thread 17, beside a busy program 16. So do
-    those that process the prompt: while several programs ran, a short question took two threads 6.4 s and one 1.0 s, one
-    of 110 tokens 8.3 and 5.7 s.
+    those that process the prompt: while several programs ran, a short question took two threads 6.4 s and one 1.0 s,
+    and 110 tokens 8.3 and 5.7 s.
     """
     process = psutil.Process()
     own = sum(process.cpu_times()[:2])
