@@ -100,15 +100,14 @@ def connect_model(settings: "Settings", progress: Progress = no_progress, on_not
 def list_server_models(settings: "Settings", progress: Progress = no_progress) -> "list[ServerModel]":
     """Return the models of the server that `settings` choose, in its order. Raises as `connect_model`."""
     from assistant.models.remote.http_client import ApiClient
-    from assistant.models.remote.model_list import list_models
+    from assistant.models.remote.model_list import list_models, reporting
     from assistant.models.remote.retries import RetryPolicy
 
     server = chosen_server(settings)
     if server is None:
         raise _no_address()
     client = ApiClient(server.base_url, server.key(), key_variable=server.key_variable)
-    progress(f"asking the server at {client.base_url}", 0, 0)
-    return list_models(client, RetryPolicy(), lambda: False, required=True)
+    return list_models(client, RetryPolicy(), reporting(client, progress), required=True)
 
 
 def batch_model(settings: "Settings") -> str:

@@ -8,7 +8,6 @@ The server holds the weights, the prompt cache and the queue of requests. The cl
 """
 
 import threading
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -21,7 +20,14 @@ from assistant.models.base import MIN_RESPONSE_TOKENS, GenerationOptions, ModelI
 from assistant.models.data_urls import data_url
 from assistant.models.remote.dialect import Dialect, Negotiation
 from assistant.models.remote.http_client import READ_TIMEOUT, ApiClient
-from assistant.models.remote.model_list import UNAUTHORIZED, list_models, missing_model, select_model, unauthorized
+from assistant.models.remote.model_list import (
+    UNAUTHORIZED,
+    list_models,
+    missing_model,
+    reporting,
+    select_model,
+    unauthorized,
+)
 from assistant.models.remote.openai_api import (
     parse_context_overflow,
     sampling_parameters,
@@ -33,8 +39,6 @@ from assistant.models.remote.streamed_reply import StreamedReply
 from assistant.models.think_tags import opened
 from assistant.progress import OnNotice, Progress, no_notice, no_progress
 from assistant.text_cleaning import valid_unicode
-
-_PROGRESS_SECONDS = 0.3
 
 
 class RemoteModel:
@@ -100,16 +104,7 @@ class RemoteModel:
             ConfigError: `base_url` or `key` is invalid.
         """
         client = ApiClient(base_url, key, read_timeout=read_timeout, key_variable=key_variable)
-        reported = time.monotonic()
-
-        def report() -> bool:
-            nonlocal reported
-            if time.monotonic() - reported > _PROGRESS_SECONDS:
-                reported = time.monotonic()
-                progress(f"asking the server at {client.base_url}", 0, 0)
-            return False
-
-        models = list_models(client, RetryPolicy(retry_delays), report, required=model is None)
+        models = list_models(client, RetryPolicy(retry_delays), reporting(client, progress), required=model is None)
         selected = select_model(models, model, client.base_url)
         listed = [each.id for each in models]
         return cls(client, selected.id, selected.context_tokens, retry_delays, on_notice, listed)

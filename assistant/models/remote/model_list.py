@@ -1,5 +1,6 @@
 """The models of a server: asked for, searched, and selected by name."""
 
+import time
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -9,11 +10,27 @@ from assistant.models.remote.http_client import ApiClient
 from assistant.models.remote.http_errors import REDIRECTS
 from assistant.models.remote.openai_api import ServerModel, parse_models
 from assistant.models.remote.retries import IsCancelled, RetryPolicy, ServerError
+from assistant.progress import Progress
 from assistant.text_cleaning import clean_line
 
 UNAUTHORIZED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_PROGRESS_SECONDS = 0.3
 _MAX_LISTED_MODELS = 12
 _MAX_NAME = 80
+
+
+def reporting(client: ApiClient, progress: Progress) -> IsCancelled:
+    """Return what is polled while a server is waited for: it reports to `progress`, whose exceptions end the wait."""
+    reported = time.monotonic()
+
+    def report() -> bool:
+        nonlocal reported
+        if time.monotonic() - reported > _PROGRESS_SECONDS:
+            reported = time.monotonic()
+            progress(f"asking the server at {client.base_url}", 0, 0)
+        return False
+
+    return report
 
 
 def list_models(

@@ -103,6 +103,8 @@ def test_a_named_server_answers_and_a_conversation_changes_to_it_and_back(server
     assert talk.stdout.splitlines()[-1] == "You said: Four"
     assert [*dict.fromkeys(request["model"] for request in server.requests)] == ["large", "small", "nobody"]
     assert f"box ({server.url})" in run("--config", str(file), "config").stdout
+    assert "Servers in" not in run("--config", str(file), "-m", "box", "models").stderr
+    assert "Servers in the settings file: box." in run("--config", str(file), "models", "--search", "pocket").stderr
     assert run("--config", str(file), "models", "use", "box/large").exit_code == 0
     assert file.read_text().startswith('model = "box/large"\n[servers.box]')
 
