@@ -12,8 +12,9 @@ error that Parley raises on purpose is a `ParleyError`.
 
 Importing this package loads nothing heavy; models and their libraries are loaded by the first call that needs them.
 
-Read in this order: `api` and `file_skills` (the names above), `loop_thread` (plain calls to asynchronous code),
-`factory` (builds the parts from settings), `cli` (the command line), `components` (the parts and their licences).
+Read in this order: `api` and `file_skills` (the names above), `loop_thread` and `text_stream` (plain calls to
+asynchronous code), `factory` (builds the parts from settings), `cli` (the command line), `components` (the parts and
+their licences).
 """
 
 from importlib import import_module

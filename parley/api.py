@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack, cast
 
 from assistant.async_bridge import wait_uncancelled
-from assistant.errors import ParleyError
+from assistant.errors import ParleyError, SkillUsageError
 from assistant.events import Notice, TextDelta, TextWasReasoning
 from assistant.messages import user
 from assistant.progress import OnNotice, Progress
 from parley.loop_thread import ClosedError, LoopThread
+from parley.text_stream import TextStream, current_task
 from skills.call_check import PATH, TEXT, check_call
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Assistant:
         self._progress = progress
         self._session: Session | None = None
         self._emotion_backends: EmotionBackends | None = None
-        self._streams: set[_TextStream] = set()
+        self._streams: set[TextStream] = set()
         # One turn or skill at a time: they share the model.
         self._lock = asyncio.Lock()
         # Set to end the work that runs in a thread now.
@@ -214,6 +215,10 @@ class Assistant:
 
         values = dict(values)
         for parameter in skill.parameters:
+            value = values.get(parameter.name)
+            if isinstance(value, str) and not value.strip() and value != parameter.default:
+                raise SkillUsageError(f"The {parameter.name} for the skill {skill.name} is empty: say which.")
+        for parameter in skill.parameters:
             path = values.get(parameter.name)
             if parameter.kind == "photo" and path is not None:
                 values[parameter.name] = self._load_image(path)
@@ -291,20 +296,24 @@ class Assistant:
 
     # Everything below runs where the caller is.
 
-    def _open_stream(self, prompt: str, images: Sequence[FilePath]) -> "_TextStream":
+    def _open_stream(self, prompt: str, images: Sequence[FilePath]) -> TextStream:
         check_call("ask", inspect.signature(self.ask), {"prompt": TEXT, "images": PATH}, (prompt, *images), {})
-        stream = _TextStream(self._texts(prompt, images))
+        if not prompt.strip():
+            raise ParleyError("The prompt is empty: say what you want to know.")
+        if not all(str(image).strip() for image in images):
+            raise ParleyError("The path of an image is empty: name a file.")
+        stream = TextStream(self._texts(prompt, images))
         self._streams.add(stream)
         return stream
 
-    def _read(self, stream: "_TextStream") -> Generator[str, None, None]:
+    def _read(self, stream: TextStream) -> Generator[str, None, None]:
         try:
             while (text := self._loop_thread.run(self._next_text(stream))) is not None:
                 yield text
         finally:
             self._close_stream(stream)
 
-    async def _read_async(self, stream: "_TextStream") -> AsyncGenerator[str, None]:
+    async def _read_async(self, stream: TextStream) -> AsyncGenerator[str, None]:
         try:
             while (text := await self._loop_thread.run_async(self._next_text(stream))) is not None:
                 yield text
@@ -314,7 +323,7 @@ class Assistant:
             with suppress(ClosedError):
                 await self._loop_thread.run_async(stream.aclose())
 
-    def _close_stream(self, stream: "_TextStream") -> None:
+    def _close_stream(self, stream: TextStream) -> None:
         self._streams.discard(stream)
         # `close` stops all streams itself.
         with suppress(ClosedError, CancelledError):
@@ -324,7 +333,7 @@ class Assistant:
             if stream.thread == threading.get_ident():
                 closing.result()
 
-    def _next_text(self, stream: "_TextStream") -> Coroutine[Any, Any, str | None]:
+    def _next_text(self, stream: TextStream) -> Coroutine[Any, Any, str | None]:
         self._check_open()
         return stream.next()
 
@@ -345,40 +354,9 @@ class Assistant:
     def _check_usable_by_task(self) -> None:
         """Raise `ParleyError` if a stream of this task is open."""
         self._check_open()
-        task = _current_task()
+        task = current_task()
         if any(stream.task is task for stream in self._streams.copy()):
             raise _open_stream_error()
-
-
-class _TextStream:
-    """The reply of one turn. Its methods run on the private loop, each in a task of its own."""
-
-    def __init__(self, texts: AsyncGenerator[str | TextWasReasoning, None]) -> None:
-        self.text = ""
-        """The reply so far. Text that was yielded and turned out to be reasoning is no part of it."""
-        self.thread = threading.get_ident()
-        self.task = _current_task()
-        self._texts = texts
-        self._is_closed = False
-        # A step that is cancelled takes a moment to stop the model; closing waits for it.
-        self._step = asyncio.Lock()
-
-    async def next(self) -> str | None:
-        """Return the next piece of the reply, or None at its end."""
-        async with self._step:
-            if self._is_closed:
-                # The reply is incomplete, and must not seem to end here.
-                raise ClosedError
-            while isinstance(item := await anext(self._texts, None), TextWasReasoning):
-                self.text = ""
-            self.text += item or ""
-            return item
-
-    async def aclose(self) -> None:
-        """Stop the turn, and return when the model has stopped."""
-        async with self._step:
-            self._is_closed = True
-            await self._texts.aclose()
 
 
 class _StoppedError(Exception):
@@ -395,14 +373,6 @@ class _LabelLogger:
         if label != self._label:
             self._label = label
             _logger.info(label)
-
-
-def _current_task() -> "asyncio.Task[Any] | None":
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        # No event loop runs in this thread.
-        return None
 
 
 def _open_stream_error() -> ParleyError:

@@ -13,7 +13,8 @@ import click
 from assistant.errors import AttachmentError, ModelError, SkillError, SkillUsageError
 from parley.cli.options import SETTINGS_OPTIONS, load_settings
 from parley.cli.outcomes import OutcomePrinter
-from parley.cli.progress import ProgressLine, RunProgress
+from parley.cli.progress import RunProgress
+from parley.cli.skill_inputs import build_dependencies, load_file, load_files
 from parley.cli.terminal import notify, read_input, shown_name, write_json, write_out
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from skills.definition import Dependency, Skill
     from skills.files import Source
     from skills.jsonl_results import ResultFile
-    from skills.parameters import Parameter, ParameterKind
 
 FILES = "files_by_kind"
 """Name of the argument for files of several media types."""
@@ -139,8 +139,8 @@ def _run_once(skill: "Skill[..., Any]", values: dict[str, Any], settings: "Setti
 
     from skills.definition import as_text
 
-    values = _load_files(skill, values, settings)
-    [dependency] = _build_dependencies(skill, settings, threading.Event())
+    values = load_files(skill, values, settings)
+    [dependency] = build_dependencies(skill, settings, threading.Event())
     result = skill.run(values, dependency)
     if as_json:
         write_json(result.model_dump(mode="json"))
@@ -166,7 +166,7 @@ class _SkillRun:
 
         sources = find_sources(arguments, read_input, self._parameters, notify)
         self._refuse_conflicts(sources)
-        self._values = _load_files(self._skill, self._values, self._settings)
+        self._values = load_files(self._skill, self._values, self._settings)
         if self._options.batch_file is not None:
             return self._write_requests(sources, self._options.batch_file)
         with self._open_result_file() as result_file:
@@ -175,7 +175,7 @@ class _SkillRun:
                 return self._report_nothing_to_do(sources, result_file)
             if len(sources) == 1 and result_file is None and not self._options.as_json:
                 # An error in a single file is reported before a model is loaded.
-                _load_file(sources[0], self._parameters, self._settings)
+                load_file(sources[0], self._parameters, self._settings)
             return self._process(remaining, len(sources), result_file)
 
     def _write_requests(self, sources: "Sequence[Source]", target: Path) -> bool:
@@ -192,7 +192,7 @@ class _SkillRun:
         from skills.batch import run_all
 
         stop = threading.Event()
-        dependencies = self._build_dependencies(stop, len(remaining))
+        dependencies = self.build_dependencies(stop, len(remaining))
         printer = OutcomePrinter(result_file, self._record_key, as_json=self._options.as_json, single=total == 1)
         progress = RunProgress(self._skill.name, total, already_done=total - len(remaining))
         all_succeeded = True
@@ -217,10 +217,10 @@ class _SkillRun:
             progress.finish("Go on with --resume." if result_file else "")
         return all_succeeded
 
-    def _build_dependencies(self, stop: "threading.Event", max_workers: int) -> "Sequence[Dependency | None]":
+    def build_dependencies(self, stop: "threading.Event", max_workers: int) -> "Sequence[Dependency | None]":
         options = self._options
         if not options.answers:
-            return _build_dependencies(self._skill, self._settings, stop, options.workers, max_workers)
+            return build_dependencies(self._skill, self._settings, stop, options.workers, max_workers)
         from parley.cli.batch_files import batch_clients
 
         return batch_clients(self._settings, options.answers, stop, min(options.workers or 1, max_workers))
@@ -228,7 +228,7 @@ class _SkillRun:
     def _call_skill(
         self, stop: "threading.Event", source: "Source", dependency: "Dependency | None"
     ) -> "tuple[BaseModel, Sequence[str]]":
-        value, notices = _load_file(source, self._parameters, self._settings)
+        value, notices = load_file(source, self._parameters, self._settings)
         parameter = self._parameters[source.media_type(self._parameters)]
         return self._skill.run({**self._values, parameter.name: value}, dependency, stop), notices
 
@@ -285,65 +285,3 @@ def _without_done(sources: "Sequence[Source]", done: Counter[str]) -> "Iterator[
             records_left[source.identity] -= 1
         else:
             yield source
-
-
-def _load_files(skill: "Skill[..., Any]", values: Mapping[str, Any], settings: "Settings") -> dict[str, Any]:
-    """Return `values` with the content of image and audio files in place of their paths."""
-    from skills.files import Source
-
-    loaded = dict(values)
-    for parameter in skill.parameters:
-        path = values.get(parameter.name)
-        if parameter.kind in ("photo", "sound") and path is not None:
-            loaded[parameter.name], notices = _load_file(
-                Source(path), {parameter.kind: parameter}, settings, parameter.kind
-            )
-            for notice in notices:
-                notify(notice)
-    return loaded
-
-
-def _load_file(
-    source: "Source",
-    parameters: "Mapping[ParameterKind, Parameter]",
-    settings: "Settings",
-    media_type: "ParameterKind | None" = None,
-) -> tuple[Any, Sequence[str]]:
-    """Return the content of a file and notices about it. Without `media_type` the file's own type is detected."""
-    match media_type or source.media_type(parameters):
-        case "sound":
-            from parley.factory.voice import load_audio
-
-            return load_audio(source.name, source.data)
-        case "text":
-            return source.read_text(), ()
-    from assistant.attachments.images import ImageLoader
-
-    loaded = source.read_image(ImageLoader.from_settings(settings))
-    return loaded.image, loaded.notices
-
-
-def _build_dependencies(
-    skill: "Skill[..., Any]",
-    settings: "Settings",
-    stop: "threading.Event",
-    workers: int | None = None,
-    max_workers: int = 1,
-) -> "Sequence[Dependency | None]":
-    """Return the dependency of `skill` for each thread that runs it."""
-    if skill.needs_emotion_models:
-        from parley.factory.emotion import EmotionBackends
-
-        return [EmotionBackends(settings, progress_display=ProgressLine, on_notice=notify)]
-    if not skill.needs_model:
-        return [None] * min(workers or 1, max_workers)
-    from parley.factory.models import build_vision_clients
-
-    notices: list[str] = []
-    with ProgressLine() as progress:
-        clients = build_vision_clients(
-            settings, stop, progress, notices.append, workers=workers, max_clients=max_workers
-        )
-    for notice in notices:
-        notify(notice)
-    return clients

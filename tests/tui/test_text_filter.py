@@ -68,7 +68,7 @@ async def test_hostile_text_in_every_place_of_the_screen(make_app: MakeApp, run_
         await person.expect_text("reply", "AssistantMessage")
         await person.expect_text("ready", "StatusBar")
         app._chat.show_notice(f"notice {HOSTILE}", failure=True)
-        app._chat.show_voice_status(f"voice {HOSTILE}")
+        app._chat._spoken.show_status(f"voice {HOSTILE}")
         await person.expect_text("notice", "Notice")
         assert not BIDIRECTIONAL.search(person.read()), ascii(person.read())
         assert len(person.read("StatusBar").splitlines()) == 1

@@ -18,19 +18,12 @@ from assistant.conversation.turn import Turn
 from assistant.errors import ParleyError
 from assistant.events import Event, UserTranscript
 from assistant.messages import Image, user
+from tui.spoken_view import SpokenView
 from tui.turn_view import TurnView
 from tui.widgets.composer import Composer
 from tui.widgets.status_bar import StatusBar
 from tui.widgets.transcript import Transcript
 from voice.conversation import SpokenConversation
-
-_VOICE_STATUS = {
-    "listening": "listening",
-    "hearing": "hearing you …",
-    "thinking": "thinking … (Esc stops)",
-    "speaking": "speaking … (Esc stops)",
-    "muted": "muted (F3 to talk)",
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class ChatScreen(Screen[None]):
         """A message sent before there was a session, and its view."""
         self._current_turn: _RunningTurn | None = None
         self.voice: SpokenConversation | None = None
-        self._spoken_turn = TurnView(self._transcript, self._status, typed=False)
+        self._spoken = SpokenView(self._transcript, self._status)
 
     def compose(self) -> ComposeResult:
         yield self._transcript
@@ -242,8 +235,7 @@ class ChatScreen(Screen[None]):
             reply.view.show_stopping()
             self._composer.show_stopping()
         elif self.voice is not None and self.voice.replying:
-            self.show_voice_status("stopping …")
-            self._spoken_turn.show_stopping()
+            self._spoken.show_stopping()
             self.call_later(self._interrupt, self.voice)
         else:
             return False
@@ -283,16 +275,7 @@ class ChatScreen(Screen[None]):
 
     def show_voice_state(self) -> None:
         """Show the state of the spoken conversation in the status bar, or nothing if there is none."""
-        if self.voice is None:
-            self.show_voice_status("")
-        elif self.voice.push_to_talk_active:
-            self.show_voice_status("hearing you … (F3 sends)")
-        else:
-            self.show_voice_status(_VOICE_STATUS[self.voice.state])
-
-    def show_voice_status(self, status: str) -> None:
-        """Show `status` as that of the spoken conversation."""
-        self._status.voice = status
+        self._spoken.show_state(self.voice)
 
     def take_images(self) -> list[Image]:
         """Remove the attached images from the composer and return them, for a spoken question."""
@@ -306,10 +289,10 @@ class ChatScreen(Screen[None]):
     async def _show_conversation_event(self, message: ConversationEvent) -> None:
         if isinstance(message.event, UserTranscript):
             await self._begin_spoken_turn()
-        await self._spoken_turn.show(message.event)
+        await self._spoken.show(message.event)
 
     async def _begin_spoken_turn(self) -> None:
         # A spoken message counts as much as a typed one: there is one reply at a time.
         if (reply := self._running_reply) is not None:
             await self._cancel(reply)
-        self._spoken_turn = TurnView(self._transcript, self._status, typed=False)
+        self._spoken.begin_turn()

@@ -19,7 +19,7 @@ A turn passes through it like this:
 Reading order: `model` (the public class), `engine` (prefill and decode on token ids), `decoders` (one protocol, two
 kinds of decoders), `llama` (the bundled model on onnxruntime). Then as needed:
 
-    loading        loader, checkpoint, placement, load_errors
+    loading        loader, checkpoint, placement, building, load_progress, load_errors
     prompts        chat_template, template_limits, image_encoder, image_detail, prompt_cache
     decoding       sampling, prompt_lookup, compiled, batch_generation, batch_decoder, kv_cache
     arithmetic     llama_graph, llama_sessions, onnx_graph, int8, lora, cpu_threads

@@ -1,17 +1,51 @@
 """Questions, streams and turns of an `Assistant`."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from parley import Assistant
+from parley import Assistant, ParleyError, caption, emotion, read, vqa
 
 pytestmark = pytest.mark.usefixtures("nobodys_machine")
 
 
 def test_a_question_about_an_image_is_answered(assistant: Assistant, photo: str) -> None:
     assert assistant.ask("What is this?", photo) == "You said: What is this? (and showed dog.png)"
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t"])
+def test_an_empty_prompt_is_an_error(assistant: Assistant, photo: str, prompt: str) -> None:
+    async def ask_async() -> str:
+        return await assistant.ask_async(prompt)
+
+    calls: list[Callable[[], object]] = [
+        lambda: assistant.ask(prompt),
+        lambda: assistant.ask(prompt, photo),
+        lambda: list(assistant.stream(prompt)),
+        lambda: asyncio.run(ask_async()),
+    ]
+    for call in calls:
+        with pytest.raises(ParleyError, match=r"^The prompt is empty: say what you want to know\.$"):
+            call()
+    assert assistant.ask("And now?") == "You said: And now?"
+
+
+def test_an_empty_path_is_an_error_that_says_so(assistant: Assistant, photo: str) -> None:
+    with pytest.raises(ParleyError, match=r"^The path of an image is empty: name a file\.$"):
+        assistant.ask("What is this?", photo, "")
+    calls: list[tuple[str, Callable[[], object]]] = [
+        ("The photo for the skill caption", lambda: caption("", assistant=assistant)),
+        ("The photo for the skill read", lambda: read(" ", assistant=assistant)),
+        ("The question for the skill vqa", lambda: vqa(photo, question=" ", assistant=assistant)),
+        ("The text for the skill emotion", lambda: emotion(text="", assistant=assistant)),
+        ("The face for the skill emotion", lambda: emotion(face="", assistant=assistant)),
+        ("The voice for the skill emotion", lambda: emotion(voice="", assistant=assistant)),
+    ]
+    for what, call in calls:
+        with pytest.raises(ParleyError, match=f"^{what} is empty: say which"):
+            call()
 
 
 def test_a_path_object_will_do(assistant: Assistant, photo: str) -> None:
