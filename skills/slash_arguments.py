@@ -16,13 +16,15 @@ _TOKEN = re.compile(r'(?P<option>--[a-z][a-z0-9-]*)(?:=(?P<value>"[^"]*"|\S+))?(
 
 def usage(skill: "Skill[..., Any]", *, in_chat: bool = False) -> str:
     """Return how a skill is called on a command line, or in a chat, where pictures are attached and have no option."""
-    parameters = [each for each in skill.parameters if not (in_chat and each.is_option and each.kind == "photo")]
-    return " ".join([f"/{skill.name}" if in_chat else skill.name, *map(_parameter_usage, parameters)])
+    shown = [_parameter_usage(each, in_chat=in_chat) for each in skill.parameters]
+    return " ".join([f"/{skill.name}" if in_chat else skill.name, *shown])
 
 
-def _parameter_usage(parameter: Parameter) -> str:
+def _parameter_usage(parameter: Parameter, *, in_chat: bool) -> str:
     if not parameter.is_option:
         return parameter.name.upper()
+    if in_chat and parameter.kind == "photo":
+        return f"[{parameter.name.upper()}]"
     match parameter.kind:
         case "flag":
             value = ""

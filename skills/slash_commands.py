@@ -93,6 +93,7 @@ class SlashCommandRouter:
             "A message that begins with a slash is a command:",
             *_SESSION_COMMANDS.values(),
             *(f"{usage(each, in_chat=True)}: {each.summary}" for each in skills),
+            *_picture_lines(skills),
             f"To send a text that begins with a slash, begin with {LITERAL_SLASH}, as in {LITERAL_SLASH}help.",
         ]
         return [*lines, *notices]
@@ -186,8 +187,19 @@ def _usage_lines(skill: "Skill[..., Any]") -> list[str]:
     options = [each for each in skill.parameters if each.is_option and each.kind not in ("photo", "sound")]
     return [
         f"{usage(skill, in_chat=True)}: {skill.summary}",
+        *_picture_lines([skill]),
         *(f"{each.option}: {each.help}" for each in options if each.help),
     ]
+
+
+def _picture_lines(skills: Sequence["Skill[..., Any]"]) -> list[str]:
+    """Return how the pictures that `skills` take are given in a conversation, if any take some."""
+    pictures = [each for skill in skills for each in skill.parameters if each.kind == "photo"]
+    if not pictures:
+        return []
+    names = " or ".join(dict.fromkeys(each.name.upper() for each in pictures))
+    latest = "" if all(each.is_option for each in pictures) else "; without one, the latest picture is looked at"
+    return [f"In the place of {names} goes a picture: name its path, or attach it{latest}."]
 
 
 def _choose_images(

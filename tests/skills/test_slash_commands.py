@@ -141,6 +141,19 @@ def test_help_describes_one_command() -> None:
     assert event.text.startswith("/model NAME")
 
 
+def test_help_says_which_skills_take_pictures_and_how() -> None:
+    [events] = run_turns(ScriptedModel(), user("/help"))
+    lines = [event.text for event in events if isinstance(event, Notice)]
+    assert any(line.startswith("/emotion [--text TEXT] [FACE] [--voice PATH]") for line in lines), lines
+    assert any(line.startswith("/read PHOTO") for line in lines), lines
+    told = "In the place of PHOTO or FACE goes a picture: name its path, or attach it; without one, the latest"
+    assert told in "".join(lines)
+    for command, end in (("caption", "; without one, the latest picture is looked at."), ("emotion", "attach it.")):
+        [events] = run_turns(ScriptedModel(), user(f"/help {command}"))
+        lines = [event.text for event in events if isinstance(event, Notice)]
+        assert any(line.startswith("In the place of") and line.endswith(end) for line in lines), lines
+
+
 @pytest.mark.parametrize(("typed", "sent"), [("\\/help me", "/help me"), (" \\/foo", " /foo"), ("\\(x\\)", "\\(x\\)")])
 def test_a_backslash_sends_a_text_with_its_slash(typed: str, sent: str) -> None:
     model, store = ScriptedModel("Fine."), RecordingStore()
