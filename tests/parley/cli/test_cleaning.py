@@ -189,4 +189,4 @@ def test_a_long_address_in_a_notice_is_cut_in_its_middle() -> None:
     assert len(result.stderr) < 400
     assert "scripted-x" in result.stderr
     assert "x-end" in result.stderr
-    assert "give a folder that exists" in result.stderr
+    assert "choose one that `parley models` lists" in result.stderr

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from assistant.conversation.session import Session
-from assistant.errors import ModelError, OutOfMemory
+from assistant.errors import ConfigError, ModelError, OutOfMemory
 from assistant.events import Event, Notice, TextDelta
 from assistant.history.store import History
 from assistant.messages import Image, Message, user
@@ -178,7 +178,7 @@ def test_changing_the_model_frees_the_previous_one_and_a_bad_choice_keeps_it(
 
     async def talk() -> None:
         await run_turn(session, user("Hello."))
-        with pytest.raises(ModelError, match="There is no model"):
+        with pytest.raises(ConfigError, match="There is no model"):
             await session.change_model("/no/such/folder", no_progress)
         assert alive == []
         assert await session.change_model(str(qwen_folder), no_progress) == "tiny-qwen answers from here on."

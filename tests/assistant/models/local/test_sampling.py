@@ -101,7 +101,7 @@ def test_temperature_1_samples_from_the_softmax() -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from([1e-30, 1e-3, 0.7, 100.0]), st.integers(0, 2**40))
+@given(st.sampled_from([1e-30, 1e-3, 0.7, 2.0]), st.integers(0, 2**40))
 def test_a_seed_samples_the_same_tokens_at_any_temperature(temperature: float, seed: int) -> None:
     logits = torch.tensor([5.0, 100.0, 99.0, 1.0])
     one, other = (sampler(temperature=temperature, seed=seed) for _ in range(2))
