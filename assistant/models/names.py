@@ -36,6 +36,6 @@ def unknown_model(name: str) -> ConfigError:
     close = closest_name(name, ("auto", *BUNDLED, *(entry.name for entry in catalog.CATALOG)))
     hint = f" Did you mean {close}?" if close else ""
     return ConfigError(
-        f"There is no model {clean_line(name, len(name) + 1)}: choose one that `parley models` lists, a folder, a GGUF file, "
-        f"an id on the hub, like owner/name, or hub:owner/name for a GGUF model there.{hint}"
+        f"There is no model {clean_line(name, len(name) + 1)}: choose one that `parley models` lists, a folder, a GGUF "
+        f"file, an id on the hub, like owner/name, or hub:owner/name for a GGUF model there.{hint}"
     )
