@@ -24,7 +24,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import psutil
 
 from assistant.attachments.images import decode
 from assistant.messages import Image, user
@@ -60,11 +63,13 @@ class Eyes(NamedTuple):
         describe: Describes one image; its time is kept in `seconds`.
         model: Today's small model.
         seconds: Time of each description of a photo.
+        loading: What it took to load it all, imports included: seconds, processor seconds, megabytes.
     """
 
     describe: Callable[[Image], ImageDescription]
     model: ChatModel
     seconds: list[float]
+    loading: Mapping[str, float] = MappingProxyType({})
 
     def ask(self, question: str, image: Image) -> str:
         """Return the small model's answer."""
@@ -227,7 +232,14 @@ def open_eyes() -> Eyes:
     """Load what looks at images, as the chat does."""
     from parley.factory.bundled import load_vision
 
-    vision = load_vision(load().settings)
+    settings, process = load().settings, psutil.Process()
+    before = time.perf_counter(), time.process_time(), process.memory_info().rss
+    vision = load_vision(settings)
+    loading = {
+        "seconds": round(time.perf_counter() - before[0], 2),
+        "processor_seconds": round(time.process_time() - before[1], 2),
+        "megabytes": round((process.memory_info().rss - before[2]) / 1e6),
+    }
     seconds: list[float] = []
 
     def describe(image: Image) -> ImageDescription:
@@ -237,7 +249,7 @@ def open_eyes() -> Eyes:
         seconds.append(time.perf_counter() - started)
         return found
 
-    return Eyes(describe, vision.model, seconds)
+    return Eyes(describe, vision.model, seconds, loading)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -254,6 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     options = parser.parse_args(arguments)
     eyes, photos = open_eyes(), Photos(options.data, options.split, options.limit)
+    print(f"loaded: {dict(eyes.loading)}", flush=True)
     figures: list[Figure] = []
     for part in options.parts:
         found = MEASURES[part](eyes, photos)
@@ -269,6 +282,7 @@ def save(options: argparse.Namespace, eyes: Eyes, figures: Sequence[Figure]) -> 
         "split": options.split,
         "limit": options.limit,
         "machine": describe_machine(),
+        "loading": dict(eyes.loading),
         "median_seconds": round(statistics.median(eyes.seconds), 2),
         "figures": [figure.to_json() for figure in figures],
     }

@@ -29,6 +29,7 @@ _CLOSING = frozenset(_TAGS.values())
 _FIRST_CHARACTERS = tuple({tag[0] for tag in _TAGS})
 _LONGEST = max(map(len, _CLOSING))
 _LINE = 64
+_MAX_SPACE = 64
 _QUOTES = frozenset("`'\"“‘«(")
 
 
@@ -120,9 +121,9 @@ class ThinkTags:
     def _text(self, text: str) -> Iterator[str]:
         if self._only_space:
             text = text.lstrip() if self._had_reasoning else self._leading_space + text
-            self._leading_space = text if text.isspace() else ""
             self._only_space = not text or text.isspace()
-            if self._only_space:
+            self._leading_space = text if self._only_space and len(text) < _MAX_SPACE else ""
+            if self._leading_space or not text:
                 return
         first, *others = text.split("\n")
         self._line += first

@@ -90,6 +90,11 @@ def test_a_prompt_may_end_inside_the_reasoning(end: str, opens: bool) -> None:
     assert ends_with_opening_tag(f"<|im_start|>assistant\n{end}") is opens
 
 
+def test_white_space_without_end_is_passed_on() -> None:
+    tags = ThinkTags()
+    assert sum(len(item) for _ in range(100) for item in tags.push(" ") if isinstance(item, str)) > 30
+
+
 def test_what_the_template_has_opened_is_reasoning_from_the_first_word() -> None:
     assert read([item for item in opened(["It is ", "red.</think>", "Red."]) if isinstance(item, str)]) == (
         "It is red.",

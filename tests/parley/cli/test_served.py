@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -18,7 +21,7 @@ from parley.factory.models import build_model
 from parley.factory.session import start_session
 from tests.fakes import chat_server
 from tests.fakes.chat_server import ChatServer, error_response
-from tests.fakes.command_line import last_messages, run, start
+from tests.fakes.command_line import command, last_messages, run, start
 from tests.fakes.http_server import running
 
 KEY = "sk-very-secret-1234"
@@ -158,13 +161,21 @@ def test_a_reply_that_breaks_off_is_saved_as_far_as_it_came(server: ChatServer) 
 @ENDING_SIGNALS
 def test_ctrl_c_closes_the_connection_and_saves_the_partial_reply(server: ChatServer, number: int) -> None:
     server.behaviors.append(chat_server.silent_after_a_word)
-    asking = start("ask", "Count.", "--base-url", server.url)
-    assert asking.stdout is not None
-    assert asking.stdout.read(3) == b"One"
+    # On a terminal, a reply is shown word by word.
+    screen, terminal = pty.openpty()
+    asking = subprocess.Popen(
+        command("ask", "Count.", "--base-url", server.url),
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+    )
+    os.close(terminal)
+    assert os.read(screen, 3) == b"One"
     # The server says nothing more, so only the signal can end the request.
     asking.send_signal(number)
     assert server.client_left.wait(30)
     _, errors = asking.communicate(timeout=30)
+    os.close(screen)
     assert asking.returncode == 128 + number
     # Where the connection takes long, a line says that it is being made.
     assert errors in (b"", f"parley: asking the server at {server.url}\n".encode())
