@@ -159,8 +159,9 @@ def _openai_url() -> str:
 def _is_local_name(model: str) -> bool:
     """Return True for a model of this machine, such as one that `parley models use` chose before a server was set."""
     from assistant.models import catalog
+    from assistant.models.gguf.hub_files import PREFIX as HUB_PREFIX
 
     if model in ("auto", *BUNDLED_MODELS) or any(entry.name == model for entry in catalog.CATALOG):
         return True
     # `Path.is_dir` raises an error for a name that no file can have.
-    return os.path.isdir(model) or model.lower().endswith(".gguf")  # noqa: PTH112
+    return os.path.isdir(model) or model.lower().endswith(".gguf") or model.startswith(HUB_PREFIX)  # noqa: PTH112

@@ -149,3 +149,10 @@ def test_a_batch_api_gets_the_name_that_the_server_knows(file: Path) -> None:
         assert batch_model(load({"model": model}, file).settings) == name
     with pytest.raises(ConfigError, match="needs the name of the model"):
         batch_model(load({"model": "gpu-box"}, file).settings)
+
+
+def test_a_model_of_this_machine_is_not_asked_of_a_server() -> None:
+    for model in ("pocket", "file.gguf", "hub:owner/name:Q4_K_M"):
+        chosen = chosen_server(load({"base_url": "http://localhost:8000/v1", "model": model}).settings)
+        assert chosen is not None
+        assert chosen.model is None
