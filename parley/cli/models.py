@@ -126,11 +126,21 @@ def rm(ctx: click.Context, model: str) -> None:
 @click.argument("model")
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
-    """Use MODEL from now on: "auto", a name from the list, a folder, a GGUF file, or a model on the hub."""
+    """Use MODEL from now on: "auto", a name from the list, a folder, a GGUF file, or a model on the hub.
+
+    "recommended" downloads the vision-language model that fits this machine, and uses it.
+    """
     from assistant.config_file import save_setting
+    from assistant.models.gguf.hub_files import fetch_gguf, parse_hub_name
     from assistant.settings import ENVIRONMENT_PREFIX
     from parley.factory.models import is_remote
+    from parley.factory.recommendation import RECOMMENDED, recommended_name
 
+    if model == RECOMMENDED:
+        model = recommended_name(load_settings(ctx).settings)
+        if (on_hub := parse_hub_name(model)) is not None:
+            with ProgressLine() as progress:
+                fetch_gguf(on_hub, progress)
     settings = load_settings(ctx, {"model": model}).settings
     if not is_remote(settings):
         model = _check_name(settings.model)

@@ -1,24 +1,24 @@
-"""Say on a machine without a GPU which model of the catalogue would fit it, and what it would bring."""
+"""Say on a machine without a GPU which model would fit it, and what it would bring."""
 
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from assistant.errors import ModelError
 from assistant.formatting import format_bytes
 from assistant.progress import OnNotice
 from parley.factory.bundled import BUNDLED_MODELS
 
 if TYPE_CHECKING:
-    from assistant.models.catalog import CatalogEntry
+    from assistant.models.gguf.recommended import RecommendedGguf
     from assistant.settings import Settings
 
-_MAX_PARAMETERS = 5 * 10**9
-"""Larger models take seconds for each token on a processor."""
+RECOMMENDED = "recommended"
+"""Name that `parley models use` takes for the model that fits this machine."""
 _SAID_FILE = "model-recommended"
 """File in the data folder that keeps the first start from being the first again."""
 
 
-def recommend(settings: "Settings") -> "CatalogEntry | None":
+def recommend(settings: "Settings") -> "RecommendedGguf | None":
     """Return the largest model that fits the free memory of a machine without a GPU, and that the hub has.
 
     None where a GPU or a server answers, where another model is chosen, where the model is downloaded already, and
@@ -27,41 +27,52 @@ def recommend(settings: "Settings") -> "CatalogEntry | None":
     from huggingface_hub import constants
 
     from assistant.models import hub
+    from assistant.models.gguf.hub_files import cached_gguf, parse_hub_name
     from parley.factory.models import is_remote, needs_no_gpu
 
     if is_remote(settings) or settings.model not in ("auto", *BUNDLED_MODELS) or not needs_no_gpu(settings):
         return None
-    entry = largest_that_fits()
-    if entry is None or constants.HF_HUB_OFFLINE or hub.cached_folder(entry.repository, entry.revision) is not None:
+    model = largest_that_fits()
+    if model is None or constants.HF_HUB_OFFLINE:
         return None
-    return entry if hub.answers(constants.ENDPOINT) else None
+    name = parse_hub_name(model.name)
+    assert name is not None
+    if cached_gguf(name) is not None:
+        return None
+    return model if hub.answers(constants.ENDPOINT) else None
 
 
-def largest_that_fits() -> "CatalogEntry | None":
-    """Return the largest model of the catalogue that a processor runs at a bearable speed in the free memory."""
-    from assistant.models import catalog
+def largest_that_fits() -> "RecommendedGguf | None":
+    """Return the largest vision-language model that a processor runs at a bearable speed in the free memory."""
+    from assistant.models.gguf.recommended import largest_within
     from assistant.models.memory import RESERVED_FRACTION, free_bytes
 
-    usable = free_bytes("cpu") * (1 - RESERVED_FRACTION)
-    fitting = [
-        entry
-        for entry in catalog.CATALOG
-        if entry.auto_selectable
-        and entry.profile.num_parameters <= _MAX_PARAMETERS
-        and entry.memory_bytes("int8", "cpu") <= usable
-    ]
-    return max(fitting, key=lambda entry: entry.profile.num_parameters, default=None)
+    return largest_within(free_bytes("cpu") * (1 - RESERVED_FRACTION))
 
 
-def describe(entry: "CatalogEntry") -> str:
+def recommended_name(settings: "Settings") -> str:
+    """Return the name of the model that `recommended` means on this machine: on a GPU that is "auto".
+
+    Raises:
+        ModelError: None fits into the free memory.
+    """
+    from parley.factory.models import needs_no_gpu
+
+    if not needs_no_gpu(settings):
+        return "auto"
+    model = largest_that_fits()
+    if model is None:
+        raise ModelError("No vision-language model fits the free memory: the bundled model remains the best choice.")
+    return model.name
+
+
+def describe(model: "RecommendedGguf") -> str:
     """Return a sentence about a model: what it takes, what it brings, and the command that chooses it."""
-    memory = entry.memory_bytes("int8", "cpu")
-    missing = [package for package in entry.required_packages if find_spec(package) is None]
-    first = "`pip install 'parley-assistant[gpu]'` and then " if missing else ""
+    short_name = model.name.rpartition("/")[2]
     return (
-        f"{entry.name} would fit this machine, too: it looks at pictures itself instead of being told about them in "
-        f"words, and answers more slowly without a GPU. It takes {format_bytes(memory)} of memory and "
-        f"{format_bytes(entry.download_bytes)} to download: {first}`parley models use {entry.name}`."
+        f"{short_name} would fit this machine, too: it looks at pictures itself instead of being told "
+        f"about them in words, and answers more slowly without a GPU. It takes {format_bytes(model.memory_bytes)} of "
+        f"memory and {format_bytes(model.download_bytes)} to download: `parley models use {RECOMMENDED}`."
     )
 
 
@@ -76,5 +87,5 @@ def recommend_once(settings: "Settings", on_notice: OnNotice) -> None:
             return
         make_private_folder(settings.data_dir)
         write_atomically(said, b"")
-        if (entry := recommend(settings)) is not None:
-            on_notice(describe(entry))
+        if (model := recommend(settings)) is not None:
+            on_notice(describe(model))

@@ -1,10 +1,11 @@
-"""A machine without a GPU is told once which model of the catalogue would fit it."""
+"""A machine without a GPU is told once which model would fit it."""
 
 from pathlib import Path
 
 import pytest
 
 from assistant.models import hub
+from assistant.models.gguf.hub_files import HubName
 from assistant.models.scripted import ScriptedModel
 from assistant.settings import Settings, load
 from parley.factory.recommendation import describe, largest_that_fits, recommend
@@ -28,22 +29,20 @@ def laptop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_largest_model_that_fits_and_is_bearable_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {}
-    for gigabytes in (1, 3, 8, 12, 500):
+    for gigabytes in (1, 3, 8, 500):
         monkeypatch.setattr("assistant.models.memory.free_memory", lambda found=gigabytes: found * 10**9)
         entry = largest_that_fits()
         names[gigabytes] = entry.name if entry else None
-    assert names == {1: None, 3: "smolvlm2-500m", 8: "qwen3-vl-2b", 12: "qwen3-vl-4b", 500: "qwen3-vl-4b"}
+    two, four = (f"hub:Qwen/Qwen3-VL-{size}-Instruct-GGUF" for size in ("2B", "4B"))
+    assert names == {1: None, 3: two, 8: four, 500: four}
 
 
-def test_the_sentence_tells_memory_download_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sentence_tells_memory_download_and_command() -> None:
     entry = largest_that_fits()
     assert entry is not None
-    monkeypatch.setattr("parley.factory.recommendation.find_spec", lambda _: object())
     sentence = describe(entry)
-    assert "It takes 6." in sentence
-    assert sentence.endswith("of memory and 4.3 GB to download: `parley models use qwen3-vl-2b`.")
-    monkeypatch.setattr("parley.factory.recommendation.find_spec", lambda _: None)
-    assert "`pip install 'parley-assistant[gpu]'` and then `parley models use qwen3-vl-2b`." in describe(entry)
+    assert "It takes 4." in sentence
+    assert sentence.endswith("of memory and 3.0 GB to download: `parley models use recommended`.")
 
 
 def test_nothing_is_recommended_where_another_model_answers_or_the_hub_does_not(
@@ -53,7 +52,7 @@ def test_nothing_is_recommended_where_another_model_answers_or_the_hub_does_not(
     assert recommend(Settings(model="pocket")) is not None
     assert recommend(Settings(model="somebody/vlm")) is None
     assert recommend(Settings(base_url="http://localhost:1/v1")) is None
-    monkeypatch.setattr("assistant.models.hub.cached_folder", lambda *_: Path())
+    monkeypatch.setattr("assistant.models.gguf.hub_files.cached_gguf", lambda _: (Path(), None))
     assert recommend(Settings()) is None
 
 
@@ -79,10 +78,32 @@ async def test_the_first_start_says_it_and_no_later_one(monkeypatch: pytest.Monk
 def test_the_list_of_models_ends_with_it() -> None:
     result = run("models")
     assert result.exit_code == 0
-    assert "parley: qwen3-vl-2b would fit this machine, too" in result.stderr
+    assert "parley: Qwen3-VL-4B-Instruct-GGUF would fit this machine, too" in result.stderr
     assert "would fit" not in run("models", "--json").stderr
 
 
 def test_an_address_where_nobody_listens_does_not_answer() -> None:
     assert ANSWERS("http://127.0.0.1:1/") is False
     assert ANSWERS("nonsense") is False
+
+
+def test_the_recommended_model_is_fetched_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[HubName] = []
+    monkeypatch.setattr(
+        "assistant.models.gguf.hub_files.fetch_gguf", lambda name, _: (fetched.append(name), (Path(), None))[1]
+    )
+    result = run("models", "use", "recommended")
+    assert result.exit_code == 0, result.stderr
+    assert fetched == [HubName("Qwen/Qwen3-VL-4B-Instruct-GGUF")]
+    assert load().settings.model == "hub:Qwen/Qwen3-VL-4B-Instruct-GGUF"
+
+
+def test_a_machine_with_little_memory_or_with_a_gpu_is_recommended_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("assistant.models.memory.free_memory", lambda: 10**9)
+    result = run("models", "use", "recommended")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No vision-language model fits the free memory" in result.stderr
+    monkeypatch.setattr("parley.factory.models.gpu_backend", lambda: "cuda")
+    assert run("models", "use", "recommended").stdout.startswith("auto is the model of ")
