@@ -89,9 +89,12 @@ def test_an_address_where_nobody_listens_does_not_answer() -> None:
 
 def test_the_recommended_model_is_fetched_and_used(monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[HubName] = []
-    monkeypatch.setattr(
-        "assistant.models.gguf.hub_files.fetch_gguf", lambda name, _: (fetched.append(name), (Path(), None))[1]
-    )
+
+    def fetch(name: HubName, _: object) -> tuple[Path, None]:
+        fetched.append(name)
+        return Path(), None
+
+    monkeypatch.setattr("assistant.models.gguf.hub_files.fetch_gguf", fetch)
     result = run("models", "use", "recommended")
     assert result.exit_code == 0, result.stderr
     assert fetched == [HubName("Qwen/Qwen3-VL-4B-Instruct-GGUF")]
