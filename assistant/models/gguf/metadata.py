@@ -17,6 +17,8 @@ from assistant.errors import ModelError, first_line
 from assistant.text_cleaning import clean_line
 
 _MAGIC = b"GGUF"
+_TENSORS = "tensors"
+"""Key under which the names of the tensors are among the entries of a file."""
 _VERSIONS = (2, 3)
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -106,6 +108,9 @@ def read_projector(file: Path) -> ProjectorMetadata:
     width = entries.get("clip.vision.projection_dim")
     if entries.get("general.architecture") != "clip" or type(width) is not int:
         raise ModelError(f"{file} is no vision encoder: it should be the mmproj file of a model.")
+    # Without its first layer, llama.cpp ends the process when it sees an image.
+    if not any(name.startswith((b"v.patch_embd", b"v.conv_stem")) for name in entries[_TENSORS]):
+        raise _damaged(file)
     return ProjectorMetadata(width, size)
 
 
@@ -148,7 +153,7 @@ class _Reader:
             key = self._string().decode(errors="replace")
             (kind,) = self._unpack("I")
             entries[key] = self._value(kind)
-        self._check_tensors(tensors)
+        entries[_TENSORS] = self._check_tensors(tensors)
         types = entries.pop("tokenizer.ggml.token_type", ())
         texts = entries.setdefault("tokenizer.ggml.tokens", [])
         # Arrays of strings are lists, others tuples.
@@ -161,16 +166,25 @@ class _Reader:
         }
         return entries, frozenset(text for text in special if len(text) > 1)
 
-    def _check_tensors(self, count: int) -> None:
-        """Raise `ValueError` for weights of a type that llama.cpp cannot multiply by: it calls what is not there."""
+    def _check_tensors(self, count: int) -> tuple[bytes, ...]:
+        """Return the names of the tensors.
+
+        Raises `ValueError` for names that none has, and for weights of a type that llama.cpp cannot multiply by: it
+        calls what is not there.
+        """
+        names = []
         for _ in range(count):
             name = self._string()
+            if not name.isascii():
+                raise ValueError("impossible name of a tensor")
+            names.append(name)
             (dimensions,) = self._unpack("I")
             if dimensions > _MAX_DIMENSIONS:
                 raise ValueError("too many dimensions")
             *_, kind, _ = self._unpack(f"{dimensions}QIQ")
             if kind in _NO_WEIGHTS and name.endswith(b".weight"):
                 raise ValueError("weights of an impossible type")
+        return tuple(names)
 
     def _value(self, kind: int) -> Any:
         if kind == _STRING:

@@ -91,6 +91,15 @@ def test_the_encoder_that_fits_is_found(tmp_path: Path) -> None:
     assert found == [tmp_path / "mmproj-cat-2b-f16.gguf", tmp_path / "mmproj-dog-2b-f16.gguf"]
 
 
+def test_an_encoder_without_its_first_layer_or_with_odd_names_is_refused(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "mmproj-tiny-vlm.gguf").read_bytes()
+    for name, damaged in ((b"v.patch_embd", b"v.patch_embx"), (b"v.blk.1.attn_q", b"v.blk.1.attn_\xf1")):
+        file = tmp_path / "mmproj.gguf"
+        file.write_bytes(data.replace(name, damaged))
+        with pytest.raises(ModelError, match="is damaged: get a fresh copy"):
+            read_projector(file)
+
+
 def test_what_is_no_encoder_is_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match="is no vision encoder: it should be the mmproj file of a model"):
         read_projector(folder / "tiny-vlm-q4.gguf")
