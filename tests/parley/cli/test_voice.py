@@ -125,7 +125,7 @@ def test_empathy_tells_the_model_of_distress(call: VoiceProcess) -> None:
 
 INTERRUPTIONS = (
     "Wait, I would rather hear about the old dog that lives in the garden behind the church, and never comes home.",
-    "No, I have changed my mind, and I want to know about the boats that wait on the river near the harbour.",
+    "No, I would much rather know about the boats that wait on the river near the old harbor at night.",
     "Stop talking please, what time is it now?",
 )
 
