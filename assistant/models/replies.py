@@ -69,10 +69,7 @@ def stream_text(
         except StopIteration as end:
             usage: Usage = end.value
             break
-        if isinstance(item, str):
-            texts.append(item)
-        elif isinstance(item, TextWasReasoning):
-            texts.clear()
+        _collect(texts, [item])
     yield "".join(texts)
     return usage
 
@@ -87,20 +84,22 @@ class WholeReply:
 
     def push(self, item: ReplyItem) -> bool:
         """Add an item. Return False if the reply ends here: what follows would be thrown away."""
-        self._collect(self._reader.push(item))
+        _collect(self._texts, self._reader.push(item))
         return not self._reader.ending
 
     def finish(self, usage: Usage) -> tuple[str, Usage]:
         """Return the text, and the usage of the model with what it cannot know."""
-        self._collect(self._reader.flush())
+        _collect(self._texts, self._reader.flush())
         return "".join(self._texts), self._reader.completed(usage)
 
-    def _collect(self, items: Iterable[ReplyItem]) -> None:
-        for item in items:
-            if isinstance(item, str):
-                self._texts.append(item)
-            elif isinstance(item, TextWasReasoning):
-                self._texts.clear()
+
+def _collect(texts: list[str], items: Iterable[ReplyItem]) -> None:
+    """Add the text among `items` to `texts`, which are dropped if they turn out to be reasoning."""
+    for item in items:
+        if isinstance(item, str):
+            texts.append(item)
+        elif isinstance(item, TextWasReasoning):
+            texts.clear()
 
 
 def only_text(items: Iterable[ReplyItem]) -> Iterator[str]:
